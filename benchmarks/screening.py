@@ -1,4 +1,4 @@
-"""`ftops data check` with `--near --private` against the legacy tool, on the same file.
+"""`ftops data check` with `--near-duplicates --pii` against the legacy tool, on the same file.
 
 The file is that of `benchmarks/dataset.py`, 200 MB or `FTOPS_BENCH_MB`. What each of the two adds
 is measured in one process, and the memory that near duplicates take is told per row.
@@ -26,10 +26,10 @@ def main() -> int:
         one = [*check, "--processes", "1"]
         commands = {
             "plain, one process": one,
-            "--private, one process": [*one, "--private"],
-            "--near, one process": [*one, "--near"],
-            "both, one process": [*one, "--near", "--private"],
-            "both": [*check, "--near", "--private"],
+            "--pii, one process": [*one, "--pii"],
+            "--near-duplicates, one process": [*one, "--near-duplicates"],
+            "both, one process": [*one, "--near-duplicates", "--pii"],
+            "both": [*check, "--near-duplicates", "--pii"],
         }
         best = {
             name: min(time_command(command, folder) for _ in range(_ROUNDS))
@@ -41,10 +41,10 @@ def main() -> int:
         for name, took in best.items():
             print(f"{f'data check, {name}':34}{took:8.2f}{size_mb / took:9.0f}")
         plain = measure_peak_mb(commands["plain, one process"])
-        near = measure_peak_mb(commands["--near, one process"])
+        near = measure_peak_mb(commands["--near-duplicates, one process"])
         share = (near - plain) * 1e6 / rows
-        print(f"{'peak MB, one process':34}{near:8.0f} with --near, {plain:.0f} without")
-        print(f"{'bytes a row for --near, NumPy in':34}{share:8.0f}")
+        print(f"{'peak MB, one process':34}{near:8.0f} with --near-duplicates, {plain:.0f} without")
+        print(f"{'bytes a row for --near-duplicates, NumPy in':34}{share:8.0f}")
         legacy = find_legacy()
         if legacy is None:
             return 0

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.next_steps import draft_plan
+from ftops.cli.data.next_steps import find_plan_file
 from ftops.cli.data.options import (
     CompletionColumn,
     LayoutName,
@@ -76,7 +76,7 @@ def init(
     A plan that `ftops data prepare` has left beside the data, or beside what it was split from,
     goes into the job file.
     """
-    plan = plan or draft_plan(data_file)
+    plan = plan or find_plan_file(data_file)
     options = ReadOptions(prompt=prompt, completion=completion, layout=layout or AUTO)
     options = options if plan else _find_layout(out, data_file, options)
     summary = _look(data_file, options, plan)

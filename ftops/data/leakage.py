@@ -49,7 +49,7 @@ class LeakedRows:
 
 def find_leaked_rows(training: Path, evaluated: Path) -> LeakedRows:
     """Rows of `evaluated` that stand in `training`, exactly, with another answer, or nearly."""
-    asked = ("validation", "near")
+    asked = ("validation", "near-duplicates")
     known = run_checks(open_source(training), asked=asked)
     held = run_checks(open_source(evaluated), asked=asked, like=known.profile)
     found = find_leaks(known, held, name="the training rows", unit="line")

@@ -104,7 +104,7 @@ def render_page(
     data = {
         "name": show_hidden(name),
         "unit": unit,
-        "marks_file": show_hidden(str(marks_file)),
+        "annotations_file": show_hidden(str(marks_file)),
         "marks_name": marks_file.name,
         "rows": rows,
         "marks": {

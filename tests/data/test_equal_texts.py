@@ -62,7 +62,9 @@ def test_rows_that_look_the_same_are_duplicates(tmp_path: Path, rows: list[Any])
     path = write_rows(tmp_path / "a.jsonl", [*rows, *map(decompose, rows)])
     assert rows != list(map(decompose, rows))
     assert find(judge(path), "duplicate-rows") == 12
-    assert find(judge(path, ["near"]), "near-duplicates") == 0  # what is equal is not "nearly" so
+    assert (
+        find(judge(path, ["near-duplicates"]), "near-duplicates") == 0
+    )  # what is equal is not "nearly" so
     assert check_file(path).duplicate_rows == 12
     outcome = carry_out(path, PlanStep("drop-duplicates"), tmp_path)
     assert outcome.rows == 12
@@ -85,7 +87,7 @@ def test_texts_that_are_nearly_the_same_are_found_in_any_spelling(tmp_path: Path
     rows = [pair(f"{question(n)} Please answer in one word. {n}", "é") for n in range(8)]
     other = [pair(f"{question(n)} Please answer in one word! ({n})", "é") for n in range(8)]
     path = write_rows(tmp_path / "a.jsonl", [*rows, *map(decompose, other)])
-    assert find(judge(path, ["near"]), "near-duplicates") == 8
+    assert find(judge(path, ["near-duplicates"]), "near-duplicates") == 8
 
 
 def test_validation_rows_leak_in_any_spelling(tmp_path: Path) -> None:

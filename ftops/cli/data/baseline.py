@@ -9,19 +9,17 @@ import typer
 from rich.console import RenderableType
 
 from ftops.cli.command import command
-from ftops.cli.data.held_input import check_is_file
+from ftops.cli.data.files import check_is_file
 from ftops.cli.data.next_steps import follow_baseline, render_next
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 from ftops.data.baselines import Baseline, score_baselines
 from ftops.data.findings import format_rows
 
-Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Rows to learn from, of any kind.")]
-Validation = Annotated[
-    Path, typer.Argument(metavar="VALIDATION", help="Rows to be scored on, likewise.")
-]
+Training = Annotated[Path, typer.Argument(metavar="TRAIN", help="Training data.")]
+Validation = Annotated[Path, typer.Argument(metavar="VALIDATION", help="Validation data.")]
 Goal = Annotated[
-    float, typer.Option("--goal", min=0.0, max=1.0, help="Share of right answers that you want.")
+    float, typer.Option("--goal", min=0.0, max=1.0, help="Required accuracy, from 0 to 1.")
 ]
 
 
@@ -37,10 +35,10 @@ def baseline(
     *,
     reading: Reading,
 ) -> None:
-    """Score the simplest models first: naive Bayes, a look-up.
+    """Score baselines: naive Bayes, nearest neighbour and the majority class.
 
-    They learn from TRAIN, here, in seconds, and answer the rows of VALIDATION: if they reach the
-    goal, there is nothing to pay for. The most frequent answer is scored, too.
+    They are trained on TRAIN, on this machine and in seconds, and evaluated on VALIDATION. If one
+    reaches the goal, you may not need a fine-tuned model.
     """
     check_is_file(training, validation)
     options = reading.find_options()

@@ -1,19 +1,26 @@
 """`ftops data check`: reads data of any kind and reports what is wrong with it."""
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from ftops import __version__
 from ftops.cli.command import command
-from ftops.cli.data.aims import find_task, parse_target
-from ftops.cli.data.findings import Examined, finish_check, write_sarif
-from ftops.cli.data.moderating import Moderation, add_harmful, prepare_moderation
-from ftops.cli.data.next_steps import follow_check
+from ftops.cli.data.files import check_is_file
+from ftops.cli.data.next_steps import follow_check, render_next
 from ftops.cli.data.options import (
     Moderate,
-    Near,
-    Private,
+    NearDuplicates,
+    Pii,
     Processes,
     Reading,
     Sarif,
@@ -23,21 +30,293 @@ from ftops.cli.data.options import (
     Target,
     Task,
     Validation,
-    WordCounter,
+    WordListFile,
+    find_task,
+    parse_target,
 )
-from ftops.cli.environment import read_environ
-from ftops.cli.output import Output
+from ftops.cli.environment import get_home, read_environ
+from ftops.cli.errors import KNOWN_ERROR
+from ftops.cli.factory import open_provider
+from ftops.cli.output import Mode, NotConfirmed, Output, clean, render_json
+from ftops.clock import Clock, SystemClock
 from ftops.data.check_runner import run_checks
-from ftops.data.check_set import CheckSet
+from ftops.data.check_set import CheckResult, CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import SMALL, compare_classes
+from ftops.data.checks.moderation import find_flagged
 from ftops.data.checks.size import FEW
+from ftops.data.findings import Finding, Severity, count_severity
 from ftops.data.leakage import find_drift, find_leaks
 from ftops.data.plans.planner import can_prepare
 from ftops.data.profile import DatasetProfile
 from ftops.data.reading.options import ReadOptions
-from ftops.data.reading.source import open_source
+from ftops.data.reading.source import Source, open_source
+from ftops.data.sarif import render_sarif
+from ftops.data.screening.moderation import ModerationCache, Moderator
 from ftops.data.screening.word_list import NO_WORDS, read_word_list
+from ftops.errors import ProviderError
+from ftops.files import write_atomic
+from ftops.providers.address import get_base_url
+from ftops.providers.registry import require_moderation
+from ftops.records import Json, ProviderSettings
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
+_ORDER = list(Severity)
+_SHOWN_CLASSES = 5
+_REPORT_MODE = 0o644
+
+
+@dataclass(slots=True)
+class Examined:
+    """A source with what was found in it."""
+
+    source: Source
+    verdict: CheckResult
+    findings: tuple[Finding, ...]
+
+    def ordered(self) -> list[Finding]:
+        """Findings, the worst first."""
+        return sorted(self.findings, key=lambda found: _ORDER.index(found.severity))
+
+
+def finish_check(
+    out: Output, examined: Sequence[Examined], following: Iterable[Sequence[str]], *, strict: bool
+) -> None:
+    """Print all of it, and the commands that follow; leaves with exit code 1 when there is
+    something that forbids the data.
+    """
+    bad = [one for one in examined if _is_bad(one, strict)]
+    out.finish(
+        {"ok": not bad, "files": [_to_json(one, strict) for one in examined]},
+        essential=[f"{one.source.name}: {found.code}" for one in bad for found in one.ordered()],
+        human=lambda: chain(_render(examined, strict), render_next(following)),
+    )
+    if bad:
+        raise typer.Exit(KNOWN_ERROR)
+
+
+def write_sarif(path: Path, examined: Sequence[Examined]) -> None:
+    """Write the findings of all sources as SARIF."""
+    found = [(one.source.name, one.source.unit, one.ordered()) for one in examined]
+    text = render_json(render_sarif(found, __version__))
+    write_atomic(path, text.encode() + b"\n", mode=_REPORT_MODE)
+
+
+def _is_bad(one: Examined, strict: bool) -> bool:
+    worst = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
+    return any(found.severity in worst for found in one.findings)
+
+
+def _to_json(one: Examined, strict: bool) -> Json:
+    verdict = one.verdict
+    return {
+        "file": one.source.name,
+        "format": one.source.format.value,
+        "unit": one.source.unit,
+        "inferred": list(one.source.inferred),
+        "ok": not _is_bad(one, strict),
+        "rows": verdict.rows,
+        "row_format": verdict.format.value if verdict.format else None,
+        "task": verdict.task,
+        "task_inferred": verdict.task_inferred,
+        "classes": None if verdict.classes is None else dict(verdict.classes),
+        "separator": verdict.separator or None,
+        "stop": verdict.stop or None,
+        "prompt_characters": verdict.prompt_chars,
+        "completion_characters": verdict.completion_chars,
+        "longest_characters": verdict.longest_chars,
+        "auto_epochs": verdict.auto_epochs,
+        "auto_batch_size": verdict.auto_batch,
+        "findings": [
+            {
+                "code": found.code,
+                "severity": found.severity.value,
+                "message": found.message,
+                "count": found.count,
+                "places": list(found.places),
+                "advice": found.advice,
+                "fix": found.fix,
+            }
+            for found in one.ordered()
+        ],
+    }
+
+
+def _render(examined: Sequence[Examined], strict: bool) -> Iterator[RenderableType]:
+    for number, one in enumerate(examined):
+        if number:
+            yield ""
+        yield from _render_one(one, strict)
+
+
+def _render_one(one: Examined, strict: bool) -> Iterator[RenderableType]:
+    verdict = one.verdict
+    yield Text(one.source.name, "bold")
+    if one.source.inferred:
+        yield Text(f"  read as    {', '.join(one.source.inferred)}")
+    shape = f" of {verdict.format}" if verdict.format else ""
+    yield Text(f"  rows       {verdict.rows:,}{shape}")
+    if verdict.rows:
+        guessed = " (inferred; --task says otherwise)" if verdict.task_inferred else ""
+        yield Text(f"  task       {verdict.task}{_say_classes(verdict)}{guessed}")
+    for name, mark in (("separator", verdict.separator), ("stop", verdict.stop)):
+        if mark:
+            yield Text(f"  {name:<10} {mark!r}")
+    if verdict.auto_epochs:
+        batch = f", batches of {verdict.auto_batch}" if verdict.auto_batch else ""
+        yield Text(f'  "auto"     {_say_epochs(verdict.auto_epochs)}{batch}, as far as is known')
+    for found in one.ordered():
+        yield ""
+        head = Text(f"{found.severity:<8}", _STYLES[found.severity])
+        yield head.append(found.code, "bold").append(f"  {clean(found.message)}", "none")
+        if found.places:
+            yield Text(f"        {_say_places(found, one.source.unit)}")
+        yield Text(f"        do: {found.advice}")
+    yield ""
+    yield _say_end(one, strict)
+
+
+def _say_epochs(epochs: int) -> str:
+    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
+
+
+def _say_classes(verdict: CheckResult) -> str:
+    if not verdict.classes:
+        return ""
+    shown = [f"{label!r} x {count:,}" for label, count in verdict.classes.items()]
+    more = f", and {len(shown) - _SHOWN_CLASSES} more" if len(shown) > _SHOWN_CLASSES else ""
+    return f", {len(shown)} classes: {', '.join(shown[:_SHOWN_CLASSES])}{more}"
+
+
+def _say_places(found: Finding, unit: str) -> str:
+    numbers = ", ".join(map(str, found.places))
+    name = unit if len(found.places) == 1 else f"{unit}s"
+    return f"{name} {numbers}{', …' if found.count > len(found.places) else ''}"
+
+
+def _say_end(one: Examined, strict: bool) -> Text:
+    counts = [
+        f"{number} {severity}{'s' if number > 1 and severity is not Severity.ADVICE else ''}"
+        for severity in _ORDER
+        if (number := count_severity(one.findings, severity))
+    ]
+    if not counts:
+        return Text("Nothing to complain about.", "green")
+    if _is_bad(one, strict):
+        return Text(f"Not usable as it is: {', '.join(counts)}.", "red")
+    return Text(f"Usable: {', '.join(counts)}.", "green")
+
+
+_REMARK_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moderation:
+    """Who is to judge the texts: the provider, and the host that they are sent to."""
+
+    settings: ProviderSettings
+    host: str
+
+    @property
+    def judge(self) -> str:
+        return f"{self.settings.type} ({self.host})"
+
+
+def prepare_moderation(
+    out: Output, files: Iterable[str], provider: str, *, yes: bool
+) -> Moderation:
+    """What `--moderate` means with these files, before any of them is read.
+
+    ProviderError when that provider judges no texts, NotConfirmed when nobody could be asked, and
+    DatasetError for standard input, which is read twice here.
+    """
+    settings = ProviderSettings(type=provider)
+    require_moderation(settings)
+    check_is_file(*map(Path, files))
+    host = urlsplit(get_base_url(settings, read_environ())).netloc
+    if not yes and not _is_interactive(out):
+        raise NotConfirmed(
+            f"nothing was sent: nobody can be asked whether the texts may go to {host}",
+            hint="Give --yes to send them without a question, or leave --moderate out.",
+        )
+    return Moderation(settings, host)
+
+
+def add_harmful(
+    out: Output,
+    moderation: Moderation,
+    examined: list[Examined],
+    files: Iterable[str],
+    options: ReadOptions,
+    *,
+    yes: bool,
+) -> None:
+    """Add what the provider says of the texts to what was found in each of `files`."""
+    if not yes:
+        _ask(moderation, examined)
+    with _open_moderator(out, moderation) as moderator:
+        try:
+            for one, name in zip(examined, files, strict=True):
+                again = open_source(Path(name), options)
+                one.findings = (*one.findings, *find_flagged(again, moderator.judge))
+        except ProviderError:
+            if moderator.sent:
+                out.info(
+                    f"moderation: {_say_texts(moderator.sent)} judged, which is kept:"
+                    " the same command goes on there"
+                )
+            raise
+        out.info(f"moderation: {_say_texts(moderator.sent)} sent to {moderation.judge}")
+
+
+def _say_texts(count: int) -> str:
+    return "1 text was" if count == 1 else f"{count:,} texts were"
+
+
+def _is_interactive(out: Output) -> bool:
+    return out.mode is Mode.HUMAN and sys.stdin.isatty()
+
+
+def _ask(moderation: Moderation, examined: list[Examined]) -> None:
+    """Return when the user agrees that the texts leave this machine."""
+    characters = sum(one.verdict.prompt_chars + one.verdict.completion_chars for one in examined)
+    rows = sum(one.verdict.rows for one in examined)
+    names = ", ".join(one.source.name for one in examined)
+    question = (
+        f"Send the texts of {names} ({rows:,} rows, {characters:,} characters) to"
+        f" {moderation.judge}, to be judged there?"
+    )
+    try:
+        agreed = typer.confirm(clean(question), err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        agreed = False
+    if not agreed:
+        raise NotConfirmed(
+            "nothing was sent", hint="Leave --moderate out to check on this machine."
+        )
+
+
+@contextlib.contextmanager
+def _open_moderator(out: Output, moderation: Moderation) -> Iterator[Moderator]:
+    with open_provider(moderation.settings) as provider:
+        verdicts = ModerationCache(get_home(), f"{provider.account} {provider.moderation_model}")
+        progress = Progress(out.info, SystemClock())
+        yield Moderator(provider.moderate, verdicts, progress.sent)
+
+
+class Progress:
+    """Says from time to time how many texts were sent."""
+
+    def __init__(self, say: Callable[[str], None], clock: Clock) -> None:
+        self._say = say
+        self._clock = clock
+        self._said_s = clock.monotonic_s()
+
+    def sent(self, texts: int) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._said_s >= _REMARK_EVERY_S:
+            self._said_s = now_s
+            self._say(f"moderation: {_say_texts(texts)} sent so far")
 
 
 @command(
@@ -46,7 +325,7 @@ from ftops.data.screening.word_list import NO_WORDS, read_word_list
         "ftops data check train.jsonl",
         "ftops data check train.csv --prompt '{question} ->' --completion answer",
         "ftops data check train.xlsx --sheet Labels --for local/ada --strict",
-        "ftops data check train.jsonl --private",
+        "ftops data check train.jsonl --pii",
         "ftops data check train.jsonl --moderate --yes",
         "ftops data check - --json < train.jsonl",
     ],
@@ -59,23 +338,28 @@ def check(
     target_name: Target = None,
     task: Task = None,
     validation: Validation = None,
-    private: Private = False,
-    near: Near = False,
-    words: WordCounter = None,
+    pii: Pii = False,
+    near_duplicates: NearDuplicates = False,
+    word_list: WordListFile = None,
     moderate: Moderate = False,
     yes: SendYes = False,
     strict: Strict = False,
     sarif: Sarif = None,
     processes: Processes = None,
 ) -> None:
-    """Read data of any kind and report whatever is wrong with it.
+    """Check data in any supported format and report problems.
 
-    Exit code 0 when there are no errors (with --strict: no warnings either), else 1.
+    Exits with 1 on errors (with --strict, also on warnings).
     """
     options = reading.find_options()
     target, wanted_task = parse_target(target_name), find_task(task)
-    wanted = {"private": private, "near": near, "words": words, "validation": validation}
-    asked = [name for name, is_asked in wanted.items() if is_asked]
+    requested = {
+        "pii": pii,
+        "near-duplicates": near_duplicates,
+        "word-list": word_list,
+        "validation": validation,
+    }
+    asked = [name for name, value in requested.items() if value]
     names = [*files, *([validation] if validation else [])]
     moderation: Moderation | None = None
     if yes and not moderate:
@@ -89,7 +373,7 @@ def check(
         processes=processes,
         environ=read_environ(),
         token_limit=target.token_limit,
-        words=read_word_list(words) if words else NO_WORDS,
+        words=read_word_list(word_list) if word_list else NO_WORDS,
     )
     examined = _examine_all(names, options, look, target, wanted_task, compared=bool(validation))
     if moderation:

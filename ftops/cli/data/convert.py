@@ -1,4 +1,4 @@
-"""`ftops data convert`: the same rows in another shape, or in another kind of file."""
+"""`ftops data convert`: converts data between file formats and row formats."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.held_input import hold_input, open_held
+from ftops.cli.data.files import hold_input, open_held, refuse_input
 from ftops.cli.data.options import OneSource, Reading, say_layout
-from ftops.cli.data.targets import refuse_input
 from ftops.cli.output import Output
 from ftops.data.check_set import read_profile
 from ftops.data.convert import DROPPABLE, OTHER
@@ -21,30 +20,30 @@ from ftops.files import open_atomic
 from ftops.records import RowFormat
 
 OutFile = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="Where to: .jsonl or .csv.")
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Output file: .jsonl or .csv.")
 ]
 Shape = Annotated[
     str | None,
-    typer.Option("--to", metavar="SHAPE", help="completion, chat or preference; default: its own."),
+    typer.Option("--to", metavar="FORMAT", help="completion, chat or preference."),
 ]
 Separator = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
-        help="What prompts end with; chats do without. Default: a known one, such as ' ->'.",
+        help="Separator to strip from prompts. Default: a known one, such as ' ->'.",
     ),
 ]
 Stop = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
-        help="What completions end with; chats do without. Default: a known one, such as ' END'.",
+        help="Stop sequence to strip from completions. Default: a known one, such as ' END'.",
     ),
 ]
 System = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="A system message for every chat made.")
+    str | None, typer.Option(metavar="TEXT", help="System message to add to each chat.")
 ]
-DropSystem = Annotated[bool, typer.Option("--drop-system", help="The same as --drop system.")]
+DropSystem = Annotated[bool, typer.Option("--drop-system", help="Same as --drop system.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 _MODE = 0o644
 _KINDS = {".jsonl": False, ".ndjson": False, ".csv": True}
@@ -71,12 +70,12 @@ def convert(
     *,
     reading: Reading,
 ) -> None:
-    """Write data as JSON lines or CSV, in its own shape or another.
+    """Convert data to JSON lines or CSV, in the same or another row format.
 
-    Pairs become chats, chats of one question become pairs, preferences become chats with the
-    preferred answer. Texts stay as they are, but for a separator and a stop sequence that are known
-    or named. What the new shape has no place for is an error with its row, and then nothing is
-    written, unless --drop names it (system, tools, name, weight, non_preferred_output).
+    Completion rows become chats, single-turn chats become completion rows, preferences become chats
+    with the preferred answer. Texts are unchanged except for a separator and a stop sequence. A row
+    with content that the new format cannot hold is an error, and nothing is written, unless --drop
+    names it (system, tools, name, weight, non_preferred_output).
     """
     options = reading.find_options(also=[OTHER])
     dropped = {*split_names(reading.drop or ()), *(["system"] if drop_system else [])}
@@ -118,14 +117,14 @@ def _find_shape(name: str | None) -> RowFormat | None:
         return RowFormat(name)
     except ValueError:
         known = ", ".join(RowFormat)
-        raise UsageError(f"--to {name}: there is no such shape", hint=f"{known}.") from None
+        raise UsageError(f"--to {name}: unknown row format", hint=f"{known}.") from None
 
 
 def _find_kind(target: Path) -> bool:
     """Whether the file is to be CSV."""
     if target.suffix.lower() not in _KINDS:
         raise UsageError(
-            f"{target}: what is written is JSON lines or CSV", hint="Name it .jsonl or .csv."
+            f"{target}: the output format is JSON lines or CSV", hint="Name it .jsonl or .csv."
         )
     return _KINDS[target.suffix.lower()]
 

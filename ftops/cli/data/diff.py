@@ -8,7 +8,7 @@ import typer
 from rich.console import RenderableType
 
 from ftops.cli.command import command
-from ftops.cli.data.held_input import check_is_file
+from ftops.cli.data.files import check_is_file
 from ftops.cli.data.options import Reading, say_layouts
 from ftops.cli.output import Output
 from ftops.data.diff import DatasetDiff, diff_files
@@ -17,14 +17,12 @@ from ftops.data.profile import get_common_prefix
 from ftops.data.review import SampledRow
 from ftops.records import Json
 
-Old = Annotated[Path, typer.Argument(metavar="OLD", help="The earlier version, of any kind.")]
-New = Annotated[Path, typer.Argument(metavar="NEW", help="The later one, of any kind.")]
+Old = Annotated[Path, typer.Argument(metavar="OLD", help="Earlier version.")]
+New = Annotated[Path, typer.Argument(metavar="NEW", help="Later version.")]
 Shown = Annotated[
-    int, typer.Option("--show", min=0, max=1000, help="How many rows of each kind to show.")
+    int, typer.Option("--show", min=0, max=1000, help="Number of rows to show per kind of change.")
 ]
-Exact = Annotated[
-    bool, typer.Option("--exact", help="Count rows that were edited as removed and added.")
-]
+Exact = Annotated[bool, typer.Option("--exact", help="Count edited rows as removed and added.")]
 _KINDS = {
     "added": "added",
     "removed": "removed",
@@ -48,9 +46,9 @@ def diff(
     *,
     reading: Reading,
 ) -> None:
-    """Tell what changed between two versions of a data set.
+    """Compare two versions of a dataset: rows and class shares.
 
-    That is rows and shares of classes. The order of rows does not count, nor does the kind of file.
+    The order of the rows and the file format do not matter.
     """
     check_is_file(old, new)
     options = reading.find_options()

@@ -39,8 +39,8 @@ def follow_check(
     flags = _make_flags(options_to_plan(options).items())
     fixes = {finding.fix for finding in found if finding.fix}
     if fixes:
-        private = ["--private"] if "redact" in fixes else []
-        return [["data", "prepare", file, *flags, *private]]
+        pii = ["--pii"] if "redact" in fixes else []
+        return [["data", "prepare", file, *flags, *pii]]
     if any(finding.severity is Severity.ERROR for finding in found):
         return []
     return [["data", "split", file, *flags], _init(file, options)]
@@ -56,13 +56,13 @@ def follow_baseline(
     training: Path, validation: Path, options: ReadOptions | None = None
 ) -> list[list[str]]:
     """After a baseline: the job file, which needs to know of the plan."""
-    plan = draft_plan(training)
+    plan = find_plan_file(training)
     named = ["--plan", name_path(plan)] if plan else []
     words = _init(name_path(training), options or ReadOptions())
     return [[*words, "--validation", name_path(validation), *named]]
 
 
-def draft_plan(data: Path) -> Path | None:
+def find_plan_file(data: Path) -> Path | None:
     """The plan beside a data file, or beside the one that it is the training part of."""
     whole = data.with_name(f"{data.stem.removesuffix(_SPLIT)}{data.suffix}")
     for path in (data, whole):

@@ -1,25 +1,41 @@
 """Arguments and options that several commands for data share."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ftops.cli.environment import get_home, read_environ
+from ftops.cli.factory import find_example_limit, open_provider, open_request_log
 from ftops.cli.output import Output
+from ftops.data.checks.check import TASKS, DataTarget
+from ftops.data.profile import TokenLimit
 from ftops.data.reading.options import AUTO, ReadOptions, parse_format, split_names
 from ftops.data.reading.source import Source, open_source
-from ftops.errors import DatasetError
+from ftops.data.tokens.vocabulary import (
+    find_vocabulary,
+    find_vocabulary_file,
+    list_vocabulary_folders,
+    store_vocabulary,
+)
+from ftops.errors import DatasetError, FtopsError, UsageError
+from ftops.http.client import download
+from ftops.providers.model_catalog import get_vocabulary_name
+from ftops.providers.registry import PROVIDERS, get_capabilities
+from ftops.records import ProviderSettings
 from ftops.rows.formats import ROW_KEYS
 
 Sources = Annotated[
-    list[str], typer.Argument(metavar="FILE...", help="The data, of any kind; - for stdin.")
+    list[str],
+    typer.Argument(metavar="FILE...", help="Data file in any supported format; - for stdin."),
 ]
 OneSource = Annotated[
-    str, typer.Argument(metavar="FILE", help="The data, of any kind; - for stdin.")
+    str, typer.Argument(metavar="FILE", help="Data file in any supported format; - for stdin.")
 ]
-OneFile = Annotated[Path, typer.Argument(metavar="FILE", help="The data, of any kind.")]
+OneFile = Annotated[Path, typer.Argument(metavar="FILE", help="Data file in any supported format.")]
 FormatName = Annotated[
     str | None,
     typer.Option(
@@ -28,22 +44,22 @@ FormatName = Annotated[
 ]
 Sheet = Annotated[
     str | None,
-    typer.Option("--sheet", metavar="NAME", help="Sheet of a workbook, split of a data set."),
+    typer.Option("--sheet", metavar="NAME", help="Sheet of a workbook or split of a dataset."),
 ]
 Encoding = Annotated[
-    str | None, typer.Option("--encoding", metavar="NAME", help="Encoding of the text: cp1252, …")
+    str | None, typer.Option("--encoding", metavar="NAME", help="Text encoding, such as cp1252.")
 ]
 Delimiter = Annotated[
-    str | None, typer.Option("--delimiter", metavar="SIGN", help="What parts the columns of a CSV.")
+    str | None, typer.Option("--delimiter", metavar="CHAR", help="CSV delimiter.")
 ]
 PromptColumn = Annotated[
     str | None,
-    typer.Option("--prompt", metavar="COLUMN", help="Column or '{template}' of the prompts."),
+    typer.Option("--prompt", metavar="COLUMN", help="Prompt column, or a '{template}' of columns."),
 ]
 CompletionColumn = Annotated[
     str | None,
     typer.Option(
-        "--completion", metavar="COLUMN", help="Column or '{template}' of the completions."
+        "--completion", metavar="COLUMN", help="Completion column, or a '{template}' of columns."
     ),
 ]
 LayoutName = Annotated[
@@ -51,15 +67,13 @@ LayoutName = Annotated[
     typer.Option(
         "--layout",
         metavar="NAME",
-        help="Layout of the rows: alpaca, sharegpt, … (docs/data-formats.md), or none for rows as"
-        " they stand. Default: the one that their keys tell.",
+        help="Layout of the rows: alpaca, sharegpt, … (docs/data-formats.md), or none. Default:"
+        " detected from the keys.",
     ),
 ]
 DropKeys = Annotated[
     list[str] | None,
-    typer.Option(
-        "--drop", metavar="KEY", help="Leave this key or column out; nothing is learned from it."
-    ),
+    typer.Option("--drop", metavar="KEY", help="Drop this key or column."),
 ]
 
 
@@ -133,7 +147,9 @@ def say_layouts(out: Output, options: ReadOptions, *files: Path) -> None:
 
 Target = Annotated[
     str | None,
-    typer.Option("--for", metavar="PROVIDER/MODEL", help="Who is to be trained with the data."),
+    typer.Option(
+        "--for", metavar="PROVIDER/MODEL", help="Target provider or model, such as openai/gpt-4.1."
+    ),
 ]
 Task = Annotated[
     str | None,
@@ -141,30 +157,109 @@ Task = Annotated[
 ]
 Validation = Annotated[
     str | None,
-    typer.Option("--validation", metavar="FILE", help="Validation data, to be compared with."),
+    typer.Option("--validation", metavar="FILE", help="Validation data to compare with."),
 ]
-Private = Annotated[bool, typer.Option("--private", help="Look for private data and secrets, too.")]
-Near = Annotated[bool, typer.Option("--near", help="Look for texts that are nearly the same, too.")]
-WordCounter = Annotated[
+Pii = Annotated[bool, typer.Option("--pii", help="Also detect personal data and secrets.")]
+NearDuplicates = Annotated[
+    bool, typer.Option("--near-duplicates", help="Also detect near-duplicate rows.")
+]
+WordListFile = Annotated[
     Path | None,
-    typer.Option("--words", metavar="LIST", help="Look for words, one a line of LIST, too."),
+    typer.Option(
+        "--word-list", metavar="LIST", help="Also search for the words in LIST, one per line."
+    ),
 ]
 Moderate = Annotated[
     bool,
     typer.Option(
         "--moderate",
-        help="Send all texts to the provider (--for; default: openai), which judges whether they"
-        " are harmful. They leave this machine.",
+        help="Send all texts to the moderation endpoint of the provider (--for; default: openai).",
     ),
 ]
 SendYes = Annotated[
-    bool, typer.Option("--yes", "-y", help="Send texts (--moderate) without a question.")
+    bool, typer.Option("--yes", "-y", help="Send texts (--moderate) without confirmation.")
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Also fail on warnings.")]
 Sarif = Annotated[
-    Path | None, typer.Option("--sarif", metavar="FILE", help="Write a report for code hosts, too.")
+    Path | None, typer.Option("--sarif", metavar="FILE", help="Also write a SARIF report.")
 ]
 Processes = Annotated[
     int | None,
-    typer.Option("--processes", min=1, max=64, help="How many to use; default: idle ones."),
+    typer.Option("--processes", min=1, max=64, help="Number of processes; default: idle CPUs."),
 ]
+
+
+def parse_target(target: str | None) -> DataTarget:
+    """What `--for` means: a provider, a model, or both with a slash between them."""
+    if target is None:
+        return DataTarget()
+    provider, _, model = target.partition("/")
+    if provider not in PROVIDERS:
+        if "/" in target:
+            raise UsageError(
+                f"--for {target}: unknown provider {provider!r}",
+                hint=f"There are {', '.join(sorted(PROVIDERS))}.",
+            )
+        provider, model = "openai", target
+    settings = ProviderSettings(type=provider)
+    capabilities = get_capabilities(settings)
+    row_format = None
+    if model and not capabilities.any_row_format:
+        with open_provider(settings) as built:
+            row_format = built.row_format(model)
+    return DataTarget(
+        capabilities.min_rows,
+        row_format,
+        model,
+        provider,
+        make_gauge(provider, model),
+        capabilities.auto_epochs,
+        capabilities.auto_batch,
+        capabilities.tools,
+    )
+
+
+def make_gauge(provider: str, model: str) -> TokenLimit:
+    """What rows for that model are measured by; vocabularies are taken from this machine alone."""
+    settings = ProviderSettings(type=provider)
+    limit = find_example_limit(settings, model)
+    folders = list_vocabulary_folders(read_environ(), get_home())
+    return TokenLimit(
+        limit.tokens if limit else None,
+        get_vocabulary_name(get_capabilities(settings), model),
+        tuple(map(str, folders)),
+    )
+
+
+def find_task(task: str | None) -> str | None:
+    """What `--task` means; UsageError when there is no such task."""
+    if task is not None and task not in TASKS:
+        raise UsageError(f"--task {task}: there is no such task", hint=f"{', '.join(TASKS)}.")
+    return task
+
+
+Fetch = Annotated[
+    bool, typer.Option("--fetch", help="Download the model's vocabulary if it is missing.")
+]
+
+_MAX_BYTES = 32 << 20  # far more than any vocabulary has
+
+
+def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
+    """Fetch what is missing of the vocabularies that are known; what fails is said, no error."""
+    if find_spec("tiktoken") is None:
+        info("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
+        return
+    home = get_home()
+    folders = list_vocabulary_folders(read_environ(), home)
+    for name in names:
+        file = find_vocabulary_file(name)
+        if file is None or find_vocabulary(name, folders) is not None:
+            continue
+        try:
+            content = download(file.url, open_request_log(), max_bytes=_MAX_BYTES)
+        except FtopsError as error:
+            info(f"note: {error.message}")
+            continue
+        if not store_vocabulary(name, content, folders[-1]):
+            info(f"note: {file.url} is not the file that it should be; it was not kept")

@@ -9,13 +9,25 @@ from typing import Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.aims import find_task, parse_target
-from ftops.cli.data.fixes import render_fix
-from ftops.cli.data.fixes_report import finish, finish_plan
-from ftops.cli.data.held_input import hold_input, name_source, open_held
-from ftops.cli.data.marks import MarksFile, honour_marks, name_marks
-from ftops.cli.data.options import OneSource, Private, Reading, Target, Task
-from ftops.cli.data.targets import Targets, check_targets, choose_targets
+from ftops.cli.data.files import (
+    Targets,
+    check_targets,
+    choose_targets,
+    hold_input,
+    name_source,
+    open_held,
+)
+from ftops.cli.data.options import (
+    OneSource,
+    Pii,
+    Reading,
+    Target,
+    Task,
+    find_task,
+    parse_target,
+)
+from ftops.cli.data.prepare_view import finish, finish_plan, render_fix
+from ftops.cli.data.sample import MarksFile, honour_marks, name_marks
 from ftops.cli.environment import read_environ
 from ftops.cli.output import Mode, NotConfirmed, Output
 from ftops.data.checks.registry import get_rules
@@ -41,34 +53,37 @@ from ftops.spec.plan_file import read_plan, render_plan
 
 OutFile = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="OUT", help="Where to; default: FILE.prepared.jsonl."),
+    typer.Option(
+        "--output", "-o", metavar="OUT", help="Output file; default: FILE.prepared.jsonl."
+    ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Take every fix without a question.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Apply every fix without confirmation.")]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="CODE", help="Of all fixes only this one, or a check's."),
+    typer.Option("--only", metavar="CODE", help="Apply only this fix, or the fixes of this check."),
 ]
 Skip = Annotated[
-    list[str] | None, typer.Option("--skip", metavar="CODE", help="All but this, or a check's.")
+    list[str] | None,
+    typer.Option("--skip", metavar="CODE", help="Skip this fix, or the fixes of this check."),
 ]
-PlanFile = Annotated[
-    Path | None, typer.Option("--plan", metavar="PLAN", help="Repeat this plan, asking nothing.")
-]
+PlanFile = Annotated[Path | None, typer.Option("--plan", metavar="PLAN", help="Apply this plan.")]
 PlanOut = Annotated[
     Path | None,
-    typer.Option("--plan-out", metavar="PLAN", help="Where the plan goes; default: OUT.plan.yaml."),
+    typer.Option("--plan-out", metavar="PLAN", help="Plan file to write; default: OUT.plan.yaml."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT and its plan.")]
 MaxCharacters = Annotated[
     int | None,
-    typer.Option("--max-characters", min=1, metavar="N", help="Leave out rows of more than N."),
+    typer.Option(
+        "--max-characters", min=1, metavar="N", help="Drop rows of more than N characters."
+    ),
 ]
 Redact = Annotated[
     bool,
-    typer.Option("--redact", help="Put placeholders in the place of private data and secrets."),
+    typer.Option("--redact", help="Replace personal data and secrets with placeholders."),
 ]
 IgnoreMarks = Annotated[
-    bool, typer.Option("--ignore-marks", help="Leave the marks beside FILE out of account.")
+    bool, typer.Option("--ignore-annotations", help="Ignore annotations stored next to FILE.")
 ]
 _MODE = 0o644
 
@@ -96,23 +111,23 @@ def prepare(
     target_name: Target = None,
     task: Task = None,
     max_characters: MaxCharacters = None,
-    private: Private = False,
+    pii: Pii = False,
     redact: Redact = False,
     marks: MarksFile = None,
     ignore_marks: IgnoreMarks = False,
     *,
     reading: Reading,
 ) -> None:
-    """Mend data: shows each fix by real rows, asks, and writes OUT.
+    """Fix a data file: preview each fix, confirm, write OUT.
 
-    Beside OUT goes a plan that repeats exactly the same with other data. Without a terminal and
-    without --yes nothing is written. FILE is never changed. Rows marked drop in `ftops data sample`
-    are left out; while some are marked fix, nothing is written.
+    A plan is written next to OUT; it repeats the same fixes on other data. Without a terminal and
+    without --yes this is a dry run. FILE is never changed. Rows annotated drop in `ftops data
+    sample` are dropped; while rows are annotated fix, nothing is written.
     """
     options = reading.find_options()
     plan_options = replace(
         make_wishes(target_name, task, only or (), skip or (), max_characters),
-        private=private,
+        pii=pii,
         redact=redact,
     )
     asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
@@ -121,7 +136,7 @@ def prepare(
             {
                 "--only": only, "--skip": skip, "--for": target_name, "--task": task,
                 "--max-characters": max_characters, "--plan-out": plan_out,
-                "--private": private, "--redact": redact, "--marks": marks,
+                "--pii": pii, "--redact": redact, "--annotations": marks,
             }
         )  # fmt: skip
     writing = yes or plan is not None or asking

@@ -2,46 +2,183 @@
 
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from ftops.cli.command import command
-from ftops.cli.data.aims import make_gauge, parse_target
-from ftops.cli.data.options import Reading, Target, say_layout
-from ftops.cli.data.preview_view import Look, preview_to_json, render_preview
-from ftops.cli.data.vocabularies import Fetch, fetch_missing
+from ftops.cli.data.options import (
+    Fetch,
+    Reading,
+    Target,
+    fetch_missing,
+    make_gauge,
+    parse_target,
+    say_layout,
+)
 from ftops.cli.factory import open_provider
+from ftops.cli.format import cell, indent, render_pairs
 from ftops.cli.job_file import load_job_file
 from ftops.cli.options import AllowOutside
-from ftops.cli.output import Output
+from ftops.cli.output import Output, clean
 from ftops.data.checks.check import DataTarget
 from ftops.data.prepare import Recipe, prepare_row
-from ftops.data.preview import preview_rows, select_rows
+from ftops.data.preview import PreviewRow, PreviewSegment, preview_rows, select_rows
 from ftops.data.profile import TokenLimit, get_removable_markers
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import Row
-from ftops.data.tokens.counter import open_counter
+from ftops.data.summary import CharCounts, count_chars
+from ftops.data.tokens.counter import VocabularyCounter, estimate_error, format_method, open_counter
 from ftops.errors import DatasetError
-from ftops.records import RowFormat
+from ftops.records import Json, RowFormat
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.stages.prepare import make_file
 
+_LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"
+_SHOWN_CHARACTERS = 600  # characters of a piece
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How rows are shown: with which marks at their ends, split into tokens, and not cut."""
+
+    unit: str = "line"
+    separator: str = ""
+    stop: str = ""
+    tokens: bool = False
+    whole: bool = False
+
+
+def find_error(rows: Sequence[PreviewRow], counter: VocabularyCounter) -> float:
+    """The share by which the tokens of these rows may be off, by the scripts of their texts."""
+    letters = (count_chars(piece.text) for row in rows for piece in row.pieces)
+    return estimate_error(sum(letters, CharCounts())) if counter.error else 0.0
+
+
+def render_preview(
+    about: list[tuple[str, object]], rows: list[PreviewRow], counter: VocabularyCounter, look: Look
+) -> Iterator[RenderableType]:
+    """What is known of all of it, then row by row."""
+    marks = [
+        ("separator", repr(look.separator) if look.separator else None),
+        ("stop", repr(look.stop) if look.stop else None),
+        ("tokens", format_method(counter.method, find_error(rows, counter))),
+    ]
+    yield render_pairs([*about, *marks])
+    for row in rows:
+        yield ""
+        counted = f"{'about ' if counter.error else ''}{row.tokens:,}"
+        yield Text.assemble(
+            (f"{look.unit} {row.place:,}", "bold"), f"  {counted} tokens, {row.learned:,} learned"
+        )
+        yield indent(_render_row(row, look))
+
+
+def _render_row(row: PreviewRow, look: Look) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for piece in row.pieces:
+        how = ("learn", _LEARN) if piece.learned else ("read", _SIGN)
+        table.add_row(
+            Text(*how), cell(piece.role, "cyan"), f"{piece.tokens:,}", render_piece(piece, look)
+        )
+    return table
+
+
+def render_piece(piece: PreviewSegment, look: Look) -> Text:
+    """The text of a piece with its signs."""
+    style = _LEARN if piece.learned else _READ
+    if look.tokens and piece.parts:
+        return _render_tokens(piece, style)
+    mark = {"prompt": look.separator, "completion": look.stop}.get(piece.role, "")
+    body, end = piece.text, ""
+    if mark and body.endswith(mark):
+        body, end = body.removesuffix(mark), mark
+    text = _render_body(body if look.whole else _shorten(body), style)
+    if end:
+        text.append("⟦", _SIGN).append(_show_breaks(end, blanks=True), _MARK).append("⟧", _SIGN)
+    return text
+
+
+def _render_body(body: str, style: str) -> Text:
+    left = len(body) - len(body.lstrip(" "))
+    right = len(body) - len(body.rstrip(" ")) if left < len(body) else 0
+    text = Text("·" * left, _SIGN)
+    text.append(_show_breaks(body[left : len(body) - right]), style)
+    return text.append("·" * right, _SIGN)
+
+
+def _render_tokens(piece: PreviewSegment, style: str) -> Text:
+    text = Text()
+    for number, part in enumerate(piece.parts):
+        if number:
+            text.append("|", _SIGN)
+        text.append(_show_breaks(part, blanks=True), style)
+    return text
+
+
+def _show_breaks(text: str, *, blanks: bool = False) -> str:
+    text = clean(text.replace("\r", "␍").replace("\t", "⇥")).replace("\n", "⏎")
+    return text.replace(" ", "·") if blanks else text
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    half = _SHOWN_CHARACTERS // 2
+    return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
+
+
+def preview_to_json(
+    name: str, rows: list[PreviewRow], counter: VocabularyCounter, look: Look, changes: str | None
+) -> Json:
+    """For programs: all texts whole."""
+    return {
+        "file": name,
+        "unit": look.unit,
+        "as": changes,
+        "separator": look.separator or None,
+        "stop": look.stop or None,
+        "tokens_method": counter.method,
+        "tokens_error": find_error(rows, counter),
+        "rows": [
+            {
+                "place": row.place,
+                "tokens": row.tokens,
+                "learned_tokens": row.learned,
+                "pieces": [
+                    {**asdict(piece), "parts": list(piece.parts) or None} for piece in row.pieces
+                ],
+            }
+            for row in rows
+        ],
+    }
+
+
 Subject = Annotated[
-    str, typer.Argument(metavar="FILE", help="The data, of any kind, or a JOB.yaml; - for stdin.")
+    str,
+    typer.Argument(
+        metavar="FILE", help="Data file in any supported format, or a JOB.yaml; - for stdin."
+    ),
 ]
-Rows = Annotated[int, typer.Option("--rows", "-n", min=1, max=1000, help="How many rows to show.")]
+Rows = Annotated[int, typer.Option("--rows", "-n", min=1, max=1000, help="Number of rows to show.")]
 Line = Annotated[
-    int | None, typer.Option("--line", min=1, help="Show the one row of this line (or row).")
+    int | None, typer.Option("--line", min=1, help="Show only the row at this line (or row).")
 ]
 Tokens = Annotated[
-    bool, typer.Option("--tokens", help="Part the tokens; the vocabulary must be on this machine.")
+    bool, typer.Option("--tokens", help="Show token boundaries (needs a local vocabulary).")
 ]
-Whole = Annotated[bool, typer.Option("--whole", help="Do not shorten long texts.")]
+Whole = Annotated[bool, typer.Option("--whole", help="Do not truncate long texts.")]
 _JOB_FILES = (".yaml", ".yml")
 _USUAL = ("openai", "gpt-4.1")  # by whose vocabulary tokens are counted where nobody is named
 
@@ -68,10 +205,10 @@ def preview(
     fetch: Fetch = False,
     allow_outside: AllowOutside = False,
 ) -> None:
-    """Show rows as the model will see them, and what is learned.
+    """Show rows as the model sees them, and which tokens are trained on.
 
-    Of a job file, they are shown as its `prepare:` makes them. Nothing is sent, and nothing fetched
-    without --fetch.
+    The rows of a job file are shown as its `prepare:` section makes them. Nothing is sent, and
+    nothing is downloaded without --fetch.
     """
     if Path(subject).suffix.lower() in _JOB_FILES:
         shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
@@ -84,7 +221,9 @@ def preview(
     seen = list(preview_rows(shown.rows, counter))
     look = Look(shown.unit, shown.separator, shown.stop, tokens, whole)
     if tokens and not seen[0].pieces[-1].parts:
-        out.info("note: the model's vocabulary is not on this machine, so tokens cannot be parted")
+        out.info(
+            "note: the model's vocabulary is not on this machine; token boundaries are not shown"
+        )
     out.finish(
         preview_to_json(shown.name, seen, counter, look, shown.changes),
         essential=[f"{row.place} {row.tokens} {row.learned}" for row in seen],

@@ -9,36 +9,91 @@ import typer
 from rich.console import RenderableType
 
 from ftops.cli.command import command
-from ftops.cli.data.held_input import check_is_file
-from ftops.cli.data.marks import MarksFile, name_marks, say_marks
+from ftops.cli.data.files import check_is_file
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Mode, Output
 from ftops.data.annotations import (
+    AnnotatedRows,
     Annotation,
     AnnotationLabel,
+    format_rows_to_fix,
+    match_annotations,
     parse_annotation,
     read_annotations,
     write_annotations,
 )
 from ftops.data.findings import format_rows
+from ftops.data.reading.source import Source
 from ftops.data.review import Sample, SampledRow, draw_sample, render_page
-from ftops.errors import UsageError
+from ftops.errors import DatasetError, UsageError
 from ftops.files import write_atomic
 from ftops.records import Json
 
-Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="How many rows.")]
-Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
+MarksFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--annotations",
+        metavar="PATH",
+        help="Annotation file; default: FILE.annotations.jsonl.",
+    ),
+]
+
+
+def name_marks(file: Path) -> Path:
+    """Where the marks of a file are kept unless somebody says otherwise."""
+    return file.with_name(f"{file.name}.annotations.jsonl")
+
+
+def say_marks(count: int) -> str:
+    """ "1 mark", "2 marks", …"""
+    return "1 mark" if count == 1 else f"{count:,} marks"
+
+
+def honour_marks(
+    out: Output,
+    source: Source,
+    file: str,
+    where: Path | None,
+    *,
+    writing: bool,
+) -> AnnotatedRows | None:
+    """What the marks say, if there are any; DatasetError when rows wait to be mended."""
+    if where is None:
+        where = None if file == "-" else name_marks(Path(file))
+        if where is None or not where.is_file():
+            return None
+    marks = read_annotations(where)
+    marked = match_annotations(source, marks, str(where))
+    absent = f", {marked.absent:,} of rows that are not in {file}" if marked.absent else ""
+    out.info(f"{where}: {say_marks(len(marks))}{absent}")
+    unmended = format_rows_to_fix(marked, source.unit)
+    if unmended and writing:
+        raise DatasetError(
+            f"{source.name}: {unmended}",
+            hint="Mend them in the file, which takes the mark away; or mark them fine or drop; or"
+            " --ignore-annotations.",
+        )
+    if unmended:
+        out.info(f"warning: {unmended}; nothing will be written before they are mended")
+    return marked
+
+
+Count = Annotated[int, typer.Option("--rows", "-n", min=1, max=10_000, help="Number of rows.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Html = Annotated[
-    Path | None, typer.Option("--html", metavar="PAGE", help="Write them as one page to mark them.")
+    Path | None,
+    typer.Option(
+        "--html", metavar="PAGE", help="Write an HTML page to annotate the rows in a browser."
+    ),
 ]
 SetMark = Annotated[
     list[str] | None,
     typer.Option(
-        "--mark", metavar="ID=MARK", help="Mark a row: fine, fix or drop; again for more."
+        "--annotate", metavar="ID=LABEL", help="Annotate a row: fine, fix or drop. Repeatable."
     ),
 ]
-Review = Annotated[bool, typer.Option("--review", help="Ask for a mark after each row.")]
-Unmarked = Annotated[bool, typer.Option("--unmarked", help="Only rows that have no mark yet.")]
+Review = Annotated[bool, typer.Option("--review", help="Ask for a label after each row.")]
+Unmarked = Annotated[bool, typer.Option("--unannotated", help="Only rows without an annotation.")]
 _PAGE_MODE = 0o644
 _PAGES = (".html", ".htm")
 _ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
@@ -48,9 +103,9 @@ _ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
     "data sample",
     examples=[
         "ftops data sample rows.jsonl -n 50",
-        "ftops data sample rows.jsonl --review --unmarked",
+        "ftops data sample rows.jsonl --review --unannotated",
         "ftops data sample rows.jsonl --html sample.html",
-        "ftops data sample rows.jsonl --mark 9f86d081884c7d65=drop",
+        "ftops data sample rows.jsonl --annotate 9f86d081884c7d65=drop",
     ],
 )
 def sample(
@@ -66,9 +121,9 @@ def sample(
     *,
     reading: Reading,
 ) -> None:
-    """Read some rows drawn by lot, and mark them: fine, fix or drop.
+    """Review a random sample and annotate rows: fine, fix or drop.
 
-    Marks are kept by what a row says, so they stay with it wherever it stands.
+    Annotations are stored by row content, so they stay with a row in any file and order.
     """
     check_is_file(file)
     options = reading.find_options()
@@ -94,10 +149,10 @@ def _set_marks(out: Output, wanted: list[str], marks: dict[str, Annotation], whe
         try:
             marks.update([parse_annotation({"row": row, "mark": name})])
         except ValueError as error:
-            raise UsageError(f"--mark {one}: {error}", hint="Such as ID=drop.") from None
+            raise UsageError(f"--annotate {one}: {error}", hint="Such as ID=drop.") from None
     write_annotations(where, marks)
     out.finish(
-        {"marks_file": str(where), "marks": len(marks)},
+        {"annotations_file": str(where), "marks": len(marks)},
         essential=[str(where)],
         human=lambda: [f"{say_marks(len(marks))} in {where}"],
     )
@@ -167,7 +222,7 @@ def _to_json(drawn: Sample, marks: dict[str, Annotation], page: Path | None, whe
             for row in drawn.rows
         ],
         "of": drawn.of,
-        "marks_file": str(where),
+        "annotations_file": str(where),
         "page": None if page is None else str(page),
     }
 

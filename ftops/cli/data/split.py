@@ -8,7 +8,7 @@ import typer
 from rich.console import RenderableType
 
 from ftops.cli.command import command
-from ftops.cli.data.held_input import check_is_file
+from ftops.cli.data.files import check_is_file
 from ftops.cli.data.next_steps import follow_split, render_next
 from ftops.cli.data.options import OneFile, Reading, say_layouts
 from ftops.cli.output import Output
@@ -25,32 +25,32 @@ from ftops.errors import StorageError
 from ftops.records import Json
 
 ValidationAmount = Annotated[
-    str, typer.Option("--validation", metavar="AMOUNT", help="Rows to hold out: 20%, 0.2 or 500.")
+    str, typer.Option("--validation", metavar="AMOUNT", help="Validation rows: 20%, 0.2 or 500.")
 ]
 TestAmount = Annotated[
-    str | None, typer.Option("--test", metavar="AMOUNT", help="Rows of a third file, likewise.")
+    str | None, typer.Option("--test", metavar="AMOUNT", help="Test rows: 10%, 0.1 or 500.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Another one draws other rows.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Group = Annotated[
     str | None,
-    typer.Option("--group", metavar="COLUMN", help="Keep rows with the same value together."),
+    typer.Option("--group", metavar="COLUMN", help="Keep rows with equal values together."),
 ]
 GroupNear = Annotated[
-    bool, typer.Option("--group-near", help="Keep rows with nearly the same prompt together.")
+    bool, typer.Option("--group-near", help="Keep near-duplicate prompts together.")
 ]
 Stratify = Annotated[
     bool | None,
     typer.Option(
         "--stratify/--no-stratify",
-        help="The same share of each class in each file; default: where there are classes.",
+        help="Keep the class shares in each file; default: if completions are labels.",
         show_default=False,
     ),
 ]
 OutFolder = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FOLDER", help="Where to; default: beside FILE."),
+    typer.Option("--output", "-o", metavar="FOLDER", help="Output folder; default: that of FILE."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the files that it writes.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 _PACKED = (".gz", ".zst")
 
 
@@ -76,9 +76,10 @@ def split(
     *,
     reading: Reading,
 ) -> None:
-    """Split data: each class in each file, no prompt in two.
+    """Split data into training, validation and test files.
 
-    The same rows and seed give the same files. FILE is not changed.
+    Each class is in each file, and no prompt is in two. The same rows and seed give the same files.
+    FILE is not changed.
     """
     options = reading.find_options()
     check_is_file(file)

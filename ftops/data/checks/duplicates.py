@@ -233,7 +233,7 @@ class NearDuplicates(Check):
     """Keeps a sketch of each prompt; of the completion where prompts are empty."""
 
     RULES = (NEAR,)
-    OPTIONAL: ClassVar[str] = "near"
+    OPTIONAL: ClassVar[str] = "near-duplicates"
 
     def __init__(self, profile: DatasetProfile) -> None:
         self._common = profile.common

@@ -80,7 +80,7 @@ class PersonalData(Check):
     """Looks through all texts of a batch at once, since most hold nothing of the kind."""
 
     RULES = tuple(RULES_BY_KIND.values())
-    OPTIONAL: ClassVar[str] = "private"
+    OPTIONAL: ClassVar[str] = "pii"
 
     def __init__(self, profile: DatasetProfile) -> None:
         self._seen: dict[str, Occurrences] = {}

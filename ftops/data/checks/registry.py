@@ -25,10 +25,10 @@ CHECK_GROUPS: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("Tools", (ToolCalls,)),
     ("Classes", (Classes, label_tokens)),
     ("The same", (Duplicates,)),
-    ("Nearly the same (with `--near`)", (NearDuplicates,)),
+    ("Nearly the same (with `--near-duplicates`)", (NearDuplicates,)),
     ("In both files (with `--validation`)", (Leaks, Drift)),
-    ("Private and secret (with `--private`)", (PersonalData,)),
-    ("Words of your own (with `--words`)", (WordMatches,)),
+    ("Private and secret (with `--pii`)", (PersonalData,)),
+    ("Words of your own (with `--word-list`)", (WordMatches,)),
 )
 # What is looked for after the pass, with what a command hands in.
 _AFTERWARDS: tuple[tuple[str, tuple[Rule, ...]], ...] = (

@@ -35,8 +35,8 @@ PROMPTS = Rule(
 )  # fmt: skip
 NEARLY = Rule(
     "leaked-near-duplicates", _W, "validation rows that are nearly training rows",
-    "Told with `--near`: prompts that are nearly like one of the training data. " + _TOO_GOOD,
-    "Split again with `ftops data split --group-near`, or take them out of one of the files.",
+    "Requires `--near-duplicates`. A prompt is a near-duplicate of a training prompt. " + _TOO_GOOD,
+    "Split again with `ftops data split --group-near`, or remove them from one file.",
 )  # fmt: skip
 
 

@@ -22,14 +22,14 @@ from ftops.data.screening.word_list import normalize_text
 _SHOWN_WORDS = 3
 LISTED_WORDS = Rule(
     "listed-words", Severity.WARNING, "words of your list",
-    "With `--words FILE`, prompts, completions and messages are searched for the words and phrases"
-    " of a text file of your own: one a line; `# language: de` names the language of those that"
-    " follow, other lines with # in front are remarks. No list comes with ftops, since what offends"
-    " depends on the language, the place and the readers. A word is found as a word and not within"
-    " another one, in any case and width; what is written without blanks (Chinese, Japanese, Thai)"
-    " anywhere, and Korean where a word begins. A word tells little of what is meant: a text"
-    " without any can be harmful, and one that quotes them may be just what the model should know.",
-    "Read these rows, and take out what the model must not say: `ftops data sample --mark` with"
+    "With `--word-list FILE`, prompts, completions and messages are searched for the words and"
+    " phrases of a text file: one per line; `# language: de` names the language of the following"
+    " lines, other lines that start with # are comments. ftops ships no list, because what offends"
+    " depends on the language, the place and the readers. Matches are whole words, in any case and"
+    " width; text written without spaces (Chinese, Japanese, Thai) matches anywhere, Korean at the"
+    " start of a word. A match says little about the meaning: a text without any can be harmful,"
+    " and a text that quotes one can be what the model should learn.",
+    "Read these rows and remove what the model must not say: `ftops data sample --annotate` with"
     " drop.",
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ class WordMatches(Check):
     """Looks for all words in the texts of a batch at once, since most hold none."""
 
     RULES = (LISTED_WORDS,)
-    OPTIONAL: ClassVar[str] = "words"
+    OPTIONAL: ClassVar[str] = "word-list"
 
     def __init__(self, profile: DatasetProfile) -> None:
         self._words = profile.words

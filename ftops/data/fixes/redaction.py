@@ -48,12 +48,12 @@ class Redact(TextFix):
     CODE = "redact"
     TITLE = "put placeholders in the place of private data and secrets"
     ABOUT = (
-        "What `ftops data check --private` finds becomes `[EMAIL]`, `[API_KEY]` and the like, the"
+        "What `ftops data check --pii` finds becomes `[EMAIL]`, `[API_KEY]` and the like, the"
         " same in every row; a model that learned of such rows is asked in the same way. In chats"
         " and preferences it is done to the text of every message and the arguments of tool calls,"
         " which stay JSON, and not to names and tools."
         " A preference of which both answers become the same is no row any more. The scan costs"
-        " time, so it is proposed with `--private`, and done without a question, for every kind,"
+        " time, so it is proposed with `--pii`, and done without a question, for every kind,"
         " with `--redact`. What is shown of rows then has the first characters of each find only."
     )
     PARAMS: ClassVar = {

@@ -58,7 +58,7 @@ _LINES = (Format.JSONL, Format.JSON)
 class PlanOptions:
     """What the user wants of a preparation; `only` and `skip` hold codes of fixes or checks.
 
-    `private` asks for the scan for private data and secrets, `redact` for placeholders of every
+    `pii` asks for the scan for private data and secrets, `redact` for placeholders of every
     kind. `marked` says which rows are to be left out.
     """
 
@@ -68,7 +68,7 @@ class PlanOptions:
     skip: Collection[str] = ()
     most_characters: int | None = None
     environ: Mapping[str, str] | None = None
-    private: bool = False
+    pii: bool = False
     redact: bool = False
     marked: AnnotatedRows | None = None
 
@@ -172,7 +172,7 @@ def _propose_wanted(plan_options: PlanOptions) -> list[Proposal]:
 
 
 def _judge(source: Source, plan_options: PlanOptions) -> CheckResult:
-    asked = ["private"] if plan_options.private else []
+    asked = ["pii"] if plan_options.pii else []
     examination = run_checks(source, asked=asked, environ=plan_options.environ)
     return examination.get_result(plan_options.target, task=plan_options.task, unit=source.unit)
 

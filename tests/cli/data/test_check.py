@@ -130,7 +130,7 @@ def test_private_and_near_are_looked_for_when_asked(tmp_path: Path) -> None:
     plain = ftops(*asked).out
     assert "email-address" not in plain
     assert "leaked-near-duplicates" not in plain
-    files = json.loads(ftops(*asked, "--private", "--near").out)["files"]
+    files = json.loads(ftops(*asked, "--pii", "--near-duplicates").out)["files"]
     codes = [{one["code"] for one in file["findings"]} for file in files]
     assert "email-address" in codes[0]
     assert "leaked-near-duplicates" in codes[1]
@@ -140,11 +140,11 @@ def test_words_of_a_list_are_looked_for(tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", 12)
     (tmp_path / "words.txt").write_text("# language: en\nrow 3\nro\n")
     (tmp_path / "empty.txt").write_text("")
-    found = ftops("data", "check", rows, "--words", tmp_path / "words.txt")
+    found = ftops("data", "check", rows, "--word-list", tmp_path / "words.txt")
     assert found.code == 0
     assert "warning listed-words  1 row: en 1 (line 4)" in found.out
-    strict = ftops("data", "check", rows, "--words", tmp_path / "words.txt", "--strict")
+    strict = ftops("data", "check", rows, "--word-list", tmp_path / "words.txt", "--strict")
     assert strict.code == 1
-    refused = ftops("data", "check", rows, "--words", tmp_path / "empty.txt")
+    refused = ftops("data", "check", rows, "--word-list", tmp_path / "empty.txt")
     assert refused.code == 1
     assert "next: Write one a line." in refused.err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.data.moderating import Progress
+from ftops.cli.data.check import Progress
 from tests.cli.running import Answer, ftops, write_rows
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, ScriptedServer, scripted_server
@@ -69,7 +69,7 @@ def test_flagged_rows_are_warnings_and_a_second_check_sends_nothing(
 def test_nothing_leaves_unless_it_is_asked_for(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted_server(reply(15)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        ftops("data", "check", rows, "--yes", "--private")
+        ftops("data", "check", rows, "--yes", "--pii")
     assert server.seen == []
 
 

@@ -60,8 +60,8 @@ def test_what_is_private_leads_to_the_fix_that_takes_it_out(tmp_path: Path) -> N
     ]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (prepare,) = next_of(ftops("data", "check", path, "--private"))
-    assert prepare[-1] == "--private"
+    (prepare,) = next_of(ftops("data", "check", path, "--pii"))
+    assert prepare[-1] == "--pii"
     assert ftops(*prepare, "--yes").code == 0
     assert MAIL not in (tmp_path / "rows.prepared.jsonl").read_text()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftops.cli.data.fixes import show_change
+from ftops.cli.data.prepare_view import show_change
 from ftops.data.plans.runner import FixExample
 from tests.cli.running import ftops
 from tests.data.workbooks import make_workbook
@@ -204,7 +204,7 @@ def test_a_change_is_shown_where_it_is() -> None:
         ["--task", "generation"],
         ["--plan-out", "p"],
         ["--redact"],
-        ["--private"],
+        ["--pii"],
     ],
 )
 def test_what_a_plan_would_ignore_is_refused(tmp_path: Path, flags: list[str]) -> None:
@@ -234,7 +234,7 @@ def write_mails(path: Path) -> Path:
 def test_redact_takes_private_data_out_and_shows_none_of_it(tmp_path: Path) -> None:
     path = write_mails(tmp_path / "train.jsonl")
     assert "placeholders" not in ftops("data", "prepare", path).out
-    dry = ftops("data", "prepare", path, "--private")
+    dry = ftops("data", "prepare", path, "--pii")
     assert "redact  put placeholders in the place of private data" in dry.out
     assert "2 rows (email-address)" in dry.out
     assert '      before  "1, jo.… (15 characters)?"' in dry.out
@@ -263,10 +263,10 @@ def test_a_plan_with_a_kind_that_is_none_names_the_place(tmp_path: Path) -> None
 
 def mark(path: Path, **marks: int) -> Path:
     """Marks for the rows with these numbers, from 0, kept beside their file."""
-    file = path.with_name(f"{path.name}.marks.jsonl")
+    file = path.with_name(f"{path.name}.annotations.jsonl")
     names = ftops("data", "sample", path, "-n", "1000", "-q").out.split()
     words = [f"{names[row]}={name}" for name, row in marks.items()]
-    assert ftops("data", "sample", path, *(f"--mark={word}" for word in words)).code == 0
+    assert ftops("data", "sample", path, *(f"--annotate={word}" for word in words)).code == 0
     return file
 
 
@@ -298,7 +298,7 @@ def test_while_rows_are_marked_fix_nothing_is_written(tmp_path: Path) -> None:
     assert refused.code == 1
     assert "train.jsonl: 1 row is marked fix: line 7" in refused.err
     assert sorted(one.name for one in tmp_path.iterdir()) == ["train.jsonl", marks.name]
-    assert ftops("data", "prepare", path, "--yes", "--ignore-marks").code == 0
+    assert ftops("data", "prepare", path, "--yes", "--ignore-annotations").code == 0
     path.write_text(path.read_text().replace("6, what is it?", "6, what may it be?"))
     mended = ftops("data", "prepare", path, "--yes", "--force")
     assert mended.code == 0, mended.err
@@ -307,6 +307,6 @@ def test_while_rows_are_marked_fix_nothing_is_written(tmp_path: Path) -> None:
 
 def test_marks_that_are_named_must_be_there(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", 30)
-    answer = ftops("data", "prepare", path, "--marks", tmp_path / "none.jsonl")
+    answer = ftops("data", "prepare", path, "--annotations", tmp_path / "none.jsonl")
     assert answer.code == 1
     assert "none.jsonl: cannot read: No such file" in answer.err

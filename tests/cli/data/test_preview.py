@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.data.preview_view import Look, render_piece
+from ftops.cli.data.preview import Look, render_piece
 from ftops.data.preview import PreviewSegment
 from tests.cli.running import ftops, write_job
 from tests.data.data_files import chat, pair, write_rows

@@ -14,7 +14,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def marks_of(path: Path) -> list[dict[str, str]]:
-    file = path.with_name("rows.jsonl.marks.jsonl")
+    file = path.with_name("rows.jsonl.annotations.jsonl")
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
@@ -25,11 +25,11 @@ def test_rows_are_printed_with_the_ids_that_marks_name(path: Path) -> None:
     ids = ftops("data", "sample", path, "-n", "3", "--quiet").out.split()
     assert len(ids) == 3
     assert all(one in answer.out for one in ids)
-    assert ftops("data", "sample", path, "--mark", f"{ids[0]}=drop").code == 0
+    assert ftops("data", "sample", path, "--annotate", f"{ids[0]}=drop").code == 0
     assert marks_of(path) == [{"row": ids[0], "mark": "drop"}]
     again = ftops("data", "sample", path, "-n", "3")
     assert f"{ids[0]}  drop" in again.out
-    left = ftops("data", "sample", path, "-n", "30", "--unmarked", "--quiet").out.split()
+    left = ftops("data", "sample", path, "-n", "30", "--unannotated", "--quiet").out.split()
     assert len(left) == 29
     assert ids[0] not in left
 
@@ -49,13 +49,15 @@ def test_a_page_is_written_with_the_rows(path: Path, tmp_path: Path) -> None:
     assert answer.document["page"] == str(page)
     text = page.read_text()
     assert "row 1" in text
-    assert "rows.jsonl.marks.jsonl" in text
+    assert "rows.jsonl.annotations.jsonl" in text
 
 
 def test_neither_a_page_nor_marks_are_written_over_data(path: Path) -> None:
     before = path.read_bytes()
     assert "a page is called .html" in ftops("data", "sample", path, "--html", path).err
-    refused = ftops("data", "sample", path, "--marks", path, "--mark", "9f86d081884c7d65=drop")
+    refused = ftops(
+        "data", "sample", path, "--annotations", path, "--annotate", "9f86d081884c7d65=drop"
+    )
     assert refused.code == 1
     assert "rows.jsonl:1: unknown key 'completion'" in refused.err
     assert path.read_bytes() == before
@@ -63,10 +65,10 @@ def test_neither_a_page_nor_marks_are_written_over_data(path: Path) -> None:
 
 def test_wrong_marks_are_refused_and_nothing_is_written(path: Path) -> None:
     for mark in ("x=drop", "9f86d081884c7d65=bad", "9f86d081884c7d65"):
-        answer = ftops("data", "sample", path, "--mark", mark)
+        answer = ftops("data", "sample", path, "--annotate", mark)
         assert answer.code == 2
-        assert f"--mark {mark}" in answer.err
-    assert not path.with_name("rows.jsonl.marks.jsonl").exists()
+        assert f"--annotate {mark}" in answer.err
+    assert not path.with_name("rows.jsonl.annotations.jsonl").exists()
 
 
 def test_a_diff_tells_rows_and_classes(path: Path, tmp_path: Path) -> None:

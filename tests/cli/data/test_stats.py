@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.data.stats_costs import count_for, estimate_costs
+from ftops.cli.data.stats import count_for, estimate_costs
 from ftops.data.reading.source import open_source
 from ftops.data.statistics import DataStatistics, measure_source
 from ftops.data.tokens.counter import Estimator

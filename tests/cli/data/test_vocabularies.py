@@ -2,7 +2,7 @@
 
 import pytest
 
-from ftops.cli.data.vocabularies import fetch_missing
+from ftops.cli.data.options import fetch_missing
 
 
 def test_a_vocabulary_that_is_no_file_is_not_fetched() -> None:

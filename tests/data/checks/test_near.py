@@ -12,7 +12,7 @@ from ftops.data.leakage import find_leaks
 from ftops.data.reading.source import open_source
 from tests.data.data_files import chat, pair, preference, write_rows
 
-OPTIONAL = ("near", "validation")
+OPTIONAL = ("near-duplicates", "validation")
 TEXTS = [
     f"{subject} {verb} {thing} {place}."
     for subject in ("The old captain", "A young engineer", "My neighbour's daughter")

@@ -16,9 +16,7 @@ CARD = "4111 1111 1111 1111"
 
 def judge(path: Path, processes: int = 1) -> CheckResult:
     environ = dict(os.environ)
-    examination = run_checks(
-        open_source(path), asked=["private"], processes=processes, environ=environ
-    )
+    examination = run_checks(open_source(path), asked=["pii"], processes=processes, environ=environ)
     return examination.get_result(DataTarget(min_rows=1))
 
 

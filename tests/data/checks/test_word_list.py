@@ -16,7 +16,7 @@ WORDS = WordList((("en", "damn"), ("de", "mist"), ("zh", "傻瓜")))
 def judge(path: Path, processes: int = 1) -> list[Finding]:
     examination = run_checks(
         open_source(path),
-        asked=["words"],
+        asked=["word-list"],
         processes=processes,
         environ=dict(os.environ),
         words=WORDS,

@@ -36,7 +36,7 @@ def shown(trial: Trial) -> str:
 
 
 def private(path: Path) -> set[str]:
-    verdict = run_checks(open_source(path), asked=["private"]).get_result(DataTarget())
+    verdict = run_checks(open_source(path), asked=["pii"]).get_result(DataTarget())
     return {finding.code for finding in verdict.findings} & set(REDACTED)
 
 
@@ -90,7 +90,7 @@ def test_the_arguments_of_a_call_stay_json_and_lose_what_is_private(tmp_path: Pa
         {"to": "[EMAIL]", "text": '"Hi"\n[PHONE]', "cards": ["[CARD]", 7], "ok": True}
     ]
     assert private(tmp_path / "out.jsonl") == set()
-    assert MAIL not in shown(try_all(tmp_path, [call_row(asked)] * 20, private=True))
+    assert MAIL not in shown(try_all(tmp_path, [call_row(asked)] * 20, pii=True))
 
 
 @given(
@@ -123,7 +123,7 @@ def test_a_preference_whose_answers_become_the_same_is_no_row_any_more(tmp_path:
     assert not (tmp_path / "out.jsonl").exists()
     drop = PlanStep("drop-invalid-rows", {"codes": ["equal-answers"]})
     assert run_steps(tmp_path, rows, MAILS, drop) == [rows[0], rows[2]]
-    trial = try_all(tmp_path, rows, private=True)
+    trial = try_all(tmp_path, rows, pii=True)
     assert trial.codes == ["email-address", "equal-answers"]
     assert trial.rows == [rows[0], rows[2]]
 
@@ -142,7 +142,7 @@ def test_what_is_found_is_asked_about_kind_by_kind(tmp_path: Path) -> None:
         asked.append((stats.check or stats.code, stats.count))
         return stats.check != "phone-number"
 
-    trial = try_all(tmp_path, rows, ask, private=True)
+    trial = try_all(tmp_path, rows, ask, pii=True)
     assert asked[:2] == [("email-address", 20), ("phone-number", 20)]
     assert trial.pairs[3] == (f"is it 3, [EMAIL]?{MARK}", f" 3, or {PHONE}\n")
     assert "phone-number" in {left.code for left in trial.found.list_unresolved(trial.outcome.rows)}
