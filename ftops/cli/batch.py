@@ -163,7 +163,7 @@ class _Batch:
 
     def _confirm_cost(self, estimate: CostEstimate) -> None:
         """Show the estimate, and return when the user accepts it."""
-        price = "price not known" if estimate.usd is None else f"up to {format_usd(estimate.usd)}"
+        price = "price unknown" if estimate.usd is None else f"up to {format_usd(estimate.usd)}"
         price = "free" if estimate.usd == 0 else price
         requests = "1 request" if estimate.questions == 1 else f"{estimate.questions:,} requests"
         self._out.info(
@@ -227,7 +227,7 @@ def _finish(
         out.info(f"{work.target.name}: {render_refused(refused)}")
     summary = f"Wrote {path}: {len(completions):,} of {len(results):,} rows have a response"
     summary += f", {cached:,} of them cached" if cached else ""
-    summary += "; price not known" if cost is None else f"; {format_usd(cost)}" if cost else ""
+    summary += "; price unknown" if cost is None else f"; {format_usd(cost)}" if cost else ""
     if failed:
         out.about = document
         shown = [f"{source}:{line}: {why}" for line, why in islice(failed.items(), _SHOWN_ROWS)]

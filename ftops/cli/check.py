@@ -44,26 +44,26 @@ def check(out: Output, job_file: JobFile, *, options: JobFileOptions) -> None:
 
 
 def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
-    """Show what the job would take; raises when a limit or the provider forbids it."""
+    """Print what the job would send and cost; raises when a limit or the provider forbids it."""
     outgoing = collect_outgoing_data(job)
-    with open_providers() as reach:
-        provider = reach(job.spec.provider_settings())
-        forecast = foresee(job, provider, create_token_counter(), reach)
-    document = {**forecast.to_json(with_request=with_request), "sends": outgoing.to_json()}
-    if forecast.preview.problems and out.mode is Mode.JSON:
-        out.about = document  # the error is the one document, and tells the figures, too
+    with open_providers() as get_provider:
+        provider = get_provider(job.spec.provider_settings())
+        result = preview_job(job, provider, create_token_counter(), get_provider)
+    document = {**result.to_json(with_request=with_request), "sends": outgoing.to_json()}
+    if result.preview.problems and out.mode is Mode.JSON:
+        out.about = document  # the document of the error contains it
     else:
         out.finish(
             document,
-            essential=() if forecast.preview.problems else ("ok",),
-            human=lambda: render_forecast(forecast, outgoing, with_request=with_request),
+            essential=() if result.preview.problems else ("ok",),
+            human=lambda: render_preview(result, outgoing, with_request=with_request),
         )
-    forecast.preview.check()
+    result.preview.check()
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """A preview with its job file, and what preparing does to the rows."""
+class JobPreview:
+    """A preview with its job file, and what the prepare stage changes in the rows."""
 
     job: LoadedJob
     preview: Preview
@@ -97,7 +97,7 @@ class Forecast:
                 {"field": field, "runs": runs}
                 for field, runs in list_code(self.job.spec, self.job.path)
             ],
-            "figures": self.preview.figures.to_json(),
+            "model_info": self.preview.figures.to_json(),
             "problems": list(self.preview.problems),
         }
         if with_request:
@@ -106,44 +106,48 @@ class Forecast:
         return document
 
 
-def foresee(
+def preview_job(
     job: LoadedJob,
     provider: Provider,
     tokens: TokenCounter,
-    reach: Callable[[ProviderSettings], Provider] | None = None,
-) -> Forecast:
-    """Read job file and data through; DatasetError when the data is bad."""
-    found = preview(job, provider, tokens, reach)
-    return Forecast(job, found, provider.name, _find_changes(job, provider))
+    get_provider: Callable[[ProviderSettings], Provider] | None = None,
+) -> JobPreview:
+    """Read the data and estimate the job; DatasetError when the data is invalid."""
+    return JobPreview(
+        job,
+        preview(job, provider, tokens, get_provider),
+        provider.name,
+        _find_changes(job, provider),
+    )
 
 
 def render_request(request: JobRequest) -> dict[str, Json]:
-    """The request as the API would get it; what is not said is left out."""
+    """The request as the API would get it, without unset fields."""
     document = asdict(request)
-    tuned = document.pop("hyperparameters")
+    hyperparameters = document.pop("hyperparameters")
     document["hyperparameters"] = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in tuned.items()
+        for name, value in hyperparameters.items()
         if value is not None
     }
     return {name: value for name, value in document.items() if value is not None}
 
 
-def render_forecast(
-    forecast: Forecast, outgoing: OutgoingData, *, with_request: bool
+def render_preview(
+    result: JobPreview, outgoing: OutgoingData, *, with_request: bool
 ) -> Iterator[RenderableType]:
-    """For people: the data, what it takes, what would be sent."""
-    found, spec = forecast.preview, forecast.job.spec
+    """The data, the estimates and what would be sent, as text."""
+    found, spec = result.preview, result.job.spec
     yield cell(spec.name, "bold")
     yield render_pairs(
         [
-            ("job file", render_path(forecast.job.path)),
+            ("job file", render_path(result.job.path)),
             *outgoing.list_pairs(),
             ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
             ("training", _describe_data(found.training, spec.training_file)),
             ("validation", _describe_data(found.validation, spec.validation_file)),
-            ("answers", _describe_classes(found.training)),
-            *(("preparing", change) for change in forecast.changes),
+            ("labels", _describe_classes(found.training)),
+            *(("preparing", change) for change in result.changes),
             ("tokens", _describe_tokens(found)),
             ("batch size", _describe_batch(found)),
             ("cost", _describe_cost(found)),
@@ -157,34 +161,34 @@ def render_forecast(
         *warn_of_evaluation(found.evaluation, spec.evaluate.max_cost_usd),
     ]:
         yield Text(f"  note: {warning}", style="yellow")
-    if code := list_code(spec, forecast.job.path):
+    if code := list_code(spec, result.job.path):
         yield heading("Code that a run executes on this machine")
         yield render_pairs(code)
     if with_request:
-        yield from _render_sending(found)
+        yield from _render_request(found)
     yield ""
     if found.problems:
         yield Text("This job cannot be run as it is.", style="red")
     else:
         sent = "Nothing was sent." if with_request else "Nothing was sent or written."
-        yield Text(f"Job file and data are good. {sent}", style="green")
+        yield Text(f"Job file and data are valid. {sent}", style="green")
 
 
-def _render_sending(found: Preview) -> Iterator[RenderableType]:
-    yield heading("Would be uploaded")
+def _render_request(found: Preview) -> Iterator[RenderableType]:
+    yield heading("Files to upload")
     yield render_pairs((name, f"from {source}") for name, source in found.uploads.items())
-    yield heading("Would be asked for")
+    yield heading("Request")
     request = render_request(found.request)
-    tuned = request.pop("hyperparameters")
+    hyperparameters = request.pop("hyperparameters")
     metadata = request.pop("metadata", None)
     pairs = [(name, value) for name, value in request.items()]
-    for section in (tuned, metadata):
+    for section in (hyperparameters, metadata):
         pairs += section.items() if isinstance(section, dict) else ()
     yield render_pairs(pairs)
 
 
 def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
-    """What preparing does to the rows of each file, in words."""
+    """What the prepare stage changes in the rows of each file."""
     recipe = choose_recipe(job.spec, job.path, provider)
     changes = []
     for value in (job.spec.training_file, job.spec.validation_file):
@@ -216,14 +220,16 @@ def _describe_plan(path: Path, plan: DataPlan, options: ReadOptions) -> str:
 
 
 def _describe_change(source: RowFormat, target: RowFormat, job: LoadedJob) -> str:
-    given = job.spec.prepare
+    prepare = job.spec.prepare
     if source is not target:
-        return f"become {target.value} rows" + (", with the system message" if given.system else "")
+        return f"become {target.value} rows" + (
+            ", with the system message" if prepare.system else ""
+        )
     if target is RowFormat.CHAT:
         return "get the system message"
     ends = [
         f"the {name} {text!r}"
-        for name, text in (("separator", given.separator), ("stop", given.stop))
+        for name, text in (("separator", prepare.separator), ("stop", prepare.stop))
         if text
     ]
     return f"get {' and '.join(ends)}"
@@ -233,12 +239,12 @@ def _describe_data(summary: DataSummary | None, source: str | None) -> str | Non
     if source is None:
         return None
     if summary is None:
-        return f"{source}, which lies at the provider"
+        return f"{source}, a file at the provider"
     return f"{source}: {summary.rows:,} rows, {render_bytes(summary.bytes)}"
 
 
 def _describe_classes(summary: DataSummary | None) -> str | None:
-    """The labels with their numbers of rows, where the completions are labels."""
+    """The labels with their numbers of rows, if the completions are labels."""
     if summary is None or not summary.classes:
         return None
     shown = [f"{label!r} x {count:,}" for label, count in summary.classes.items()]
@@ -269,24 +275,24 @@ def _describe_cost(found: Preview) -> str | None:
         return None
     if estimate.cost_usd is None:
         if found.figures.train_usd is None:
-            return "not known: this provider's price for the model is not"
-        return "not known: the provider chooses the epochs"
+            return "unknown: no price for this model and provider"
+        return "unknown: the provider chooses the epochs"
     return f"about ${estimate.cost_usd:,.2f}" if estimate.cost_usd else "nothing"
 
 
 def _describe_price(figures: ModelInfo) -> str | None:
-    """What training costs, since when that is known and who says so."""
+    """The price of training, with its date and source."""
     origin = figures.origins.get("train_usd")
     if figures.train_usd is None or origin is None:
         return None
     if figures.train_usd == 0 and origin.source == SHIPPED:
-        return None  # the built-in engine, of which the line before says enough
-    who = "ftops's own list" if origin.source == SHIPPED else origin.source
-    return f"${figures.train_usd:g} a million trained tokens, as of {origin.as_of} ({who})"
+        return None  # the built-in engine is free
+    source = "the list of ftops" if origin.source == SHIPPED else origin.source
+    return f"${figures.train_usd:g} per million trained tokens, as of {origin.as_of} ({source})"
 
 
 def _describe_ends(figures: ModelInfo) -> str | None:
-    """The days after which the model, or the tuning of it, is over."""
+    """The dates after which the model, or its fine-tuning, ends."""
     days = [
         f"no new jobs from {figures.no_jobs_from} on" if figures.no_jobs_from else "",
         f"shut down on {figures.shutdown}, with its fine-tuned models" if figures.shutdown else "",
@@ -297,13 +303,13 @@ def _describe_ends(figures: ModelInfo) -> str | None:
 def _find_warnings(found: Preview) -> Sequence[str]:
     warnings = []
     if found.training and found.training.duplicate_rows:
-        warnings.append(f"{found.training.duplicate_rows:,} training rows stand there twice")
+        warnings.append(f"{found.training.duplicate_rows:,} training rows are duplicates")
     if found.estimate and (cut := found.estimate.say_long_rows()):
         warnings.append(cut)
     if found.overlap_rows:
         warnings.append(
-            f"{found.overlap_rows:,} validation rows are training rows, too:"
-            " what is measured on them says little"
+            f"{found.overlap_rows:,} validation rows are also training rows:"
+            " metrics on them are not meaningful"
         )
     return warnings
 
@@ -322,42 +328,44 @@ def _summary_to_json(summary: DataSummary | None) -> Json:
 
 
 def render_evaluation_estimate(found: EvaluationEstimate | None) -> Iterator[RenderableType]:
-    """For people: a line for each who is asked, and the sum where several cost something."""
+    """One line per model that gets requests, and the total."""
     if found is None:
         return
     rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
     yield heading(f"Evaluation on {found.file} ({rows})")
     pairs = [(one.name, _describe_evaluation_cost(one.cost)) for one in found.requests]
-    pairs += [(one.name, f"left out: {one.reason}") for one in found.skipped]
-    pairs += [(name, "asked, too, if there are any then") for name in found.later]
+    pairs += [(one.name, f"skipped: {one.reason}") for one in found.skipped]
+    pairs += [(name, "evaluated, too, if there are any by then") for name in found.later]
     if len(found.requests) > 1:
-        pairs.append(("together", _format_price(found.usd)))
+        pairs.append(("total", _format_price(found.usd)))
     yield render_pairs(pairs)
 
 
-def warn_of_evaluation(found: EvaluationEstimate | None, most_usd: float | None) -> Iterator[str]:
-    """That the limit would keep the evaluation from being begun."""
-    if found is None or most_usd is None:
+def warn_of_evaluation(
+    found: EvaluationEstimate | None, max_cost_usd: float | None
+) -> Iterator[str]:
+    """Warnings when the cost limit would stop the evaluation."""
+    if found is None or max_cost_usd is None:
         return
     if found.usd is None:
-        yield "evaluate.max_cost_usd cannot be held: a price is not known (docs/prices.md)"
-    elif found.usd > most_usd:
+        yield "evaluate.max_cost_usd cannot be enforced: a price is unknown (docs/prices.md)"
+    elif found.usd > max_cost_usd:
         yield (
             f"the evaluation may cost up to {format_usd(found.usd)}, and evaluate.max_cost_usd is"
-            f" {format_usd(most_usd)}: it would not be begun"
+            f" {format_usd(max_cost_usd)}: it would not start"
         )
 
 
 def evaluation_to_json(found: EvaluationEstimate | None) -> Json:
-    """The same for programs; dollars are null where a price is not known."""
+    """The estimate as JSON; the cost is null when a price is unknown."""
     if found is None:
         return None
-    requests: list[Json] = [
+    candidates: list[Json] = [
         {
             "name": one.name,
             "model": one.model,
             "provider": one.provider,
-            "questions": one.cost.questions,
+            "requests": one.cost.questions,
             "prompt_tokens": one.cost.prompt_tokens,
             "max_completion_tokens": one.cost.completion_tokens,
             "max_cost_usd": one.cost.usd,
@@ -368,7 +376,7 @@ def evaluation_to_json(found: EvaluationEstimate | None) -> Json:
     return {
         "file": found.file,
         "rows": found.rows,
-        "requests": requests,
+        "candidates": candidates,
         "skipped": skipped,
         "later": list(found.later),
         "max_cost_usd": found.usd,
@@ -376,14 +384,14 @@ def evaluation_to_json(found: EvaluationEstimate | None) -> Json:
 
 
 def _describe_evaluation_cost(forecast: CostEstimate) -> str:
-    questions = "1 question" if forecast.questions == 1 else f"{forecast.questions:,} questions"
+    requests = "1 request" if forecast.questions == 1 else f"{forecast.questions:,} requests"
     return (
-        f"{questions}, about {forecast.prompt_tokens:,} tokens, answers of up to"
-        f" {forecast.completion_tokens:,}; {_format_price(forecast.usd)}"
+        f"{requests}, about {forecast.prompt_tokens:,} prompt tokens, up to"
+        f" {forecast.completion_tokens:,} completion tokens; {_format_price(forecast.usd)}"
     )
 
 
 def _format_price(usd: float | None) -> str:
     if usd is None:
-        return "price not known"
+        return "price unknown"
     return "free" if usd == 0 else f"up to {format_usd(usd)}"

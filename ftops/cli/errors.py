@@ -1,13 +1,13 @@
-"""Errors become text and exit codes here, and nowhere else.
+"""Turns errors into messages and exit codes.
 
 0    done
-1    a known error; nothing is lost, and the message says what to do next
-2    the command line was not understood
+1    a known error; the message says what to do next
+2    invalid command line
 3    the job failed or was cancelled at the provider
-4    the model is there, but does not reach what `evaluate.require` wants
-70   a bug in ftops; a report with the details is left in FTOPS_HOME/reports
-130  interrupted with Ctrl-C; a job that was created goes on without us
-141  the reader of the output has gone (`ftops runs | head`), as SIGPIPE ends other commands
+4    the model misses a requirement of `evaluate.require`
+70   a bug in ftops; a report is written to FTOPS_HOME/reports
+130  interrupted with Ctrl-C; a created job continues at the provider
+141  the reader of the output closed the pipe (`ftops runs | head`), as with SIGPIPE
 """
 
 import contextlib
@@ -28,26 +28,26 @@ from ftops.files import write_atomic
 from ftops.records import Json
 
 KNOWN_ERROR = 1
-NOT_UNDERSTOOD = 2
+INVALID_USAGE = 2
 JOB_FAILED = 3
-GATE_MISSED = 4
+REQUIREMENT_MISSED = 4
 BUG = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 EXIT_CODES = (
     (0, "done"),
     (KNOWN_ERROR, "a known error; the message says what to do next"),
-    (NOT_UNDERSTOOD, "the command line was not understood"),
+    (INVALID_USAGE, "invalid command line"),
     (JOB_FAILED, "the job failed or was cancelled at the provider"),
-    (GATE_MISSED, "the model does not reach what `evaluate.require` wants"),
-    (BUG, "a bug in ftops; a report is left in FTOPS_HOME/reports"),
-    (INTERRUPTED, "interrupted with Ctrl-C; a job that was created goes on"),
-    (BROKEN_PIPE, "the reader of the output has gone, as in `ftops runs | head`"),
+    (REQUIREMENT_MISSED, "the model misses a requirement of `evaluate.require`"),
+    (BUG, "a bug in ftops; a report is written to FTOPS_HOME/reports"),
+    (INTERRUPTED, "interrupted with Ctrl-C; a created job continues"),
+    (BROKEN_PIPE, "the output pipe was closed, as in `ftops runs | head`"),
 )
 
 
 class Interrupted(Exception):
-    """The user pressed Ctrl-C; `hint` says how to go on."""
+    """The user pressed Ctrl-C; `hint` says how to continue."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -57,17 +57,17 @@ class Interrupted(Exception):
 
 @contextlib.contextmanager
 def handle_errors(out: Output) -> Iterator[None]:
-    """Turn whatever ends the block into text on `out` and an exit code."""
+    """Turn an error of the block into a message on `out` and an exit code."""
     try:
         yield
         out.stdout.flush()
-    except RequirementMissed as error:  # the command's document has been printed, and says so
+    except RequirementMissed as error:  # the document of the command is printed already
         out.error(error.message, error.hint, label="missed:")
-        raise typer.Exit(GATE_MISSED) from None
+        raise typer.Exit(REQUIREMENT_MISSED) from None
     except FtopsError as error:
         _fail(out, error_document(error), choose_exit_code(error))
     except BrokenPipeError:
-        _silence_stdout()
+        _discard_stdout()
         raise typer.Exit(BROKEN_PIPE) from None
     except Interrupted as stop:
         _fail(out, _describe("Interrupted", stop.message, stop.hint), INTERRUPTED)
@@ -75,7 +75,7 @@ def handle_errors(out: Output) -> Iterator[None]:
         _fail(out, _describe("Interrupted", "interrupted", ""), INTERRUPTED)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _silence_stdout()
+        _discard_stdout()
         _fail(
             out,
             _describe("StorageError", f"{where}{error.strerror or error}", ""),
@@ -88,7 +88,7 @@ def handle_errors(out: Output) -> Iterator[None]:
 
 
 def _fail(out: Output, error: dict[str, Json], code: int) -> None:
-    """Say what happened, once, and leave with `code`."""
+    """Print the error and exit with `code`."""
     error = error | {"hint": out.name_job_file(str(error["hint"] or "")) or None}
     if out.mode is Mode.JSON:
         with contextlib.suppress(OSError):
@@ -104,16 +104,16 @@ def _describe(kind: str, message: str, hint: str) -> dict[str, Json]:
 
 
 def choose_exit_code(error: FtopsError) -> int:
-    """The code with which a command ends that this error ended."""
+    """The exit code of a command that failed with this error."""
     if isinstance(error, UsageError):
-        return NOT_UNDERSTOOD
+        return INVALID_USAGE
     if isinstance(error, RequirementMissed):
-        return GATE_MISSED
+        return REQUIREMENT_MISSED
     return JOB_FAILED if isinstance(error, JobFailed) else KNOWN_ERROR
 
 
 def error_document(error: FtopsError) -> dict[str, Json]:
-    """The error with the API's own field names where it came from the API."""
+    """The error as JSON, with the field names of the API if it came from there."""
     document = _describe(type(error).__name__, error.message, error.hint)
     if isinstance(error, ProviderError):
         document |= {
@@ -126,14 +126,14 @@ def error_document(error: FtopsError) -> dict[str, Json]:
 
 
 def _report_bug(error: Exception) -> dict[str, Json]:
-    """Write the report file and describe the error shortly."""
+    """Write the report file, and describe the error."""
     now = datetime.now(UTC)
     environ = read_environ()
     text = "\n".join(
         [
             f"ftops {__version__}, Python {platform.python_version()}, {platform.platform()}",
             f"time: {now.isoformat(timespec='seconds')}",
-            f"command: {' '.join(sys.argv[1:2])}",  # the rest may hold private text
+            f"command: {' '.join(sys.argv[1:2])}",  # the rest may contain private text
             "",
             "".join(traceback.format_exception(error)),
         ]
@@ -142,15 +142,15 @@ def _report_bug(error: Exception) -> dict[str, Json]:
     path = find_home(environ) / "reports" / f"bug-{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     try:
         write_atomic(path, text.encode("utf-8", "backslashreplace"))
-        hint = f"This is a bug in ftops. {path} holds the details; please send it with your report."
+        hint = f"This is a bug in ftops. Please report it and attach {path}."
     except FtopsError:
         sys.stderr.write(text)
-        hint = "This is a bug in ftops. The details stand above; please send them with your report."
+        hint = "This is a bug in ftops. Please report it with the details above."
     return _describe("Bug", clear_secrets(f"{type(error).__name__}: {error}", environ), hint)
 
 
-def _silence_stdout() -> None:
-    """Let what is still buffered go nowhere, so that the interpreter's last flush cannot fail."""
+def _discard_stdout() -> None:
+    """Discard buffered output, so that the last flush of the interpreter cannot fail."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,8 +1,8 @@
-"""The one sink of all commands: text for people, one JSON document, or only the essential.
+"""The output of all commands: text, one JSON document, or only the essential values.
 
 Results go to stdout, everything else to stderr. In the JSON mode stdout gets exactly one document.
-Text that comes from data, job files or providers is cleaned on its way to a terminal: it never
-becomes a control sequence or rich markup. Pipes get the text as it is.
+Text from data, job files and providers is escaped for a terminal: it never becomes a control
+sequence or rich markup. Pipes get the text unchanged.
 """
 
 import json
@@ -23,16 +23,16 @@ from rich.text import Text
 from ftops.errors import FtopsError
 from ftops.records import Json
 
-# control characters but for tab and new line, and those that turn the direction of writing
+# control characters except tab and newline, and those that change the writing direction
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# what json.dumps leaves as it is, though a terminal would act on it or an encoder refuse it
+# what json.dumps does not escape, though a terminal would act on it or an encoder refuse it
 _UNPRINTED_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_BREAKING = re.compile(f"{_HARMFUL.pattern}|[\n\u2028\u2029]")  # and what ends a line
-PIPE_WIDTH = 1000  # nothing is broken into lines where no terminal has a last column
+_BREAKING = re.compile(f"{_HARMFUL.pattern}|[\n\u2028\u2029]")  # and line breaks
+PIPE_WIDTH = 1000  # pipes get unwrapped lines
 
 
 class Mode(Enum):
-    """Whom the output is for."""
+    """The form of the output."""
 
     HUMAN = "human"
     JSON = "json"
@@ -51,25 +51,25 @@ def render_json(document: Json) -> str:
 
 
 def render_json_line(document: Json) -> str:
-    """The document on one line, as safe to print."""
+    """The document on one line, equally safe to print."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
 
 
 class Output:
-    """Where a command leaves its result, its remarks and its errors."""
+    """Prints the result, the notes and the errors of a command."""
 
     def __init__(self, mode: Mode, *, stdout: TextIO, stderr: TextIO) -> None:
         self.mode = mode
         self.stdout = stdout
         self.stderr = stderr
-        self.about: dict[str, Json] = {}  # what an error in the JSON mode is about
-        self.job_file: Path | None = None  # the one that the command was given, for hints
+        self.about: dict[str, Json] = {}  # fields for the document of an error
+        self.job_file: Path | None = None  # for hints
         self._console: Console | None = None
 
     @property
     def console(self) -> Console:
-        """Where people watch: stdout, or stderr when stdout belongs to the JSON document."""
+        """For progress: stdout, or stderr in the JSON and quiet modes."""
         if self._console is None:
             stream = self.stdout if self.mode is Mode.HUMAN else self.stderr
             self._console = _open_console(stream)
@@ -82,7 +82,7 @@ class Output:
         essential: Iterable[str],
         human: Callable[[], Iterable[RenderableType]],
     ) -> None:
-        """Print the command's result in the form asked for; `human` is only called for people."""
+        """Print the result of the command in the form of the mode."""
         if self.mode is Mode.JSON:
             self.stdout.write(render_json(document) + "\n")
         elif self.mode is Mode.QUIET:
@@ -93,14 +93,14 @@ class Output:
         self.stdout.flush()
 
     def finish_text(self, document: Json, text: str) -> None:
-        """Print the command's result where it is a text that programs read, too."""
+        """Print a result that is itself a text for programs."""
         if self.mode is Mode.JSON:
             self.finish(document, essential=(), human=tuple)
         else:
             self.write(text)
 
     def show(self, renderable: RenderableType) -> None:
-        """Print something for people; texts are taken literally, and never broken into lines."""
+        """Print a text or table to the console; texts are literal and never wrapped."""
         if isinstance(renderable, str):
             renderable = clean(renderable)
         soft_wrap = isinstance(renderable, str | Text)
@@ -109,39 +109,39 @@ class Output:
             return
         with self.console.capture() as captured:
             self.console.print(renderable, soft_wrap=soft_wrap)
-        lines = captured.get().splitlines()  # tables pad their lines; no file wants that
+        lines = captured.get().splitlines()  # tables pad their lines
         self.console.file.write("".join(f"{line.rstrip()}\n" for line in lines))
         self.console.file.flush()
 
     def write(self, text: str) -> None:
-        """Put text on stdout at once and as it is; on a terminal without control characters."""
+        """Write text to stdout at once; on a terminal without control characters."""
         self.stdout.write(clean(text) if self.stdout.isatty() else text)
         self.stdout.flush()
 
     def write_lines(self, lines: Iterable[str]) -> None:
-        """Put each text on a line of its own; none can break its line or steer a terminal."""
+        """Write one text per line; none can break its line or control a terminal."""
         for line in lines:
             self.stdout.write(_BREAKING.sub(lambda found: _escape(found.group()), line) + "\n")
         self.stdout.flush()
 
     def info(self, text: str) -> None:
-        """Say something on stderr that is no result; nothing in the quiet mode."""
+        """Print a note to stderr; nothing in the quiet mode."""
         if self.mode is not Mode.QUIET:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Say something on stderr in every mode."""
+        """Print a line to stderr in every mode."""
         self.stderr.write(f"{clean(text)}\n")
         self.stderr.flush()
 
     def error(self, message: str, hint: str, *, label: str = "error:") -> None:
-        """Say on stderr what went wrong and what to do next."""
+        """Print an error and what to do next to stderr."""
         self._write_labelled(label, "bold red", message)
         if hint := self.name_job_file(hint):
             self._write_labelled("next:", "bold cyan", hint)
 
     def name_job_file(self, hint: str) -> str:
-        """The hint with the path of the command's job file; without one, it cannot be checked."""
+        """The hint with the path of the command's job file instead of JOB.yaml."""
         if self.job_file is None:
             return re.sub(r"; `ftops check JOB\.yaml`[^.]*", "", hint)
         return hint.replace("JOB.yaml", shlex.quote(str(self.job_file)))
@@ -154,7 +154,7 @@ class Output:
 
 
 def hang(label: Text, text: Text) -> RenderableType:
-    """A text that keeps to the right of its label when a narrow terminal breaks it."""
+    """A text with a hanging indent as wide as its label."""
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -164,9 +164,9 @@ def hang(label: Text, text: Text) -> RenderableType:
 
 def _open_console(stream: TextIO) -> Console:
     class Pipe(Console):
-        """rich would end the process when a pipe is closed; a run goes on without its watcher.
+        """Raises BrokenPipeError where rich would end the process.
 
-        Whatever is shown, in tables, bars and their titles, is cleaned once more on its way out.
+        All that is shown, in tables, bars and titles, is escaped once more.
         """
 
         def render(
@@ -195,18 +195,18 @@ def _escape(character: str) -> str:
 
 
 class NotConfirmed(FtopsError):
-    """Nothing was done, because nobody said yes."""
+    """Nothing was done: the user did not confirm."""
 
 
 def confirm(out: Output, verb: str, names: Sequence[str], *, yes: bool) -> None:
-    """Return when the user agrees; NotConfirmed when they do not, or cannot be asked."""
+    """Return when the user agrees; NotConfirmed when they do not, or without a terminal."""
     if yes:
         return
     listed = ", ".join(names)
     if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
         raise NotConfirmed(
-            f"nothing was deleted: nobody can be asked about {listed}",
-            hint="Give --yes to delete without a question.",
+            f"not a terminal: cannot confirm; nothing was deleted: {listed}",
+            hint="Give --yes to delete without confirmation.",
         )
     try:
         agreed = typer.confirm(f"{verb} {clean(listed)}?", err=True)

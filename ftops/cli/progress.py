@@ -24,16 +24,16 @@ from ftops.runs.observer import NullObserver, Observer
 
 _METRICS = "metrics"
 _INFO = "info"
-_FIGURES = re.compile(r"[0-9][0-9.,e-]*")
-_SHOWN_OF_A_SHAPE = 2  # messages that differ in their figures alone
-_SHARE_BETWEEN_LINES = 0.1 - 1e-9  # of the training; 0.3 - 0.2 is a little less than 0.1
+_NUMBERS = re.compile(r"[0-9][0-9.,e-]*")
+_SHOWN_PER_TEMPLATE = 2  # messages that differ only in their numbers
+_FRACTION_BETWEEN_LINES = 0.1 - 1e-9  # of the training; 0.3 - 0.2 is a little less than 0.1
 _NOTE_EVERY_S = 5.0
-_CONTINUES = "The same command goes on from here."
+_CONTINUE = "Run the same command again to continue."
 
 
 @contextlib.contextmanager
 def show_run_progress(out: Output) -> Iterator[Observer]:
-    """An observer that shows what happens for as long as the block lasts."""
+    """An observer that shows the run while the block runs."""
     if out.mode is Mode.QUIET:
         yield NullObserver()
         return
@@ -42,16 +42,16 @@ def show_run_progress(out: Output) -> Iterator[Observer]:
 
 
 class RunProgress:
-    """Lines on the console that people watch, above a bar when that is a terminal."""
+    """Shows a run as lines on the console, above a bar on a terminal."""
 
     def __init__(self, out: Output, stack: contextlib.ExitStack) -> None:
         self._out = out
         self._stack = stack
         self._bar = StageBar(out.console) if out.console.is_terminal else None
-        self._shown_until = 0.0  # the share of all steps up to which figures were shown
-        self._share = 0.0  # how far the job is
-        self._shapes: Counter[str] = Counter()  # messages so far, by what they are but for figures
-        self._held_back = 0
+        self._shown_until = 0.0  # the fraction of all steps up to which metrics were shown
+        self._fraction = 0.0  # of all steps that are done
+        self._templates: Counter[str] = Counter()  # messages so far, without their numbers
+        self._hidden = 0
         if self._bar:
             stack.enter_context(self._bar.progress)
 
@@ -60,51 +60,51 @@ class RunProgress:
 
     def on_stage_start(self, stage: Stage, attempt: int) -> None:
         if self._bar:
-            self._bar.begin(stage, attempt)
+            self._bar.start(stage, attempt)
 
     def on_stage_end(self, record: StageRecord) -> None:
         if self._bar:
             self._bar.end()
-        if self._held_back and record.stage is Stage.FOLLOW:
-            self._show(f"    … and {self._held_back} events like these; the run keeps them all")
-            self._held_back = 0
+        if self._hidden and record.stage is Stage.FOLLOW:
+            self._show(f"    … and {self._hidden} similar events; the ledger has them all")
+            self._hidden = 0
         if record.status is not StageStatus.PENDING:
             self._show(render_stage(record))
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         if self._bar:
-            self._bar.move(stage, done, total, unit)
+            self._bar.update(stage, done, total, unit)
 
     def on_job_status(self, status: str) -> None:
         if self._bar:
-            self._bar.say(status)
+            self._bar.set_status(status)
 
     def on_event(self, event: JobEvent) -> None:
-        if self._is_worth_a_line(event):
+        if self._should_show(event):
             self._show(render_event(event))
         else:
-            self._held_back += 1
+            self._hidden += 1
 
     def on_note(self, text: str) -> None:
         self._show(f"  note: {text}")
 
-    def _is_worth_a_line(self, event: JobEvent) -> bool:
-        """Whether to show it: a long training tells the same again and again, figures apart.
+    def _should_show(self, event: JobEvent) -> bool:
+        """Whether to show an event: a long training repeats messages that differ only in numbers.
 
-        Such messages get a line for each tenth of the training; warnings and errors always do.
+        Such messages get a line per tenth of the training; warnings and errors always get one.
         """
         progress = find_progress(event)
         if progress and progress[1]:
-            self._share = progress[0] / progress[1]
-        shape = _FIGURES.sub("#", event.message)
-        self._shapes[shape] += 1
-        if event.level != _INFO or self._shapes[shape] <= _SHOWN_OF_A_SHAPE:
+            self._fraction = progress[0] / progress[1]
+        template = _NUMBERS.sub("#", event.message)
+        self._templates[template] += 1
+        if event.level != _INFO or self._templates[template] <= _SHOWN_PER_TEMPLATE:
             return True
         if event.type != _METRICS and not progress:
             return False
-        due = self._share - self._shown_until >= _SHARE_BETWEEN_LINES or self._share >= 1
+        due = self._fraction - self._shown_until >= _FRACTION_BETWEEN_LINES or self._fraction >= 1
         if due:
-            self._shown_until = self._share
+            self._shown_until = self._fraction
         return due
 
     def _show(self, renderable: RenderableType) -> None:
@@ -113,7 +113,7 @@ class RunProgress:
 
 
 class StageBar:
-    """One bar at the foot of the terminal; gone when the command ends."""
+    """A progress bar at the bottom of the terminal; removed when the command ends."""
 
     def __init__(self, console: Console) -> None:
         self.progress: Progress = Progress(
@@ -127,19 +127,19 @@ class StageBar:
         self._task: TaskID | None = None
         self._stage = ""
 
-    def begin(self, stage: Stage, attempt: int) -> None:
+    def start(self, stage: Stage, attempt: int) -> None:
         self.end()
         self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
         self._task = self.progress.add_task(self._stage, total=None, amount="")
 
-    def move(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
+    def update(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         if self._task is None:
-            self.begin(stage, attempt=1)
+            self.start(stage, attempt=1)
         if self._task is not None:
             amount = _render_amount(done, total, unit)
             self.progress.update(self._task, completed=done, total=total, amount=amount)
 
-    def say(self, status: str) -> None:
+    def set_status(self, status: str) -> None:
         if self._task is not None:
             self.progress.update(self._task, description=f"{self._stage}: {status}")
 
@@ -158,56 +158,53 @@ def _render_amount(done: float, total: float | None, unit: str) -> str:
 
 
 class RequestProgress:
-    """Told how many answers there are; shows it to people, and nothing to programs."""
+    """Shows how many responses have arrived; nothing in the JSON and quiet modes."""
 
     def __init__(self, out: Output, clock: Clock) -> None:
         self._out = out
         self._clock = clock
-        self._said_s = clock.monotonic_s()
+        self._noted_s = clock.monotonic_s()
         self._total = 0
         self._done = 0
         watched = out.mode is Mode.HUMAN and out.console.is_terminal
         self.bar = StageBar(out.console) if watched else None
 
     def on_progress(self, done: int, total: int) -> None:
-        """So many answers of so many are there."""
         self._done, self._total = done, total
         if self.bar is not None:
-            self.bar.move(Stage.EVALUATE, done, total, "answers")
+            self.bar.update(Stage.EVALUATE, done, total, "responses")
             return
         now_s = self._clock.monotonic_s()
-        is_due = now_s - self._said_s >= _NOTE_EVERY_S and done < total
+        is_due = now_s - self._noted_s >= _NOTE_EVERY_S and done < total
         if is_due and self._out.mode is Mode.HUMAN:
-            self._said_s = now_s
-            self._out.info(f"{done:,} of {total:,} answers are there")
+            self._noted_s = now_s
+            self._out.info(f"{done:,} of {total:,} responses received")
 
     def on_note(self, text: str) -> None:
-        """Something that the user should know; above the bar where there is one."""
+        """Print a note, above the bar if there is one."""
         if self.bar is None:
             self._out.info(text)
         else:
             self._out.show(text)
 
     def describe(self) -> str:
-        """How far it has come."""
         if not self._total:
-            return "no answer was there yet"
-        return f"{self._done:,} of {self._total:,} answers are kept"
+            return "no responses yet"
+        return f"{self._done:,} of {self._total:,} responses are cached"
 
     @property
     def is_partial(self) -> bool:
-        """Whether answers were asked for, and some of them are missing."""
+        """Whether some responses are missing."""
         return self._done < self._total
 
     @property
     def has_some(self) -> bool:
-        """Whether answers are kept, with which the same command goes on."""
         return self._done > 0
 
 
 @contextlib.contextmanager
 def show_request_progress(out: Output, clock: Clock) -> Iterator[RequestProgress]:
-    """A view for as long as the block lasts; Interrupted when Ctrl-C ends it."""
+    """A view while the block runs; Interrupted when Ctrl-C ends it."""
     view = RequestProgress(out, clock)
     with contextlib.ExitStack() as stack:
         if view.bar is not None:
@@ -215,9 +212,9 @@ def show_request_progress(out: Output, clock: Clock) -> Iterator[RequestProgress
         try:
             yield view
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; {view.describe()}", hint=_CONTINUES) from None
+            raise Interrupted(f"interrupted; {view.describe()}", hint=_CONTINUE) from None
         except FtopsError:
             if view.is_partial:
-                again = ": the same command goes on from here" if view.has_some else ""
-                view.on_note(view.describe() + again)
+                hint = ": run the same command again to continue" if view.has_some else ""
+                view.on_note(view.describe() + hint)
             raise

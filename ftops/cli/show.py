@@ -60,13 +60,13 @@ from ftops.runs.training_data import read_training_facts
 
 _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"
-_ELSEWHERE = {export.CALL: "Trackers that were told", notifications.CALL: "Notices"}
-_LOOKED_AT = 50  # rows among which the example prompt is chosen
-_HONEST = (
+_OTHER_TITLES = {export.CALL: "Exports", notifications.CALL: "Notifications"}
+_EXAMPLE_ROWS = 50  # of which one is chosen as the example prompt
+_TINY_MODEL_NOTE = (
     "This small model was trained from random weights: it learned the format and\n"
-    "the labels of its data, not English. Rehearse with it; judge nothing else by it."
+    "the labels of its data, not language. Use it to test a job file, nothing else."
 )
-_LAST_FIGURES = {
+_LAST_METRICS = {
     "train_loss": "train_loss",
     "train_accuracy": "train_accuracy",
     "valid_loss": "valid_loss",
@@ -77,7 +77,7 @@ _LAST_FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run with all that the ledger and its folder know of it."""
+    """A run with its records in the ledger and in its folder."""
 
     run: Run
     stages: Sequence[StageRecord]
@@ -98,33 +98,33 @@ class RunSummary:
 
     @property
     def essential(self) -> list[str]:
-        """The name of the model, once there is one; until then the run id."""
+        """The name of the model, or the run id while there is none."""
         return [self.run.fine_tuned_model or self.run.id]
 
 
 @command("show", examples=["ftops show run-20261122-1407-k3f9", "ftops show news-topics"])
 def show(out: Output, ref: RunRef) -> None:
-    """Show one run: stages, times, attempts, remote ids."""
+    """Show a run with its stages, remote calls and last events."""
     with open_ledger() as ledger:
         run = ledger.get_run(ref)
-        report = load_run_summary(run, ledger, get_home())
+        summary = load_run_summary(run, ledger, get_home())
         events = ledger.list_events(run.id)
         calls = ledger.list_calls(run.id)
-        moves = ledger.list_state_changes(run.id)
+        changes = ledger.list_state_changes(run.id)
     out.finish(
         {
-            **report.to_json(),
+            **summary.to_json(),
             "remote_calls": [call_document(call) for call in calls],
-            "moves": [move_document(move) for move in moves],
+            "state_changes": [state_change_document(change) for change in changes],
             "events": [event_document(event) for event in events],
         },
         essential=[run.status.value],
-        human=lambda: render_details(report, calls, events),
+        human=lambda: render_details(summary, calls, events),
     )
 
 
 def render_calls(calls: Sequence[RemoteCall], place: str = "remote id") -> RenderableType:
-    """One line a request that changed something, there or at a tool."""
+    """One line per remote call."""
     table = make_table("call", "state", place, "at")
     for call in calls:
         table.add_row(
@@ -137,7 +137,7 @@ def render_calls(calls: Sequence[RemoteCall], place: str = "remote id") -> Rende
 
 
 def render_stages(records: Sequence[StageRecord]) -> RenderableType:
-    """One line a stage, with attempts and what came out; for `ftops show`."""
+    """One line per stage, with attempts and result."""
     table = make_table("stage", "status", "time", "attempts", "", right=("time", "attempts"))
     for record in records:
         table.add_row(
@@ -162,37 +162,37 @@ def call_document(call: RemoteCall) -> dict[str, Json]:
     }
 
 
-def move_document(move: StateChange) -> dict[str, Json]:
+def state_change_document(change: StateChange) -> dict[str, Json]:
     """A change of state of the run (`stage` is null) or of a stage; `error` says why it failed."""
     return {
-        "at": to_timestamp(move.at),
-        "stage": move.stage.value if move.stage else None,
-        "before": move.before,
-        "after": move.after,
-        "attempt": move.attempt,
-        "error": move.error,
+        "at": to_timestamp(change.at),
+        "stage": change.stage.value if change.stage else None,
+        "before": change.before,
+        "after": change.after,
+        "attempt": change.attempt,
+        "error": change.error,
     }
 
 
 def render_details(
-    report: RunSummary, calls: Sequence[RemoteCall], events: Sequence[JobEvent]
+    summary: RunSummary, calls: Sequence[RemoteCall], events: Sequence[JobEvent]
 ) -> Iterator[RenderableType]:
-    """Everything about one run; for `ftops show`."""
-    run = report.run
+    """Everything about a run; for `ftops show`."""
+    run = summary.run
     yield render_header(run, resumed=False)
     yield render_pairs(
         [
             ("status", render_status(run.status.value)),
-            ("began", render_moment(run.created_at)),
+            ("started", render_moment(run.created_at)),
             ("ended", render_moment(run.finished_at) or None),
             ("job", run.job_id),
-            ("made", run.fine_tuned_model),
+            ("model", run.fine_tuned_model),
             ("error", run.error),
             ("files", describe_pruned(run)),
         ]
     )
     yield heading("Stages")
-    yield render_stages(report.stages)
+    yield render_stages(summary.stages)
     for title, listed in group_calls(calls).items():
         yield heading(title)
         place = "remote id" if title == _AT_PROVIDER else "where"
@@ -200,22 +200,22 @@ def render_details(
     if events:
         yield heading(f"Last of {len(events)} events")
         yield from (render_event(event) for event in events[-_SHOWN_EVENTS:])
-    if report.evaluation is not None:
-        yield from render_evaluation(report.evaluation)
+    if summary.evaluation is not None:
+        yield from render_evaluation(summary.evaluation)
     yield heading("Next")
-    yield from render_commands(next_commands(report))
+    yield from render_commands(list_next_commands(summary))
 
 
 def group_calls(calls: Sequence[RemoteCall]) -> dict[str, list[RemoteCall]]:
-    """What left this machine, by whom it went to: the provider, trackers, who is notified."""
+    """The remote calls by their target: the provider, exports, notifications."""
     grouped: dict[str, list[RemoteCall]] = {}
     for call in calls:
-        grouped.setdefault(_ELSEWHERE.get(call.name, _AT_PROVIDER), []).append(call)
+        grouped.setdefault(_OTHER_TITLES.get(call.name, _AT_PROVIDER), []).append(call)
     return grouped
 
 
 def load_run_summary(run: Run, ledger: Ledger, home: Path) -> RunSummary:
-    """Read everything about the run; asks no provider."""
+    """Read the records of the run; sends no request."""
     return RunSummary(
         run=run,
         stages=ledger.list_stages(run.id),
@@ -226,56 +226,56 @@ def load_run_summary(run: Run, ledger: Ledger, home: Path) -> RunSummary:
     )
 
 
-def render_summary(report: RunSummary) -> Iterator[RenderableType]:
-    """Times, curve, results, evaluation, the model's name, and what to type next."""
+def render_summary(summary: RunSummary) -> Iterator[RenderableType]:
+    """Times, curve, results, evaluation, the name of the model, and the next commands."""
     yield heading("Stages")
-    yield render_stage_times(report.stages)
-    yield from render_training(report)
-    if report.evaluation is not None:
-        yield from render_evaluation(report.evaluation)
-    if report.run.fine_tuned_model:
+    yield render_stage_times(summary.stages)
+    yield from render_training(summary)
+    if summary.evaluation is not None:
+        yield from render_evaluation(summary.evaluation)
+    if summary.run.fine_tuned_model:
         yield heading("Model")
-        yield indent(cell(report.run.fine_tuned_model, "bold green"))
-        if report.model and report.model.deleted_at:
-            moment = render_moment(report.model.deleted_at)
-            yield indent(Text(f"It was deleted on {moment}.", style="yellow"))
-        elif report.run.provider.uses_engine:
-            yield indent(Text(_HONEST, style="dim"))
-    if pruned := describe_pruned(report.run):
+        yield indent(cell(summary.run.fine_tuned_model, "bold green"))
+        if summary.model and summary.model.deleted_at:
+            moment = render_moment(summary.model.deleted_at)
+            yield indent(Text(f"Deleted on {moment}.", style="yellow"))
+        elif summary.run.provider.uses_engine:
+            yield indent(Text(_TINY_MODEL_NOTE, style="dim"))
+    if pruned := describe_pruned(summary.run):
         yield Text(f"\nIts files were {pruned}.", style="yellow")
     yield heading("Next")
-    yield from render_commands(next_commands(report))
+    yield from render_commands(list_next_commands(summary))
 
 
-def render_training(report: RunSummary) -> Iterator[RenderableType]:
-    """The curve, what it says, and a few rows of the results, as far as there are any."""
-    training = make_training(report.results, read_training_facts(report.stages))
-    findings = list_findings(training, report.evaluation)
+def render_training(summary: RunSummary) -> Iterator[RenderableType]:
+    """The curve, its diagnostics and a few rows of the results, if there are any."""
+    training = make_training(summary.results, read_training_facts(summary.stages))
+    findings = list_findings(training, summary.evaluation)
     yield from render_single(training, findings)
-    if report.results:
+    if summary.results:
         yield heading("Results")
         yield indent(render_results(training.rows))
 
 
-def next_commands(report: RunSummary) -> list[str]:
-    """What to type next, complete and ready to copy."""
-    run = report.run
+def list_next_commands(summary: RunSummary) -> list[str]:
+    """The commands that make sense next, ready to copy."""
+    run = summary.run
     model = run.fine_tuned_model
     again = list_run_arguments(run, job_file=render_path(run.job_file))
     if run.status in (RunStatus.FAILED, RunStatus.CANCELLED) and not run.ended_before_job:
         return [quote("ftops", *again, "--retry")]
-    if report.model and report.model.deleted_at:
+    if summary.model and summary.model.deleted_at:
         return [quote("ftops", *again, "--new")]
     if model is None:
         return [quote("ftops", "follow", run.id), quote("ftops", "cancel", run.id)]
-    separator = report.model.separator if report.model else ""
-    prompt = find_example_prompt(run, report.home, separator)
-    # A page wants an extra, Markdown does not.
+    separator = summary.model.separator if summary.model else ""
+    prompt = find_example_prompt(run, summary.home, separator)
+    # HTML needs an extra, Markdown does not.
     page = "html" if find_spec("vl_convert") and find_spec("jinja2") else "md"
-    figures = [quote("ftops", "report", run.id, "-o", f"{run.name}.{page}")]
+    report = [quote("ftops", "report", run.id, "-o", f"{run.name}.{page}")]
     return [
         quote("ftops", "complete", "-m", model, "-p", prompt or "Your prompt"),
-        *(figures if run.pruned_at is None else ()),
+        *(report if run.pruned_at is None else ()),
         quote("ftops", "models", "delete", model),
     ]
 
@@ -283,7 +283,7 @@ def next_commands(report: RunSummary) -> list[str]:
 def _find_results(run: Run, home: Path) -> Sequence[ResultRow]:
     try:
         return load_results(run, home)
-    except (RunError, BadAnswer):  # none yet, or none that can be read: the stage has said so
+    except (RunError, BadAnswer):  # missing or unreadable, as the stage has reported
         return ()
 
 
@@ -294,8 +294,8 @@ def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:
         try:
             prompts = [
                 text
-                for row, _ in zip(read_rows(path), range(_LOOKED_AT), strict=False)
-                if (text := _last_words(row.prompt, separator)).strip() and "\n" not in text
+                for row, _ in zip(read_rows(path), range(_EXAMPLE_ROWS), strict=False)
+                if (text := _get_user_text(row.prompt, separator)).strip() and "\n" not in text
             ]
         except FtopsError:
             continue
@@ -304,8 +304,8 @@ def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:
     return None
 
 
-def _last_words(prompt: Prompt, separator: str) -> str:
-    """What the user would type: the last message of a chat, or the prompt without separator."""
+def _get_user_text(prompt: Prompt, separator: str) -> str:
+    """The text of a user: the last message of a chat, or the prompt without separator."""
     if not isinstance(prompt, str):
         return prompt[-1].content if prompt else ""
     return prompt.removesuffix(separator)
@@ -318,16 +318,16 @@ def describe_pruned(run: Run) -> str | None:
 
 
 def metrics_document(rows: Sequence[ResultRow], evaluation: Evaluation | None) -> dict[str, Json]:
-    """The last figure of each kind, and how the model did on the evaluation file."""
+    """The last value of each training metric, and the result of the evaluation."""
     document: dict[str, Json] = {"steps": rows[-1].step if rows else None}
-    for name, title in _LAST_FIGURES.items():
+    for name, title in _LAST_METRICS.items():
         known = (figure for row in reversed(rows) if (figure := getattr(row, name)) is not None)
         document[title] = next(known, None)
-    return document | _evaluation_figures(evaluation)
+    return document | _evaluation_document(evaluation)
 
 
-def _evaluation_figures(evaluation: Evaluation | None) -> dict[str, Json]:
-    """How the tuned model did, in a few figures; all of it stands under `evaluation`."""
+def _evaluation_document(evaluation: Evaluation | None) -> dict[str, Json]:
+    """The result of the fine-tuned model in a few values; `evaluation` has all of it."""
     first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
     names = ("rows", "primary_metric", "value", "low", "high", "passed")
     if evaluation is None or first is None:

@@ -132,7 +132,7 @@ def test_a_row_that_is_refused_is_told_with_its_line_and_all_others_are_written(
     out = tmp_path / "out.jsonl"
     answer = batch(server, write_questions(tmp_path), "-o", out, "--yes")
     assert answer.code == 1
-    assert "questions.jsonl:5: ask babbage-002: Too long." in answer.err
+    assert "questions.jsonl:5: request a completion from babbage-002: Too long." in answer.err
     lines = read(out)
     assert lines[4]["answer"] is None
     assert "Too long." in lines[4]["failure"]

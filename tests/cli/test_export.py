@@ -59,7 +59,7 @@ def test_what_trackers_were_told_is_no_request_to_the_provider(home: Path, tmp_p
     assert ftops("export", RUN_ID, "--to", f"json={tmp_path}/out.json").code == 0
     shown = ftops("show", RUN_ID).out
     assert "at the provider" not in shown
-    _, told = shown.split("Trackers that were told\n")
+    _, told = shown.split("Exports\n")
     assert told.splitlines()[1].split()[:2] == ["json", "done"]
 
 

@@ -20,7 +20,7 @@ def test_check_tells_rows_classes_tokens_cost_and_changes(tmp_path: Path) -> Non
     assert "12 rows" in answer.out
     assert "' 0' x 4" in answer.out
     assert "12 of 12 rows of train.jsonl get the separator ' ->'" in answer.out
-    assert "Job file and data are good" in answer.out
+    assert "Job file and data are valid" in answer.out
 
 
 def test_check_as_json_and_quiet(tmp_path: Path) -> None:

@@ -20,13 +20,13 @@ def models(no_real_home: Path) -> Path:
 def test_a_price_is_shown_with_its_date_and_its_source(tmp_path: Path, models: Path) -> None:
     job = write_job(tmp_path, provider="openai", model="gpt-4.1-mini-2025-04-14")
     answer = ftops("run", job, "--dry-run")
-    assert "$5 a million trained tokens, as of 2026-11-22 (ftops's own list)" in answer.out
+    assert "$5 per million trained tokens, as of 2026-11-22 (the list of ftops)" in answer.out
     assert "no new jobs from 2027-01-06 on, shut down on 2027-01-14" in answer.out
     models.write_text('as_of = 2026-12-24\n[openai."gpt-4.1-mini"]\ntrain_usd = 500\n')
     answer = ftops("check", job)
-    assert "$500 a million trained tokens, as of 2026-12-24" in answer.out
+    assert "$500 per million trained tokens, as of 2026-12-24" in answer.out
     assert "models.toml" in answer.out.replace("\n", "").replace(" ", "")
-    figures = ftops("check", job, "--json").document["figures"]
+    figures = ftops("check", job, "--json").document["model_info"]
     assert isinstance(figures, dict)
     assert figures["train_usd"] == {
         "value": 500,
@@ -39,8 +39,8 @@ def test_a_price_is_shown_with_its_date_and_its_source(tmp_path: Path, models: P
 def test_the_built_in_engine_is_for_nothing(tmp_path: Path) -> None:
     answer = ftops("check", write_job(tmp_path, "limits: {max_cost_usd: 0}\n"))
     assert answer.code == 0
-    assert "a million trained tokens" not in answer.out
-    figures = ftops("check", tmp_path / "job.yaml", "--json").document["figures"]
+    assert "per million trained tokens" not in answer.out
+    figures = ftops("check", tmp_path / "job.yaml", "--json").document["model_info"]
     assert isinstance(figures, dict)
     assert isinstance(figures["train_usd"], dict)
     assert figures["train_usd"]["value"] == 0
@@ -56,7 +56,7 @@ def test_an_unknown_price_and_a_cost_limit_are_refused_with_lines_that_help(
         assert answer.code == 1
         assert "the price of training gpt-4.1 is not known" in answer.err
         assert str(models) in answer.err
-    assert "not known: this provider's price" in answer.out
+    assert "unknown: no price for this model and provider" in answer.out
     lines = answer.err.partition("\n\n")[2]
     assert tomllib.loads(lines.replace("PRICE", "1"))["127.0.0.1:9"]
     error = ftops("check", job, "--json").error

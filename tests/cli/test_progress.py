@@ -69,7 +69,7 @@ def test_a_pipe_gets_plain_lines_and_a_long_training_only_some_of_them() -> None
     steps = [line for line in out.splitlines() if "Step " in line]
     assert 10 <= len(steps) <= 14
     assert "Step 1000/1000" in steps[-1]
-    assert f"… and {1000 - len(steps)} events like these" in out
+    assert f"… and {1000 - len(steps)} similar events" in out
     assert out.splitlines()[-1].startswith("  ✓ follow")
 
 

@@ -29,7 +29,7 @@ def show(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
 
 def test_a_terminal_gets_a_bar_with_how_many_answers_there_are() -> None:
     shown, remarks = show(Mode.HUMAN, Terminal())
-    assert "100/100 answers" in shown
+    assert "100/100 responses" in shown
     assert "kept in a folder" in shown
     assert remarks == ""
 
@@ -37,7 +37,7 @@ def test_a_terminal_gets_a_bar_with_how_many_answers_there_are() -> None:
 def test_a_pipe_gets_a_plain_line_now_and_then() -> None:
     shown, remarks = show(Mode.HUMAN, io.StringIO())
     assert shown == ""
-    assert remarks == "50 of 100 answers are there\nkept in a folder\n"
+    assert remarks == "50 of 100 responses received\nkept in a folder\n"
 
 
 @pytest.mark.parametrize("mode", [Mode.QUIET, Mode.JSON])
@@ -52,8 +52,8 @@ def test_ctrl_c_says_what_is_kept_and_how_it_goes_on() -> None:
     with pytest.raises(Interrupted) as caught, show_request_progress(out, FakeClock()) as view:
         view.on_progress(1200, 3000)
         raise KeyboardInterrupt
-    assert caught.value.message == "interrupted; 1,200 of 3,000 answers are kept"
-    assert caught.value.hint == "The same command goes on from here."
+    assert caught.value.message == "interrupted; 1,200 of 3,000 responses are cached"
+    assert caught.value.hint == "Run the same command again to continue."
 
 
 def test_an_error_on_the_way_says_what_is_kept() -> None:
@@ -62,7 +62,10 @@ def test_an_error_on_the_way_says_what_is_kept() -> None:
     with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:
         view.on_progress(5, 10)
         raise Unreachable("gone")
-    assert stderr.getvalue() == "5 of 10 answers are kept: the same command goes on from here\n"
+    assert (
+        stderr.getvalue()
+        == "5 of 10 responses are cached: run the same command again to continue\n"
+    )
 
 
 def test_an_error_before_the_first_answer_counts_none() -> None:
@@ -71,4 +74,4 @@ def test_an_error_before_the_first_answer_counts_none() -> None:
     with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:
         view.on_progress(0, 5)
         raise Unreachable("gone")
-    assert stderr.getvalue() == "0 of 5 answers are kept\n"
+    assert stderr.getvalue() == "0 of 5 responses are cached\n"

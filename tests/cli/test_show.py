@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from ftops.cli.format import render_bytes, render_seconds
 from ftops.cli.run_view import describe_provider, describe_stage_result, render_header
 from ftops.cli.runs import render_runs
-from ftops.cli.show import RunSummary, next_commands, render_details, render_summary
+from ftops.cli.show import RunSummary, list_next_commands, render_details, render_summary
 from ftops.cli.training_view import choose_rows
 from ftops.evaluation.result import CandidateKind
 from ftops.evaluation.scoring import CandidatePredictions, choose_default_metrics, evaluate
@@ -83,7 +83,7 @@ def make_report(run: Run = RUN, model: TunedModel | None = MODEL) -> RunSummary:
 def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
     text = render(*render_summary(make_report()))
     assert max(map(len, text.splitlines())) <= 80
-    for part in ("12.0 s", "training   o validation", "83.3%", "33.3%", "not English"):
+    for part in ("12.0 s", "training   o validation", "83.3%", "33.3%", "not language"):
         assert part in text
     assert "ft:ada:local:news:a1b2c3d4" in text
     assert "tuned is better than majority by 50.0 points of accuracy" in text
@@ -91,7 +91,7 @@ def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
 
 def test_models_of_other_providers_are_not_called_small() -> None:
     run = replace(RUN, provider=ProviderSettings("openai"), model="gpt-4.1-mini")
-    assert "not English" not in render(*render_summary(make_report(run)))
+    assert "not language" not in render(*render_summary(make_report(run)))
 
 
 @pytest.mark.parametrize(
@@ -143,11 +143,15 @@ def test_next_commands_depend_on_how_the_run_stands() -> None:
     failed = replace(unseen, job_status="failed")
     running = replace(RUN, status=RunStatus.RUNNING, fine_tuned_model=None)
     gone = replace(MODEL, deleted_at=NOW)
-    assert next_commands(make_report(failed)) == ["ftops run /some/where/news-topics.yaml --retry"]
-    assert next_commands(make_report(unseen)) == next_commands(make_report(running))
-    assert next_commands(make_report(running))[0] == f"ftops follow {RUN.id}"
-    assert next_commands(make_report(RUN, gone)) == ["ftops run /some/where/news-topics.yaml --new"]
-    assert [line.split()[1] for line in next_commands(make_report())] == [
+    assert list_next_commands(make_report(failed)) == [
+        "ftops run /some/where/news-topics.yaml --retry"
+    ]
+    assert list_next_commands(make_report(unseen)) == list_next_commands(make_report(running))
+    assert list_next_commands(make_report(running))[0] == f"ftops follow {RUN.id}"
+    assert list_next_commands(make_report(RUN, gone)) == [
+        "ftops run /some/where/news-topics.yaml --new"
+    ]
+    assert [line.split()[1] for line in list_next_commands(make_report())] == [
         "complete",
         "report",
         "models",

@@ -101,7 +101,7 @@ def test_a_run_is_found_by_each_of_its_names(house: House, first_run: Answer) ->
         assert get(shown.document, "run_id") == get(document, "run_id")
     events = cast(list[dict[str, Json]], get(document, "events"))
     assert any("successfully completed" in str(event["message"]) for event in events)
-    moves = cast(list[dict[str, Json]], get(document, "moves"))
+    moves = cast(list[dict[str, Json]], get(document, "state_changes"))
     assert (moves[0]["before"], moves[-1]["stage"], moves[-1]["after"]) == (
         "new",
         None,
@@ -259,7 +259,7 @@ def test_a_deleted_model_is_gone_everywhere_and_says_so(house: House) -> None:
     again = house.look("models", "delete", name, "--yes")
     assert (again.code, "was deleted" in again.err) == (1, True)
     shown = house.look("run", house.folder / "short-lived.yaml")
-    assert "It was deleted on" in shown.out
+    assert "Deleted on" in shown.out
     assert "--new" in shown.out.splitlines()[-3]
 
 
