@@ -23,7 +23,7 @@ from ftops.evaluation.storage import render_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
-from ftops.reports.report.contents import Contents, compose
+from ftops.reports.contents import Contents, compose
 from ftops.runs.report_data import ReportLoader
 
 RUNS, STEPS, ROWS = 10, 10_000, 1_000
@@ -99,19 +99,19 @@ def _answer(wrong_every: int) -> list[Prediction]:
 
 
 def _render_page(contents: Contents) -> int:
-    from ftops.reports.report.page import render_page
+    from ftops.reports.html_report import render_page
 
     return len(render_page(contents).encode())
 
 
 def _render_markdown(contents: Contents) -> int:
-    from ftops.reports.report.markdown import render_markdown
+    from ftops.reports.markdown_report import render_markdown
 
     return len(render_markdown(contents).encode())
 
 
 def _render_picture(contents: Contents) -> int:
-    from ftops.reports.report.picture import render_picture
+    from ftops.reports.png_report import render_picture
 
     return len(render_picture(contents))
 

@@ -23,8 +23,7 @@ from ftops.evaluation.text import (
 )
 from ftops.files import write_atomic
 from ftops.metrics.result import Confusion, Verdict
-from ftops.reports.junit import render_junit
-from ftops.reports.markdown import render_markdown
+from ftops.reports.ci_report import render_junit, render_markdown
 
 _MORE_METRICS = 2  # beside the headline, as many as 80 columns hold
 _MATRIX_CLASSES = 8

@@ -12,12 +12,12 @@ from ftops.clock import SystemClock
 from ftops.errors import UsageError
 from ftops.files import write_atomic
 from ftops.records import Json
-from ftops.reports.report.contents import Contents, compose
-from ftops.reports.report.document import make_document
-from ftops.reports.report.drawing import check_drawing
-from ftops.reports.report.markdown import render_markdown
-from ftops.reports.report.page import render_page
-from ftops.reports.report.picture import render_picture
+from ftops.reports.chart_rendering import check_drawing
+from ftops.reports.contents import Contents, compose
+from ftops.reports.html_report import render_page
+from ftops.reports.json_report import make_document
+from ftops.reports.markdown_report import render_markdown
+from ftops.reports.png_report import render_picture
 from ftops.runs.report_data import ReportLoader
 
 RunRefs = Annotated[

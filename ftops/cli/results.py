@@ -30,9 +30,15 @@ from ftops.evaluation.result import Evaluation
 from ftops.files import write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
-from ftops.reports.live_rows import find_total_steps, join_rows, read_event_row
 from ftops.reports.results import ResultRow, render_csv_of_runs
-from ftops.reports.training import Training, TrainingFacts, make_training
+from ftops.reports.training import (
+    Training,
+    TrainingFacts,
+    find_total_steps,
+    join_rows,
+    make_training,
+    read_event_row,
+)
 from ftops.runs.observer import NullObserver, Observer
 from ftops.runs.open_run import load_evaluation, load_raw_results
 from ftops.runs.training_data import load_training

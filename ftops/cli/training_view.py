@@ -19,10 +19,10 @@ from ftops.cli.format import (
 from ftops.cli.output import clean, hang
 from ftops.evaluation.result import Evaluation
 from ftops.records import Json, Run
-from ftops.reports.curve import Series, Ticks, render_curve
 from ftops.reports.diagnostic_checks import Diagnostic
 from ftops.reports.diagnostics import diagnose
 from ftops.reports.results import HEADERS, ResultRow
+from ftops.reports.terminal_chart import Series, Ticks, render_curve
 from ftops.reports.training import Training
 
 _MOST_EPOCHS_MARKED = 30  # more of them leave no axis to be seen

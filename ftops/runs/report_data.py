@@ -13,7 +13,7 @@ from ftops.evaluation.storage import read_evaluation, read_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
 from ftops.records import Run, Stage
-from ftops.reports.report.facts import Remark, RunFacts, find_object
+from ftops.reports.facts import Remark, RunFacts, find_object
 from ftops.reports.results import ResultRow, parse_results
 from ftops.reports.training import make_training
 from ftops.run_folder import get_run_folder

@@ -1,7 +1,10 @@
 """What the table does not say is computed where it follows, and what it says is left as it is."""
 
+from datetime import UTC, datetime
+
+from ftops.records import JobEvent, Json
 from ftops.reports.results import ResultRow, parse_results
-from ftops.reports.training import TrainingFacts, make_training
+from ftops.reports.training import TrainingFacts, find_total_steps, make_training, read_event_rows
 
 
 def rows(count: int) -> list[ResultRow]:
@@ -57,3 +60,43 @@ def test_a_step_finds_its_epoch() -> None:
 def test_a_training_without_steps_has_nothing_to_fill_in() -> None:
     facts = TrainingFacts(rows=80, batch_size=4, n_epochs=3, trained_tokens=900)
     assert list(make_training((), facts).rows) == []
+
+
+NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
+
+
+def event(**data: Json) -> JobEvent:
+    return JobEvent("e", NOW, "info", "…", "metrics", data)
+
+
+def test_the_figures_of_an_event_become_a_row_under_the_names_of_the_table() -> None:
+    told = event(
+        step=45, total_steps=450, train_loss=0.5, train_mean_token_accuracy=0.75, valid_loss=0.6
+    )
+    assert read_event_rows([told]) == [ResultRow(45, 0.5, 0.75, 0.6)]
+    assert find_total_steps([told]) == 450
+
+
+def test_what_several_events_tell_of_a_step_stands_in_one_row() -> None:
+    found = read_event_rows(
+        [event(step=2, train_loss=0.5), event(step=1, train_loss=1), event(step=2, valid_loss=0.6)]
+    )
+    assert [(row.step, row.train_loss, row.valid_loss) for row in found] == [
+        (1, 1.0, None),
+        (2, 0.5, 0.6),
+    ]
+
+
+def test_events_without_figures_give_no_row() -> None:
+    for odd in (
+        event(),
+        event(step=3),
+        event(step=3, epoch=1),
+        event(step="3", train_loss=0.5),
+        event(step=True, train_loss=0.5),
+        event(step=3, train_loss=float("nan")),
+        event(step=3, valid_loss=-1.0),
+        event(train_loss=0.5),
+    ):
+        assert read_event_rows([odd]) == []
+    assert find_total_steps([event()]) is None

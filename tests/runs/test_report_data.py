@@ -12,7 +12,7 @@ from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run
 from ftops.runs.report_data import ReportLoader
-from tests.reports.report.sketches import make_candidates, make_evaluation, make_run
+from tests.reports.sketches import make_candidates, make_evaluation, make_run
 
 ROW = {"prompt": "Where is the torch? ->", "completion": " In the drawer.\n"}
 ANSWER = {"line": 1, "prompt": "a", "expected": "x", "predicted": "y", "correct": False}

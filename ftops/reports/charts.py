@@ -1,0 +1,259 @@
+"""What all charts have in common: Vega-Lite specifications, in which texts are values only.
+
+Source of the format: https://vega.github.io/vega-lite/docs/spec.html
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftops.evaluation.text import format_value
+from ftops.metrics.result import MetricResult, Unit
+from ftops.reports.confusion import Matrix
+
+Spec = dict[str, Any]  # any: a specification is a tree of JSON values, checked by who draws it
+
+WIDE, NARROW = 640, 270  # pixels of the plot itself
+_FONT = "Helvetica, Arial, sans-serif"
+_ROW_HEIGHT, _CELL = 30, 30
+SERIES = 10  # colours in a row; the eleventh run has the first one's again
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """What is drawn in which colour; `text` and `lines` are the sizes of one kind of chart."""
+
+    ink: str
+    faint: str
+    grid: str
+    accent: str
+    series: Sequence[str]
+    heat: str
+    miss: str
+    background: str | None
+
+    def choose(self, index: int) -> str:
+        """The colour of the series of that number, from 0."""
+        return self.series[index % len(self.series)]
+
+
+PAGE = Palette(
+    ink="var(--ink)",
+    faint="var(--faint)",
+    grid="var(--grid)",
+    accent="var(--s0)",
+    series=tuple(f"var(--s{number})" for number in range(SERIES)),
+    heat="var(--heat)",
+    miss="var(--miss)",
+    background=None,
+)
+PAPER = Palette(
+    ink="#1b2129",
+    faint="#59636f",
+    grid="#e3e7ec",
+    accent="#0b5fa5",
+    series=(
+        "#0b5fa5", "#b3500a", "#15753a", "#a3195b", "#6a3fc0",
+        "#0a6c80", "#7c3a12", "#4f6f0a", "#b3202c", "#51606f",
+    ),
+    heat="#0b5fa5",
+    miss="#b3500a",
+    background="#ffffff",
+)  # fmt: skip
+
+
+def frame(spec: Mapping[str, Any], palette: Palette) -> Spec:
+    """The whole specification of a chart: its own parts, with the colours and sizes of all."""
+    axis = {
+        "labelColor": palette.faint,
+        "titleColor": palette.faint,
+        "gridColor": palette.grid,
+        "domainColor": palette.grid,
+        "tickColor": palette.grid,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "labelLimit": 160,
+    }
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "background": palette.background,
+        "padding": 6,
+        "config": {"font": _FONT, "axis": axis, "view": {"stroke": None}},
+        **spec,
+    }
+
+
+def fit_both_ends(name: str, most: int) -> str:
+    """The name cut in its middle: names of runs differ at their ends."""
+    if fit(name, most) == name:
+        return name
+    half = most // 2
+    return f"{fit(name, half)}{fit(name[::-1], half).rstrip('…')[::-1]}"
+
+
+def fit(name: str, most: int) -> str:
+    """The name cut to the width of `most` letters, of which wide characters take two.
+
+    Vega would cut it in the middle of a character that JavaScript holds as two.
+    """
+    width = 0
+    for place, character in enumerate(name):
+        width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if width > most:
+            return f"{name[:place]}…"
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A figure of somebody, to be drawn as a point with its interval."""
+
+    name: str
+    figure: MetricResult
+    strong: bool = False
+
+
+def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = WIDE) -> Spec:
+    """Figures with their 95% intervals below each other, each with its value beside it."""
+    rows = [
+        {
+            "place": index,
+            "value": bar.figure.value,
+            "low": bar.figure.value if bar.figure.low is None else bar.figure.low,
+            "high": bar.figure.value if bar.figure.high is None else bar.figure.high,
+            "strong": bar.strong,
+            "text": format_value(bar.figure.value, bar.figure.unit),
+        }
+        for index, bar in enumerate(bars)
+    ]
+    is_share = all(bar.figure.unit is Unit.SHARE for bar in bars)
+    names = [bar.name for bar in bars]
+    low = min([0.0, *(row["low"] for row in rows)])  # type: ignore[type-var]
+    high = max([1.0 if is_share else 0.0, *(row["high"] for row in rows)])  # type: ignore[type-var]
+    # names are looked up by number: two that are alike would fall on one line, and a name is
+    # never a part of an expression
+    y: Spec = {
+        "field": "place",
+        "type": "ordinal",
+        "axis": None,
+        "scale": {"domain": list(range(len(rows)))},
+    }
+    axis = {"title": metric, "tickCount": 5, **({"format": ".0%"} if is_share else {})}
+    x: Spec = {"type": "quantitative", "scale": {"domain": [low, high], "nice": False}}
+    color: Spec = {
+        "condition": {"test": "datum.strong", "value": palette.accent},
+        "value": palette.faint,
+    }
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.55},
+            "encoding": {
+                "x": {"field": "low", **x, "axis": axis},
+                "x2": {"field": "high"},
+                "y": y,
+                "color": color,
+            },
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
+            "encoding": {"x": {"field": "value", **x}, "y": y, "color": color},
+        },
+        {
+            "mark": {"type": "text", "dy": -11, "fontSize": 12, "fontWeight": 600},
+            "encoding": {
+                "x": {"field": "value", **x},
+                "y": y,
+                "text": {"field": "text"},
+                "color": {"value": palette.ink},
+            },
+        },
+    ]
+    layers.append(_name_rows(names, palette, width))
+    height = {"step": _ROW_HEIGHT + (18 if width < WIDE else 8)}
+    spec = {"data": {"values": rows}, "layer": layers, "width": width, "height": height}
+    return frame(spec, palette)
+
+
+def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
+    """The names: left of the plot, or above their lines where it is narrow."""
+    narrow = width < WIDE
+    mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12}
+    mark |= {"align": "left", "dy": -24} if narrow else {"align": "right", "dx": -12}
+    most = 40 if narrow else 30
+    cut = [fit_both_ends(name, most) for name in names]
+    values = [{"place": index, "name": name} for index, name in enumerate(cut)]
+    return {
+        "data": {"values": values},
+        "mark": mark,
+        "encoding": {
+            "x": {"value": 0},
+            "y": {"field": "place", "type": "ordinal", "axis": None},
+            "text": {"field": "name"},
+        },
+    }
+
+
+def draw_matrix(matrix: Matrix, palette: Palette, width: int = WIDE) -> Spec:
+    """Which labels are taken for which: the darker, the larger the share of the row."""
+    rows = [
+        {
+            "expected": place,
+            "given": column,
+            "share": cell.share,
+            "right": cell.right,
+            "text": str(cell.count) if cell.count else "",
+        }
+        for place, row in enumerate(matrix.cells)
+        for column, cell in enumerate(row)
+    ]
+    x: Spec = {"field": "given", "type": "ordinal", "axis": None}
+    y: Spec = {"field": "expected", "type": "ordinal", "axis": None}
+    cell = min(_CELL * 2, max(_CELL, width // max(1, len(matrix.columns))))
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rect", "stroke": palette.grid},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "color": {
+                    "condition": {"test": "datum.right", "value": palette.heat},
+                    "value": palette.miss,
+                },
+                "opacity": {
+                    "field": "share",
+                    "type": "quantitative",
+                    "legend": None,
+                    "scale": {"domain": [0, 1], "range": [0, 0.5]},
+                },
+            },
+        },
+        {
+            "mark": {"type": "text", "fontSize": 11, "color": palette.ink},
+            "encoding": {"x": x, "y": y, "text": {"field": "text"}},
+        },
+        _name_places("expected", matrix.labels, palette, {"align": "right", "dx": -8}),
+        _name_places("given", matrix.columns, palette, {"align": "right", "dy": 8, "angle": -40}),
+    ]
+    spec = {
+        "data": {"values": rows},
+        "layer": layers,
+        "width": {"step": cell},
+        "height": {"step": _CELL},
+    }
+    return frame(spec, palette)
+
+
+def _name_places(field: str, names: Sequence[str], palette: Palette, mark: Spec) -> Spec:
+    """Labels beside the lines, or below the columns, of a matrix."""
+    place: Spec = {"field": field, "type": "ordinal", "axis": None}
+    ends: Spec = {"x": {"value": 0}, "y": place}
+    if field == "given":
+        ends = {"x": place, "y": {"value": "height"}}
+    values = [{field: index, "name": fit(name, 24)} for index, name in enumerate(names)]
+    return {
+        "data": {"values": values},
+        "mark": {"type": "text", "color": palette.ink, "fontSize": 12, **mark},
+        "encoding": {**ends, "text": {"field": "name"}},
+    }

@@ -1,0 +1,147 @@
+"""Which labels a candidate takes for which others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ftops.metrics.result import Confusion
+from ftops.records import Json
+from ftops.reports.words import show
+
+MOST_LABELS = 24
+MOST_PAIRS = 15
+OTHER = "all other labels"
+OUTSIDE = "none of the labels"
+_TOLD_PAIRS = 3
+_LEVELS = 8  # shades of a cell
+_LONGEST_LABEL = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Rows that expect one label and were answered another; `share` of the rows of the first."""
+
+    count: int
+    share: float
+    right: bool
+
+    @property
+    def level(self) -> int:
+        """How dark the cell is, from 0 (nothing) to 8 (every row)."""
+        return 0 if not self.count else max(1, round(self.share * _LEVELS))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`count` of the `rows` that expect one label were answered another."""
+
+    expected: str
+    predicted: str
+    count: int
+    rows: int
+
+    @property
+    def share(self) -> float:
+        """Of the rows that expect the label."""
+        return self.count / self.rows if self.rows else 0.0
+
+    def to_json(self) -> dict[str, Json]:
+        """By the names of the fields."""
+        return {
+            "expected": self.expected,
+            "predicted": self.predicted,
+            "count": self.count,
+            "rows": self.rows,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The labels that are expected, those that were given, and how often each met each.
+
+    `labels` holds at most 24, those with the most mistakes; `hidden` counts the others.
+    """
+
+    labels: Sequence[str]
+    columns: Sequence[str]
+    cells: Sequence[Sequence[Cell]]
+    pairs: Sequence[Pair]
+    hidden: int = 0
+
+    @property
+    def mistakes(self) -> int:
+        """How many rows were answered another label than expected."""
+        return sum(cell.count for row in self.cells for cell in row if not cell.right)
+
+
+def lay_out(confusion: Confusion, most: int = MOST_LABELS) -> Matrix:
+    """The matrix as it is shown: labels of many are reduced to those that are confused most."""
+    kept = _choose(confusion, most)
+    hidden = len(confusion.labels) - len(kept)
+    labels = [show(confusion.labels[index], _LONGEST_LABEL) for index in kept]
+    rows = [_fold(confusion.counts[index], kept, hidden) for index in kept]
+    outside = any(counts[-1] for counts in confusion.counts)
+    columns = [*labels, *([OTHER] if hidden else []), *([OUTSIDE] if outside else [])]
+    cells = []
+    for place, row in enumerate(rows):
+        total = sum(row) or 1
+        counts = row if outside else row[:-1]
+        cells.append([Cell(n, n / total, column == place) for column, n in enumerate(counts)])
+    return Matrix(labels, columns, cells, find_pairs(confusion), hidden)
+
+
+def find_pairs(confusion: Confusion, most: int = MOST_PAIRS) -> list[Pair]:
+    """The most frequent mistakes, the most frequent first."""
+    names = [*confusion.labels, OUTSIDE]
+    pairs = [
+        Pair(names[i], names[j], count, sum(counts))
+        for i, counts in enumerate(confusion.counts)
+        for j, count in enumerate(counts)
+        if count and i != j
+    ]
+    pairs.sort(
+        key=lambda pair: (-pair.count, -pair.count / pair.rows, pair.expected, pair.predicted)
+    )
+    return [
+        Pair(
+            show(one.expected, _LONGEST_LABEL),
+            show(one.predicted, _LONGEST_LABEL),
+            one.count,
+            one.rows,
+        )
+        for one in pairs[:most]
+    ]
+
+
+def say_mistakes(name: str, matrix: Matrix) -> str:
+    """Which labels are most often taken for which others, in one sentence; "" where none is."""
+    told = [
+        f"{one.expected} for {one.predicted} ({one.count:,} of {one.rows:,} rows)"
+        for one in [pair for pair in matrix.pairs if pair.predicted != OUTSIDE][:_TOLD_PAIRS]
+    ]
+    if not told:
+        return ""
+    *others, last = told
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"{name} most often takes {listed}."
+
+
+def _choose(confusion: Confusion, most: int) -> list[int]:
+    """The labels that are shown, in their order: all, or those with the most mistakes."""
+    size = len(confusion.labels)
+    if size <= most:
+        return list(range(size))
+    mistakes = [0] * size
+    for i, counts in enumerate(confusion.counts):
+        for j, count in enumerate(counts):
+            if i != j:
+                mistakes[i] += count
+                if j < size:
+                    mistakes[j] += count
+    return sorted(sorted(range(size), key=lambda index: -mistakes[index])[:most])
+
+
+def _fold(counts: Sequence[int], kept: Sequence[int], hidden: int) -> list[int]:
+    """The counts of the kept labels, then those of all others, then those outside of all."""
+    shown = [counts[index] for index in kept]
+    other = [sum(counts[:-1]) - sum(shown)] if hidden else []
+    return [*shown, *other, counts[-1]]

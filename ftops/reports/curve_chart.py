@@ -1,0 +1,182 @@
+"""Curves of runs over each other: loss or accuracy by step."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ftops.reports.charts import WIDE, Palette, Spec, frame
+from ftops.reports.curves import BUCKETS, Curve, Point, fill_buckets, thin
+
+_HEIGHT = 260
+_DECADES = 100.0  # a loss that falls so much is drawn on a logarithmic axis
+_MOST_DECADES = 1e5
+_LEAST_BUCKETS, _MOST_POINTS = 80, 640  # of a line, and of all lines of a chart
+_BANDED_RUNS = 3  # of more runs the bands would hide each other
+_TITLES = {"loss": "loss (nats a token)", "accuracy": "share of tokens that are right"}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCurve:
+    """A curve of one run, by the run's name, with what is marked on it."""
+
+    name: str
+    curve: Curve
+    epochs: Sequence[float] = ()
+    best: Point | None = None
+    preferred: int | None = None
+
+
+def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WIDE) -> Spec:
+    """Curves of the same measure over each other: lines of training, marks of validation.
+
+    Where there are more steps than pixels, the line is the mean of neighbouring steps, and a band
+    behind it goes from the lowest to the highest of them. The epochs are those of the first curve.
+    """
+    last = find_last_step(curves)
+    alone = len(curves) == 1
+    most = choose_detail(len(curves))
+    y = _find_scale(curves)
+    x: Spec = {
+        "type": "quantitative",
+        "scale": {"domain": [0, last], "nice": False},
+        "axis": {"title": "step", "tickCount": 6, "grid": False, "format": ",d"},
+    }
+    layers: list[Spec] = []
+    if curves[0].epochs:
+        layers.append(_draw_epochs(curves[0].epochs, palette, x))
+    for index, one in enumerate(curves):
+        color = palette.choose(index)
+        banded = len(curves) <= _BANDED_RUNS
+        layers += _draw_training(one.curve.training, color, x, y, banded=banded, most=most)
+        marked = palette.choose(1) if alone else color
+        layers += _draw_validation(one.curve.validation, marked, x, y, most=2 * most)
+        lone = len(one.curve.validation) == 1
+        if one.best is not None and one.curve.measure == "loss" and not lone:
+            layers.append(_draw_best(one.best, palette.ink, x, y))
+        if one.preferred is not None:
+            layers.append(_draw_preferred(one.preferred, palette.ink if alone else color, x))
+    return frame({"layer": layers, "width": width, "height": _HEIGHT}, palette)
+
+
+def choose_detail(curves: int) -> int:
+    """How many points a line may have, so that many lines over each other stay a small file."""
+    return max(_LEAST_BUCKETS, min(BUCKETS, _MOST_POINTS // curves))
+
+
+def _find_scale(curves: Sequence[NamedCurve]) -> Spec:
+    """The vertical axis: from 0 on, or logarithmic where a loss falls a hundredfold.
+
+    On a linear axis such a loss is a wall and a floor, on which nobody sees a validation loss rise.
+    """
+    title = _TITLES[curves[0].curve.measure]
+    if curves[0].curve.measure == "accuracy":
+        axis: Spec = {"title": title, "tickCount": 5, "format": ".0%"}
+        return {"type": "quantitative", "scale": {"domain": [0, 1]}, "axis": axis}
+    means = [bucket.mean for one in curves for bucket in fill_buckets(one.curve.training)]
+    values = [*means, *(y for one in curves for _, y in one.curve.validation)]
+    high = max(values, default=1.0)
+    low = min((value for value in values if value > 0), default=high)
+    if high < _DECADES * low or high <= 0:
+        domain = [min(0.0, *values) if values else 0.0, high or 1.0]
+        scale = {"domain": domain, "nice": False, "clamp": True}
+        return {"type": "quantitative", "scale": scale, "axis": {"title": title, "tickCount": 5}}
+    low = max(low, high / _MOST_DECADES)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    return {
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": [low, high], "nice": False, "clamp": True},
+        "axis": {
+            "title": f"{title[:-1]}, logarithmic)",
+            "values": [
+                10.0**power for power in range(first, last + 1) if low <= 10.0**power <= high
+            ],
+            "format": "~g",
+        },
+    }
+
+
+def find_last_step(curves: Sequence[NamedCurve]) -> float:
+    """The last step that any curve has a point at; at least 1."""
+    steps = [x for one in curves for x, _ in (*one.curve.training[-1:], *one.curve.validation[-1:])]
+    return max([1.0, *steps])
+
+
+def _draw_epochs(steps: Sequence[float], palette: Palette, x: Spec) -> Spec:
+    return {
+        "data": {"values": [{"x": step} for step in steps]},
+        "mark": {"type": "rule", "strokeDash": [2, 3], "color": palette.grid, "strokeWidth": 1.5},
+        "encoding": {"x": {"field": "x", **x}},
+    }
+
+
+def _draw_training(
+    points: Sequence[Point], color: str, x: Spec, y: Spec, *, banded: bool, most: int
+) -> list[Spec]:
+    if not points:
+        return []
+    rows = [
+        {
+            "x": _short(one.x),
+            "low": _short(one.low),
+            "y": _short(one.mean),
+            "high": _short(one.high),
+        }
+        for one in fill_buckets(points, most)
+    ]
+    line: Spec = {
+        "mark": {"type": "line", "color": color, "strokeWidth": 1.8, "clip": True},
+        "encoding": {"x": {"field": "x", **x}, "y": {"field": "y", **y}},
+    }
+    if len(points) == 1:
+        line["mark"] = {"type": "point", "filled": True, "color": color, "size": 40}
+    if not banded or len(rows) == len(points):
+        return [{"data": {"values": rows}, **line}]
+    band: Spec = {
+        "mark": {"type": "area", "color": color, "opacity": 0.2, "clip": True},
+        "encoding": {
+            "x": {"field": "x", **x},
+            "y": {"field": "low", **y},
+            "y2": {"field": "high"},
+        },
+    }
+    return [{"data": {"values": rows}, "layer": [band, line]}]
+
+
+def _draw_validation(
+    points: Sequence[Point], color: str, x: Spec, y: Spec, *, most: int
+) -> list[Spec]:
+    if not points:
+        return []
+    rows = [{"x": _short(step), "y": _short(value)} for step, value in thin(points, most)]
+    encoding: Spec = {"x": {"field": "x", **x}, "y": {"field": "y", **y}}
+    line = {"type": "line", "color": color, "strokeDash": [5, 3], "strokeWidth": 1.6, "clip": True}
+    mark = {"type": "point", "filled": True, "color": color, "size": 26, "opacity": 1, "clip": True}
+    if len(rows) == 1:  # a line of one point is nothing, and at the end of another one hard to see
+        lone = {**mark, "size": 90, "clip": False}
+        return [{"data": {"values": rows}, "mark": lone, "encoding": encoding}]
+    layers: list[Spec] = [{"mark": line, "encoding": encoding}]
+    if len(rows) <= 60:
+        layers.append({"mark": mark, "encoding": encoding})
+    return [{"data": {"values": rows}, "layer": layers}]
+
+
+def _draw_best(best: Point, color: str, x: Spec, y: Spec) -> Spec:
+    mark = {"type": "point", "shape": "diamond", "size": 130, "filled": False, "color": color}
+    return {
+        "data": {"values": [{"x": best[0], "y": best[1]}]},
+        "mark": {**mark, "strokeWidth": 2, "opacity": 1},
+        "encoding": {"x": {"field": "x", **x}, "y": {"field": "y", **y}},
+    }
+
+
+def _draw_preferred(step: int, color: str, x: Spec) -> Spec:
+    return {
+        "data": {"values": [{"x": step}]},
+        "mark": {"type": "rule", "color": color, "strokeWidth": 1.5},
+        "encoding": {"x": {"field": "x", **x}},
+    }
+
+
+def _short(value: float) -> float:
+    """Four digits: more than a chart can show, fewer than a file should carry."""
+    return float(f"{value:.4g}")

@@ -1,0 +1,85 @@
+"""A report as JSON: what the page says, as values for programs."""
+
+from ftops import __version__
+from ftops.records import Json
+from ftops.reports.contents import Contents, RunPart, Scores
+from ftops.reports.facts import Remark
+
+VERSION = 1
+
+
+def make_document(contents: Contents) -> dict[str, Json]:
+    """The report as plain JSON values. Times are whole seconds since 1970."""
+    return {
+        "version": VERSION,
+        "ftops": __version__,
+        "title": contents.title,
+        "made_at": int(contents.made_at.timestamp()),
+        "runs": [_describe_run(one) for one in contents.runs],
+        "standings": [
+            {
+                "run": one.run,
+                "candidate": one.candidate,
+                "metric": one.metric,
+                "value": one.figure.value,
+                "low": one.figure.low,
+                "high": one.figure.high,
+                "rows": one.figure.rows,
+            }
+            for one in contents.standings
+        ],
+        "standing_note": contents.standing_note,
+        "versus": [one.text for one in contents.versus],
+    }
+
+
+def _describe_run(part: RunPart) -> dict[str, Json]:
+    run = part.facts.run
+    return {
+        "run_id": run.id,
+        "name": run.name,
+        "status": run.status.value,
+        "error": run.error,
+        "provider": run.provider.type,
+        "base_url": run.provider.base_url,
+        "model": run.model,
+        "job_id": run.job_id,
+        "fine_tuned_model": run.fine_tuned_model,
+        "created_at": int(run.created_at.timestamp()),
+        "finished_at": int(run.finished_at.timestamp()) if run.finished_at else None,
+        "job_file": part.facts.job_text,
+        "stages": [
+            {
+                "stage": one.stage.value,
+                "status": one.status.value,
+                "seconds": one.seconds,
+                "detail": dict(one.detail),
+            }
+            for one in part.facts.stages
+        ],
+        "training": part.learning.to_json(),
+        "evaluation": part.facts.evaluation.to_json() if part.facts.evaluation else None,
+        "verdicts": [one.text for one in part.scores.verdicts] if part.scores else [],
+        **(_describe_rows(part.scores) if part.scores else {}),
+        "data": [_describe_remark(one) for one in part.facts.data],
+        "lineage": [
+            {"kind": one.kind, "name": one.name, "details": list(one.details)}
+            for one in part.lineage
+        ],
+        "missing": list(part.missing),
+    }
+
+
+def _describe_rows(scores: Scores) -> dict[str, Json]:
+    return {
+        "confusions": [
+            {"candidate": name, "pairs": [one.to_json() for one in matrix.pairs]}
+            for name, matrix in scores.matrices
+        ],
+        "worst_rows": [one.to_json() for one in scores.worst],
+        "examples": [one.to_json() for one in scores.examples],
+    }
+
+
+def _describe_remark(remark: Remark) -> dict[str, Json]:
+    return {"severity": remark.severity, "message": remark.message, "advice": remark.advice}

@@ -1,0 +1,106 @@
+"""Pages for tests, and what their style sheet says."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import ftops.reports
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation, Note, NoteKind
+from ftops.metrics.prediction import Prediction
+from ftops.metrics.result import Confusion
+from ftops.records import ProviderSettings, RunStatus
+from ftops.reports.contents import Contents, compose
+from ftops.reports.facts import RunFacts
+from ftops.reports.html_report import render_page
+from tests.reports.sketches import NOW, make_run
+
+STYLE = Path(ftops.reports.__file__).with_name("report.css").read_text(encoding="utf-8")
+Color = tuple[float, float, float]
+
+
+def render_rows(answers: Sequence[Prediction], *, name: str) -> str:
+    """A page without charts of one run with these answers, whose texts are all `name`."""
+    confusion = Confusion((name, f"{name}2"), ((1, 2, 3), (4, 5, 6)))
+    candidates = tuple(
+        CandidateScore(one, CandidateKind.TUNED, 9, {}, model=name, confusion=confusion)
+        for one in (name, f"{name} again")
+    )
+    facts = RunFacts(
+        run=make_run(name=name, model=name, job_file=name, fine_tuned_model=name),
+        stages=[],
+        evaluation=Evaluation(
+            name, 9, "accuracy", candidates, notes=(Note(NoteKind.METRIC, detail=name),)
+        ),
+        answers={one.name: answers for one in candidates},
+        job_text=name,
+        missing=[name],
+    )
+    return render_page(compose([facts], NOW))
+
+
+def render_bare() -> str:
+    """A page of a run that failed at once."""
+    run = make_run(status=RunStatus.FAILED, error="no credit", job_id=None, fine_tuned_model=None)
+    return render_page(compose([RunFacts(run, [])], NOW))
+
+
+def make_built_in() -> Contents:
+    """A run of the built-in engine."""
+    return compose([RunFacts(make_run(provider=ProviderSettings("local")), [])], NOW)
+
+
+def without_surrogates(value: object) -> object:
+    """The value with halves of characters taken out of its texts: JSON cannot carry them."""
+    if isinstance(value, list):
+        return [without_surrogates(one) for one in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "ignore").decode()
+    return value
+
+
+def read_dark_themes() -> tuple[dict[str, Color], dict[str, Color]]:
+    """The dark colours: when the button chose them, and when the system asks for them."""
+    _, first, second = _read_blocks()[:3]
+    return first, second
+
+
+def read_colors(theme: str) -> dict[str, Color]:
+    """The colours of a theme by their names, from 0 to 1."""
+    return _read_blocks()[0 if theme == "light" else 1]
+
+
+def list_shades() -> list[tuple[str, float]]:
+    """The cells of a confusion matrix: which colour, and how much of it."""
+    found = re.findall(r"color-mix\(in srgb, var\(--(\w+)\) (\d+)%", STYLE)
+    assert len(found) == 16
+    return [(name, int(share) / 100) for name, share in found]
+
+
+def mix(color: Color, other: Color, share: float) -> Color:
+    """So much of the one colour, and the rest of the other."""
+    red, green, blue = (share * a + (1 - share) * b for a, b in zip(color, other, strict=True))
+    return red, green, blue
+
+
+def contrast(one: Color, other: Color) -> float:
+    """The contrast of two colours, from 1 to 21. Source: WCAG 2.2, "contrast ratio"."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _read_blocks() -> list[dict[str, Color]]:
+    blocks = re.findall(r"\{\s*color-scheme:[^}]*\}", STYLE)
+    return [
+        {name: _parse(value) for name, value in re.findall(r"--(\w+): #(\w{6})", block)}
+        for block in blocks
+    ]
+
+
+def _parse(value: str) -> Color:
+    red, green, blue = (int(value[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    return red, green, blue
+
+
+def _luminance(color: Color) -> float:
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

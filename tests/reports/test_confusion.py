@@ -1,0 +1,55 @@
+"""Confusion matrices stay readable, and the most frequent mistakes are named."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftops.metrics.result import Confusion
+from ftops.reports.confusion import OTHER, OUTSIDE, find_pairs, lay_out, say_mistakes
+
+MATRIX = Confusion(("a", "b", "c"), ((8, 2, 0, 0), (0, 9, 0, 1), (5, 0, 5, 0)))
+
+
+def test_the_most_frequent_mistake_stands_first() -> None:
+    pairs = [(one.expected, one.predicted, one.count, one.rows) for one in find_pairs(MATRIX)]
+    assert pairs == [("c", "a", 5, 10), ("a", "b", 2, 10), ("b", OUTSIDE, 1, 10)]
+
+
+def test_answers_that_are_no_label_have_a_column_where_there_are_any() -> None:
+    assert list(lay_out(MATRIX).columns) == ["a", "b", "c", OUTSIDE]
+    clean = Confusion(("a", "b"), ((1, 0, 0), (0, 1, 0)))
+    assert list(lay_out(clean).columns) == ["a", "b"]
+    assert lay_out(clean).mistakes == 0
+
+
+@given(
+    st.integers(1, 40).flatmap(
+        lambda n: st.lists(
+            st.lists(st.integers(0, 9), min_size=n + 1, max_size=n + 1), min_size=n, max_size=n
+        )
+    )
+)
+def test_no_row_is_lost_when_labels_are_many(counts: list[list[int]]) -> None:
+    labels = tuple(f"label {number}" for number in range(len(counts)))
+    matrix = lay_out(Confusion(labels, tuple(map(tuple, counts))), most=8)
+    assert len(matrix.labels) == min(8, len(counts))
+    for label, row in zip(matrix.labels, matrix.cells, strict=True):
+        assert sum(cell.count for cell in row) == sum(counts[labels.index(label)])
+        assert len(row) == len(matrix.columns)
+    assert (OTHER in matrix.columns) == (len(counts) > 8)
+
+
+def test_of_many_labels_those_with_the_most_mistakes_are_shown() -> None:
+    size = 30
+    counts = [[5 if i == j else 0 for j in range(size + 1)] for i in range(size)]
+    counts[27][3] = 4
+    matrix = lay_out(Confusion(tuple(map(str, range(size))), tuple(map(tuple, counts))), most=2)
+    assert list(matrix.labels) == ["3", "27"]
+    assert matrix.hidden == 28
+
+
+def test_the_labels_that_are_confused_most_are_told_in_one_sentence() -> None:
+    assert say_mistakes("tuned", lay_out(MATRIX)) == (
+        "tuned most often takes c for a (5 of 10 rows) and a for b (2 of 10 rows)."
+    )
+    clean = Confusion(("a", "b"), ((1, 0, 0), (0, 0, 1)))
+    assert say_mistakes("tuned", lay_out(clean)) == ""

@@ -1,0 +1,74 @@
+"""What an evaluation found is said in words that match its figures."""
+
+from dataclasses import replace
+
+import pytest
+
+from ftops.evaluation.result import (
+    CandidateKind,
+    CandidateScore,
+    Evaluation,
+    RequirementResult,
+)
+from ftops.evaluation.text import describe_comparison
+from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict
+from ftops.reports import scores, words
+
+SHOWN = Comparison(
+    "tuned", "base", "accuracy", 0.083, 0.017, 0.156, 0.0004, "McNemar's test", Verdict.BETTER
+)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "mark"),
+    [
+        (Verdict.BETTER, "good"),
+        (Verdict.WORSE, "bad"),
+        (Verdict.NO_DIFFERENCE, "open"),
+        (Verdict.TOO_FEW_ROWS, "open"),
+    ],
+)
+def test_a_verdict_is_marked_and_worded_as_at_the_terminal(verdict: Verdict, mark: str) -> None:
+    comparison = replace(SHOWN, verdict=verdict)
+    evaluation = Evaluation("f", 1, "accuracy", (), comparisons=(comparison,))
+    (sentence,) = scores.list_verdicts(evaluation)
+    assert sentence == scores.Sentence(mark, describe_comparison(comparison))
+
+
+def test_a_missed_requirement_is_marked_and_has_its_reason() -> None:
+    missed = RequirementResult("accuracy >= 0.9", None, False, "there is no such figure")
+    evaluation = Evaluation("f", 1, "accuracy", (), requirements=(missed,))
+    (said,) = scores.list_requirements(evaluation)
+    assert (said.mark, said.text) == (
+        "bad",
+        "missed: accuracy >= 0.9 (no value: there is no such figure)",
+    )
+
+
+def test_the_headline_metric_stands_first_among_the_metrics() -> None:
+    figures = {name: MetricResult(0.5, None, None, 9, Unit.SHARE) for name in ("f1", "accuracy")}
+    candidate = CandidateScore("tuned", CandidateKind.TUNED, 9, figures)
+    evaluation = Evaluation("f", 9, "accuracy", (candidate,))
+    assert scores.list_metrics(evaluation) == ["accuracy", "f1"]
+    assert scores.say_headline(evaluation) == "tuned reaches accuracy 50.0% on 9 rows."
+
+
+def test_an_evaluation_without_candidates_says_so() -> None:
+    assert scores.say_headline(Evaluation("f", 0, "accuracy", ())) == "No candidate was asked."
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (words.say_usd(0.0), "$0"),
+        (words.say_usd(0.0064), "$0.0064"),
+        (words.say_usd(1234.5), "$1,234.50"),
+        (words.say_seconds(0.416), "0.42 s"),
+        (words.say_seconds(3_700), "1.0 h"),
+        (words.say_bytes(84_465), "84.5 kB"),
+        (words.show("a\x1b[2Jb"), "a\\u001b[2Jb"),
+        (words.show("x" * 20, 5), "xxxxx … (15 characters more)"),
+    ],
+)
+def test_figures_have_units_and_texts_no_control_characters(said: str, expected: str) -> None:
+    assert said == expected
