@@ -82,6 +82,7 @@ class Hyperparameters:
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: float | Auto = "auto"
+    learning_rate: float | None = None  # absolute, where a provider has no multiplier
     beta: float | Auto | None = None
     prompt_loss_weight: float | None = None
     compute_classification_metrics: bool | None = None

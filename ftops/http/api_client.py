@@ -41,6 +41,22 @@ class Endpoint(Protocol[C]):
     def close(self) -> None: ...
 
 
+class FixedEndpoint(Generic[C]):
+    """An `Endpoint` with one client, which the caller closes."""
+
+    def __init__(self, client: C, secret: str) -> None:
+        self.secret = secret
+        self._client = client
+
+    def get_client(self) -> C:
+        return self._client
+
+    def is_renewed_after(self, _client: C, _failure: ProviderError) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+
 @runtime_checkable
 class RawResponse(Protocol):
     """The body of a response before it is parsed."""

@@ -1,5 +1,6 @@
 """What a provider implements; the rest of ftops knows providers by `Provider` alone."""
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -263,3 +264,16 @@ class Provider(ABC):
 
     def _unsupported(self, reason: str) -> Rejected:
         return Rejected(f"the provider {self.name!r} {reason}; nothing was sent")
+
+
+@contextlib.contextmanager
+def deployed(provider: Provider, model: str) -> Iterator[None]:
+    """Deploy `model` for the block, where the provider needs a deployment, and stop it after."""
+    if not provider.capabilities.deployment:
+        yield
+        return
+    try:
+        provider.deploy_model(model)
+        yield
+    finally:
+        provider.delete_deployment(model)

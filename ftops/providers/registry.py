@@ -49,7 +49,9 @@ def _import_when_built(module: str, function: str) -> Build:
     return build
 
 
-_ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters))
+_ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters)) - {
+    "learning_rate"
+}
 _BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
 _AUTO_BATCH = BatchRule(share=0.002, most=256)  # as OpenAI has described it since 2021
 _LEGACY = Capabilities(

@@ -166,12 +166,23 @@ def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
     for key, value in given.items() if isinstance(given, dict) else ():
         if value not in (None, "auto") and key not in capabilities.hyperparameters:
             span = job.values.span(("hyperparameters", key), key=True)
-            report.add(span, f"{name} ignores {key}", "remove it, or name another provider")
+            report.add(span, f"{name} takes no {key}", _suggest_instead(key, capabilities))
     _report_addresses(job.values, report)
     for path, message in _find_refused(spec, capabilities):
         report.add(job.values.span(path, key=True), f"{name} {message}", "remove it")
     if report.problems:
         raise report.error()
+
+
+def _suggest_instead(hyperparameter: str, capabilities: Capabilities) -> str:
+    """A learning rate is relative at some providers and absolute at others."""
+    other = {
+        "learning_rate": "learning_rate_multiplier",
+        "learning_rate_multiplier": "learning_rate",
+    }.get(hyperparameter)
+    if other in capabilities.hyperparameters:
+        return f"write {other} instead"
+    return "remove it, or name another provider"
 
 
 def _report_addresses(values: Values, report: ProblemReport) -> None:

@@ -70,6 +70,14 @@ class HyperparameterSpec(Section):
         Annotated[float, Field(gt=0, le=100)] | Auto,
         Expected('"auto" or a number above 0, at most 100', "number", ("auto",)),
     ] = Field("auto", description="Scales the learning rate that the trainer would choose.")
+    learning_rate: Annotated[float | None, Expected("a number above 0, at most 1", "number")] = (
+        Field(
+            None,
+            gt=0,
+            le=1,
+            description="Absolute learning rate, at providers without `learning_rate_multiplier`.",
+        )
+    )
     beta: Annotated[
         Annotated[float, Field(gt=0, le=2)] | Auto | None,
         Expected('"auto" or a number above 0, at most 2', "number", ("auto",)),

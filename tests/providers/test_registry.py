@@ -42,7 +42,10 @@ def test_each_provider_says_what_it_takes() -> None:
 @pytest.mark.parametrize("name", ["local", "openai"])
 def test_by_the_legacy_protocol_a_provider_takes_what_that_protocol_has(name: str) -> None:
     takes = get_capabilities(ProviderSettings(name, protocol="legacy"))
-    assert takes.hyperparameters == {field.name for field in fields(Hyperparameters)} - {"beta"}
+    assert takes.hyperparameters == {field.name for field in fields(Hyperparameters)} - {
+        "beta",
+        "learning_rate",
+    }
     assert (takes.suffix_max, takes.metadata, takes.seed, takes.chats) == (40, False, False, False)
     assert takes.needs_key == get_capabilities(ProviderSettings(name)).needs_key
     assert takes.auto_epochs is not None

@@ -279,8 +279,8 @@ def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path:
         "job.yaml:5:9: local takes a suffix of at most 18 characters; this one has 20",
         "job.yaml:6:1: local takes no seed",
         "job.yaml:7:1: local keeps no metadata",
-        "job.yaml:8:32: local ignores batch_size",
-        "job.yaml:8:47: local ignores prompt_loss_weight",
+        "job.yaml:8:32: local takes no batch_size",
+        "job.yaml:8:47: local takes no prompt_loss_weight",
     ]
 
 

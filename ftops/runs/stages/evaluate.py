@@ -12,6 +12,7 @@ from ftops.evaluation.scoring import create_named_metrics
 from ftops.evaluation.storage import write_evaluation
 from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
+from ftops.providers.provider import deployed
 from ftops.records import Json, Stage
 from ftops.runs.context import StageContext, StageResult
 from ftops.spec.job_file import resolve_data
@@ -31,36 +32,37 @@ def evaluate(stage: StageContext) -> StageResult:
     path, source = prepare_rows(stage.spec, Path(stage.run.job_file), prepared, stage.folder)
     leak = check_leak(evaluated.training, path, source, spec)
     metrics = create_named_metrics(spec, Path(stage.run.job_file).parent, run_code=True)
-    evaluation, predictions = run_evaluation(
-        EvaluationContext(
-            evaluated=evaluated,
-            rows=read_evaluation_rows(
-                path, source, evaluated.prompt_format, spec.max_rows, spec.seed
+    with deployed(context.provider, evaluated.model):
+        evaluation, predictions = run_evaluation(
+            EvaluationContext(
+                evaluated=evaluated,
+                rows=read_evaluation_rows(
+                    path, source, evaluated.prompt_format, spec.max_rows, spec.seed
+                ),
+                ledger=context.ledger,
+                open_provider=lambda settings: (
+                    context.provider
+                    if settings == stage.run.provider
+                    else context.open_provider(settings)
+                ),
+                seed=spec.seed,
             ),
-            ledger=context.ledger,
-            open_provider=lambda settings: (
-                context.provider
-                if settings == stage.run.provider
-                else context.open_provider(settings)
+            spec,
+            ModelClient(
+                ResponseCache(context.home, context.clock),
+                context.clock,
+                context.tokens.counting,
+                create_budget(spec),
+                concurrency=spec.concurrency,
+                sleep=stage.sleep,
+                on_note=context.observer.on_note,
             ),
-            seed=spec.seed,
-        ),
-        spec,
-        ModelClient(
-            ResponseCache(context.home, context.clock),
-            context.clock,
-            context.tokens.counting,
-            create_budget(spec),
-            concurrency=spec.concurrency,
-            sleep=stage.sleep,
-            on_note=context.observer.on_note,
-        ),
-        metrics=metrics,
-        overlap_lines=leak.lines if leak else None,
-        on_progress=lambda done, total: context.observer.on_progress(
-            Stage.EVALUATE, done, total, "rows"
-        ),
-    )
+            metrics=metrics,
+            overlap_lines=leak.lines if leak else None,
+            on_progress=lambda done, total: context.observer.on_progress(
+                Stage.EVALUATE, done, total, "rows"
+            ),
+        )
     write_evaluation(stage.folder, evaluation, predictions)
     return StageResult({**describe(evaluation), "source_sha256": _hash_source(stage)})
 

@@ -1,0 +1,151 @@
+"""A provider with a protocol of its own goes through a whole run, by `ProviderEntry` alone."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ftops.errors import AuthFailed, NotFound, Rejected, SpecError
+from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.registry import PROVIDERS, build_provider, get_capabilities
+from ftops.records import JobRequest, ProviderSettings, RunStatus, Sampling, Stage
+from ftops.spec.job_file import check_provider
+from tests.contract.kiln import KILN
+from tests.contract.kiln_server import KilnServer
+from tests.fakes import FakeClock
+from tests.runs.bench import Bench, write_job
+
+SETTINGS = ProviderSettings("kiln")
+WITH_KILN = {**PROVIDERS, "kiln": KILN}
+KEY = "kiln-key-0123456789"
+
+
+@dataclass
+class Site:
+    """A bench whose provider is Kiln, and the server behind it."""
+
+    folder: Path
+    server: KilnServer = field(default_factory=KilnServer)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def connect(self, key: str = KEY) -> Provider:
+        client = self.server.connect()
+        context = ProviderContext({"KILN_KEY": key}, self.folder, self.clock, http_client=client)
+        return build_provider(SETTINGS, context, WITH_KILN)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.fixture
+def bench(site: Site) -> Bench:
+    made = Bench(site.folder, site.clock)
+    made.provider = site.connect()  # type: ignore[assignment]
+    return made
+
+
+def test_a_job_file_goes_through_all_six_stages(site: Site, bench: Bench) -> None:
+    job = bench.write_job(
+        provider="kiln",
+        model="clay",
+        hyperparameters={"n_epochs": 2, "learning_rate": 1e-4},
+        evaluate={"against": []},
+    )
+    check_provider(job, get_capabilities(SETTINGS, WITH_KILN))
+    run = bench.run(job)
+    assert (run.status, run.job_id, run.fine_tuned_model) == (RunStatus.SUCCEEDED, "1", "clay@1")
+    assert bench.statuses(run) == [
+        *("succeeded", "succeeded", "succeeded", "succeeded", "skipped", "succeeded")
+    ]
+    (training,) = site.server.trainings
+    assert (training["passes"], training["rate"]) == (2, 1e-4)
+    assert training["holdout"] == "kiln://datasets/2"
+    assert bench.detail(run, Stage.EVALUATE)["rows"] == 3
+
+
+def test_a_model_is_deployed_for_its_evaluation_alone(site: Site, bench: Bench) -> None:
+    bench.run(bench.write_job(provider="kiln", model="clay", evaluate={"against": []}))
+    requests = site.server.requests
+    assert requests.index("POST /deployments/clay@1") < requests.index(
+        "POST /deployments/clay@1/generate"
+    )
+    assert requests[-1] == "DELETE /deployments/clay@1"
+    assert site.server.deployments == {}
+
+
+def test_the_same_job_file_finds_the_same_run_and_the_files_that_are_there(
+    site: Site, bench: Bench
+) -> None:
+    job = bench.write_job(provider="kiln", model="clay", evaluate={"against": []})
+    first = bench.run(job)
+    assert bench.run(job).id == first.id
+    again = bench.run(job, new=True)
+    assert (again.job_id, len(site.server.datasets)) == ("2", 2)
+
+
+def test_a_relative_learning_rate_is_refused_by_name(tmp_path: Path) -> None:
+    job = write_job(tmp_path, provider="kiln", hyperparameters={"learning_rate_multiplier": 2})
+    with pytest.raises(SpecError, match="kiln takes no learning_rate_multiplier") as caught:
+        check_provider(job, get_capabilities(SETTINGS, WITH_KILN))
+    assert "write learning_rate instead" in str(caught.value)
+
+
+def test_an_absolute_learning_rate_is_refused_where_it_is_relative(tmp_path: Path) -> None:
+    job = write_job(tmp_path, provider="openai", hyperparameters={"learning_rate": 1e-4})
+    with pytest.raises(SpecError, match="openai takes no learning_rate") as caught:
+        check_provider(job, get_capabilities(ProviderSettings("openai")))
+    assert "write learning_rate_multiplier instead" in str(caught.value)
+
+
+def test_ids_and_names_are_the_providers_own() -> None:
+    naming = KILN.capabilities.naming
+    assert naming.is_file_id("kiln://datasets/7")
+    assert not naming.is_file_id("file-7")
+    assert naming.is_job_id("12")
+    assert naming.find_base_model("clay@12") == "clay"
+    assert naming.find_base_model("clay") is None
+
+
+def test_files_are_listed_page_by_page_read_and_deleted(site: Site, tmp_path: Path) -> None:
+    provider = site.connect()
+    (tmp_path / "rows.jsonl").write_bytes(b"{}\n")
+    files = [
+        provider.upload_file(tmp_path / "rows.jsonl", filename=name, on_bytes=lambda *_bytes: None)
+        for name in ("a", "b", "a")
+    ]
+    assert list(provider.list_files()) == files
+    assert provider.find_file("a", 3) == files[2]
+    assert provider.read_file(files[0].id) == b"{}\n"
+    provider.delete_file(files[0].id)
+    with pytest.raises(NotFound):
+        provider.get_file(files[0].id)
+
+
+def test_what_it_lacks_is_refused_before_anything_is_sent(site: Site) -> None:
+    provider = site.connect()
+    job = provider.create_job(JobRequest("clay", "kiln://datasets/1"))
+    assert provider.list_events(job.id, known=frozenset()) == []
+    assert provider.list_checkpoints(job.id) == []
+    sent = len(site.server.requests)
+    for unsupported in (
+        lambda: provider.pause_job(job.id),
+        lambda: provider.moderate(["text"]),
+        lambda: provider.cancel_upload("1"),
+        lambda: provider.download_weights("clay@1", site.folder),
+    ):
+        with pytest.raises(Rejected, match=r"the provider .kiln. .*; nothing was sent"):
+            unsupported()
+    assert len(site.server.requests) == sent
+    assert provider.cancel_job(job.id).status == "cancelled"
+
+
+def test_its_errors_are_those_of_any_provider(site: Site) -> None:
+    with pytest.raises(AuthFailed, match="who are you"):
+        list(site.connect(key="wrong-key-0123456789").list_models())
+    provider = site.connect()
+    with pytest.raises(NotFound):
+        provider.get_job("99")
+    with pytest.raises(Rejected, match="is not deployed"):
+        provider.complete("clay@1", ["a"], Sampling())
