@@ -14,7 +14,7 @@ from collections.abc import Callable
 from benchmarks.report import RUNS, STEPS, make_results
 from ftops.reports.diagnostics import diagnose
 from ftops.reports.results import parse_results
-from ftops.reports.training import TrainingFacts, make_training
+from ftops.reports.training import TrainingFacts, create_training
 
 TIMES = 12.0
 _TURNS = 9
@@ -28,7 +28,7 @@ def _cut(texts: list[str]) -> None:
 
 def _read(texts: list[str]) -> None:
     for text in texts:
-        diagnose(make_training(parse_results(text.encode()), _FACTS))
+        diagnose(create_training(parse_results(text.encode()), _FACTS))
 
 
 def _measure(work: Callable[[list[str]], None], texts: list[str]) -> float:

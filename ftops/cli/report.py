@@ -12,10 +12,10 @@ from ftops.clock import SystemClock
 from ftops.errors import UsageError
 from ftops.files import write_atomic
 from ftops.records import Json
-from ftops.reports.chart_rendering import check_drawing
+from ftops.reports.chart_rendering import check_chart_libraries
 from ftops.reports.contents import Contents, compose
 from ftops.reports.html_report import render_page
-from ftops.reports.json_report import make_document
+from ftops.reports.json_report import create_document
 from ftops.reports.markdown_report import render_markdown
 from ftops.reports.png_report import render_picture
 from ftops.runs.report_data import ReportLoader
@@ -85,7 +85,7 @@ def _check_targets(targets: list[Path]) -> None:
                 hint="Name a file with one of these endings, such as -o report.html.",
             )
     if any(target.suffix.lower() in _DRAWN for target in targets):
-        check_drawing()
+        check_chart_libraries()
 
 
 def _render(suffix: str, contents: Contents) -> bytes:
@@ -93,7 +93,7 @@ def _render(suffix: str, contents: Contents) -> bytes:
     if suffix == ".md":
         return render_markdown(contents).encode("utf-8", "backslashreplace")
     if suffix == ".json":
-        return f"{render_json(make_document(contents))}\n".encode()
+        return f"{render_json(create_document(contents))}\n".encode()
     if suffix == ".png":
         return render_picture(contents)
     return render_page(contents).encode("utf-8", "backslashreplace")

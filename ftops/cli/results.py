@@ -34,9 +34,9 @@ from ftops.reports.results import ResultRow, render_csv_of_runs
 from ftops.reports.training import (
     Training,
     TrainingFacts,
+    create_training,
     find_total_steps,
     join_rows,
-    make_training,
     read_event_row,
 )
 from ftops.runs.observer import NullObserver, Observer
@@ -252,7 +252,7 @@ class LiveCurve:
         """Title, curve and the last steps."""
         with self._lock:
             rows, total, status = list(self._rows.values()), self._total, self._status
-        training = make_training(rows, TrainingFacts(total_steps=total))
+        training = create_training(rows, TrainingFacts(total_steps=total))
         last = training.rows[-1].step if training.rows else 0
         so_far = f"  step {last:,}" + (f" of {total:,}" if total else "") if last else ""
         title = Text.assemble(cell(f"{self._run.name}  {self._run.id}", "bold"), f"  {status}")

@@ -52,7 +52,7 @@ from ftops.records import (
     TunedModel,
 )
 from ftops.reports.results import ResultRow
-from ftops.reports.training import make_training
+from ftops.reports.training import create_training
 from ftops.runs import export, notifications
 from ftops.runs.commands import list_run_arguments
 from ftops.runs.open_run import load_evaluation, load_results
@@ -249,7 +249,7 @@ def render_summary(summary: RunSummary) -> Iterator[RenderableType]:
 
 def render_training(summary: RunSummary) -> Iterator[RenderableType]:
     """The curve, its diagnostics and a few rows of the results, if there are any."""
-    training = make_training(summary.results, read_training_facts(summary.stages))
+    training = create_training(summary.results, read_training_facts(summary.stages))
     findings = list_findings(training, summary.evaluation)
     yield from render_single(training, findings)
     if summary.results:

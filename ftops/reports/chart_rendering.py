@@ -12,7 +12,7 @@ _VERSION = "6.1"  # of Vega-Lite: what `charts` is written in
 _HINT = "pip install 'ftops[report]'"
 
 
-def check_drawing() -> None:
+def check_chart_libraries() -> None:
     """RunError when what HTML pages and pictures are made with is not installed."""
     try:
         import jinja2
@@ -25,14 +25,14 @@ def check_drawing() -> None:
     del jinja2, vl_convert
 
 
-def draw_svg(spec: dict[str, Any]) -> str:
+def render_svg(spec: dict[str, Any]) -> str:
     """The chart as SVG, as Vega writes it."""
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION))
 
 
-def draw_png(spec: dict[str, Any], scale: float = 2.0) -> bytes:
+def render_png(spec: dict[str, Any], scale: float = 2.0) -> bytes:
     """The chart as PNG, `scale` pixels for each of its own."""
     import vl_convert
 
@@ -53,7 +53,7 @@ _FORBIDDEN = ("url(http", "url(//", "javascript:", "data:", "expression(", "@imp
 _KEPT_CLASSES = ("background", "mark-")
 
 
-def fit_svg(text: str, *, name: str, prefix: str, kind: str) -> str:
+def sanitize_svg(text: str, *, name: str, prefix: str, kind: str) -> str:
     """The SVG as an image called `name`, of the class `kind`; its ids begin with `prefix`."""
     root = ElementTree.fromstring(text)
     width, height = root.attrib["width"], root.attrib["height"]

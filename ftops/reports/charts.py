@@ -63,7 +63,7 @@ PAPER = Palette(
 )  # fmt: skip
 
 
-def frame(spec: Mapping[str, Any], palette: Palette) -> Spec:
+def create_chart(spec: Mapping[str, Any], palette: Palette) -> Spec:
     """The whole specification of a chart: its own parts, with the colours and sizes of all."""
     axis = {
         "labelColor": palette.faint,
@@ -85,15 +85,15 @@ def frame(spec: Mapping[str, Any], palette: Palette) -> Spec:
     }
 
 
-def fit_both_ends(name: str, most: int) -> str:
+def truncate_middle(name: str, most: int) -> str:
     """The name cut in its middle: names of runs differ at their ends."""
-    if fit(name, most) == name:
+    if truncate(name, most) == name:
         return name
     half = most // 2
-    return f"{fit(name, half)}{fit(name[::-1], half).rstrip('…')[::-1]}"
+    return f"{truncate(name, half)}{truncate(name[::-1], half).rstrip('…')[::-1]}"
 
 
-def fit(name: str, most: int) -> str:
+def truncate(name: str, most: int) -> str:
     """The name cut to the width of `most` letters, of which wide characters take two.
 
     Vega would cut it in the middle of a character that JavaScript holds as two.
@@ -173,7 +173,7 @@ def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = W
     layers.append(_name_rows(names, palette, width))
     height = {"step": _ROW_HEIGHT + (18 if width < WIDE else 8)}
     spec = {"data": {"values": rows}, "layer": layers, "width": width, "height": height}
-    return frame(spec, palette)
+    return create_chart(spec, palette)
 
 
 def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
@@ -182,7 +182,7 @@ def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
     mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12}
     mark |= {"align": "left", "dy": -24} if narrow else {"align": "right", "dx": -12}
     most = 40 if narrow else 30
-    cut = [fit_both_ends(name, most) for name in names]
+    cut = [truncate_middle(name, most) for name in names]
     values = [{"place": index, "name": name} for index, name in enumerate(cut)]
     return {
         "data": {"values": values},
@@ -242,7 +242,7 @@ def draw_matrix(matrix: Matrix, palette: Palette, width: int = WIDE) -> Spec:
         "width": {"step": cell},
         "height": {"step": _CELL},
     }
-    return frame(spec, palette)
+    return create_chart(spec, palette)
 
 
 def _name_places(field: str, names: Sequence[str], palette: Palette, mark: Spec) -> Spec:
@@ -251,7 +251,7 @@ def _name_places(field: str, names: Sequence[str], palette: Palette, mark: Spec)
     ends: Spec = {"x": {"value": 0}, "y": place}
     if field == "given":
         ends = {"x": place, "y": {"value": "height"}}
-    values = [{field: index, "name": fit(name, 24)} for index, name in enumerate(names)]
+    values = [{field: index, "name": truncate(name, 24)} for index, name in enumerate(names)]
     return {
         "data": {"values": values},
         "mark": {"type": "text", "color": palette.ink, "fontSize": 12, **mark},

@@ -29,7 +29,7 @@ def escape(text: str) -> str:
 
 def render_markdown(evaluation: Evaluation, *, name: str) -> str:
     """Requirements, candidates, verdicts and what was left out."""
-    lines = [f"## {escape(name)}: {_say_gate(evaluation)}", ""]
+    lines = [f"## {escape(name)}: {_describe_requirements(evaluation)}", ""]
     lines += [f"{escape(evaluation.file)}, {evaluation.rows:,} rows", ""]
     outcome = describe_outcome(evaluation)
     lines += [f"**{escape(outcome)}**", ""] if outcome else []
@@ -45,7 +45,7 @@ def render_markdown(evaluation: Evaluation, *, name: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _say_gate(evaluation: Evaluation) -> str:
+def _describe_requirements(evaluation: Evaluation) -> str:
     if not evaluation.requirements:
         return "evaluated"
     missed = sum(not one.met for one in evaluation.requirements)

@@ -13,7 +13,7 @@ from ftops.metrics.result import ClassResult, MetricResult
 from ftops.records import Stage
 from ftops.reports import scores, whole_runs
 from ftops.reports.confusion import Matrix, lay_out, say_mistakes
-from ftops.reports.curves import Learning, read_learning
+from ftops.reports.curves import TrainingCurves, read_training_curves
 from ftops.reports.facts import RunFacts, find_number, find_separator, name_runs
 from ftops.reports.rows import Example, WorstRow, choose_examples, find_worst
 from ftops.reports.scores import CandidateLine, Sentence, list_verdicts
@@ -48,7 +48,7 @@ class RunPart:
     name: str
     facts: RunFacts
     pairs: Sequence[tuple[str, str]]
-    learning: Learning
+    learning: TrainingCurves
     scores: Scores | None
     data: Sequence[Sentence]
     lineage: Sequence[whole_runs.Link]
@@ -123,7 +123,7 @@ def _compose_run(name: str, facts: RunFacts) -> RunPart:
         name=show(name),
         facts=facts,
         pairs=whole_runs.list_pairs(facts),
-        learning=read_learning(facts),
+        learning=read_training_curves(facts),
         scores=_compose_scores(facts) if facts.evaluation else None,
         data=_list_data(facts),
         lineage=whole_runs.trace(facts),

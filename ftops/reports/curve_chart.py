@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ftops.reports.charts import WIDE, Palette, Spec, frame
-from ftops.reports.curves import BUCKETS, Curve, Point, fill_buckets, thin
+from ftops.reports.charts import WIDE, Palette, Spec, create_chart
+from ftops.reports.curves import BUCKETS, Curve, Point, downsample, fill_buckets
 
 _HEIGHT = 260
 _DECADES = 100.0  # a loss that falls so much is drawn on a logarithmic axis
@@ -55,7 +55,7 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
             layers.append(_draw_best(one.best, palette.ink, x, y))
         if one.preferred is not None:
             layers.append(_draw_preferred(one.preferred, palette.ink if alone else color, x))
-    return frame({"layer": layers, "width": width, "height": _HEIGHT}, palette)
+    return create_chart({"layer": layers, "width": width, "height": _HEIGHT}, palette)
 
 
 def choose_detail(curves: int) -> int:
@@ -147,7 +147,7 @@ def _draw_validation(
 ) -> list[Spec]:
     if not points:
         return []
-    rows = [{"x": _short(step), "y": _short(value)} for step, value in thin(points, most)]
+    rows = [{"x": _short(step), "y": _short(value)} for step, value in downsample(points, most)]
     encoding: Spec = {"x": {"field": "x", **x}, "y": {"field": "y", **y}}
     line = {"type": "line", "color": color, "strokeDash": [5, 3], "strokeWidth": 1.6, "clip": True}
     mark = {"type": "point", "filled": True, "color": color, "size": 26, "opacity": 1, "clip": True}

@@ -32,7 +32,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Learning:
+class TrainingCurves:
     """What the results of one run tell. `epochs` are the steps at which an epoch ended.
 
     `best` is the step with the lowest validation loss, with that loss; None without validation.
@@ -68,7 +68,7 @@ class Learning:
         }
 
 
-def read_learning(facts: RunFacts) -> Learning:
+def read_training_curves(facts: RunFacts) -> TrainingCurves:
     """The curves of the run's results, and what they say; all empty when it has none.
 
     Validation figures are those of all validation rows, where the provider measures these more
@@ -93,7 +93,7 @@ def read_learning(facts: RunFacts) -> Learning:
     )
     first = facts.evaluation.candidates[:1] if facts.evaluation else ()
     classes = first[0].classes if first else ()
-    return Learning(
+    return TrainingCurves(
         loss=loss,
         accuracy=accuracy,
         epochs=_thin_epochs([float(step) for step in facts.training.epoch_ends]),
@@ -155,7 +155,7 @@ def fill_buckets(points: Sequence[Point], most: int = BUCKETS) -> list[Bucket]:
     return buckets
 
 
-def thin(points: Sequence[Point], most: int = MOST_MARKS) -> list[Point]:
+def downsample(points: Sequence[Point], most: int = MOST_MARKS) -> list[Point]:
     """At most `most` of the points: the lowest and the highest of each stretch, first and last."""
     if len(points) <= most:
         return list(points)

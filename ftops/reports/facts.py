@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ftops.evaluation.result import Evaluation
 from ftops.metrics.prediction import Prediction
 from ftops.records import Json, Run, Stage, StageRecord, TunedModel
-from ftops.reports.training import Training, make_training
+from ftops.reports.training import Training, create_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RunFacts:
 
     run: Run
     stages: Sequence[StageRecord]
-    training: Training = field(default_factory=lambda: make_training(()))
+    training: Training = field(default_factory=lambda: create_training(()))
     evaluation: Evaluation | None = None
     answers: Mapping[str, Sequence[Prediction]] = field(default_factory=dict)
     job_text: str = ""

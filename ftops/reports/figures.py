@@ -9,7 +9,7 @@ from ftops.records import Json
 from ftops.reports.charts import SERIES, Bar
 from ftops.reports.contents import Contents, RunPart
 from ftops.reports.curve_chart import NamedCurve, choose_detail, find_last_step
-from ftops.reports.curves import Curve, Point, fill_buckets, thin
+from ftops.reports.curves import Curve, Point, downsample, fill_buckets
 from ftops.reports.words import show
 
 MOST_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
@@ -42,7 +42,7 @@ class CurveFigure:
             means = [(bucket.x, bucket.mean) for bucket in fill_buckets(one.curve.training, most)]
             for kind, points in (
                 ("training", means),
-                ("validation", thin(one.curve.validation, 2 * most)),
+                ("validation", downsample(one.curve.validation, 2 * most)),
             ):
                 if points:
                     name = kind if len(self.curves) == 1 else f"{one.name}, {kind}"

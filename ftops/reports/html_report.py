@@ -19,11 +19,11 @@ from ftops import __version__
 from ftops.evaluation.text import format_interval, format_value
 from ftops.metrics.result import Unit
 from ftops.reports import figures
-from ftops.reports.chart_rendering import draw_svg, fit_svg
+from ftops.reports.chart_rendering import render_svg, sanitize_svg
 from ftops.reports.charts import NARROW, PAGE, WIDE, Bar, Spec, draw_bars
 from ftops.reports.contents import Contents, RunPart
 from ftops.reports.curve_chart import draw_curves
-from ftops.reports.curves import Learning
+from ftops.reports.curves import TrainingCurves
 from ftops.reports.scores import MOST_CLASSES
 from ftops.reports.whole_runs import HONEST
 from ftops.reports.words import (
@@ -135,7 +135,7 @@ def list_tiles(run: RunPart) -> list[Tile]:
     return tiles
 
 
-def list_steps(name: str, learning: Learning) -> list[str]:
+def list_steps(name: str, learning: TrainingCurves) -> list[str]:
     """One line of the table of trainings."""
     told = learning.to_json()
     best = f"{learning.best[1]:.3g} at step {learning.best[0]:,.0f}" if learning.best else ""
@@ -225,7 +225,7 @@ def _draw(
     wide: Spec, narrow: Spec, caption: str, name: str, *, legend: Any = (), curves: str = ""
 ) -> Drawing:
     drawn = [
-        fit_svg(draw_svg(spec), name=caption, prefix=f"{name}{kind[0]}", kind=kind)
+        sanitize_svg(render_svg(spec), name=caption, prefix=f"{name}{kind[0]}", kind=kind)
         for spec, kind in ((wide, "wide"), (narrow, "narrow"))
     ]
     return Drawing(drawn[0], drawn[1], caption, legend, curves)

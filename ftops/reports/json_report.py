@@ -8,7 +8,7 @@ from ftops.reports.facts import Remark
 VERSION = 1
 
 
-def make_document(contents: Contents) -> dict[str, Json]:
+def create_document(contents: Contents) -> dict[str, Json]:
     """The report as plain JSON values. Times are whole seconds since 1970."""
     return {
         "version": VERSION,

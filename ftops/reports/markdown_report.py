@@ -10,7 +10,7 @@ from ftops.reports.confusion import Matrix
 from ftops.reports.contents import Contents, RunPart, Scores
 from ftops.reports.scores import MOST_CLASSES, Sentence
 from ftops.reports.whole_runs import HONEST
-from ftops.reports.word_diff import Piece
+from ftops.reports.word_diff import DiffSegment
 from ftops.reports.words import say_moment, say_rows, show
 
 # what Markdown or the HTML in it would act on, wherever it stands
@@ -221,7 +221,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str
         yield f"| {' | '.join(escape(value) for value in row)} |"
 
 
-def _join(pieces: Sequence[Piece]) -> str:
+def _join(pieces: Sequence[DiffSegment]) -> str:
     return "".join(piece.text for piece in pieces)
 
 

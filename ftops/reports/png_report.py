@@ -5,7 +5,7 @@ from typing import Any
 
 from ftops.errors import RunError
 from ftops.reports import figures
-from ftops.reports.chart_rendering import draw_png
+from ftops.reports.chart_rendering import render_png
 from ftops.reports.charts import PAPER, Spec, draw_bars, draw_matrix
 from ftops.reports.contents import Contents
 from ftops.reports.curve_chart import draw_curves
@@ -41,7 +41,7 @@ def render_picture(contents: Contents) -> bytes:
         },
         "vconcat": [_strip(one) for one in parts],
     }
-    return draw_png(spec)
+    return render_png(spec)
 
 
 def list_parts(contents: Contents) -> list[Spec]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Json, Prompt
-from ftops.reports.word_diff import Piece, mark_differences, measure_likeness
+from ftops.reports.word_diff import DiffSegment, diff_words, get_similarity
 from ftops.reports.words import LONGEST_TEXT, show
 
 WORST = 20
@@ -25,8 +25,8 @@ class WorstRow:
 
     line: int
     prompt: str
-    expected: Sequence[Piece]
-    predicted: Sequence[Piece]
+    expected: Sequence[DiffSegment]
+    predicted: Sequence[DiffSegment]
     remark: str
 
     def to_json(self) -> dict[str, Json]:
@@ -102,11 +102,11 @@ def say_prompt(prompt: Prompt, separator: str = "") -> str:
 
 def _rank(answer: Prediction) -> tuple[float, float, int]:
     confidence = answer.probabilities.get(answer.predicted.strip(), 0.0)
-    return (-confidence, measure_likeness(answer.expected, answer.predicted), answer.line)
+    return (-confidence, get_similarity(answer.expected, answer.predicted), answer.line)
 
 
 def _make_worst(answer: Prediction, separator: str) -> WorstRow:
-    expected, given = mark_differences(
+    expected, given = diff_words(
         show(answer.expected.strip(), LONGEST_TEXT), show(answer.predicted.strip(), LONGEST_TEXT)
     )
     remarks = [_PROBLEMS[answer.problem]] if answer.problem else []

@@ -50,7 +50,7 @@ class Training:
         return next(epochs, None)
 
 
-def make_training(rows: Sequence[ResultRow], facts: TrainingFacts | None = None) -> Training:
+def create_training(rows: Sequence[ResultRow], facts: TrainingFacts | None = None) -> Training:
     """The training with each step once, in order, and with what can be computed computed.
 
     Epochs and rows follow from steps, rows and batch size; tokens from the job's trained tokens,
@@ -119,13 +119,13 @@ _WHOLE = frozenset({"epoch", "rows_seen", "tokens_seen"})
 
 def read_event_row(event: JobEvent) -> ResultRow | None:
     """What the event tells of its step; None where it tells no figure."""
-    step = _find_figure(event.data.get(STEP))
+    step = _read_number(event.data.get(STEP))
     if step is None or step < 0:
         return None
     found: dict[str, Any] = {}
     for name, titles in HEADERS.items():
         for title in titles:
-            figure = _find_figure(event.data.get(title))
+            figure = _read_number(event.data.get(title))
             if figure is not None and figure >= 0:
                 found.setdefault(name, math.ceil(figure) if name in _WHOLE else figure)
     if not found.keys() - _WHOLE:
@@ -152,11 +152,11 @@ def join_rows(before: ResultRow | None, now: ResultRow) -> ResultRow:
 
 def find_total_steps(events: Iterable[JobEvent]) -> int | None:
     """How many steps the job will take, where an event tells."""
-    found = [_find_figure(event.data.get("total_steps")) for event in events]
+    found = [_read_number(event.data.get("total_steps")) for event in events]
     return next((int(one) for one in reversed(found) if one), None)
 
 
-def _find_figure(value: Json) -> float | None:
+def _read_number(value: Json) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)

@@ -10,26 +10,28 @@ _MOST_WORDS = 600  # of one text; comparing takes the square of it
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DiffSegment:
     """Words in a row, and whether the other text has them at this place."""
 
     text: str
     differs: bool
 
 
-def mark_differences(expected: str, given: str) -> tuple[list[Piece], list[Piece]]:
+def diff_words(expected: str, given: str) -> tuple[list[DiffSegment], list[DiffSegment]]:
     """Both texts in pieces; texts that are too long to compare differ as a whole."""
     first, second = _WORDS.findall(expected), _WORDS.findall(given)
     if max(len(first), len(second)) > _MOST_WORDS:
         same = expected == given
-        return [Piece(expected, not same)], [Piece(given, not same)]
+        return [DiffSegment(expected, not same)], [DiffSegment(given, not same)]
     blocks = SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
-    left = [Piece("".join(first[a:b]), tag != "equal") for tag, a, b, _, _ in blocks if b > a]
-    right = [Piece("".join(second[a:b]), tag != "equal") for tag, _, _, a, b in blocks if b > a]
+    left = [DiffSegment("".join(first[a:b]), tag != "equal") for tag, a, b, _, _ in blocks if b > a]
+    right = [
+        DiffSegment("".join(second[a:b]), tag != "equal") for tag, _, _, a, b in blocks if b > a
+    ]
     return left, right
 
 
-def measure_likeness(expected: str, given: str) -> float:
+def get_similarity(expected: str, given: str) -> float:
     """How alike two texts are, from 0 to 1: the share of their words that both have."""
     first, second = _split(expected), _split(given)
     if not first and not second:

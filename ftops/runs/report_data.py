@@ -15,7 +15,7 @@ from ftops.metrics.prediction import Prediction
 from ftops.records import Run, Stage
 from ftops.reports.facts import Remark, RunFacts, find_object
 from ftops.reports.results import ResultRow, parse_results
-from ftops.reports.training import make_training
+from ftops.reports.training import create_training
 from ftops.run_folder import get_run_folder
 from ftops.runs.stages.results import FILENAME as RESULTS
 from ftops.runs.training_data import read_training_facts
@@ -44,7 +44,7 @@ class ReportLoader:
         facts = RunFacts(
             run=run,
             stages=stages,
-            training=make_training(_read_results(folder, missing), read_training_facts(stages)),
+            training=create_training(_read_results(folder, missing), read_training_facts(stages)),
             evaluation=evaluation,
             answers=answers,
             job_text=hide_webhook(

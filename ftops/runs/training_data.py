@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ftops.records import Checkpoint, Json, Run, Stage, StageRecord
-from ftops.reports.training import Training, TrainingFacts, make_training
+from ftops.reports.training import Training, TrainingFacts, create_training
 from ftops.runs.open_run import load_results
 
 
 def load_training(run: Run, stages: Sequence[StageRecord], home: Path) -> Training:
     """The whole training; without steps where no results were fetched yet."""
-    return make_training(load_results(run, home), read_training_facts(stages))
+    return create_training(load_results(run, home), read_training_facts(stages))
 
 
 def read_training_facts(stages: Sequence[StageRecord]) -> TrainingFacts:

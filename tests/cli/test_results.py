@@ -10,7 +10,7 @@ from ftops.cli.training_view import choose_loss
 from ftops.errors import JobCancelled
 from ftops.records import Checkpoint, Run
 from ftops.reports.results import ResultRow, parse_results, render_csv
-from ftops.reports.training import make_training
+from ftops.reports.training import create_training
 from tests.cli.running import ftops
 from tests.reports.made_curves import decay, make
 from tests.runs.bench import Bench
@@ -80,9 +80,9 @@ def test_several_runs_come_in_one_curve_and_one_table(runs: tuple[Run, Run]) -> 
 def test_runs_whose_validation_was_measured_whole_once_are_compared_by_their_curves() -> None:
     rows = [ResultRow(step, 2.0 / step, valid_loss=2.5 / step) for step in range(1, 6)]
     rows[-1] = rows[-1]._replace(full_valid_loss=0.6)
-    training = make_training(rows)
+    training = create_training(rows)
     assert choose_loss([training, training]) == ("valid_loss", "validation loss")
-    once = make_training([ResultRow(1, 2.0), ResultRow(2, 1.0, full_valid_loss=0.6)])
+    once = create_training([ResultRow(1, 2.0), ResultRow(2, 1.0, full_valid_loss=0.6)])
     assert choose_loss([once, training]) == ("full_valid_loss", "full validation loss")
 
 

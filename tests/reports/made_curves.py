@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 from ftops.reports.results import ResultRow
-from ftops.reports.training import Training, TrainingFacts, make_training
+from ftops.reports.training import Training, TrainingFacts, create_training
 
 Loss = Callable[[float], float]  # of the share of the training that is done, 0 to 1
 
@@ -41,7 +41,7 @@ def make(
             figures[name] = _draw(drawn, valid(share), valid_scatter)
         row = ResultRow(step, epoch=math.ceil(epochs * share - 1e-9))
         rows.append(row._replace(**figures))  # type: ignore[arg-type]
-    return make_training(rows, facts)
+    return create_training(rows, facts)
 
 
 def _draw(drawn: random.Random, loss: float, scatter: float) -> float:

@@ -26,7 +26,7 @@ from ftops.records import (
 from ftops.reports.contents import Contents, compose
 from ftops.reports.facts import Remark, RunFacts
 from ftops.reports.results import ResultRow
-from ftops.reports.training import TrainingFacts, make_training
+from ftops.reports.training import TrainingFacts, create_training
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 LABELS = ("politics", "science", "sports")
@@ -197,7 +197,7 @@ def make_facts(
     return RunFacts(
         run=run,
         stages=make_stages(f"data/train{hostile}.jsonl"),
-        training=make_training(
+        training=create_training(
             results(),
             TrainingFacts(
                 rows=720,

@@ -5,11 +5,17 @@ from hypothesis import strategies as st
 
 from ftops.reports.charts import PAPER
 from ftops.reports.curve_chart import NamedCurve, draw_curves
-from ftops.reports.curves import Learning, fill_buckets, keep_finite, read_learning, thin
+from ftops.reports.curves import (
+    TrainingCurves,
+    downsample,
+    fill_buckets,
+    keep_finite,
+    read_training_curves,
+)
 from ftops.reports.facts import RunFacts
 from ftops.reports.figures import list_curves
 from ftops.reports.results import ResultRow, parse_results
-from ftops.reports.training import TrainingFacts, make_training
+from ftops.reports.training import TrainingFacts, create_training
 from tests.reports.sketches import make_contents, make_facts, make_run
 
 CSV = b"step,epoch,train_loss,valid_loss\n" + b"".join(
@@ -19,9 +25,9 @@ CSV = b"step,epoch,train_loss,valid_loss\n" + b"".join(
 )
 
 
-def read(content: bytes, n_epochs: int | None = None) -> Learning:
-    training = make_training(parse_results(content), TrainingFacts(n_epochs=n_epochs))
-    return read_learning(RunFacts(make_run(), [], training=training))
+def read(content: bytes, n_epochs: int | None = None) -> TrainingCurves:
+    training = create_training(parse_results(content), TrainingFacts(n_epochs=n_epochs))
+    return read_training_curves(RunFacts(make_run(), [], training=training))
 
 
 def test_epochs_end_where_the_results_begin_the_next_one() -> None:
@@ -65,7 +71,7 @@ def test_the_checkpoint_that_a_finding_prefers_is_marked_and_named() -> None:
 
 
 def test_a_run_without_results_has_no_curves() -> None:
-    training = read_learning(RunFacts(make_run(), []))
+    training = read_training_curves(RunFacts(make_run(), []))
     assert training.loss.empty and training.accuracy.empty
     assert training.best is None and training.last_step is None
 
@@ -96,7 +102,7 @@ def test_a_thinned_series_keeps_its_ends_its_lowest_and_its_highest_value(
     values: list[float], most: int
 ) -> None:
     points = [(float(step), value) for step, value in enumerate(values)]
-    kept = thin(points, max(4, most))
+    kept = downsample(points, max(4, most))
     assert len(kept) <= max(4, most)
     assert kept[0] == points[0] and kept[-1] == points[-1]
     assert min(y for _, y in kept) == min(values)
@@ -123,7 +129,7 @@ def test_a_single_spike_among_ten_thousand_steps_is_still_there() -> None:
 def test_a_short_series_is_drawn_point_by_point() -> None:
     points = [(1.0, 0.5), (2.0, 0.4)]
     assert [(one.x, one.mean) for one in fill_buckets(points)] == points
-    assert thin(points) == points
+    assert downsample(points) == points
 
 
 def test_figures_that_are_no_numbers_are_left_out() -> None:

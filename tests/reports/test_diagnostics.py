@@ -10,7 +10,7 @@ from ftops.records import Checkpoint
 from ftops.reports.diagnostic_checks import Diagnostic
 from ftops.reports.diagnostics import diagnose
 from ftops.reports.results import ResultRow
-from ftops.reports.training import Training, TrainingFacts, make_training
+from ftops.reports.training import Training, TrainingFacts, create_training
 from tests.reports.made_curves import decay, make
 
 CLEAN = decay(2.0, 0.4, 6.0)
@@ -35,7 +35,7 @@ def test_a_clean_curve_gives_no_finding() -> None:
     assert codes(make(CLEAN, VALID)) == []
     assert codes(make(CLEAN, VALID, is_full=True, valid_every=100)) == []
     assert codes(make(CLEAN)) == []
-    assert codes(make_training([])) == []
+    assert codes(create_training([])) == []
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_training_loss_that_is_no_number_any_more_is_divergence(lost: dict[str
         row if row.step < 200 else ResultRow(row.step, epoch=row.epoch, is_lost=lost["is_lost"])
         for row in whole.rows
     ]
-    finding = find(make_training(rows))
+    finding = find(create_training(rows))
     assert (finding.code, finding.first_step) == ("divergence", 200)
     assert "no number from step 200 (epoch 2) on" in finding.message
 
@@ -168,7 +168,7 @@ def test_classification_columns_tell_a_collapse_without_an_evaluation(
     training = make(CLEAN, VALID)
     extra = {f"classification/{name}": value for name, value in figures.items()}
     last = training.rows[-1]._replace(extra=extra)
-    training = make_training([*training.rows[:-1], last])
+    training = create_training([*training.rows[:-1], last])
     assert codes(training) == (["class-collapse"] if is_collapse else [])
 
 

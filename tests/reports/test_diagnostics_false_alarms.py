@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ftops.reports.diagnostics import diagnose
 from ftops.reports.results import ResultRow
-from ftops.reports.training import Training, make_training
+from ftops.reports.training import Training, create_training
 from tests.reports.made_curves import decay, make
 
 CURVES = 500
@@ -66,6 +66,6 @@ FIGURES = st.none() | st.floats(0, 1e9)
     )
 )
 def test_no_table_however_odd_stops_the_finders(rows: list[ResultRow]) -> None:
-    for finding in diagnose(make_training(rows)):
+    for finding in diagnose(create_training(rows)):
         assert finding.message
         assert finding.advice

@@ -9,12 +9,12 @@ from ftops.cli.output import render_json
 from ftops.errors import RunError
 from ftops.evaluation.result import Evaluation
 from ftops.records import RunStatus
-from ftops.reports.charts import fit_both_ends
+from ftops.reports.charts import truncate_middle
 from ftops.reports.contents import compose
 from ftops.reports.facts import RunFacts
-from ftops.reports.json_report import make_document
+from ftops.reports.json_report import create_document
 from ftops.reports.png_report import list_parts, render_picture
-from ftops.reports.training import make_training
+from ftops.reports.training import create_training
 from tests.reports.sketches import (
     HOSTILE,
     NOW,
@@ -27,7 +27,7 @@ from tests.reports.sketches import (
 
 def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:
     contents = make_contents()
-    document = json.loads(render_json(make_document(contents)))
+    document = json.loads(render_json(create_document(contents)))
     (run,) = document["runs"]
     assert Evaluation.from_json(run["evaluation"]) == contents.runs[0].facts.evaluation
     assert run["training"]["lowest_valid_loss_step"] == 300
@@ -41,7 +41,7 @@ def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:
 
 
 def test_a_bare_run_has_a_document_too() -> None:
-    document = make_document(compose([RunFacts(make_run(status=RunStatus.FAILED), [])], NOW))
+    document = create_document(compose([RunFacts(make_run(status=RunStatus.FAILED), [])], NOW))
     (run,) = json.loads(json.dumps(document))["runs"]
     assert run["evaluation"] is None
     assert run["missing"][0] == "The run failed, and no reason is known"
@@ -66,7 +66,7 @@ def test_a_run_without_results_and_evaluation_is_no_picture() -> None:
 
 
 def test_a_single_step_can_be_drawn() -> None:
-    facts = RunFacts(make_run(), [], training=make_training(make_results(1)))
+    facts = RunFacts(make_run(), [], training=create_training(make_results(1)))
     assert read_size(render_picture(compose([facts], NOW)))[1] > 500
 
 
@@ -89,7 +89,7 @@ def test_a_picture_says_what_each_colour_and_mark_is() -> None:
 
 def test_runs_of_one_name_are_told_apart_beside_their_bars() -> None:
     names = [f"a-long-name-of-a-job (run-20261123-0512-{end})" for end in ("xa88", "wht8")]
-    cut = [fit_both_ends(name, 30) for name in names]
+    cut = [truncate_middle(name, 30) for name in names]
     assert len(set(cut)) == 2
     assert max(map(len, cut)) <= 31
-    assert fit_both_ends("short", 30) == "short"
+    assert truncate_middle("short", 30) == "short"

@@ -13,7 +13,7 @@ from ftops.metrics.prediction import Prediction
 from ftops.metrics.result import MetricResult
 from ftops.records import Message
 from ftops.reports import figures
-from ftops.reports.chart_rendering import draw_svg, fit_svg
+from ftops.reports.chart_rendering import render_svg, sanitize_svg
 from ftops.reports.charts import NARROW, SERIES, WIDE, Bar, draw_bars
 from ftops.reports.charts import PAGE as PAGE_COLORS
 from ftops.reports.contents import Contents
@@ -110,8 +110,8 @@ def test_any_name_can_be_drawn_and_adds_no_element_to_a_chart(name: str) -> None
         Bar("plain", MetricResult(0.4, None, None, 9)),
     ]
     for width in (WIDE, NARROW):
-        svg = draw_svg(draw_bars(bars, "accuracy", PAGE_COLORS, width))
-        fitted = fit_svg(svg, name=show(name), prefix="p", kind="wide")
+        svg = render_svg(draw_bars(bars, "accuracy", PAGE_COLORS, width))
+        fitted = sanitize_svg(svg, name=show(name), prefix="p", kind="wide")
         assert set(Outline(fitted).count()) <= {"svg", "g", "path", "line", "text", "rect"}
 
 
@@ -130,7 +130,7 @@ def test_only_shapes_and_texts_of_a_chart_get_into_a_page() -> None:
         '<a xlink:href="https://example.com"><text>y</text></a><image href="https://example.com"/>'
         '<g onclick="hit(2)" style="x"><path d="M0,0" fill="url(https://example.com)"/></g></svg>'
     )
-    fitted = fit_svg(svg, name='"><script>', prefix="p", kind="wide")
+    fitted = sanitize_svg(svg, name='"><script>', prefix="p", kind="wide")
     for part in ("hit", "foreignObject", "image", "href", "onclick", "style", "example"):
         assert part not in fitted
     assert '<path d="M0,0"' in fitted

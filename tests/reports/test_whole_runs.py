@@ -10,7 +10,7 @@ from ftops.reports.contents import compose
 from ftops.reports.facts import RunFacts
 from ftops.reports.html_report import render_page
 from ftops.reports.results import ResultRow
-from ftops.reports.training import make_training
+from ftops.reports.training import create_training
 from ftops.reports.whole_runs import list_missing, list_pairs, trace
 from tests.reports.sketches import NOW, make_facts, make_run, make_stages
 
@@ -69,7 +69,7 @@ def test_a_skipped_evaluation_gives_the_reason_of_its_stage() -> None:
         else one
         for one in make_stages()
     ]
-    facts = RunFacts(make_run(), stages, training=make_training([ResultRow(1, 2.0)]))
+    facts = RunFacts(make_run(), stages, training=create_training([ResultRow(1, 2.0)]))
     assert list_missing(facts) == ["No evaluation: no validation_file."]
 
 
