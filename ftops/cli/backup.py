@@ -1,4 +1,4 @@
-"""`ftops backup` and `ftops restore`: a copy of the ledger, and the way back."""
+"""`ftops backup` and `ftops restore`: copy the ledger, and restore a copy."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from ftops.locks import is_locked
 from ftops.runs.lock import FILENAME
 
 BackupFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The copy of the ledger.", show_default=False)
+    Path, typer.Argument(metavar="FILE", help="The backup file.", show_default=False)
 ]
 
 Force = Annotated[bool, typer.Option("--force", help="Overwrite FILE.")]
@@ -24,15 +24,16 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite FILE.")]
 
 @command("backup", examples=["ftops backup ledger-backup.db"])
 def backup(out: Output, file: BackupFile, force: Force = False) -> None:
-    """Copy the ledger to a file, also while other commands use it.
+    """Back up the ledger, also while other commands use it.
 
-    The ledger knows runs, jobs and models. Data, results and reports are in FTOPS_HOME/runs, and
-    the engine's jobs in FTOPS_HOME/engine; neither is part of the copy.
+    The ledger records runs, jobs and models. Data, results and reports are in FTOPS_HOME/runs, and
+    the jobs of the engine in FTOPS_HOME/engine; neither is part of the backup.
     """
     path = get_home() / "ledger.db"
     if not path.exists():
         raise LedgerError(
-            f"{path}: there is no ledger yet", hint="FTOPS_HOME names the folder that has one."
+            f"{path}: there is no ledger yet",
+            hint="Set FTOPS_HOME to a folder that has one.",
         )
     check_output_path(file, path)
     if file.exists() and not force:
@@ -42,23 +43,23 @@ def backup(out: Output, file: BackupFile, force: Force = False) -> None:
     out.finish(
         {"file": str(file), "bytes": size},
         essential=[str(file)],
-        human=lambda: [f"Wrote {file} ({size:,} bytes). `ftops restore {file}` brings it back."],
+        human=lambda: [f"Wrote {file} ({size:,} bytes). `ftops restore {file}` restores it."],
     )
 
 
 @command("restore", examples=["ftops restore ledger-backup.db"])
 def restore(out: Output, file: BackupFile) -> None:
-    """Replace the ledger by a copy that `ftops backup` wrote.
+    """Replace the ledger with a backup of `ftops backup`.
 
-    The copy is checked first, and the present ledger is kept beside the new one. Runs that were
-    made after the copy are missing afterwards: the same job file finds their jobs at the provider.
+    The backup is checked first, and the current ledger is kept next to the new one. Runs that are
+    newer than the backup are missing afterwards: the same job file finds their jobs again.
     """
     home = get_home()
     for folder in sorted((home / "runs").glob("*")):
         if is_locked(folder / FILENAME):
             raise RunBusy(
-                f"{folder.name} is under way in another process, which uses the ledger",
-                hint="Stop it with Ctrl-C (its job continues), restore, then `ftops follow` it.",
+                f"{folder.name} runs in another process, which uses the ledger",
+                hint="Stop it with Ctrl-C (its job continues), restore, then run `ftops follow`.",
             )
     runs, former = restore_backup(file, home / "ledger.db", SystemClock())
     kept = f" The former ledger is {former}." if former else ""

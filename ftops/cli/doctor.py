@@ -1,4 +1,4 @@
-"""`ftops doctor`: looks at everything that a run leans on, and offers to tidy up."""
+"""`ftops doctor`: checks everything that runs depend on, and offers fixes."""
 
 import contextlib
 import sys
@@ -29,7 +29,7 @@ from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 from ftops.runs.checkup.home import check_folders, check_home, check_ledger
 from ftops.runs.checkup.remote import check_drivers, check_provider
 
-MOST_SKEW_S = 60.0
+MAX_SKEW_S = 60.0
 OptionalJobFile = Annotated[
     Path | None,
     typer.Argument(metavar="[JOB.yaml]", help="Check its provider, too."),
@@ -49,46 +49,46 @@ def doctor(
     yes: Yes = False,
     approvals: ApprovalOptions,
 ) -> None:
-    """Check home, ledger, engine, providers, and what was left behind.
+    """Check home, ledger, engine and providers, and find stale files.
 
-    Looked at are the providers of all runs; one that no run has used yet is named by an option, or
-    by the job file that is to run there.
-
-    Changes nothing without --fix, and starts no engine. With --yes, only what is surely safe is
-    done without a question: a file that may be another ledger's stays. Exit code 0: healthy.
+    Checks the providers of all runs, and one that the options or a job file name. Changes nothing
+    without --fix, and starts no engine. --yes skips the confirmation only where nothing can be
+    lost: a file that may belong to another ledger is kept. Exit code 0 if all is healthy.
     """
     typed = provider.find_settings()
     chosen = typed
     if job_file is not None and chosen is None:
-        job = load_job_file(job_file, [], allow_outside=True)  # which reads none of them
+        job = load_job_file(job_file, [], allow_outside=True)  # its data is not read
         approve(out, job, approvals)
         chosen = job.spec.provider_settings()
     with contextlib.ExitStack() as stack:
-        found = list(_examine(stack, chosen, typed))
-        mended = _mend(out, found, yes=yes) if fix else []
-    problems = [one for one in found if one.grade is CheckStatus.PROBLEM and one not in mended]
+        checks = list(_run_checks(stack, chosen, typed))
+        fixed = _fix(out, checks, yes=yes) if fix else []
+    problems = [
+        check for check in checks if check.grade is CheckStatus.PROBLEM and check not in fixed
+    ]
     out.finish(
-        [_to_document(one, mended=one in mended) for one in found],
-        essential=[f"{one.check}: {one.where}: {one.what}" for one in problems],
-        human=lambda: _render(found, mended),
+        [_to_document(check, fixed=check in fixed) for check in checks],
+        essential=[f"{check.check}: {check.where}: {check.what}" for check in problems],
+        human=lambda: _render(checks, fixed),
     )
     if problems:
         raise typer.Exit(1)
 
 
-def _examine(
+def _run_checks(
     stack: contextlib.ExitStack,
     chosen: ProviderSettings | None,
     typed: ProviderSettings | None,
 ) -> Iterator[HealthCheck]:
-    """Everything in turn; what is opened for it stays open on `stack`, for whatever mends it."""
+    """All checks in turn; what they open stays open on `stack`, for the fixes."""
     home = get_home()
     yield from check_home(home)
     ledger: Ledger | None = None
     runs: list[Run] = []
     if home.is_dir():
-        found, ledger = _open_ledger(stack)
-        yield found
+        ledger_check, ledger = _open_ledger(stack)
+        yield ledger_check
     if ledger is not None:
         runs = ledger.list_runs()
         yield from check_folders(home, ledger)
@@ -100,19 +100,19 @@ def _examine(
     named = [chosen] if chosen else []
     for settings in dict.fromkeys([*(run.provider for run in runs), *named]):
         if settings.uses_engine and engine.grade is not CheckStatus.OK:
-            continue  # to ask it would start it
+            continue  # a request would start it
         yield from _check_provider(stack, settings, ledger, runs, typed)
 
 
 def _open_ledger(stack: contextlib.ExitStack) -> tuple[HealthCheck, Ledger | None]:
-    """What is to be said of the ledger, and the ledger itself when it is sound."""
+    """The check of the ledger, and the ledger if it is intact."""
     try:
         ledger = stack.enter_context(open_ledger())
     except FtopsError as error:
         where = str(get_home() / "ledger.db")
         return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint), None
-    found = check_ledger(ledger)
-    return found, ledger if found.grade is CheckStatus.OK else None
+    check = check_ledger(ledger)
+    return check, ledger if check.grade is CheckStatus.OK else None
 
 
 def _check_provider(
@@ -153,7 +153,7 @@ def _check_engine() -> HealthCheck:
         return HealthCheck(
             "engine",
             CheckStatus.PROBLEM,
-            "no engine answers where its address file says",
+            "no engine responds at the address in its file",
             str(stale),
             "`ftops engine env` starts it; --fix removes the address.",
             mend=lambda: stale.unlink(missing_ok=True),
@@ -162,21 +162,21 @@ def _check_engine() -> HealthCheck:
     return HealthCheck(
         "engine",
         CheckStatus.SKIPPED,
-        "does not run, so what lies there was not looked at",
+        "does not run; its folder was not checked",
         str(folder),
-        "`ftops engine env` starts it, if you want to know.",
+        "`ftops engine env` starts it.",
     )
 
 
 def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
-    """Whether this machine and the provider agree about the time."""
+    """Compare the clock of this machine with the provider's."""
     if settings.uses_engine:
         return  # the same clock
     base_url = get_base_url(settings, read_environ())
     skew_s = find_clock_skew_s(base_url, SystemClock().now)
     if skew_s is None:
-        return  # nobody answers, which is told of the provider
-    if abs(skew_s) <= MOST_SKEW_S:
+        return  # no response, which the check of the provider reports
+    if abs(skew_s) <= MAX_SKEW_S:
         yield HealthCheck("clock", CheckStatus.OK, "agrees with the provider's", base_url)
         return
     side = "ahead of" if skew_s > 0 else "behind"
@@ -185,54 +185,57 @@ def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
         CheckStatus.PROBLEM,
         f"this machine is {abs(skew_s):,.0f} s {side} the provider",
         base_url,
-        "Set the clock, or let the system keep it (NTP).",
+        "Set the clock, or let NTP set it.",
     )
 
 
-def _mend(out: Output, found: list[HealthCheck], *, yes: bool) -> list[HealthCheck]:
-    """Mend what may be mended, after a question for each; what was done."""
-    done = []
-    for one in found:
-        if one.mend is None:
+def _fix(out: Output, checks: list[HealthCheck], *, yes: bool) -> list[HealthCheck]:
+    """Fix the problems that can be fixed, each after confirmation; returns the fixed ones."""
+    fixed = []
+    for check in checks:
+        if check.mend is None:
             continue
-        if not (one.safe and yes) and not _agrees(out, one):
+        if not (check.safe and yes) and not _confirm(out, check):
             continue
         try:
-            one.mend()
+            check.mend()
         except FtopsError as error:
-            out.error(f"{one.where}: {error.message}", error.hint)
+            out.error(f"{check.where}: {error.message}", error.hint)
             continue
-        done.append(one)
-    return done
+        fixed.append(check)
+    return fixed
 
 
-def _agrees(out: Output, one: HealthCheck) -> bool:
+def _confirm(out: Output, check: HealthCheck) -> bool:
     if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
-        out.info(f"left as it is, for nobody can be asked: {one.where}")
+        out.info(f"not a terminal: cannot confirm; unchanged: {check.where}")
         return False
     try:
-        return typer.confirm(clean(f"{one.where}: {one.what}. Clean up?"), err=True)
+        return typer.confirm(clean(f"{check.where}: {check.what}. Fix?"), err=True)
     except typer.Abort:
         return False
 
 
-def _to_document(one: HealthCheck, *, mended: bool) -> dict[str, Json]:
+def _to_document(check: HealthCheck, *, fixed: bool) -> dict[str, Json]:
     return {
-        "check": one.check,
-        "grade": "mended" if mended else one.grade.value,
-        "what": one.what,
-        "where": one.where,
-        "next": one.next or None,
+        "check": check.check,
+        "status": "fixed" if fixed else check.grade.value,
+        "what": check.what,
+        "where": check.where,
+        "next": check.next or None,
     }
 
 
-def _render(found: list[HealthCheck], mended: list[HealthCheck]) -> Iterator[RenderableType]:
+def _render(checks: list[HealthCheck], fixed: list[HealthCheck]) -> Iterator[RenderableType]:
     marks = {CheckStatus.OK: "✓", CheckStatus.SKIPPED: "–", CheckStatus.PROBLEM: "✗"}
-    for one in found:
-        mark = "✓" if one in mended else marks[one.grade]
-        tail = " (cleaned up)" if one in mended else ""
-        yield cell(f"{mark} {one.check:<9}{one.where}: {one.what}{tail}")
-        if one.next and one.grade is not CheckStatus.OK and one not in mended:
-            yield cell(f"  next:    {one.next}", "cyan")
-    problems = sum(one.grade is CheckStatus.PROBLEM and one not in mended for one in found)
-    yield "\nHealthy." if not problems else f"\n{problems} to look at."
+    for check in checks:
+        mark = "✓" if check in fixed else marks[check.grade]
+        tail = " (fixed)" if check in fixed else ""
+        yield cell(f"{mark} {check.check:<9}{check.where}: {check.what}{tail}")
+        if check.next and check.grade is not CheckStatus.OK and check not in fixed:
+            yield cell(f"  next:    {check.next}", "cyan")
+    problems = sum(check.grade is CheckStatus.PROBLEM and check not in fixed for check in checks)
+    if not problems:
+        yield "\nHealthy."
+    else:
+        yield f"\n{problems} problem{'' if problems == 1 else 's'}."

@@ -25,13 +25,13 @@ from ftops.providers.engine_process import find_engine, start_engine, stop_engin
 from ftops.records import EngineAddress, Json
 
 KeyName = Annotated[
-    str, typer.Argument(metavar="NAME", help="Who the key is for; models carry it in their names.")
+    str, typer.Argument(metavar="NAME", help="Name of the key; it becomes part of model names.")
 ]
 
 
 @command("engine status", examples=["ftops engine status"])
 def status(out: Output) -> None:
-    """Say whether the built-in engine runs, and where it answers."""
+    """Show whether the built-in engine runs, and its address."""
     address = find_engine(get_engine_folder())
     if address is None:
         raise EngineNotRunning(f"no engine runs in {get_engine_folder()}")
@@ -44,7 +44,7 @@ def status(out: Output) -> None:
 def stop(out: Output) -> None:
     """Stop the built-in engine.
 
-    A job in it goes on when the engine is started again.
+    Its jobs continue when it is started again.
     """
     stopped = stop_engine(get_engine_folder())
     out.finish(
@@ -56,7 +56,7 @@ def stop(out: Output) -> None:
 
 @command("engine env", examples=['eval "$(ftops engine env)"'])
 def env(out: Output) -> None:
-    """Print the shell line that points OpenAI clients at the engine.
+    """Print shell variables that point OpenAI clients at the engine.
 
     Starts the engine when it does not run.
     """
@@ -66,7 +66,7 @@ def env(out: Output) -> None:
 
 
 def render_export(address: EngineAddress) -> str:
-    """The assignments as a line for the shell."""
+    """The environment variables of OpenAI clients as a shell command."""
     variables = {
         "OPENAI_BASE_URL": address.base_url,
         "OPENAI_API_BASE": address.base_url,
@@ -94,23 +94,23 @@ def get_engine_folder() -> Path:
 
 @command("engine keys create", examples=["ftops engine keys create search-team"])
 def create(out: Output, name: KeyName) -> None:
-    """Make a key and print it: once, because only its hash is kept.
+    """Create an API key and print it once; only its hash is stored.
 
-    Each key sees only the files, uploads, jobs and models of its own name. A running engine takes
-    it at once. A key called local sees what this machine's own user sees.
+    A key has access to the files, uploads, jobs and models of its own name. It is valid at once,
+    also in a running engine. A key named local has the access of the user of this machine.
     """
     with _open_store() as store:
         key = create_key(name, store)
     out.finish(
         {"name": name, "key": key},
         essential=[key],
-        human=lambda: [key, "", "This is the only time that the key is shown."],
+        human=lambda: [key, "", "The key is not shown again."],
     )
 
 
 @command("engine keys list", examples=["ftops engine keys list"])
 def list_keys(out: Output) -> None:
-    """List the keys: when each was made and last used, how it begins, and what its holder has."""
+    """List the API keys with their creation, last use and storage."""
     with _open_store() as store:
         keys = [(key, store.of(key.name).measure()) for key in store.keys.list_all()]
     out.finish(
@@ -122,9 +122,9 @@ def list_keys(out: Output) -> None:
 
 @command("engine keys delete", examples=["ftops engine keys delete search-team --yes"])
 def delete(out: Output, name: KeyName, yes: Yes = False) -> None:
-    """Let a key open nothing any more, also in a running engine.
+    """Delete an API key; a running engine refuses it at once.
 
-    Its jobs go on, and what it made stays: the next key of that name sees it.
+    Its jobs continue, and its files and models are kept for the next key of this name.
     """
     confirm(out, "Delete the key", [name], yes=yes)
     with _open_store() as store:
@@ -152,7 +152,7 @@ def _key_document(key: KeyRow) -> dict[str, Json]:
 
 def _render_keys(keys: Sequence[tuple[KeyRow, StorageUsage]]) -> RenderableType:
     if not keys:
-        return "No keys were made; on this machine the engine's own token opens it."
+        return "There are no keys; on this machine the engine's own token is used."
     figures = ("files", "stored")
     titles = ("name", "key", "created", "last used", *figures)
     table = make_table(*titles, right=figures, whole=("name", "key", *figures))

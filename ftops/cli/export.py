@@ -1,4 +1,4 @@
-"""`ftops export`: runs that have ended, told to MLflow, TensorBoard, W&B or as JSON."""
+"""`ftops export`: exports finished runs to MLflow, TensorBoard, W&B or JSON."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from ftops.exports.exporter import ExportTarget
 from ftops.records import Json, Run
 from ftops.runs.export import export_now, list_export_targets
 
-# What stands behind `=` in `--to TOOL=…`.
+# The setting that WHERE in `--to TOOL=WHERE` is.
 _SETTINGS = {"mlflow": "tracking_uri", "tensorboard": "folder", "wandb": "project", "json": "file"}
 
 Refs = Annotated[
@@ -25,8 +25,8 @@ Tools = Annotated[
     typer.Option(
         "--to",
         metavar="TOOL[=WHERE]",
-        help="mlflow[=URI], tensorboard[=FOLDER], wandb[=PROJECT] or json[=FILE]; may be given"
-        " again. When left out: what the job file names under export.",
+        help="mlflow[=URI], tensorboard[=FOLDER], wandb[=PROJECT] or json[=FILE];"
+        " repeatable. Default: the tools that the job file names under export.",
     ),
 ]
 
@@ -39,18 +39,18 @@ Tools = Annotated[
     ],
 )
 def export(out: Output, refs: Refs, tools: Tools = None) -> None:
-    """Tell MLflow, TensorBoard, W&B or JSON of ended runs.
+    """Export finished runs to MLflow, TensorBoard, W&B or JSON.
 
-    Parameters, curves, figures, files and lineage go there; told again, a run is brought up to
-    date and not there twice. Nothing is sent to W&B unless WANDB_MODE is online.
+    Exports parameters, curves, metrics, files and lineage. Exporting a run again updates it; it is
+    never there twice. Nothing is sent to W&B unless WANDB_MODE is online.
     """
-    chosen = [_read_tool(text) for text in tools or ()]
+    chosen = [_parse_tool(text) for text in tools or ()]
     exporter = create_exporter()
     documents: list[Json] = []
     failures: list[ExportFailed] = []
     with open_ledger() as ledger:
         for run in [ledger.get_run(ref) for ref in refs]:
-            for target in _find_targets(run, chosen):
+            for target in _choose_targets(run, chosen):
                 try:
                     place = export_now(run, ledger, get_home(), exporter, target)
                 except ExportFailed as error:
@@ -60,34 +60,36 @@ def export(out: Output, refs: Refs, tools: Tools = None) -> None:
                     if out.mode is Mode.HUMAN:
                         out.show(f"{run.id}  {target.tool}: {place}")
     if failures:
-        out.about = {"tracked": documents}
-        raise ExportFailed("\n".join(one.message for one in failures), hint=failures[0].hint)
+        out.about = {"exported": documents}
+        raise ExportFailed(
+            "\n".join(failure.message for failure in failures), hint=failures[0].hint
+        )
     out.finish(documents, essential=_list_places(documents), human=list)
 
 
 def _list_places(documents: list[Json]) -> list[str]:
-    return [str(one["place"]) for one in documents if isinstance(one, dict)]
+    return [str(document["place"]) for document in documents if isinstance(document, dict)]
 
 
-def _read_tool(text: str) -> tuple[str, dict[str, str]]:
+def _parse_tool(text: str) -> tuple[str, dict[str, str]]:
     tool, _, where = text.partition("=")
     if tool not in _SETTINGS:
         raise typer.BadParameter(f"--to takes {', '.join(_SETTINGS)}, not {tool!r}")
     return tool, {_SETTINGS[tool]: where} if where else {}
 
 
-def _find_targets(run: Run, chosen: list[tuple[str, dict[str, str]]]) -> list[ExportTarget]:
-    """Where this run goes: as the options say, with the job file's settings for the tools alone."""
-    named = list(list_export_targets(run))
-    if not chosen and not named:
+def _choose_targets(run: Run, chosen: list[tuple[str, dict[str, str]]]) -> list[ExportTarget]:
+    """The targets of the options, with the settings of the job file where an option has none."""
+    own = list(list_export_targets(run))
+    if not chosen and not own:
         raise ExportFailed(
-            f"the job file of {run.id} names no tool under export",
+            f"the job file of {run.id} has no `export` section",
             hint="Name one: --to mlflow, tensorboard, wandb or json.",
         )
     if not chosen:
-        return named
+        return own
     targets: list[ExportTarget] = []
     for tool, settings in chosen:
-        known = [one for one in named if one.tool == tool]
-        targets += known if known and not settings else [ExportTarget(tool, settings, Path.cwd())]
+        same = [target for target in own if target.tool == tool]
+        targets += same if same and not settings else [ExportTarget(tool, settings, Path.cwd())]
     return targets

@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -36,17 +37,26 @@ from ftops.spec.template import render_starter
 DataFile = Annotated[Path, typer.Argument(metavar="DATA.jsonl", help="The training data.")]
 Target = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="JOB.yaml", help="Where to; default: DATA.yaml."),
+    typer.Option("--output", "-o", metavar="JOB.yaml", help="The job file; default: DATA.yaml."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite a job file that is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing job file.")]
 Plan = Annotated[
     Path | None,
-    typer.Option("--plan", metavar="PLAN", help="Plan for the data; default: the one beside it."),
+    typer.Option("--plan", metavar="PLAN", help="Plan for the data; default: the plan next to it."),
 ]
 Validation = Annotated[
     Path | None,
-    typer.Option("--validation", metavar="FILE", help="Validation data: the job's second file."),
+    typer.Option("--validation", metavar="FILE", help="Validation data."),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOptions:
+    """Which parts of the data are the prompts and completions."""
+
+    prompt: PromptColumn = None
+    completion: CompletionColumn = None
+    layout: LayoutName = None
 
 
 @command(
@@ -63,29 +73,29 @@ def init(
     out: Output,
     data_file: DataFile,
     target: Target = None,
+    *,
     force: Force = False,
     plan: Plan = None,
     validation: Validation = None,
-    prompt: PromptColumn = None,
-    completion: CompletionColumn = None,
-    layout: LayoutName = None,
+    columns: ColumnOptions,
 ) -> None:
     """Write a commented job file for a data file.
 
-    The layout that rows are recognised by, such as Alpaca or ShareGPT, goes into the job file.
-    A plan that `ftops data prepare` has left beside the data, or beside what it was split from,
-    goes into the job file.
+    It contains the detected layout of the rows, such as Alpaca or ShareGPT, and the plan that
+    `ftops data prepare` wrote next to the data, or next to the file it was split from.
     """
     plan = plan or find_plan_file(data_file)
-    options = ReadOptions(prompt=prompt, completion=completion, layout=layout or AUTO)
+    options = ReadOptions(
+        prompt=columns.prompt, completion=columns.completion, layout=columns.layout or AUTO
+    )
     options = options if plan else _find_layout(out, data_file, options)
-    summary = _look(data_file, options, plan)
+    summary = _summarize(data_file, options, plan)
     if validation:
-        _look(validation, options, plan)
+        _summarize(validation, options, plan)
     path = target or Path(f"{data_file.stem}.yaml")
     if path.exists() and not force:
         raise StorageError(
-            f"{path} is there already", hint="Name another with -o, or overwrite it with --force."
+            f"{path} exists already", hint="Name another with -o, or overwrite it with --force."
         )
     text = render_starter(
         _relative(data_file, path.parent),
@@ -110,7 +120,7 @@ def init(
 
 
 def _say_next(path: Path, files: list[Path], rows: int) -> Iterator[str]:
-    yield f"{path} is written, for {format_rows(rows)}."
+    yield f"Wrote {path} for {format_rows(rows)}."
     if any(find_outside(file, path.parent) for file in files):
         yield f"Its data is outside its folder, so its commands need {ALLOW_OUTSIDE}."
         yield f"Next: ftops run {path} {ALLOW_OUTSIDE}"
@@ -119,14 +129,14 @@ def _say_next(path: Path, files: list[Path], rows: int) -> Iterator[str]:
 
 
 def _find_layout(out: Output, data_file: Path, options: ReadOptions) -> ReadOptions:
-    """The options with the layout that the rows have, once that is said."""
+    """The options with the detected layout, which is printed."""
     source = open_source(data_file, options)
     say_layout(out, source)
     return pin_layout(options, source)
 
 
-def _look(data_file: Path, options: ReadOptions, plan: Path | None) -> DataSummary:
-    """What the data holds once it is made ready."""
+def _summarize(data_file: Path, options: ReadOptions, plan: Path | None) -> DataSummary:
+    """The summary of the prepared data."""
     if plan is None:
         return check_file(data_file, options)
     with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
@@ -137,7 +147,7 @@ def _look(data_file: Path, options: ReadOptions, plan: Path | None) -> DataSumma
 
 
 def _relative(data_file: Path, folder: Path) -> str:
-    """The data file as the job file in `folder` names it, with slashes."""
+    """The path of the data file relative to the folder of the job file, with slashes."""
     return Path(os.path.relpath(data_file.absolute(), folder.absolute())).as_posix()
 
 

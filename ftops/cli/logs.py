@@ -1,4 +1,4 @@
-"""`ftops logs`: the requests that left for providers, as the request log has them."""
+"""`ftops logs`: lists the requests of the request log."""
 
 import contextlib
 import itertools
@@ -24,14 +24,14 @@ from ftops.errors import UnknownRun
 from ftops.http.request_log import FILENAME, RequestLogEntry, RequestLogReader
 from ftops.records import Json
 
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 Ref = Annotated[
     str | None,
-    typer.Argument(metavar="[ID]", help="Run id, job id, model or job name; all when left out."),
+    typer.Argument(metavar="[ID]", help="Run id, job id, model or job name; default: all."),
 ]
-Tail = Annotated[int, typer.Option("--tail", "-n", min=1, help="At most so many, newest last.")]
+Tail = Annotated[int, typer.Option("--tail", "-n", min=1, help="Show the last N requests.")]
 Follow = Annotated[
-    bool, typer.Option("--follow", "-f", help="Go on with what leaves from now on, until Ctrl-C.")
+    bool, typer.Option("--follow", "-f", help="Continue with new requests until Ctrl-C.")
 ]
 
 
@@ -44,75 +44,71 @@ Follow = Annotated[
     ],
 )
 def logs(out: Output, ref: Ref = None, tail: Tail = 50, follow: Follow = False) -> None:
-    """List the requests that left for providers, newest last.
+    """List the requests to providers, newest last.
 
-    Failed ones and repeated ones, too. With --follow, --json prints one document a line.
+    Failed requests and retries are included. With --follow, --json prints one document per line.
     """
-    wanted = _make_filter(ref)
+    matches = _create_filter(ref)
     reader = RequestLogReader(get_home() / FILENAME)
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
-            show_live(out, take_new(reader, wanted, SystemClock(), tail))
+            show_live(out, tail_entries(reader, matches, SystemClock(), tail))
         return
-    found = list(deque(filter(wanted, reader.read_new()), tail))
+    entries = list(deque(filter(matches, reader.read_new()), tail))
     out.finish(
-        [request_document(one) for one in found],
-        essential=map(_render_line, found),
-        human=lambda: _render_table(found),
+        [request_document(entry) for entry in entries],
+        essential=map(_render_line, entries),
+        human=lambda: [render_requests(entries)],
     )
 
 
-def take_new(
+def tail_entries(
     reader: RequestLogReader,
-    wanted: Callable[[RequestLogEntry], bool],
+    matches: Callable[[RequestLogEntry], bool],
     clock: Clock,
     tail: int,
 ) -> Iterator[list[RequestLogEntry]]:
-    """The last `tail` exchanges, then those that come, for ever."""
-    yield list(deque(filter(wanted, reader.read_new()), tail))
+    """The last `tail` entries, then new ones, without end."""
+    yield list(deque(filter(matches, reader.read_new()), tail))
     while True:
-        clock.sleep(LOOK_EVERY_S)
-        yield list(filter(wanted, reader.read_new()))
+        clock.sleep(POLL_INTERVAL_S)
+        yield list(filter(matches, reader.read_new()))
 
 
 def show_live(out: Output, batches: Iterator[list[RequestLogEntry]]) -> None:
-    """Print a line for each exchange."""
-    for one in itertools.chain.from_iterable(batches):
+    """Print a line per entry."""
+    for entry in itertools.chain.from_iterable(batches):
         if out.mode is Mode.JSON:
-            out.write(render_json_line(request_document(one)))
+            out.write(render_json_line(request_document(entry)))
         else:
-            out.write_lines([_render_line(one)])
+            out.write_lines([_render_line(entry)])
 
 
-def _make_filter(ref: str | None) -> Callable[[RequestLogEntry], bool]:
-    """Which exchanges belong to what the user named; a job need not be known to the ledger."""
+def _create_filter(ref: str | None) -> Callable[[RequestLogEntry], bool]:
+    """Whether an entry belongs to the run or job; the ledger need not know the job."""
     if ref is None:
-        return lambda _one: True
+        return lambda _entry: True
     with open_ledger() as ledger:
         try:
             run = ledger.get_run(ref)
         except UnknownRun:
             if not ref.startswith(("ftjob-", "ft-")):
                 raise
-            return lambda one: one.concerns(None, ref)
-    return lambda one: one.concerns(run.id, run.job_id)
+            return lambda entry: entry.concerns(None, ref)
+    return lambda entry: entry.concerns(run.id, run.job_id)
 
 
-def _render_line(one: RequestLogEntry) -> str:
-    """Time in UTC, request, outcome and request id, with single blanks between."""
-    outcome = one.error if one.status is None else str(one.status)
-    words = [f"{one.at:%Y-%m-%dT%H:%M:%SZ}", one.method, one.path, outcome, one.request_id]
+def _render_line(entry: RequestLogEntry) -> str:
+    """Time in UTC, request, status or error, and request id."""
+    outcome = entry.error if entry.status is None else str(entry.status)
+    words = [f"{entry.at:%Y-%m-%dT%H:%M:%SZ}", entry.method, entry.path, outcome, entry.request_id]
     return " ".join(word for word in words if word)
 
 
-def _render_table(found: list[RequestLogEntry]) -> list[RenderableType]:
-    return [render_requests(found)]
-
-
-def render_requests(found: Sequence[RequestLogEntry]) -> RenderableType:
-    """One line a request that left, with what came back; times are the user's own."""
-    if not found:
-        return "No request has left yet."
+def render_requests(entries: Sequence[RequestLogEntry]) -> RenderableType:
+    """One line per request; times are in the local time zone."""
+    if not entries:
+        return "No requests yet."
     table = make_table(
         "at",
         "request",
@@ -125,22 +121,22 @@ def render_requests(found: Sequence[RequestLogEntry]) -> RenderableType:
         right=("took", "attempt", "sent", "received"),
         whole=("at", "took", "attempt", "sent", "received"),
     )
-    for one in found:
-        is_good = one.status is not None and one.status < 400 and one.error is None
-        outcome = " ".join(filter(None, (str(one.status or ""), one.error)))
+    for entry in entries:
+        is_good = entry.status is not None and entry.status < 400 and entry.error is None
+        outcome = " ".join(filter(None, (str(entry.status or ""), entry.error)))
         table.add_row(
-            cell(one.at.astimezone().strftime("%m-%d %H:%M:%S")),
-            cell(f"{one.method} {one.path}"),
+            cell(entry.at.astimezone().strftime("%m-%d %H:%M:%S")),
+            cell(f"{entry.method} {entry.path}"),
             cell(outcome, "" if is_good else "red"),
-            cell(render_seconds(one.seconds)),
-            cell(one.attempt),
-            cell("" if one.bytes_sent is None else render_bytes(one.bytes_sent)),
-            cell("" if one.bytes_received is None else render_bytes(one.bytes_received)),
-            cell(one.request_id, "dim"),
+            cell(render_seconds(entry.seconds)),
+            cell(entry.attempt),
+            cell("" if entry.bytes_sent is None else render_bytes(entry.bytes_sent)),
+            cell("" if entry.bytes_received is None else render_bytes(entry.bytes_received)),
+            cell(entry.request_id, "dim"),
         )
     return table
 
 
-def request_document(exchange: RequestLogEntry) -> dict[str, Json]:
+def request_document(entry: RequestLogEntry) -> dict[str, Json]:
     """One line of the request log."""
-    return {**exchange.to_json(), "at": to_timestamp(exchange.at)}
+    return {**entry.to_json(), "at": to_timestamp(entry.at)}

@@ -1,4 +1,4 @@
-"""`ftops promptfoo`: evaluations from and for promptfoo."""
+"""`ftops promptfoo`: converts evaluations from and to promptfoo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The promptf
 Target = Annotated[
     Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
 
 
 @command("promptfoo import", examples=["ftops promptfoo import promptfooconfig.yaml -o evaluation"])
@@ -31,70 +31,74 @@ def import_config(
     force: Force = False,
     allow_outside: AllowOutside = False,
 ) -> None:
-    """Make rows and an `evaluate` section of a promptfoo configuration.
+    """Convert a promptfoo configuration to rows and an `evaluate` section.
 
-    Every prompt meets every test. What all tests assert becomes a metric, an answer that is
-    expected word for word becomes the row's completion. What cannot be carried over is told by name
-    and line; code is never run.
+    Each prompt is combined with each test. An assertion of all tests becomes a metric; an expected
+    exact response becomes the completion of the row. What cannot be converted is listed with its
+    line. No code is executed.
     """
-    found = read_promptfoo(config, allow_outside=allow_outside)
-    files = {ROWS: found.render_rows(), SECTION: found.render_section()}
+    imported = read_promptfoo(config, allow_outside=allow_outside)
+    files = {ROWS: imported.render_rows(), SECTION: imported.render_section()}
     paths = _write(target, files, force=force)
-    for one in found.skipped:
-        out.warn(f"not carried over: {one}")
-    if found.unanswered:
-        tests = "1 test expects" if found.unanswered == 1 else f"{found.unanswered:,} tests expect"
+    for one in imported.skipped:
+        out.warn(f"not converted: {one}")
+    if imported.unanswered:
+        tests = (
+            "1 test expects"
+            if imported.unanswered == 1
+            else f"{imported.unanswered:,} tests expect"
+        )
         out.info(
-            f"note: {tests} no answer word for word: rows of them hold {ANY_ANSWER!r}, which no"
-            " metric looks at"
+            f"note: {tests} no exact response: their rows contain {ANY_ANSWER!r}, which no metric"
+            " uses"
         )
     out.finish(
         {
-            "rows": len(found.rows),
-            "unanswered_tests": found.unanswered,
-            "evaluate": dict(found.section),
+            "rows": len(imported.rows),
+            "unanswered_tests": imported.unanswered,
+            "evaluate": dict(imported.section),
             "files": [str(path) for path in paths],
-            "not_carried_over": [
-                {"file": one.file, "line": one.line, "what": one.what, "why": one.why}
-                for one in found.skipped
+            "not_converted": [
+                {"file": item.file, "line": item.line, "what": item.what, "why": item.why}
+                for item in imported.skipped
             ],
         },
         essential=[str(path) for path in paths],
         human=lambda: [
-            f"{paths[0]} is written, with {len(found.rows):,} rows.",
-            f"{paths[1]} is written: put it into a job file, whose folder the path in it is for.",
+            f"Wrote {paths[0]} with {len(imported.rows):,} rows.",
+            f"Wrote {paths[1]}: copy it into a job file in the same folder.",
         ],
     )
 
 
 @command("promptfoo export", examples=["ftops promptfoo export news-topics -o promptfoo"])
 def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> None:
-    """Write a run's evaluation as a promptfoo configuration and its tests.
+    """Convert the evaluation of a run to a promptfoo configuration and tests.
 
-    The models that answered become providers; `eval "$(ftops engine env)"` sets the key for those
-    of the built-in engine. What cannot be carried over is told by name.
+    The evaluated models become providers; `eval "$(ftops engine env)"` sets the key for those of
+    the built-in engine. What cannot be converted is listed.
     """
     home = get_home()
     engine = find_engine(home / "engine")
     with open_ledger() as ledger:
-        gathered = gather_export(
+        evaluation = gather_export(
             ledger.get_run(ref), ledger, home, engine_url=engine.base_url if engine else None
         )
-    made = render_promptfoo(gathered)
-    paths = _write(target, {CONFIG: made.config, TESTS: made.tests}, force=force)
-    for one in made.left_out:
-        out.warn(f"not carried over: {one}")
+    exported = render_promptfoo(evaluation)
+    paths = _write(target, {CONFIG: exported.config, TESTS: exported.tests}, force=force)
+    for name in exported.left_out:
+        out.warn(f"not converted: {name}")
     out.finish(
         {
-            "tests": made.tests_count,
-            "providers": [one.model for one in gathered.candidates],
+            "tests": exported.tests_count,
+            "providers": [candidate.model for candidate in evaluation.candidates],
             "files": [str(path) for path in paths],
-            "not_carried_over": list(made.left_out),
+            "not_converted": list(exported.left_out),
         },
         essential=[str(path) for path in paths],
         human=lambda: [
-            f"{paths[1]} is written, with {made.tests_count:,} tests.",
-            f"{paths[0]} is written, for {_count_models(len(gathered.candidates))}.",
+            f"Wrote {paths[1]} with {exported.tests_count:,} tests.",
+            f"Wrote {paths[0]} for {_count_models(len(evaluation.candidates))}.",
         ],
     )
 
@@ -104,14 +108,14 @@ def _count_models(count: int) -> str:
 
 
 def _write(folder: Path, files: dict[str, str], *, force: bool) -> list[Path]:
-    """Write all files, or none where one is there already."""
+    """Write all files, or none if one exists."""
     if folder.suffix in (".yaml", ".yml", ".json", ".jsonl"):
         raise typer.BadParameter(f"-o names a folder for {' and '.join(files)}, not {folder.name}")
     paths = [folder / name for name in files]
-    taken = [path for path in paths if path.exists()]
-    if taken and not force:
+    existing = [path for path in paths if path.exists()]
+    if existing and not force:
         raise StorageError(
-            f"{taken[0]} is there already",
+            f"{existing[0]} exists already",
             hint="Name another folder with -o, or overwrite it with --force.",
         )
     try:

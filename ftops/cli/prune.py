@@ -1,4 +1,4 @@
-"""`ftops prune`: removes what old runs left behind, after it has said what that is."""
+"""`ftops prune`: deletes the files and models of old runs."""
 
 import re
 import sys
@@ -30,26 +30,26 @@ from ftops.runs.pruning.selection import Criteria, RunArtifacts, Selection, sele
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _read_age(text: str) -> timedelta:
-    found = re.fullmatch(r"([0-9]{1,5})([mhdw])", text.strip())
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no age; it looks like 30d, 12h, 90m or 2w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+def _parse_age(text: str) -> timedelta:
+    match = re.fullmatch(r"([0-9]{1,5})([mhdw])", text.strip())
+    if match is None:
+        raise typer.BadParameter(f"invalid duration {text!r}; expected e.g. 30d, 12h, 90m or 2w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 OlderThan = Annotated[
     timedelta,
     typer.Option(
-        "--older-than", metavar="AGE", parser=_read_age, help="Runs that ended so long ago: 30d."
+        "--older-than", metavar="AGE", parser=_parse_age, help="Runs that ended this long ago."
     ),
 ]
 KeepLast = Annotated[
     int,
-    typer.Option("--keep-last", metavar="N", min=0, help="But not the last N of each job name."),
+    typer.Option("--keep-last", metavar="N", min=0, help="Keep the last N runs of each job name."),
 ]
 Models = Annotated[bool, typer.Option("--models", help="Delete the fine-tuned models, too.")]
 LocalOnly = Annotated[
-    bool, typer.Option("--local-only", help="Ask no provider; only files on this machine go.")
+    bool, typer.Option("--local-only", help="Delete only files on this machine; send no requests.")
 ]
 
 
@@ -62,33 +62,32 @@ def prune(
     local_only: LocalOnly = False,
     yes: Yes = False,
 ) -> None:
-    """Remove what old runs left, here and at their providers.
+    """Delete the files of old runs, on this machine and at providers.
 
-    Only shows what would go, unless you say yes or give --yes. The ledger keeps what happened. A
-    file goes with the last run that needs it; one that ftops did not upload stays. Exit code 1 when
-    something could not be removed.
+    Shows what would be deleted, and deletes it after confirmation or with --yes. The ledger keeps
+    its records. An uploaded file is deleted with the last run that needs it; files that ftops did
+    not upload are kept. Exit code 1 if something could not be deleted.
     """
     home, criteria = get_home(), Criteria(older_than, keep_last, models, local_only)
-    if not (home / "ledger.db").exists():  # nothing was ever run: nothing is made here
+    if not (home / "ledger.db").exists():  # no run yet: do not create a home
         out.finish([], essential=(), human=lambda: ["There is nothing to prune."])
         return
     with open_ledger() as ledger:
         selection = select(ledger, home, SystemClock().now(), criteria)
-        if not _agrees(out, selection, yes=yes):
+        if not _is_confirmed(out, selection, yes=yes):
             out.finish(
-                [_to_document(one) for one in selection.leftovers],
-                essential=[one.run.id for one in selection.leftovers],
+                [_to_document(artifacts) for artifacts in selection.leftovers],
+                essential=[artifacts.run.id for artifacts in selection.leftovers],
                 human=lambda: _render_plan(selection),
             )
             return
-        finished, endings = _carry_out(ledger, selection)
-    _report(out, selection, finished, endings)
-    if any(one.fate == "failed" for one in [*endings, *(ending for _, ending in finished)]):
+        finished, results = _delete(ledger, selection)
+    _report(out, selection, finished, results)
+    if any(result.fate == "failed" for result in [*results, *(result for _, result in finished)]):
         raise typer.Exit(1)
 
 
-def _agrees(out: Output, selection: Selection, *, yes: bool) -> bool:
-    """Whether it shall be done: somebody said --yes, or is there and says so now."""
+def _is_confirmed(out: Output, selection: Selection, *, yes: bool) -> bool:
     if not (selection.leftovers or selection.calls or selection.folders):
         return False
     if yes:
@@ -97,58 +96,58 @@ def _agrees(out: Output, selection: Selection, *, yes: bool) -> bool:
         return False
     for renderable in _render_table(selection):
         out.show(renderable)
-    confirm(out, "Remove", ["all of this"], yes=False)
+    confirm(out, "Delete", ["all of this"], yes=False)
     return True
 
 
-def _carry_out(
+def _delete(
     ledger: Ledger, selection: Selection
 ) -> tuple[list[tuple[str, PruneResult]], list[PruneResult]]:
-    with open_providers() as open_provider:
-        broom = Pruner(ledger, get_home(), selection.made_at, open_provider)
-        finished = broom.finish(selection)
-        return finished, [broom.prune(one) for one in selection.leftovers]
+    with open_providers() as get_provider:
+        pruner = Pruner(ledger, get_home(), selection.made_at, get_provider)
+        finished = pruner.finish(selection)
+        return finished, [pruner.prune(artifacts) for artifacts in selection.leftovers]
 
 
 def _report(
     out: Output,
     selection: Selection,
     finished: Sequence[tuple[str, PruneResult]],
-    endings: Sequence[PruneResult],
+    results: Sequence[PruneResult],
 ) -> None:
-    told = [*finished, *zip((one.run.id for one in selection.leftovers), endings, strict=True)]
-    for about, ending in told:
-        if ending.fate == "failed":
-            out.error(f"{about}: {ending.message}", ending.hint)
-        elif ending.fate == "skipped":
-            out.info(f"left as it is: {about}: {ending.message}")
-        for kept in ending.kept:
-            out.info(f"kept: {kept}: another run needs it, or it lies at another account")
-    pairs = list(zip(selection.leftovers, endings, strict=True))
-    done = [one for one, ending in pairs if ending.fate == "pruned"]
+    runs = (artifacts.run.id for artifacts in selection.leftovers)
+    for name, result in [*finished, *zip(runs, results, strict=True)]:
+        if result.fate == "failed":
+            out.error(f"{name}: {result.message}", result.hint)
+        elif result.fate == "skipped":
+            out.info(f"skipped: {name}: {result.message}")
+        for kept in result.kept:
+            out.info(f"kept: {kept}: another run needs it, or it belongs to another account")
+    pairs = list(zip(selection.leftovers, results, strict=True))
+    pruned = [artifacts for artifacts, result in pairs if result.fate == "pruned"]
     out.finish(
-        [_to_document(one, ending) for one, ending in pairs],
-        essential=[one.run.id for one in done],
-        human=lambda: [_summarise(done, endings, finished)],
+        [_to_document(artifacts, result) for artifacts, result in pairs],
+        essential=[artifacts.run.id for artifacts in pruned],
+        human=lambda: [_summarize(pruned, results, finished)],
     )
 
 
-def _summarise(
-    done: Sequence[RunArtifacts],
-    endings: Sequence[PruneResult],
+def _summarize(
+    pruned: Sequence[RunArtifacts],
+    results: Sequence[PruneResult],
     finished: Sequence[tuple[str, PruneResult]],
 ) -> str:
-    deleted = sum(len(one.deleted) for one in endings)
-    deleted += sum(one.fate == "pruned" for _, one in finished)
-    here = render_bytes(sum(one.folder_bytes for one in done))
-    runs = "1 run" if len(done) == 1 else f"{len(done)} runs"
-    return f"Pruned {runs}: {here} on this machine, {deleted} deleted elsewhere."
+    deleted = sum(len(result.deleted) for result in results)
+    deleted += sum(result.fate == "pruned" for _, result in finished)
+    size = render_bytes(sum(artifacts.folder_bytes for artifacts in pruned))
+    runs = "1 run" if len(pruned) == 1 else f"{len(pruned)} runs"
+    return f"Pruned {runs}: {size} on this machine, {deleted} deleted at providers."
 
 
 def _render_plan(selection: Selection) -> Iterator[RenderableType]:
     yield from _render_table(selection)
     if selection.leftovers or selection.calls or selection.folders:
-        yield "\nNothing was removed. The same command with --yes does it."
+        yield "\nNothing was deleted. Run the same command with --yes to delete."
 
 
 def _render_table(selection: Selection) -> Iterator[RenderableType]:
@@ -157,39 +156,39 @@ def _render_table(selection: Selection) -> Iterator[RenderableType]:
         return
     if selection.leftovers:
         yield render_prune_table(selection.leftovers)
-        here = sum(one.folder_bytes for one in selection.leftovers)
-        there = sum(one.upload_bytes for one in selection.leftovers)
-        yield f"\n{render_bytes(here)} on this machine, {render_bytes(there)} at providers."
-    for model in (model for one in selection.leftovers for model in one.models):
-        yield f"The model {model.name} goes, too."
+        local = sum(artifacts.folder_bytes for artifacts in selection.leftovers)
+        remote = sum(artifacts.upload_bytes for artifacts in selection.leftovers)
+        yield f"\n{render_bytes(local)} on this machine, {render_bytes(remote)} at providers."
+    for model in (model for artifacts in selection.leftovers for model in artifacts.models):
+        yield f"The model {model.name} is deleted, too."
     for call in selection.calls:
-        yield f"An earlier prune has not finished deleting {call.request.get('id')}."
+        yield f"An earlier prune did not finish deleting {call.request.get('id')}."
     for folder in selection.folders:
-        yield f"An earlier prune has not finished removing {folder}."
+        yield f"An earlier prune did not finish deleting {folder}."
 
 
-def _to_document(leftover: RunArtifacts, ending: PruneResult | None = None) -> dict[str, Json]:
+def _to_document(artifacts: RunArtifacts, result: PruneResult | None = None) -> dict[str, Json]:
     return {
-        **run_document(leftover.run),
-        "folder_bytes": leftover.folder_bytes,
+        **run_document(artifacts.run),
+        "folder_bytes": artifacts.folder_bytes,
         "files": [
-            {"id": one.upload.file_id, "filename": one.upload.filename, "bytes": one.upload.bytes}
-            for one in leftover.uploads
+            {"id": upload.file_id, "filename": upload.filename, "bytes": upload.bytes}
+            for upload in (file.upload for file in artifacts.uploads)
         ],
-        "models": [model.name for model in leftover.models],
-        "outcome": ending.fate.value if ending else "selected",
-        "message": (ending.message or None) if ending else None,
-        "deleted": list(ending.deleted) if ending else [],
-        "kept": list(ending.kept) if ending else [],
+        "models": [model.name for model in artifacts.models],
+        "outcome": result.fate.value if result else "selected",
+        "message": (result.message or None) if result else None,
+        "deleted": list(result.deleted) if result else [],
+        "kept": list(result.kept) if result else [],
     }
 
 
-def render_prune_table(leftovers: Sequence[RunArtifacts]) -> RenderableType:
-    """One line a run that is to be pruned: what it has left here and at its provider."""
-    right = ("here", "uploads", "there")
+def render_prune_table(runs: Sequence[RunArtifacts]) -> RenderableType:
+    """One line per run: its files on this machine and at its provider."""
+    right = ("local", "uploads", "remote")
     whole = ("run", "ended", *right)
     table = make_table("run", "name", "ended", *right, right=right, whole=whole)
-    for one in leftovers:
+    for one in runs:
         table.add_row(
             cell(one.run.id, "cyan"),
             cell(one.run.name),

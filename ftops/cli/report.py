@@ -1,4 +1,4 @@
-"""`ftops report`: what was run and what came of it, as one file to read, to send, to keep."""
+"""`ftops report`: runs and their results as one file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
+from ftops.cli.format import render_bytes
 from ftops.cli.output import Output, render_json
 from ftops.clock import SystemClock
 from ftops.errors import UsageError
@@ -32,12 +33,12 @@ Targets = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="report.html, .md, .json or .png; may be given again. [default: report.html]",
+        help="report.html, .md, .json or .png; repeatable. [default: report.html]",
     ),
 ]
 _DEFAULT = Path("report.html")
-_DRAWN = (".html", ".htm", ".png")
-_SUFFIXES = (*_DRAWN, ".md", ".json")
+_WITH_CHARTS = (".html", ".htm", ".png")
+_SUFFIXES = (*_WITH_CHARTS, ".md", ".json")
 
 
 @command(
@@ -49,47 +50,49 @@ _SUFFIXES = (*_DRAWN, ".md", ".json")
     ],
 )
 def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
-    """Write a report of one run, or of several compared, as one file.
+    """Write a report of one run, or a comparison of several, to a file.
 
-    HTML is one page that needs nothing else: curves, candidates with intervals, confusions, the
-    worst rows, data, lineage. It holds rows of your data. Markdown, JSON and PNG hold the same, as
-    far as they can. HTML and PNG need `pip install 'ftops[report]'`.
+    HTML is one self-contained page: curves, candidates with confidence intervals, confusion
+    matrices, the worst rows, data and lineage. It contains rows of your data. Markdown, JSON and
+    PNG contain the same as far as possible. HTML and PNG need `pip install 'ftops[report]'`.
     """
-    wanted = list(dict.fromkeys(targets or [_DEFAULT]))
-    _check_targets(wanted)
+    paths = list(dict.fromkeys(targets or [_DEFAULT]))
+    _check_targets(paths)
     with open_ledger() as ledger:
         runs = {run.id: run for run in (ledger.get_run(ref) for ref in refs)}
-        gathering = ReportLoader(ledger, get_home())
-        facts = [gathering.gather(run) for run in runs.values()]
+        loader = ReportLoader(ledger, get_home())
+        facts = [loader.gather(run) for run in runs.values()]
     contents = compose(facts, SystemClock().now())
-    # all are made before the first is written: what cannot be drawn leaves no half of an answer
-    made = {target: _render(target.suffix.lower(), contents) for target in wanted}
-    for target, data in made.items():
+    # all are rendered before the first is written: an error leaves no partial result
+    rendered = {target: _render(target.suffix.lower(), contents) for target in paths}
+    for target, data in rendered.items():
         write_atomic(target, data, mode=0o644)
-    files: list[Json] = [{"file": str(target), "bytes": len(data)} for target, data in made.items()]
+    files: list[Json] = [
+        {"file": str(target), "bytes": len(data)} for target, data in rendered.items()
+    ]
     out.finish(
         {"run_ids": list(runs), "files": files},
-        essential=map(str, wanted),
+        essential=map(str, paths),
         human=lambda: [
-            f"{target} is written, with {_say_size(len(data))}." for target, data in made.items()
+            f"Wrote {target} ({render_bytes(len(data))})." for target, data in rendered.items()
         ],
     )
 
 
 def _check_targets(targets: list[Path]) -> None:
-    """UsageError for what cannot be written, before anything is read."""
+    """UsageError for an unknown file type, before anything is read."""
     for target in targets:
         if target.suffix.lower() not in _SUFFIXES:
             raise UsageError(
-                f"{target}: a report is written as {', '.join(_SUFFIXES)}",
-                hint="Name a file with one of these endings, such as -o report.html.",
+                f"{target}: unknown file type; a report is one of {', '.join(_SUFFIXES)}",
+                hint="Name a file with one of these suffixes, such as -o report.html.",
             )
-    if any(target.suffix.lower() in _DRAWN for target in targets):
+    if any(target.suffix.lower() in _WITH_CHARTS for target in targets):
         check_chart_libraries()
 
 
 def _render(suffix: str, contents: Contents) -> bytes:
-    """The report in the form that the ending of a file's name asks for."""
+    """The report in the format of the file suffix."""
     if suffix == ".md":
         return render_markdown(contents).encode("utf-8", "backslashreplace")
     if suffix == ".json":
@@ -97,7 +100,3 @@ def _render(suffix: str, contents: Contents) -> bytes:
     if suffix == ".png":
         return render_picture(contents)
     return render_page(contents).encode("utf-8", "backslashreplace")
-
-
-def _say_size(size: int) -> str:
-    return f"{size / 1000:,.0f} kB"

@@ -16,28 +16,26 @@ from ftops.records import EngineAddress
 
 Port = Annotated[
     int | None,
-    typer.Option("--port", min=1, max=65535, help="Default: the last one, or any free one."),
+    typer.Option("--port", min=1, max=65535, help="Default: the last port, or any free one."),
 ]
 Host = Annotated[
     str,
     typer.Option(
         "--host",
-        help="Address to listen on; only this machine by default. Any other wants a key first.",
+        help="Address to listen on; default: only this machine. Others require a key.",
     ),
 ]
-MaxGib = Annotated[
-    float, typer.Option("--max-gib", min=0, help="GiB that the holder of one key may store.")
-]
-MaxFiles = Annotated[int, typer.Option("--max-files", min=1, help="Files that one may have.")]
+MaxGib = Annotated[float, typer.Option("--max-gib", min=0, help="Storage per key in GiB.")]
+MaxFiles = Annotated[int, typer.Option("--max-files", min=1, help="Files per key.")]
 MaxUploads = Annotated[
-    int, typer.Option("--max-uploads", min=1, help="Unfinished uploads in parts that one may have.")
+    int, typer.Option("--max-uploads", min=1, help="Unfinished multipart uploads per key.")
 ]
 MaxJobs = Annotated[
     int,
     typer.Option(
         "--max-jobs",
         min=1,
-        help="Unfinished jobs that one may have; 200 for the user of this machine.",
+        help="Unfinished jobs per key; 200 for the user of this machine.",
     ),
 ]
 
@@ -52,17 +50,17 @@ def serve(
     max_uploads: MaxUploads = 8,
     max_jobs: MaxJobs = 20,
 ) -> None:
-    """Run the built-in engine here, until Ctrl-C.
+    """Run the built-in engine in the foreground, until Ctrl-C.
 
-    Jobs that are not done go on when it is started again. Holders of keys take turns in the queue;
-    the limits apply to each of them.
+    Unfinished jobs continue when it is started again. Keys take turns in the queue; the limits
+    apply to each key.
     """
     folder = get_engine_folder()
     running = find_engine(folder)
     if running is not None:
         raise PortTaken(
-            f"an engine runs already, at {running.base_url} (process {running.pid})",
-            hint="`ftops engine stop` ends it; `ftops engine env` shows how to use it.",
+            f"an engine already runs at {running.base_url} (process {running.pid})",
+            hint="`ftops engine stop` stops it; `ftops engine env` shows how to use it.",
         )
     serve_engine(
         EngineSettings(
@@ -86,7 +84,7 @@ def _announce(out: Output, address: EngineAddress, host: str) -> None:
         out,
         address,
         [
-            f"The engine answers at {address.base_url}",
+            f"The engine listens at {address.base_url}",
             "",
             "From this machine, in another terminal:",
             "  ftops run JOB.yaml             trains here",

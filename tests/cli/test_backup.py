@@ -110,7 +110,7 @@ def test_a_run_under_way_holds_a_restore_off(home: Path, tmp_path: Path) -> None
     ftops("backup", copy)
     with hold_lock(home / "runs" / FIRST / "lock"):
         answer = ftops("restore", copy)
-    assert (answer.code, f"{FIRST} is under way" in answer.err) == (1, True)
+    assert (answer.code, f"{FIRST} runs in another process" in answer.err) == (1, True)
 
 
 def test_a_backup_overwrites_nothing_unless_forced_and_needs_a_ledger(

@@ -22,7 +22,7 @@ def home(no_real_home: Path) -> Path:
 
 def list_checks(out: str) -> list[tuple[str, str]]:
     """Each check with its grade, in the JSON document of an answer."""
-    return [(one["check"], one["grade"]) for one in json.loads(out)]
+    return [(one["check"], one["status"]) for one in json.loads(out)]
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def test_without_fix_nothing_changes_and_with_yes_only_what_is_safe(home: Path) 
     assert answer.code == 1
     assert not stale.exists()
     assert (full / "results.csv").exists()
-    assert f"nobody can be asked: {full}" in answer.err
-    grades = {one["check"]: one["grade"] for one in json.loads(answer.out)}
-    assert grades == {"home": "ok", "ledger": "ok", "engine": "mended", "runs": "problem"}
+    assert f"not a terminal: cannot confirm; unchanged: {full}" in answer.err
+    grades = {one["check"]: one["status"] for one in json.loads(answer.out)}
+    assert grades == {"home": "ok", "ledger": "ok", "engine": "fixed", "runs": "problem"}
 
 
 def test_a_damaged_ledger_is_a_finding_and_no_crash(home: Path) -> None:
@@ -121,5 +121,5 @@ def test_a_job_file_names_the_provider_to_look_at(home: Path, tmp_path: Path) ->
     job = write_job(tmp_path, provider="openai", model="gpt-4o-mini")
     answer = ftops("doctor", job, "--json")
     (found,) = [one for one in json.loads(answer.out) if one["check"] == "key"]
-    assert found["grade"] == "problem"
+    assert found["status"] == "problem"
     assert "OPENAI_API_KEY" in found["what"] + found["next"]

@@ -30,7 +30,7 @@ def test_a_key_is_deleted_only_when_somebody_says_so() -> None:
     assert (refused.code, "--yes" in refused.err) == (1, True)
     assert ftops("engine", "keys", "list", "--quiet").out == "a\n"
     assert ftops("engine", "keys", "delete", "a", "--yes").out == "Deleted: a\n"
-    assert "No keys were made" in ftops("engine", "keys", "list").out
+    assert "There are no keys" in ftops("engine", "keys", "list").out
     again = ftops("engine", "keys", "delete", "a", "--yes", "--json")
     assert (again.code, again.error["type"]) == (1, "EngineError")
 

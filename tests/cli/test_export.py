@@ -76,7 +76,7 @@ def test_a_job_file_without_tools_wants_the_option(home: Path, tmp_path: Path) -
     add_run(home, write_job(tmp_path))
     done = ftops("export", RUN_ID, "--json")
     assert done.code == 1
-    assert done.error["message"] == f"the job file of {RUN_ID} names no tool under export"
+    assert done.error["message"] == f"the job file of {RUN_ID} has no `export` section"
     assert done.error["hint"] == "Name one: --to mlflow, tensorboard, wandb or json."
 
 
@@ -95,7 +95,7 @@ def test_one_tool_that_fails_keeps_no_other_from_the_run(home: Path, tmp_path: P
     )
     assert done.code == 1
     assert str(done.error["message"]).startswith("export: json: ")
-    assert done.document["tracked"] == [{"run_id": RUN_ID, "tool": "json", "place": str(good)}]
+    assert done.document["exported"] == [{"run_id": RUN_ID, "tool": "json", "place": str(good)}]
 
 
 def test_a_run_that_goes_on_is_not_told(home: Path, tmp_path: Path) -> None:

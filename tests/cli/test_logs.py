@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.logs import show_live, take_new
+from ftops.cli.logs import show_live, tail_entries
 from ftops.cli.output import Mode, Output
 from ftops.http.request_log import FILENAME, RequestLog, RequestLogEntry, RequestLogReader
 from tests.cli.running import ftops
@@ -30,7 +30,7 @@ def record(log: RequestLog, path: str, status: int | None = 200, **more: str) ->
 
 
 def test_an_empty_log_says_so_in_every_form() -> None:
-    assert ftops("logs").out == "No request has left yet.\n"
+    assert ftops("logs").out == "No requests yet.\n"
     assert ftops("logs", "--json").out == "[]\n"
     assert ftops("logs", "--quiet").out == ""
 
@@ -82,7 +82,7 @@ def test_following_shows_the_last_ones_and_each_that_comes(
     reader = RequestLogReader(no_real_home / FILENAME)
 
     def batches() -> Iterator[list[RequestLogEntry]]:
-        live = take_new(reader, lambda _one: True, FakeClock(), 1)
+        live = tail_entries(reader, lambda _one: True, FakeClock(), 1)
         for number in range(3):
             yield next(live)
             record(log, f"/new/{number}")

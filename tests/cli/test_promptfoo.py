@@ -29,7 +29,7 @@ def test_import_writes_rows_and_section_and_tells_what_was_left(tmp_path: Path) 
     }
     assert "promptfooconfig.yaml:2: the provider 'anthropic:x'" in answer.err
     assert "promptfooconfig.yaml:5: an assertion 'python': foreign code is not run" in answer.err
-    left = answer.document["not_carried_over"]
+    left = answer.document["not_converted"]
     assert isinstance(left, list)
     assert [one["line"] for one in left if isinstance(one, dict)] == [2, 5]
     assert (tmp_path / "out" / "rows.jsonl").read_text() == (
@@ -43,7 +43,7 @@ def test_files_that_are_there_are_overwritten_by_force_alone(tmp_path: Path) -> 
     (tmp_path / "evaluate.yaml").write_text("mine\n")
     refused = ftops("promptfoo", "import", config, "-o", tmp_path)
     assert refused.code == 1
-    assert "is there already" in refused.err
+    assert "exists already" in refused.err
     assert not (tmp_path / "rows.jsonl").exists()
     assert (tmp_path / "evaluate.yaml").read_text() == "mine\n"
     assert ftops("promptfoo", "import", config, "-o", tmp_path, "--force").code == 0

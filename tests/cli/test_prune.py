@@ -34,7 +34,7 @@ def test_it_only_shows_what_would_go_unless_it_is_told_to_do_it(
     answer = ftops("prune", "--older-than", "0d")
     assert answer.code == 0
     assert run.id in answer.out
-    assert "Nothing was removed" in answer.out
+    assert "Nothing was deleted" in answer.out
     assert get_run_folder(no_real_home, run.id).is_dir()
     (document,) = json.loads(ftops("prune", "--older-than", "0d", "--json").out)
     assert (document["run_id"], document["outcome"]) == (run.id, "selected")
@@ -75,4 +75,4 @@ def test_local_only_needs_no_provider_and_show_and_results_say_that_the_files_ar
 def test_what_is_no_age_is_a_usage_error(no_real_home: Path) -> None:
     answer = ftops("prune", "--older-than", "soon")
     assert answer.code == 2
-    assert "it looks like 30d" in answer.err
+    assert "expected e.g. 30d" in answer.err

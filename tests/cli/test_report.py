@@ -68,7 +68,7 @@ def test_several_runs_are_compared_and_one_named_twice_counts_once(
 def test_an_unknown_ending_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     answer = ftops("report", "no-such-run", "-o", tmp_path / "report.docx")
     assert answer.code == 2
-    assert "a report is written as .html" in answer.err
+    assert "a report is one of .html" in answer.err
     assert "Name a file with one of these endings" in answer.err
 
 
