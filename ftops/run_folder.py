@@ -1,10 +1,93 @@
-"""Where the files of a run are; imports nothing that is slow to load."""
+"""The folder of a run in FTOPS_HOME: each of its files is named here alone."""
 
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.records import RunId
+from ftops.locks import hold_lock, is_locked
+from ftops.records import Run, RunId
+
+PRUNED_PREFIX = ".pruned-"  # before a run's id: its folder, which is being removed
 
 
-def get_run_folder(home: Path, run_id: RunId) -> Path:
-    """The folder of that run in FTOPS_HOME; it may not be there yet."""
-    return home / "runs" / run_id
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of a run's files; none of them need exist."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, home: Path, run_id: RunId) -> "RunFolder":
+        """The folder of that run."""
+        return cls(get_runs_folder(home) / run_id)
+
+    @property
+    def job_file(self) -> Path:
+        """The job file as it was run."""
+        return self.path / "job.yaml"
+
+    @property
+    def training_rows(self) -> Path:
+        """The prepared training rows, as they are uploaded."""
+        return self.path / "train.jsonl"
+
+    @property
+    def validation_rows(self) -> Path:
+        """The prepared validation rows, as they are uploaded."""
+        return self.path / "validation.jsonl"
+
+    @property
+    def evaluation_rows(self) -> Path:
+        """The prepared rows of `evaluate.file`."""
+        return self.path / "evaluate.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The results file of the job, as the provider sent it."""
+        return self.path / "results.csv"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def predictions(self) -> Path:
+        """The folder with the predictions of each candidate."""
+        return self.path / "predictions"
+
+    @property
+    def report_html(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def report_markdown(self) -> Path:
+        return self.path / "report.md"
+
+    def list_documents(self) -> tuple[Path, ...]:
+        """The files that describe the run, to be kept elsewhere too; none of them need exist."""
+        return (
+            self.job_file,
+            self.results,
+            self.evaluation,
+            self.report_html,
+            self.report_markdown,
+        )
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+
+def get_runs_folder(home: Path) -> Path:
+    """The folder of all runs."""
+    return home / "runs"
+
+
+def hold_run(run: Run, home: Path) -> AbstractContextManager[bool]:
+    """Hold the run's lock for the block; False when another process holds it."""
+    return hold_lock(RunFolder.of(home, run.id).lock)
+
+
+def is_driven(run: Run, home: Path) -> bool:
+    """Whether a living process drives the run, or works on it, at this moment."""
+    return is_locked(RunFolder.of(home, run.id).lock)

@@ -1,19 +1,27 @@
-"""What the first stages found out, as they leave it in the ledger for the later ones."""
+"""The results of a run's stages, as the ledger stores them: read and written here alone."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeVar
 
 from ftops.errors import LedgerError
-from ftops.records import DataPlan, Json, PlanStep, RowFormat
+from ftops.records import (
+    Checkpoint,
+    DataPlan,
+    Json,
+    PlanStep,
+    RowFormat,
+    Stage,
+    StageRecord,
+)
 
 Role = Literal["train", "validation"]
-Kind = TypeVar("Kind", str, int, float)
+Value = TypeVar("Value", str, int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedFile:
-    """Data ready for the provider: a file in the run's folder, or one that lies there already."""
+    """Data ready for training: a file in the run's folder, or one at the provider (`file_id`)."""
 
     role: Role
     source: str  # as the job file names it
@@ -30,7 +38,7 @@ class PreparedFile:
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
-    """What the prepare stage made; costs in US dollars, `None` where not known."""
+    """The result of the prepare stage; costs in US dollars, None where not known."""
 
     row_format: RowFormat
     separator: str
@@ -40,8 +48,9 @@ class PreparedData:
     tokens: int | None = None
     n_epochs: int | None = None
     cost_usd: float | None = None
-    overlap_rows: int | None = None  # validation rows that are training rows too
+    overlap_rows: int | None = None  # validation rows that are training rows, too
     plan: DataPlan | None = None
+    classes: Mapping[str, int] = field(default_factory=dict)  # rows of each label
 
     @property
     def files(self) -> tuple[PreparedFile, ...]:
@@ -49,8 +58,8 @@ class PreparedData:
         return (self.training, self.validation) if self.validation else (self.training,)
 
     @property
-    def get_request_format(self) -> RowFormat:
-        """How a model that learned of these rows is asked: preferences are about chats."""
+    def request_format(self) -> RowFormat:
+        """The format of requests to a model trained on these rows: preferences are chats."""
         return RowFormat.CHAT if self.row_format is RowFormat.PREFERENCE else self.row_format
 
     def to_json(self) -> dict[str, Json]:
@@ -62,50 +71,246 @@ class PreparedData:
             "n_epochs": self.n_epochs,
             "cost_usd": self.cost_usd,
             "overlap_rows": self.overlap_rows,
-            "recipe": {
-                "row_format": self.row_format.value,
-                "separator": self.separator,
-                "stop": self.stop,
-            },
+            "row_format": self.row_format.value,
+            "separator": self.separator,
+            "stop": self.stop,
             "training": asdict(self.training),
             "validation": asdict(self.validation) if self.validation else None,
             **({"plan": self.plan.to_json()} if self.plan else {}),
+            "classes": dict(self.classes) or None,
         }
 
     @classmethod
     def from_json(cls, detail: Mapping[str, Json]) -> "PreparedData":
-        """What `to_json` gave; LedgerError when it is something else."""
-        recipe = get_object(detail, "recipe")
-        validation = detail.get("validation")
+        """The inverse of `to_json`; LedgerError for anything else."""
+        validation, classes = detail.get("validation"), detail.get("classes")
+        try:
+            row_format = RowFormat(get_value(detail, "row_format", str))
+        except ValueError as error:
+            raise LedgerError(f"the ledger is damaged: {error}") from error
         return cls(
-            row_format=RowFormat(get_value(recipe, "row_format", str)),
-            separator=get_value(recipe, "separator", str),
-            stop=find_value(recipe, "stop", str),
-            training=_prepared_file(get_object(detail, "training")),
-            validation=_prepared_file(get_object(detail, "validation")) if validation else None,
+            row_format=row_format,
+            separator=get_value(detail, "separator", str),
+            stop=find_value(detail, "stop", str),
+            training=_read_prepared_file(get_object(detail, "training")),
+            validation=_read_prepared_file(get_object(detail, "validation"))
+            if validation
+            else None,
             tokens=find_value(detail, "tokens", int),
             n_epochs=find_value(detail, "n_epochs", int),
             cost_usd=find_value(detail, "cost_usd", float),
             overlap_rows=find_value(detail, "overlap_rows", int),
-            plan=find_kept_plan(detail),
+            plan=_read_plan(detail.get("plan")),
+            classes=_read_numbers(classes, int),
         )
 
 
-def find_kept_plan(detail: Mapping[str, Json]) -> DataPlan | None:
-    """The plan by which the data of a run was prepared, if there was one."""
-    kept = detail.get("plan")
-    if not isinstance(kept, dict):
-        return None
-    steps, read = kept.get("steps"), get_object(kept, "read")
-    return DataPlan(
-        steps=tuple(
-            PlanStep(code, get_object(step, code))
-            for step in (steps if isinstance(steps, list) else ())
-            if isinstance(step, dict)
-            for code in step
-        ),
-        read={name: str(value) for name, value in read.items()},
-    )
+@dataclass(frozen=True, slots=True)
+class UploadResult:
+    """The ids of the files at the provider; of `bytes`, `sent_bytes` had to be sent."""
+
+    training_file: str
+    validation_file: str | None = None
+    bytes: int = 0
+    sent_bytes: int = 0
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Mapping[str, Json]) -> "UploadResult":
+        return cls(
+            training_file=get_value(detail, "training_file", str),
+            validation_file=find_value(detail, "validation_file", str),
+            bytes=find_value(detail, "bytes", int) or 0,
+            sent_bytes=find_value(detail, "sent_bytes", int) or 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResult:
+    """The job; `adopted` when an earlier request, or another program, created it."""
+
+    job_id: str
+    model: str
+    status: str | None = None
+    adopted: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Mapping[str, Json]) -> "CreateResult":
+        return cls(
+            job_id=get_value(detail, "job_id", str),
+            model=find_value(detail, "model", str) or "",
+            status=find_value(detail, "status", str),
+            adopted=detail.get("adopted") is True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FollowResult:
+    """The job that succeeded; `hyperparameters` as the provider reports them."""
+
+    fine_tuned_model: str | None
+    trained_tokens: int | None = None
+    hyperparameters: Mapping[str, Json] = field(default_factory=dict)
+    result_files: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "fine_tuned_model": self.fine_tuned_model,
+            "trained_tokens": self.trained_tokens,
+            "hyperparameters": dict(self.hyperparameters),
+            "result_files": list(self.result_files),
+        }
+
+    @classmethod
+    def from_json(cls, detail: Mapping[str, Json]) -> "FollowResult":
+        files = detail.get("result_files")
+        return cls(
+            fine_tuned_model=find_value(detail, "fine_tuned_model", str),
+            trained_tokens=find_value(detail, "trained_tokens", int),
+            hyperparameters=get_object(detail, "hyperparameters"),
+            result_files=tuple(map(str, files)) if isinstance(files, list) else (),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """The results file: its last step and the last value of each column; `error`: unreadable."""
+
+    file_id: str
+    bytes: int
+    rows: int | None = None
+    step: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    checkpoints: tuple[Checkpoint, ...] = ()
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        checkpoints: list[Json] = [
+            {"id": one.id, "step": one.step, "model": one.model, "metrics": dict(one.metrics)}
+            for one in self.checkpoints
+        ]
+        return {
+            "file_id": self.file_id,
+            "bytes": self.bytes,
+            "rows": self.rows,
+            "step": self.step,
+            "metrics": dict(self.metrics),
+            "checkpoints": checkpoints,
+            **({"error": self.error} if self.error else {}),
+        }
+
+    @classmethod
+    def from_json(cls, detail: Mapping[str, Json]) -> "TrainingResult":
+        listed = detail.get("checkpoints")
+        checkpoints = [
+            Checkpoint(
+                id=find_value(item, "id", str) or "",
+                step=get_value(item, "step", int),
+                model=get_value(item, "model", str),
+                metrics=_read_numbers(item.get("metrics"), float),
+            )
+            for item in (listed if isinstance(listed, list) else ())
+            if isinstance(item, dict)
+        ]
+        return cls(
+            file_id=get_value(detail, "file_id", str),
+            bytes=get_value(detail, "bytes", int),
+            rows=find_value(detail, "rows", int),
+            step=find_value(detail, "step", int),
+            metrics=_read_numbers(detail.get("metrics"), float),
+            checkpoints=tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.step)),
+            error=find_value(detail, "error", str),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateResult:
+    """The primary metric of the tuned model with its interval, and of the other candidates.
+
+    `source_sha256` is the content of `evaluate.file`, where there is one.
+    """
+
+    file: str
+    rows: int
+    primary_metric: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str | None = None
+    accuracy: float | None = None
+    others: Mapping[str, float] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()  # candidates that were not evaluated
+    missed: tuple[str, ...] = ()  # requirements that were not met
+    source_sha256: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            **asdict(self),
+            "others": dict(self.others),
+            "skipped": list(self.skipped),
+            "missed": list(self.missed),
+        }
+
+    @classmethod
+    def from_json(cls, detail: Mapping[str, Json]) -> "EvaluateResult":
+        skipped, missed = detail.get("skipped"), detail.get("missed")
+        return cls(
+            file=get_value(detail, "file", str),
+            rows=get_value(detail, "rows", int),
+            primary_metric=get_value(detail, "primary_metric", str),
+            value=find_value(detail, "value", float),
+            low=find_value(detail, "low", float),
+            high=find_value(detail, "high", float),
+            unit=find_value(detail, "unit", str),
+            accuracy=find_value(detail, "accuracy", float),
+            others=_read_numbers(detail.get("others"), float),
+            skipped=tuple(map(str, skipped)) if isinstance(skipped, list) else (),
+            missed=tuple(map(str, missed)) if isinstance(missed, list) else (),
+            source_sha256=find_value(detail, "source_sha256", str),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StageResults:
+    """The results of all stages of a run; None for a stage without one."""
+
+    prepare: PreparedData | None = None
+    upload: UploadResult | None = None
+    create: CreateResult | None = None
+    follow: FollowResult | None = None
+    results: TrainingResult | None = None
+    evaluate: EvaluateResult | None = None
+
+    @classmethod
+    def read(cls, records: Iterable[StageRecord]) -> "StageResults":
+        """The results in the stage records; LedgerError when one is damaged."""
+        details = {record.stage: record.detail for record in records}
+
+        def find(stage: Stage, key: str) -> Mapping[str, Json] | None:
+            detail = details.get(stage, {})
+            return detail if key in detail else None  # a skipped stage has a reason alone
+
+        prepare, upload = find(Stage.PREPARE, "training"), find(Stage.UPLOAD, "training_file")
+        create, follow = find(Stage.CREATE, "job_id"), find(Stage.FOLLOW, "hyperparameters")
+        results, evaluate = find(Stage.RESULTS, "file_id"), find(Stage.EVALUATE, "primary_metric")
+        return cls(
+            prepare=PreparedData.from_json(prepare) if prepare else None,
+            upload=UploadResult.from_json(upload) if upload else None,
+            create=CreateResult.from_json(create) if create else None,
+            follow=FollowResult.from_json(follow) if follow else None,
+            results=TrainingResult.from_json(results) if results else None,
+            evaluate=EvaluateResult.from_json(evaluate) if evaluate else None,
+        )
+
+
+def find_skip_reason(record: StageRecord) -> str | None:
+    """Why the stage was skipped."""
+    return find_value(record.detail, "reason", str)
 
 
 def get_object(detail: Mapping[str, Json], name: str) -> Mapping[str, Json]:
@@ -116,23 +321,48 @@ def get_object(detail: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     return value
 
 
-def get_value(detail: Mapping[str, Json], name: str, kind: type[Kind]) -> Kind:
-    """The value of that name and kind; LedgerError when it is missing."""
+def get_value(detail: Mapping[str, Json], name: str, kind: type[Value]) -> Value:
+    """The value of that name and type; LedgerError when it is missing."""
     value = find_value(detail, name, kind)
     if value is None:
         raise LedgerError(f"the ledger is damaged: the detail of a stage lacks {name!r}")
     return value
 
 
-def find_value(detail: Mapping[str, Json], name: str, kind: type[Kind]) -> Kind | None:
-    """The value of that name if there is one of that kind."""
+def find_value(detail: Mapping[str, Json], name: str, kind: type[Value]) -> Value | None:
+    """The value of that name if there is one of that type."""
     value = detail.get(name)
     if kind is float and isinstance(value, int):
         value = float(value)
     return value if isinstance(value, kind) else None
 
 
-def _prepared_file(value: Mapping[str, Json]) -> PreparedFile:
+def _read_numbers(values: Json, kind: type[Value]) -> dict[str, Value]:
+    if not isinstance(values, dict):
+        return {}
+    return {
+        name: kind(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _read_plan(value: Json) -> DataPlan | None:
+    if not isinstance(value, dict):
+        return None
+    steps, read = value.get("steps"), get_object(value, "read")
+    return DataPlan(
+        steps=tuple(
+            PlanStep(code, get_object(step, code))
+            for step in (steps if isinstance(steps, list) else ())
+            if isinstance(step, dict)
+            for code in step
+        ),
+        read={name: str(option) for name, option in read.items()},
+    )
+
+
+def _read_prepared_file(value: Mapping[str, Json]) -> PreparedFile:
     return PreparedFile(
         role="validation" if value.get("role") == "validation" else "train",
         source=get_value(value, "source", str),

@@ -13,7 +13,7 @@ from ftops.clock import SystemClock
 from ftops.errors import LedgerError, RunBusy, StorageError
 from ftops.ledger.backup import restore_backup, write_backup
 from ftops.locks import is_locked
-from ftops.runs.lock import FILENAME
+from ftops.run_folder import RunFolder, get_runs_folder
 
 BackupFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The backup file.", show_default=False)
@@ -55,8 +55,8 @@ def restore(out: Output, file: BackupFile) -> None:
     newer than the backup are missing afterwards: the same job file finds their jobs again.
     """
     home = get_home()
-    for folder in sorted((home / "runs").glob("*")):
-        if is_locked(folder / FILENAME):
+    for folder in sorted(get_runs_folder(home).glob("*")):
+        if is_locked(RunFolder(folder).lock):
             raise RunBusy(
                 f"{folder.name} runs in another process, which uses the ledger",
                 hint="Stop it with Ctrl-C (its job continues), restore, then run `ftops follow`.",

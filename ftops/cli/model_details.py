@@ -35,10 +35,10 @@ from ftops.clock import SystemClock
 from ftops.data.plans.inference import get_label_map, list_prompt_steps
 from ftops.ledger.ledger import Ledger
 from ftops.providers.address import KEY_VARIABLE, get_base_url
-from ftops.records import Checkpoint, Json, ProviderSettings, RowFormat, Stage
+from ftops.records import Checkpoint, Json, ProviderSettings, RowFormat
 from ftops.reports.code_examples import Language, Usage, render_code
+from ftops.run_folder import RunFolder
 from ftops.runs import lineage
-from ftops.runs.context import get_run_folder
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost, read_job_file
 from ftops.spec.notify import hide_in_spec
 from ftops.stage_results import PreparedFile
@@ -171,7 +171,7 @@ def _describe_file(
     made: ModelVersion, file: PreparedFile, home: Path
 ) -> list[tuple[str, str | None]]:
     kind = "training" if file.role == "train" else file.role
-    copy = get_run_folder(home, made.tuned.run_id) / file.filename
+    copy = RunFolder.of(home, made.tuned.run_id).path / file.filename
     size = f"{file.rows:,} rows, {render_bytes(file.bytes)}" if file.sha256 else None
     return [
         (kind, file.source),
@@ -184,8 +184,11 @@ def _describe_file(
 
 def _find_remote_id(made: ModelVersion, file: PreparedFile) -> str:
     """What the provider calls the file; "" when it was never sent."""
-    value = made.find_detail(Stage.UPLOAD).get(_UPLOADED_AS[file.role])
-    return value if isinstance(value, str) else (file.file_id or "")
+    uploaded = made.results.upload
+    file_id = None
+    if uploaded:
+        file_id = uploaded.training_file if file.role == "train" else uploaded.validation_file
+    return file_id or file.file_id or ""
 
 
 def _describe_checkpoint(one: Checkpoint) -> str:
@@ -202,7 +205,7 @@ def _describe_provider(settings: ProviderSettings) -> str:
 
 def _generation_document(made: ModelVersion, home: Path) -> dict[str, Json]:
     run, prepared = made.run, made.prepared
-    folder = get_run_folder(home, made.tuned.run_id)
+    folder = RunFolder.of(home, made.tuned.run_id).path
     files: list[Json] = [
         {
             "role": file.role,

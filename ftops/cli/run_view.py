@@ -1,7 +1,6 @@
 """A run, its stages and its events, as text and as JSON."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -26,8 +25,17 @@ from ftops.records import (
     StageRecord,
     StageStatus,
 )
+from ftops.stage_results import (
+    CreateResult,
+    EvaluateResult,
+    FollowResult,
+    PreparedData,
+    StageResults,
+    TrainingResult,
+    UploadResult,
+    find_skip_reason,
+)
 
-_Detail: TypeAlias = Mapping[str, Json]
 BUILT_IN_SIZES = {
     "ada": "0.2 million",
     "babbage": "1 million",
@@ -44,82 +52,72 @@ _STAGE_MARKS = {
 
 
 def describe_stage_result(record: StageRecord) -> str:
-    """What came out of a stage, why it was skipped, or why it failed; "" when it says nothing."""
+    """The result of a stage, why it was skipped, or why it failed; "" where there is none."""
     if record.error:
         return record.error
     if record.status is StageStatus.SKIPPED:
-        return f"skipped: {record.detail.get('reason') or 'nothing to do'}"
+        return f"skipped: {find_skip_reason(record) or 'nothing to do'}"
     if record.status is not StageStatus.SUCCEEDED:
         return ""
-    return ", ".join(part for part in _DESCRIBERS[record.stage](record.detail) if part)
+    results = StageResults.read([record])
+    match record.stage:
+        case Stage.PREPARE:
+            parts = _describe_prepare(results.prepare) if results.prepare else []
+        case Stage.UPLOAD:
+            parts = _describe_upload(results.upload) if results.upload else []
+        case Stage.CREATE:
+            parts = _describe_create(results.create) if results.create else []
+        case Stage.FOLLOW:
+            parts = _describe_follow(results.follow) if results.follow else []
+        case Stage.RESULTS:
+            parts = _describe_results(results.results) if results.results else []
+        case Stage.EVALUATE:
+            parts = _describe_evaluate(results.evaluate) if results.evaluate else []
+    return ", ".join(part for part in parts if part)
 
 
-def _describe_prepare(detail: _Detail) -> list[str]:
+def _describe_prepare(result: PreparedData) -> list[str]:
     rows = [
-        f"{_number(file.get('rows')):,.0f} {kind} rows"
-        for name, kind in (("training", "training"), ("validation", "validation"))
-        if isinstance(file := detail.get(name), dict) and file.get("file_id") is None
+        f"{file.rows:,} {'training' if file.role == 'train' else 'validation'} rows"
+        for file in result.files
+        if file.file_id is None
     ]
-    cost = detail.get("cost_usd")
-    return [*rows, f"about ${_number(cost):,.2f}" if cost else ""]
+    return [*rows, f"about ${result.cost_usd:,.2f}" if result.cost_usd else ""]
 
 
-def _describe_upload(detail: _Detail) -> list[str]:
-    sent, total = _number(detail.get("sent_bytes")), _number(detail.get("bytes"))
-    if total and not sent:
+def _describe_upload(result: UploadResult) -> list[str]:
+    if result.bytes and not result.sent_bytes:
         return ["already there, nothing sent"]
-    return [f"{render_bytes(sent)} sent"] if total else []
+    return [f"{render_bytes(result.sent_bytes)} sent"] if result.bytes else []
 
 
-def _describe_create(detail: _Detail) -> list[str]:
-    return [_text(detail, "job_id"), "found again" if detail.get("adopted") is True else ""]
+def _describe_create(result: CreateResult) -> list[str]:
+    return [result.job_id, "found again" if result.adopted else ""]
 
 
-def _describe_follow(detail: _Detail) -> list[str]:
-    tuned = detail.get("hyperparameters")
-    epochs = tuned.get("n_epochs") if isinstance(tuned, dict) else None
-    tokens = detail.get("trained_tokens")
+def _describe_follow(result: FollowResult) -> list[str]:
+    epochs, tokens = result.hyperparameters.get("n_epochs"), result.trained_tokens
     return [
         "" if epochs is None else f"{epochs} epochs",
-        "" if tokens is None else f"{_number(tokens):,.0f} tokens trained",
+        "" if tokens is None else f"{tokens:,} tokens trained",
     ]
 
 
-def _describe_results(detail: _Detail) -> list[str]:
-    steps, loss = detail.get("step"), detail.get("train_loss")
+def _describe_results(result: TrainingResult) -> list[str]:
+    loss = result.metrics.get("train_loss")
     return [
-        "" if steps is None else f"{_number(steps):,.0f} steps",
-        "" if loss is None else f"training loss {_number(loss):.3f}",
+        "" if result.step is None else f"{result.step:,} steps",
+        "" if loss is None else f"training loss {loss:.3f}",
     ]
 
 
-def _describe_evaluate(detail: _Detail) -> list[str]:
-    rows, figure = _number(detail.get("rows")), _number(detail.get("value"))
-    shown = f"{figure:.1%}" if 0 <= figure <= 1 else f"{figure:,.3g}"
-    missed = detail.get("missed")
+def _describe_evaluate(result: EvaluateResult) -> list[str]:
+    value = result.value or 0.0
+    shown = f"{value:.1%}" if 0 <= value <= 1 else f"{value:,.3g}"
     return [
-        f"{_text(detail, 'primary_metric')} {shown} on {rows:,.0f} rows",
-        f"{len(missed)} requirements missed" if isinstance(missed, list) and missed else "",
+        f"{result.primary_metric} {shown} on {result.rows:,} rows",
+        f"{len(result.missed)} requirements missed" if result.missed else "",
     ]
-
-
-_DESCRIBERS: Mapping[Stage, Callable[[_Detail], list[str]]] = {
-    Stage.PREPARE: _describe_prepare,
-    Stage.UPLOAD: _describe_upload,
-    Stage.CREATE: _describe_create,
-    Stage.FOLLOW: _describe_follow,
-    Stage.RESULTS: _describe_results,
-    Stage.EVALUATE: _describe_evaluate,
-}
-
-
-def _number(value: Json) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _text(detail: _Detail, name: str) -> str:
-    value = detail.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def run_document(run: Run) -> dict[str, Json]:
@@ -149,7 +147,7 @@ def stage_document(record: StageRecord) -> dict[str, Json]:
         "attempts": record.attempts,
         "started_at": to_timestamp(record.started_at),
         "finished_at": to_timestamp(record.finished_at),
-        "to_timestamp": None if record.seconds is None else round(record.seconds, 3),
+        "seconds": None if record.seconds is None else round(record.seconds, 3),
         "detail": dict(record.detail),
         "error": record.error,
     }

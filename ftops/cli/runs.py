@@ -18,7 +18,7 @@ from ftops.cli.format import (
 from ftops.cli.output import Output
 from ftops.cli.run_view import run_document
 from ftops.records import Run, RunStatus
-from ftops.runs.lock import is_driven
+from ftops.run_folder import is_driven
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, newest first.")]
 

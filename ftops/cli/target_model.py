@@ -20,12 +20,11 @@ from ftops.records import (
     RowFormat,
     Run,
     Sampling,
-    Stage,
     TunedModel,
 )
 from ftops.runs.commands import list_run_arguments
 from ftops.runs.lineage import find_checkpoint_owner
-from ftops.stage_results import find_kept_plan
+from ftops.stage_results import StageResults
 from ftops.text import find_nearest
 
 _ID_PREFIXES = ("run-", "ftjob-")  # of runs and jobs; no name of a model has one
@@ -125,7 +124,8 @@ def _find_run(ledger: Ledger, ref: str) -> Run | None:
 
 def _find_plan(ledger: Ledger, run: Run | None) -> DataPlan | None:
     """The plan by which the training rows of the model were prepared."""
-    return find_kept_plan(ledger.get_stage(run.id, Stage.PREPARE).detail) if run else None
+    prepared = StageResults.read(ledger.list_stages(run.id)).prepare if run else None
+    return prepared.plan if prepared else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from ftops.evaluation.result import FREE_KINDS, CandidateKind, SkippedCandidate
 from ftops.evaluation.rows import EvaluationRows
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
-from ftops.records import Prompt, ProviderSettings, Run, RunStatus, Stage, TunedModel
-from ftops.run_folder import get_run_folder
+from ftops.records import Prompt, ProviderSettings, Run, RunStatus, TunedModel
+from ftops.run_folder import RunFolder
 from ftops.spec.evaluate import BaseCandidate, FewShotCandidate, OtherModel
 from ftops.spec.section import Entry
-from ftops.stage_results import PreparedData, find_kept_plan
+from ftops.stage_results import PreparedData, StageResults
 
 OpenProvider = Callable[[ProviderSettings], Provider]
 _UNTRAINED = (
@@ -47,7 +47,8 @@ class EvaluatedModel:
 
 def load_prompt_format(ledger: Ledger, tuned: TunedModel) -> PromptFormat:
     """The prompt format of a model in the ledger, by the plan of the run that made it."""
-    plan = find_kept_plan(ledger.get_stage(tuned.run_id, Stage.PREPARE).detail)
+    prepared = StageResults.read(ledger.list_stages(tuned.run_id)).prepare
+    plan = prepared.plan if prepared else None
     separator, stop = tuned.separator, tuned.stop
     if plan is not None:
         plan_separator, plan_stop = get_separator_and_stop(plan)
@@ -59,12 +60,11 @@ def find_evaluated_model(run: Run, ledger: Ledger, home: Path) -> EvaluatedModel
     """The model of a run, with what the ledger knows of it; None if the run made none."""
     if run.fine_tuned_model is None:
         return None
-    detail = ledger.get_stage(run.id, Stage.PREPARE).detail
-    prepared = PreparedData.from_json(detail) if "recipe" in detail else None
+    prepared = StageResults.read(ledger.list_stages(run.id)).prepare
     tuned = ledger.find_model(run.fine_tuned_model)
     if prepared is not None:
         prompt_format = PromptFormat(
-            prepared.get_request_format,
+            prepared.request_format,
             prepared.separator,
             prepared.stop,
             get_label_map(prepared.plan),
@@ -87,7 +87,7 @@ def find_evaluated_model(run: Run, ledger: Ledger, home: Path) -> EvaluatedModel
 
 def _find_training_file(home: Path, run: Run, prepared: PreparedData) -> Path | None:
     """The prepared training rows of a run; None if they are at the provider, or deleted."""
-    path = get_run_folder(home, run.id) / prepared.training.filename
+    path = RunFolder.of(home, run.id).path / prepared.training.filename
     return path if prepared.training.file_id is None and path.is_file() else None
 
 
@@ -297,8 +297,8 @@ def _find_last_step(context: EvaluationContext) -> int | None:
     run, ledger = context.evaluated.run, context.ledger
     if run is None or ledger is None:
         return None
-    step = ledger.get_stage(run.id, Stage.RESULTS).detail.get("step")
-    return step if isinstance(step, int) else None
+    results = StageResults.read(ledger.list_stages(run.id)).results
+    return results.step if results else None
 
 
 def _create(

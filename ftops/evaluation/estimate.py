@@ -171,7 +171,7 @@ def estimate_evaluation(
         return None
     path, source = prepare_rows(job.spec, job.path, prepared, folder)
     prompt_format = PromptFormat(
-        prepared.get_request_format, prepared.separator, prepared.stop, get_label_map(prepared.plan)
+        prepared.request_format, prepared.separator, prepared.stop, get_label_map(prepared.plan)
     )
     settings, base = job.spec.provider_settings(), job.spec.model
     training = None if prepared.training.file_id else folder / prepared.training.filename

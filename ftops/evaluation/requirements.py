@@ -11,7 +11,7 @@ from ftops.evaluation.text import describe_requirement
 from ftops.metrics.requirement import DIGITS, OPERATORS, REQUEST_METRICS, Requirement, make_slug
 from ftops.metrics.result import Comparison, Unit
 from ftops.records import Run, RunStatus
-from ftops.run_folder import get_run_folder
+from ftops.run_folder import RunFolder
 
 
 def raise_if_missed(evaluation: Evaluation) -> None:
@@ -28,7 +28,7 @@ def check_run_requirements(run: Run, home: Path) -> None:
     """The same for a run that has succeeded; no error for others, or without an evaluation."""
     if run.status is not RunStatus.SUCCEEDED:
         return
-    evaluation = read_evaluation(get_run_folder(home, run.id))
+    evaluation = read_evaluation(RunFolder.of(home, run.id).path)
     if evaluation is not None:
         raise_if_missed(evaluation)
 

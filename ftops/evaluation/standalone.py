@@ -41,11 +41,11 @@ from ftops.files import make_private_dir, storage_error
 from ftops.inference.cache import ResponseCache
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
-from ftops.records import ProviderSettings, Run, Stage
-from ftops.run_folder import get_run_folder
+from ftops.records import ProviderSettings, Run
+from ftops.run_folder import RunFolder
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.model import JobSpec
-from ftops.stage_results import PreparedData
+from ftops.stage_results import StageResults
 from ftops.text import to_nfc
 
 FOLDER = "evaluations"
@@ -138,8 +138,8 @@ def _describe_model(
     evaluated = find_evaluated_model(run, ledger, services.home) if run is not None else None
     if evaluated is not None and run is not None:
         spec = JobSpec.from_json(run.spec)
-        detail = ledger.get_stage(run.id, Stage.PREPARE).detail
-        plan = PreparedData.from_json(detail).plan if "recipe" in detail else None
+        prepared = StageResults.read(ledger.list_stages(run.id)).prepare
+        plan = prepared.plan if prepared else None
         recipe = make_recipe(spec.prepare, evaluated.prompt_format.row_format, plan)
         return replace(evaluated, settings=settings), recipe
     if tuned is None:
@@ -216,7 +216,7 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
 
 
 def _load(run: Run, ledger: Ledger, home: Path) -> _StoredRun:
-    folder = get_run_folder(home, run.id)
+    folder = RunFolder.of(home, run.id).path
     evaluation = read_evaluation(folder)
     evaluated = find_evaluated_model(run, ledger, home)
     if evaluation is None or evaluated is None or not evaluation.candidates:

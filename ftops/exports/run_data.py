@@ -15,22 +15,16 @@ from pydantic import TypeAdapter
 
 from ftops import __version__
 from ftops.errors import BadAnswer, LedgerError
-from ftops.evaluation.storage import EVALUATION, read_evaluation
+from ftops.evaluation.storage import read_evaluation
 from ftops.files import read_if_there
-from ftops.records import Json, Run, Stage, StageRecord
+from ftops.records import Json, Run, StageRecord
 from ftops.reports.results import HEADERS, ResultRow, parse_results
+from ftops.run_folder import RunFolder
+from ftops.stage_results import StageResults
 
 VERSION = 1
-RESULTS = "results.csv"
-FILES = ("job.yaml", RESULTS, EVALUATION, "report.html", "report.md")
 _SPEC_FIELDS = ("method", "seed", "suffix")
 # A stage, a key of its result, and the parameter that it becomes.
-_STAGE_FIELDS: tuple[tuple[Stage, str, str], ...] = (
-    (Stage.PREPARE, "rows", "training_rows"),
-    (Stage.PREPARE, "validation_rows", "validation_rows"),
-    (Stage.PREPARE, "tokens", "training_tokens"),
-    (Stage.FOLLOW, "trained_tokens", "trained_tokens"),
-)
 _NOT_ALLOWED = re.compile(r"[^\w\-. ]")
 _DIGEST_CHARS = 8
 Parameter: TypeAlias = bool | int | float | str
@@ -122,30 +116,28 @@ class RunData:
 _ADAPTER = TypeAdapter(RunData)
 
 
-def collect_run_data(run: Run, stages: Iterable[StageRecord], folder: Path) -> RunData:
+def collect_run_data(run: Run, stages: Iterable[StageRecord], folder: RunFolder) -> RunData:
     """Everything known of a run now; what does not exist yet, or no longer, is left out.
 
     Raises StorageError when a file of the run's folder exists and cannot be read.
     """
-    details = {record.stage: record.detail for record in stages}
+    results = StageResults.read(stages)
     return RunData(
         id=run.id,
         name=run.name,
         status=run.status.value,
         started_at=run.created_at.timestamp(),
         ended_at=(run.finished_at or run.updated_at).timestamp(),
-        lineage=_make_lineage(run, details),
-        parameters=dict(_list_parameters(run, details)),
-        tags={"ftops.version": __version__, "ftops.run_id": run.id, **_make_cost_tag(details)},
-        curves=tuple(_list_curves(_read_results(folder / RESULTS))),
-        metrics=tuple(_list_metrics(folder)),
-        files=tuple(str(folder / name) for name in FILES if (folder / name).is_file()),
+        lineage=_make_lineage(run, results),
+        parameters=dict(_list_parameters(run, results)),
+        tags={"ftops.version": __version__, "ftops.run_id": run.id, **_make_cost_tag(results)},
+        curves=tuple(_list_curves(_read_results(folder.results))),
+        metrics=tuple(_list_metrics(folder.path)),
+        files=tuple(str(path) for path in folder.list_documents() if path.is_file()),
     )
 
 
-def _list_parameters(
-    run: Run, details: Mapping[Stage, Mapping[str, Json]]
-) -> Iterator[tuple[str, Parameter]]:
+def _list_parameters(run: Run, results: StageResults) -> Iterator[tuple[str, Parameter]]:
     yield "name", run.name
     yield "base_model", run.model
     yield "provider", run.provider.type
@@ -153,17 +145,23 @@ def _list_parameters(
         yield "provider_url", run.provider.base_url
     for name in _SPEC_FIELDS:
         yield from _list_if_known(name, run.spec.get(name))
+    prepared, followed = results.prepare, results.follow
     hyperparameters = {
         **_as_mapping(run.spec.get("hyperparameters")),
-        **_as_mapping(details.get(Stage.FOLLOW, {}).get("hyperparameters")),
+        **(followed.hyperparameters if followed else {}),
     }
     for name, value in hyperparameters.items():
         yield from _list_if_known(name, value)
-    recipe = _as_mapping(details.get(Stage.PREPARE, {}).get("recipe"))
-    for name in ("row_format", "separator", "stop"):
-        yield from _list_if_known(name, recipe.get(name))
-    for stage, key, name in _STAGE_FIELDS:
-        yield from _list_if_known(name, details.get(stage, {}).get(key))
+    if prepared:
+        yield "row_format", prepared.row_format.value
+        yield from _list_if_known("separator", prepared.separator)
+        yield from _list_if_known("stop", prepared.stop)
+        yield from _list_if_known("training_rows", prepared.training.rows or None)
+        if prepared.validation:
+            yield from _list_if_known("validation_rows", prepared.validation.rows or None)
+        yield from _list_if_known("training_tokens", prepared.tokens)
+    if followed:
+        yield from _list_if_known("trained_tokens", followed.trained_tokens)
 
 
 def _list_if_known(name: str, value: Json) -> Iterator[tuple[str, Parameter]]:
@@ -173,25 +171,27 @@ def _list_if_known(name: str, value: Json) -> Iterator[tuple[str, Parameter]]:
         yield name, value
 
 
-def _make_lineage(run: Run, details: Mapping[Stage, Mapping[str, Json]]) -> Lineage:
-    prepared, uploaded = details.get(Stage.PREPARE, {}), details.get(Stage.UPLOAD, {})
-    training = _as_mapping(prepared.get("training"))
-    validation = _as_mapping(prepared.get("validation"))
+def _make_lineage(run: Run, results: StageResults) -> Lineage:
+    prepared, uploaded = results.prepare, results.upload
+    training = prepared.training if prepared else None
+    validation = prepared.validation if prepared else None
     return Lineage(
         run_key=run.key,
-        training_sha256=_find_text(training, "sha256"),
-        training_file=_find_text(training, "source") or _find_text(run.spec, "training_file"),
-        training_file_id=_find_text(uploaded, "training_file"),
-        validation_sha256=_find_text(validation, "sha256"),
-        validation_file=_find_text(validation, "source") or _find_text(run.spec, "validation_file"),
-        validation_file_id=_find_text(uploaded, "validation_file"),
+        training_sha256=(training.sha256 or None) if training else None,
+        training_file=training.source if training else _find_text(run.spec, "training_file"),
+        training_file_id=uploaded.training_file if uploaded else None,
+        validation_sha256=(validation.sha256 or None) if validation else None,
+        validation_file=validation.source
+        if validation
+        else _find_text(run.spec, "validation_file"),
+        validation_file_id=uploaded.validation_file if uploaded else None,
         job_id=run.job_id,
         model=run.fine_tuned_model,
     )
 
 
-def _make_cost_tag(details: Mapping[Stage, Mapping[str, Json]]) -> dict[str, str]:
-    cost = details.get(Stage.PREPARE, {}).get("cost_usd")
+def _make_cost_tag(results: StageResults) -> dict[str, str]:
+    cost = results.prepare.cost_usd if results.prepare else None
     return {} if cost is None else {"ftops.estimated_cost_usd": str(cost)}
 
 

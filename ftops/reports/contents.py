@@ -10,11 +10,10 @@ from ftops.evaluation.text import describe_savings, format_note, list_notes
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import MetricChoice
 from ftops.metrics.result import ClassResult, MetricResult
-from ftops.records import Stage
 from ftops.reports import scores, whole_runs
 from ftops.reports.confusion import Matrix, lay_out, say_mistakes
 from ftops.reports.curves import TrainingCurves, read_training_curves
-from ftops.reports.facts import RunFacts, find_number, find_separator, name_runs
+from ftops.reports.facts import RunFacts, find_separator, name_runs
 from ftops.reports.rows import Example, WorstRow, choose_examples, find_worst
 from ftops.reports.scores import CandidateLine, Sentence, list_verdicts
 from ftops.reports.words import say_rows, show
@@ -181,9 +180,10 @@ def _list_remarks(evaluation: Evaluation) -> list[str]:
 def _list_data(facts: RunFacts) -> list[Sentence]:
     """What was found in the data, the worst first."""
     found = [_to_sentence(one.severity, one.message, one.advice) for one in facts.data]
-    overlap = find_number(facts.find_detail(Stage.PREPARE), "overlap_rows")
-    if overlap:
-        text = f"{say_rows(int(overlap))} of the validation data stand in the training data, too."
+    prepared = facts.results.prepare
+    if prepared and prepared.overlap_rows:
+        rows = say_rows(prepared.overlap_rows)
+        text = f"{rows} of the validation data are in the training data, too."
         found.insert(0, Sentence("bad", text))
     return found
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from ftops.evaluation.result import Evaluation
 from ftops.metrics.prediction import Prediction
-from ftops.records import Json, Run, Stage, StageRecord, TunedModel
+from ftops.records import Json, Run, StageRecord, TunedModel
 from ftops.reports.training import Training, create_training
+from ftops.stage_results import StageResults
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ class RunFacts:
     data: Sequence[Remark] = ()
     missing: Sequence[str] = ()
 
-    def find_detail(self, stage: Stage) -> Mapping[str, Json]:
-        """What that stage found out; empty when it has not run."""
-        return next((one.detail for one in self.stages if one.stage is stage), {})
+    @property
+    def results(self) -> StageResults:
+        """The results of the run's stages, as far as they have run."""
+        return StageResults.read(self.stages)
 
 
 def find_object(detail: Mapping[str, Json], name: str) -> Mapping[str, Json]:
@@ -56,8 +58,8 @@ def find_number(detail: Mapping[str, Json], name: str) -> float | None:
 
 def find_separator(facts: RunFacts) -> str:
     """What ends every prompt of the run, "" where nothing does or nobody knows."""
-    separator = find_object(facts.find_detail(Stage.PREPARE), "recipe").get("separator")
-    return separator if isinstance(separator, str) else ""
+    prepared = facts.results.prepare
+    return prepared.separator if prepared else ""
 
 
 def name_runs(runs: Sequence[RunFacts]) -> list[str]:

@@ -1,11 +1,11 @@
 """What was run: the facts of a run as names and values, its lineage, and what it lacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from ftops.records import Json, RunStatus, Stage, StageStatus
-from ftops.reports.facts import RunFacts, find_number, find_object, find_separator
+from ftops.reports.facts import RunFacts, find_object, find_separator
 from ftops.reports.words import (
     say_bytes,
     say_count,
@@ -15,6 +15,7 @@ from ftops.reports.words import (
     say_usd,
     show,
 )
+from ftops.stage_results import PreparedFile, find_skip_reason
 
 HONEST = (
     "This small model of the built-in engine was trained from random weights: it learned the"
@@ -35,8 +36,7 @@ class Link:
 def list_pairs(facts: RunFacts) -> list[tuple[str, str]]:
     """Names and values of what was run; a value is "" where it is not known."""
     run = facts.run
-    prepared, followed = facts.find_detail(Stage.PREPARE), facts.find_detail(Stage.FOLLOW)
-    trained = find_number(followed, "trained_tokens")
+    prepared, followed = facts.results.prepare, facts.results.follow
     return [
         ("run", run.id),
         ("status", _say_status(facts)),
@@ -44,13 +44,13 @@ def list_pairs(facts: RunFacts) -> list[tuple[str, str]]:
         ("provider", show(_say_provider(facts))),
         ("base model", show(run.model)),
         ("fine-tuned model", show(run.fine_tuned_model or "")),
-        ("training data", _say_data(find_object(prepared, "training"))),
-        ("validation data", _say_data(find_object(prepared, "validation"))),
+        ("training data", _say_data(prepared.training if prepared else None)),
+        ("validation data", _say_data(prepared.validation if prepared else None)),
         ("prepared by", _say_preparation(facts)),
         ("hyperparameters", _say_hyperparameters(facts)),
-        ("tokens of the data", say_count(find_number(prepared, "tokens"))),
-        ("tokens trained", say_count(trained)),
-        ("cost, as estimated", say_usd(find_number(prepared, "cost_usd"))),
+        ("tokens of the data", say_count(prepared.tokens if prepared else None)),
+        ("tokens trained", say_count(followed.trained_tokens if followed else None)),
+        ("cost, as estimated", say_usd(prepared.cost_usd if prepared else None)),
         ("began", say_moment(run.created_at)),
         ("took", say_seconds(_measure(facts))),
         ("stages", " · ".join(f"{name} {told}" for name, told in list_times(facts))),
@@ -73,14 +73,26 @@ def list_times(facts: RunFacts) -> list[tuple[str, str]]:
 def trace(facts: RunFacts) -> list[Link]:
     """From the data to the model: data, file at the provider, job file, job, model."""
     run = facts.run
-    prepared, sent = facts.find_detail(Stage.PREPARE), facts.find_detail(Stage.UPLOAD)
+    prepared, uploaded = facts.results.prepare, facts.results.upload
     data, files = [], []
-    for role, name in (("training", "training_file"), ("validation", "validation_file")):
-        known = find_object(prepared, role)
-        if source := str(known.get("source") or run.spec.get(name) or ""):
-            data.append(", ".join([f"{role}: {show(source)}", *_describe_data(known)]))
-        if file_id := sent.get(name) or known.get("file_id"):
-            files.append(show(f"{role}: {file_id}"))
+    for role, name, file, file_id in (
+        (
+            "training",
+            "training_file",
+            prepared.training if prepared else None,
+            uploaded.training_file if uploaded else None,
+        ),
+        (
+            "validation",
+            "validation_file",
+            prepared.validation if prepared else None,
+            uploaded.validation_file if uploaded else None,
+        ),
+    ):
+        if source := (file.source if file else "") or str(run.spec.get(name) or ""):
+            data.append(", ".join([f"{role}: {show(source)}", *_describe_data(file)]))
+        if remote_id := file_id or (file.file_id if file else None):
+            files.append(show(f"{role}: {remote_id}"))
     links = [Link("data", data[0], data[1:])] if data else []
     links += [Link("files at the provider", files[0], files[1:])] if files else []
     name = show(PurePath(run.job_file).name)  # its folder is nobody's business who gets a report
@@ -117,8 +129,8 @@ def list_missing(facts: RunFacts) -> list[str]:
 def _say_why(facts: RunFacts, stage: Stage, what: str) -> str:
     record = next((one for one in facts.stages if one.stage is stage), None)
     if record is not None and record.status is StageStatus.SKIPPED:
-        reason = record.detail.get("reason")
-        return show(str(reason)) if reason else f"the stage {stage.value} was skipped"
+        reason = find_skip_reason(record)
+        return show(reason) if reason else f"the stage {stage.value} was skipped"
     if record is not None and record.error:
         return show(record.error)
     if facts.run.pruned_at is not None:
@@ -139,39 +151,36 @@ def _say_provider(facts: RunFacts) -> str:
     return f"{provider.type} at {provider.base_url}" if provider.base_url else provider.type
 
 
-def _say_data(data: Mapping[str, Json]) -> str:
-    if not data:
-        return ""
-    return ", ".join([show(str(data.get("source", ""))), *_describe_data(data)])
+def _say_data(file: PreparedFile | None) -> str:
+    return ", ".join([show(file.source), *_describe_data(file)]) if file else ""
 
 
-def _describe_data(data: Mapping[str, Json]) -> list[str]:
-    rows, size = find_number(data, "rows"), find_number(data, "bytes")
-    digest = data.get("sha256")
+def _describe_data(file: PreparedFile | None) -> list[str]:
+    if file is None:
+        return []
     return [
-        *([say_rows(int(rows))] if rows else []),
-        *([say_bytes(size)] if size else []),
-        *([f"sha256 {show(digest[:_HASH])}"] if isinstance(digest, str) and digest else []),
+        *([say_rows(file.rows)] if file.rows else []),
+        *([say_bytes(file.bytes)] if file.bytes else []),
+        *([f"sha256 {show(file.sha256[:_HASH])}"] if file.sha256 else []),
     ]
 
 
 def _say_preparation(facts: RunFacts) -> str:
     """The steps of the plan, labels that became numbers among them, and the separator."""
-    prepared = facts.find_detail(Stage.PREPARE)
-    steps = find_object(prepared, "plan").get("steps")
-    told = []
-    for step in steps if isinstance(steps, list) else ():
-        for code, values in step.items() if isinstance(step, dict) else ():
-            labels = find_object(values, "labels") if isinstance(values, dict) else {}
-            told.append(f"{code} ({len(labels)} labels)" if labels else code)
+    prepared = facts.results.prepare
+    parts = []
+    for step in prepared.plan.steps if prepared and prepared.plan else ():
+        labels = find_object(step.values, "labels")
+        parts.append(f"{step.code} ({len(labels)} labels)" if labels else step.code)
     separator = find_separator(facts)
-    told += [f"separator {separator!r}"] if separator else []
-    return show(", ".join(told), 400)
+    parts += [f"separator {separator!r}"] if separator else []
+    return show(", ".join(parts), 400)
 
 
 def _say_hyperparameters(facts: RunFacts) -> str:
     """As the job had them; as they were asked for, where it has not told."""
-    had = find_object(facts.find_detail(Stage.FOLLOW), "hyperparameters")
+    followed = facts.results.follow
+    had = followed.hyperparameters if followed else {}
     asked = find_object(facts.run.spec, "hyperparameters")
     known = {name: value for name, value in (had or asked).items() if value is not None}
     seed = facts.run.spec.get("seed")

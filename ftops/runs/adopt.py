@@ -17,17 +17,17 @@ from ftops.files import write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
 from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, Stage
+from ftops.run_folder import RunFolder, hold_run
 from ftops.runs.commands import format_command, format_follow_command
-from ftops.runs.context import RunContext, get_run_folder
+from ftops.runs.context import RunContext
 from ftops.runs.keys import make_key
-from ftops.runs.lock import hold_run
-from ftops.runs.open_run import JOB_FILE, make_run
+from ftops.runs.open_run import make_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import render_request
 from ftops.runs.states import STAGE_MOVES
 from ftops.spec.job_file import LoadedJob
 from ftops.spec.model import HyperparameterSpec
-from ftops.stage_results import PreparedData, PreparedFile
+from ftops.stage_results import CreateResult, PreparedData, PreparedFile, UploadResult
 
 LoadJob = Callable[[Path], LoadedJob]
 _UNNAMED = re.compile(r"[^A-Za-z0-9._-]+")
@@ -68,16 +68,13 @@ def adopt_job(
         )
     run = replace(make_run(loaded, context, key), job_id=job.id)
     run = context.ledger.add_run(run, if_absent=True)
-    write_atomic(get_run_folder(context.home, run.id) / JOB_FILE, loaded.text.encode())
+    write_atomic(RunFolder.of(context.home, run.id).job_file, loaded.text.encode())
     if job_file is None:
         _record(context.ledger, run.id, Stage.PREPARE, "succeed", _describe_files(job, context))
-    files: dict[str, Json] = {
-        "training_file": job.training_file,
-        "validation_file": job.validation_file,
-        "reason": "the job has its files",
-    }
+    files = UploadResult(job.training_file or "", job.validation_file).to_json()
+    files["reason"] = "the job has its files"
     _record(context.ledger, run.id, Stage.UPLOAD, "skip", files)
-    created: dict[str, Json] = {"job_id": job.id, "model": job.model, "adopted": True}
+    created = CreateResult(job.id, job.model, adopted=True).to_json()
     _record(context.ledger, run.id, Stage.CREATE, "succeed", created)
     context.observer.on_run_open(run, resumed=False)
     return run

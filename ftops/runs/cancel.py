@@ -15,9 +15,9 @@ from ftops.errors import (
 )
 from ftops.http.request_log import in_run_scope
 from ftops.records import Job, JobRequest, Run, Stage
+from ftops.run_folder import hold_run
 from ftops.runs.commands import format_follow_command
 from ftops.runs.context import RunContext, StageContext
-from ftops.runs.lock import hold_run
 from ftops.runs.notifications import end_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import reconcile, take_earlier_job

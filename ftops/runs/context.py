@@ -5,17 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftops.clock import Clock
-from ftops.errors import RunError, WaitedTooLong
+from ftops.errors import LedgerError, RunError, WaitedTooLong
 from ftops.exports.exporter import Exporter, NullExporter
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.notification import Notifier, NullNotifier
 from ftops.providers.provider import Provider
-from ftops.records import Json, ProviderSettings, Run, Stage
-from ftops.run_folder import get_run_folder as get_run_folder
+from ftops.records import Json, ProviderSettings, Run
+from ftops.run_folder import RunFolder
 from ftops.runs.commands import format_follow_command
 from ftops.runs.observer import Observer
 from ftops.runs.tokens import TokenCounter
 from ftops.spec.model import JobSpec
+from ftops.stage_results import PreparedData, StageResults
 
 
 def _refuse_other_providers(settings: ProviderSettings) -> Provider:
@@ -69,9 +70,8 @@ class StageContext:
         return self.context.observer
 
     @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return get_run_folder(self.context.home, self.run.id)
+    def folder(self) -> RunFolder:
+        return RunFolder.of(self.context.home, self.run.id)
 
     def sleep(self, seconds: float) -> None:
         """Sleep for at most `seconds`; WaitedTooLong when `limits.max_wait` is over."""
@@ -95,9 +95,16 @@ class StageContext:
             hint=f"{format_follow_command(run_id)} continues.",
         )
 
-    def get_detail(self, stage: Stage) -> Mapping[str, Json]:
-        """The recorded result of another stage of the run."""
-        return self.ledger.get_stage(self.run.id, stage).detail
+    def read_results(self) -> StageResults:
+        """The results of the run's stages so far."""
+        return StageResults.read(self.ledger.list_stages(self.run.id))
+
+    def get_prepared(self) -> PreparedData:
+        """The result of the prepare stage; LedgerError when it is missing."""
+        prepared = self.read_results().prepare
+        if prepared is None:
+            raise LedgerError(f"the ledger is damaged: {self.run.id} has no prepared data")
+        return prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from ftops.exports.exporter import Exporter, ExportTarget
 from ftops.exports.run_data import collect_run_data
 from ftops.ledger.ledger import Intent, Ledger, RemoteCall
 from ftops.records import Json, Run, Stage
+from ftops.run_folder import RunFolder, hold_run
 from ftops.runs.commands import format_command, format_follow_command
-from ftops.runs.context import RunContext, get_run_folder
-from ftops.runs.lock import hold_run
+from ftops.runs.context import RunContext
 from ftops.runs.states import ENDED
 from ftops.spec.model import JobSpec
 from ftops.stage_results import get_object, get_value
@@ -89,7 +89,7 @@ def _export(run: Run, ledger: Ledger, home: Path, exporter: Exporter, call: Remo
     target = _read_target(call)
     crashpoints.reach("track.before_call")
     try:
-        tracked = collect_run_data(run, ledger.list_stages(run.id), get_run_folder(home, run.id))
+        tracked = collect_run_data(run, ledger.list_stages(run.id), RunFolder.of(home, run.id))
         place = exporter.export(tracked, target)
     except (ExportFailed, StorageError) as error:
         ledger.record_failed(call, error.message)

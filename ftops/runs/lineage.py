@@ -3,8 +3,7 @@
 All of it is read from the ledger and the runs' folders; no provider is asked.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -14,12 +13,11 @@ from ftops.evaluation.storage import read_evaluation
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.result import MetricResult
 from ftops.providers.model_catalog import ModelInfo
-from ftops.records import Checkpoint, Json, Run, Stage, StageRecord, TunedModel
-from ftops.run_folder import get_run_folder
-from ftops.runs.open_run import JOB_FILE
+from ftops.records import Checkpoint, Json, Run, StageRecord, TunedModel
+from ftops.run_folder import RunFolder
 from ftops.runs.training_data import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
-from ftops.stage_results import PreparedData, find_value
+from ftops.stage_results import PreparedData, StageResults
 
 _WHOLE_DAY = 10  # characters of 2027-01-14
 
@@ -61,18 +59,18 @@ class TrainingCost:
 class ModelVersion:
     """A model with the run that made it, the run's stages, and the data as it was prepared.
 
-    `run` is None for a model that the ledger knows without its run, `prepared` for one whose data
-    was never described here.
+    `run` is None for a model that the ledger knows without its run.
     """
 
     tuned: TunedModel
     run: Run | None
     stages: tuple[StageRecord, ...] = ()
-    prepared: PreparedData | None = None
+    results: StageResults = field(default_factory=StageResults)
 
-    def find_detail(self, stage: Stage) -> Mapping[str, Json]:
-        """What that stage left; nothing where there is none."""
-        return next((one.detail for one in self.stages if one.stage is stage), {})
+    @property
+    def prepared(self) -> PreparedData | None:
+        """The data as it was prepared; None where it was not prepared here."""
+        return self.results.prepare
 
     @property
     def data_sha256(self) -> str:
@@ -87,8 +85,7 @@ def load_model_version(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
     except UnknownRun:
         return ModelVersion(tuned, None)
     stages = tuple(ledger.list_stages(run.id))
-    detail = next((one.detail for one in stages if one.stage is Stage.PREPARE), {})
-    return ModelVersion(tuned, run, stages, _read_prepared(detail))
+    return ModelVersion(tuned, run, stages, StageResults.read(stages))
 
 
 def trace_lineage(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
@@ -104,7 +101,7 @@ def trace_lineage(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
 def find_evaluation(run: Run, home: Path) -> Evaluation | None:
     """The run's evaluation; None where there is none, or where it cannot be read."""
     try:
-        return read_evaluation(get_run_folder(home, run.id))
+        return read_evaluation(RunFolder.of(home, run.id).path)
     except (LedgerError, StorageError):
         return None
 
@@ -138,7 +135,7 @@ def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
 
     That of the last step is left out: it is the model itself.
     """
-    last = find_value(made.find_detail(Stage.RESULTS), "step", int)
+    last = made.results.results.step if made.results.results else None
     return [
         one
         for one in read_training_facts(made.stages).checkpoints
@@ -148,10 +145,10 @@ def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
 
 def find_training_cost(made: ModelVersion, figures: ModelInfo) -> TrainingCost | None:
     """What training cost: by the tokens that were trained on, else as it was estimated."""
-    tokens = find_value(made.find_detail(Stage.FOLLOW), "trained_tokens", int)
+    tokens = made.results.follow.trained_tokens if made.results.follow else None
     if tokens is not None and figures.train_usd is not None:
         return TrainingCost(tokens * figures.train_usd / 1e6, tokens)
-    estimated = find_value(made.find_detail(Stage.PREPARE), "cost_usd", float)
+    estimated = made.prepared.cost_usd if made.prepared else None
     return None if estimated is None else TrainingCost(estimated)
 
 
@@ -165,7 +162,7 @@ def find_shutdown_date(shutdown_date: str | None, figures: ModelInfo) -> date | 
 def read_job_file(run: Run, home: Path) -> str | None:
     """The text of the job file as it was run; None when the run's folder was removed."""
     try:
-        text = (get_run_folder(home, run.id) / JOB_FILE).read_text(encoding="utf-8-sig")
+        text = RunFolder.of(home, run.id).job_file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return None
     return hide_webhook(text, find_webhook(run.spec))
@@ -181,11 +178,4 @@ def _read_day(text: str | None) -> date | None:
     try:  # seconds since 1970, as the API writes its other moments
         return datetime.fromtimestamp(int(text)).astimezone().date()
     except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _read_prepared(detail: Mapping[str, Json]) -> PreparedData | None:
-    try:
-        return PreparedData.from_json(detail)
-    except (LedgerError, ValueError):
         return None

@@ -16,9 +16,9 @@ from ftops.http.request_log import in_run_scope
 from ftops.ledger.ledger import Intent, RemoteCall
 from ftops.notifications.notification import CommandTarget, Notification, Target, WebhookTarget
 from ftops.records import Json, Run, RunStatus, Stage
+from ftops.run_folder import hold_run
 from ftops.runs.context import RunContext
 from ftops.runs.export import create_pending_exports, export_pending, has_pending_exports
-from ftops.runs.lock import hold_run
 from ftops.runs.states import Move
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import Outcome

@@ -20,7 +20,7 @@ from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.records import FAILED_JOB_STATUSES, Run, RunStatus, Stage
 from ftops.reports.results import ResultRow, parse_results
-from ftops.run_folder import get_run_folder
+from ftops.run_folder import RunFolder
 from ftops.runs.cancel import cancel_run
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, StageContext
@@ -31,10 +31,10 @@ from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import find_earlier_job
 from ftops.runs.rewording import find_request
 from ftops.runs.runner import drive
-from ftops.runs.stages.results import FILENAME as RESULTS
 from ftops.runs.states import RUN_MOVES
 from ftops.runs.unanswered import record_job_end
 from ftops.spec.job_file import LoadedJob, resolve_data
+from ftops.stage_results import StageResults
 
 __all__ = [
     "cancel_job_file",
@@ -46,7 +46,6 @@ __all__ = [
     "open_run",
 ]
 
-JOB_FILE = "job.yaml"
 _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
 
 
@@ -79,7 +78,7 @@ def open_run(
             send_pending_of_idle_run(run, context)  # nobody will drive it any more
         run = _reopen(run, job, context, retry=retry)
     if run.pruned_at is None:
-        copy = get_run_folder(context.home, run.id) / JOB_FILE
+        copy = RunFolder.of(context.home, run.id).job_file
         text = job.text.encode()
         if read_if_there(copy) != text:
             write_atomic(copy, text)
@@ -129,12 +128,12 @@ def load_results(run: Run, home: Path) -> list[ResultRow]:
 
 def load_raw_results(run: Run, home: Path) -> bytes | None:
     """The results file as the provider gave it; None when the run has fetched none."""
-    return read_if_there(get_run_folder(home, run.id) / RESULTS)
+    return read_if_there(RunFolder.of(home, run.id).results)
 
 
 def load_evaluation(run: Run, home: Path) -> Evaluation | None:
     """How the run's model answered beside others; None when it was not asked."""
-    return read_evaluation(get_run_folder(home, run.id))
+    return read_evaluation(RunFolder.of(home, run.id).path)
 
 
 def make_run(job: LoadedJob, context: RunContext, key: str) -> Run:
@@ -239,7 +238,7 @@ def _has_lost_evaluation(run: Run, context: RunContext) -> bool:
 
     What a run has required could not be held to it. Of a pruned run it is gone on purpose.
     """
-    if run.pruned_at or "rows" not in context.ledger.get_stage(run.id, Stage.EVALUATE).detail:
+    if run.pruned_at or _read_results(run, context.ledger).evaluate is None:
         return False
     try:
         return load_evaluation(run, context.home) is None
@@ -251,10 +250,14 @@ def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
     """Whether `evaluate.file` holds something else than when the run was evaluated on it."""
     named = job.spec.evaluate.file
     path = resolve_data(job.path, named) if named else None
-    kept = ledger.get_stage(run.id, Stage.EVALUATE).detail.get("source_sha256")
-    if path is None or not isinstance(kept, str):
+    evaluated = _read_results(run, ledger).evaluate
+    if path is None or evaluated is None or evaluated.source_sha256 is None:
         return False
     try:
-        return measure_path(path)[1] != kept
+        return measure_path(path)[1] != evaluated.source_sha256
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _read_results(run: Run, ledger: Ledger) -> StageResults:
+    return StageResults.read(ledger.list_stages(run.id))

@@ -9,14 +9,13 @@ from ftops.data.rows import read_rows
 from ftops.errors import RunError
 from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation
 from ftops.ledger.ledger import Ledger
-from ftops.records import ENGINE_PROVIDER, Json, Run, RunId, TunedModel
-from ftops.run_folder import get_run_folder
+from ftops.records import ENGINE_PROVIDER, Json, Run, TunedModel
+from ftops.run_folder import RunFolder
 from ftops.runs.commands import format_run_command
 from ftops.runs.lineage import find_evaluation
 from ftops.spec.promptfoo_export import EvaluationExport, ExportedModel, ExportedRow
 from ftops.stage_results import find_value
 
-_ROWS = ("evaluate.jsonl", "validation.jsonl")  # as they were asked: the first that is there
 _MAX_ROWS = 1000
 _MAX_TOKENS = 64
 
@@ -59,10 +58,10 @@ def gather_export(
 
 
 def _find_rows(run: Run, home: Path) -> Path:
-    folder = get_run_folder(home, RunId(run.id))
-    for name in _ROWS:
-        if (folder / name).is_file():
-            return folder / name
+    folder = RunFolder.of(home, run.id)
+    for path in (folder.evaluation_rows, folder.validation_rows):
+        if path.is_file():
+            return path
     raise RunError(
         f"{run.id} has no rows whose answers are known",
         hint=f"Name a file with evaluate.file; {format_run_command(run)} then evaluates with it.",

@@ -12,16 +12,14 @@ from ftops.evaluation.result import Evaluation
 from ftops.evaluation.storage import read_evaluation, read_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
-from ftops.records import Run, Stage
-from ftops.reports.facts import Remark, RunFacts, find_object
+from ftops.records import Run
+from ftops.reports.facts import Remark, RunFacts
 from ftops.reports.results import ResultRow, parse_results
 from ftops.reports.training import create_training
-from ftops.run_folder import get_run_folder
-from ftops.runs.stages.results import FILENAME as RESULTS
+from ftops.run_folder import RunFolder
 from ftops.runs.training_data import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 
-JOB_FILE = "job.yaml"
 _ORDER = ("error", "warning", "advice")
 _OF_TRAINING = frozenset({"small-class"})  # rows that are only measured need not be so many
 _MOST_BYTES = 32 << 20  # of a data file that is checked on the way: more would take seconds
@@ -37,7 +35,7 @@ class ReportLoader:
 
     def gather(self, run: Run) -> RunFacts:
         """All that is known of the run; what cannot be read is said in `missing`."""
-        folder = get_run_folder(self._home, run.id)
+        folder = RunFolder.of(self._home, run.id)
         stages = self._ledger.list_stages(run.id)
         missing: list[str] = []
         evaluation, answers = _read_evaluation(folder, missing)
@@ -48,7 +46,7 @@ class ReportLoader:
             evaluation=evaluation,
             answers=answers,
             job_text=hide_webhook(
-                (_read(folder / JOB_FILE, missing) or b"").decode("utf-8", "replace"),
+                (_read(folder.job_file, missing) or b"").decode("utf-8", "replace"),
                 find_webhook(run.spec),
             ),
             model=self._ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
@@ -56,15 +54,17 @@ class ReportLoader:
         )
         return replace(facts, data=self._check_data(facts, folder))
 
-    def _check_data(self, facts: RunFacts, folder: Path) -> list[Remark]:
+    def _check_data(self, facts: RunFacts, folder: RunFolder) -> list[Remark]:
         """What the checks find in the data as it was prepared."""
         remarks: list[Remark] = []
-        prepared = facts.find_detail(Stage.PREPARE)
-        for role, name in (("training", "train.jsonl"), ("validation", "validation.jsonl")):
-            path = folder / name
+        prepared = facts.results.prepare
+        for role, path, file in (
+            ("training", folder.training_rows, prepared.training if prepared else None),
+            ("validation", folder.validation_rows, prepared.validation if prepared else None),
+        ):
             if not path.is_file():
                 continue
-            digest = str(find_object(prepared, role).get("sha256") or path)
+            digest = (file.sha256 if file else "") or str(path)
             if digest not in self._checked:
                 self._checked[digest] = tuple(_check_file(path, role))
             remarks += self._checked[digest]
@@ -88,8 +88,8 @@ def _check_file(path: Path, role: str) -> list[Remark]:
     ]
 
 
-def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
-    content = _read(folder / RESULTS, missing)
+def _read_results(folder: RunFolder, missing: list[str]) -> Sequence[ResultRow]:
+    content = _read(folder.results, missing)
     if content is None:
         return ()
     try:
@@ -100,12 +100,12 @@ def _read_results(folder: Path, missing: list[str]) -> Sequence[ResultRow]:
 
 
 def _read_evaluation(
-    folder: Path, missing: list[str]
+    folder: RunFolder, missing: list[str]
 ) -> tuple[Evaluation | None, dict[str, list[Prediction]]]:
     try:
-        evaluation = read_evaluation(folder)
+        evaluation = read_evaluation(folder.path)
         names = [one.name for one in evaluation.candidates] if evaluation else []
-        return evaluation, read_predictions(folder, names)
+        return evaluation, read_predictions(folder.path, names)
     except (LedgerError, StorageError) as error:
         missing.append(f"The evaluation cannot be read: {error.message}")
         return None, {}

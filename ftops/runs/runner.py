@@ -15,10 +15,10 @@ from ftops.errors import (
 )
 from ftops.http.request_log import in_run_scope
 from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
+from ftops.run_folder import RunFolder, hold_run
 from ftops.runs.cancel import cancel_held
 from ftops.runs.commands import format_run_command
-from ftops.runs.context import RunContext, StageContext, StageResult, get_run_folder
-from ftops.runs.lock import hold_run
+from ftops.runs.context import RunContext, StageContext, StageResult
 from ftops.runs.notifications import (
     end_run,
     has_pending,
@@ -39,7 +39,7 @@ from ftops.runs.states import (
 from ftops.runs.unanswered import close_unanswered, reopen_for_job
 from ftops.runs.watch import watch
 from ftops.spec.model import JobSpec
-from ftops.stage_results import PreparedData
+from ftops.stage_results import StageResults
 
 
 @in_run_scope
@@ -176,12 +176,11 @@ def _move(context: RunContext, run: Run, move: Move[RunStatus], error: str | Non
 
 
 def _has_prepared_files(context: RunContext, run: Run, records: list[StageRecord]) -> bool:
-    prepare = next(record for record in records if record.stage is Stage.PREPARE)
-    if prepare.status not in DONE:
+    is_done = any(one.stage is Stage.PREPARE and one.status in DONE for one in records)
+    prepared = StageResults.read(records).prepare if is_done else None
+    if prepared is None:
         return False
-    folder = get_run_folder(context.home, run.id)
+    folder = RunFolder.of(context.home, run.id)
     return all(
-        (folder / file.filename).is_file()
-        for file in PreparedData.from_json(prepare.detail).files
-        if file.file_id is None
+        (folder.path / file.filename).is_file() for file in prepared.files if file.file_id is None
     )

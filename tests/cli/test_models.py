@@ -10,7 +10,7 @@ from ftops.cli.target_model import resolve_model, suggest_near_names
 from ftops.errors import NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.records import (
-    Json,
+    Checkpoint,
     ProviderSettings,
     Run,
     RunId,
@@ -19,6 +19,7 @@ from ftops.records import (
     StageStatus,
     TunedModel,
 )
+from ftops.stage_results import TrainingResult
 from tests.cli.running import ftops
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
@@ -166,12 +167,11 @@ def test_openai_without_a_key_says_which_variable_is_missing() -> None:
 def test_a_checkpoint_is_asked_as_the_model_of_its_run(ledger: Ledger) -> None:
     run = add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
     checkpoint = f"{NAME}:ckpt-step-20"
-    listed: Json = [{"id": "c1", "step": 20, "model": checkpoint, "metrics": {}}]
+    kept = (Checkpoint("c1", 20, checkpoint),)
+    detail = TrainingResult("file-1", 10, step=40, checkpoints=kept).to_json()
     pending = ledger.get_stage(run.id, Stage.RESULTS)
     running = ledger.move_stage(run.id, pending, StageStatus.RUNNING)
-    ledger.move_stage(
-        run.id, running, StageStatus.SUCCEEDED, detail={"checkpoints": listed, "step": 40}
-    )
+    ledger.move_stage(run.id, running, StageStatus.SUCCEEDED, detail=detail)
     found = resolve_model(ledger, checkpoint)
     assert found.name == checkpoint
     assert found.tuned is not None and found.tuned.name == checkpoint

@@ -18,7 +18,7 @@ from ftops.cli.models import (
 from ftops.metrics.result import MetricResult, Unit
 from ftops.records import Model, ProviderSettings, RowFormat, Run, RunId, RunStatus, TunedModel
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost
-from ftops.stage_results import PreparedData, PreparedFile
+from ftops.stage_results import PreparedData, PreparedFile, StageResults
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 TODAY = date(2026, 11, 22)
@@ -43,7 +43,7 @@ TUNED = TunedModel(NAME, RUN.id, "ftjob-1", RUN.model, OPENAI, created_at=NOW)
 FULL = ListedModel(
     model=Model(NAME, NOW, "organisation", base=RUN.model),
     provider=OPENAI,
-    made=ModelVersion(TUNED, RUN, (), PREPARED),
+    made=ModelVersion(TUNED, RUN, (), StageResults(PREPARED)),
     headline=PrimaryMetric("accuracy", MetricResult(0.944, 0.9, 0.972, 180, Unit.SHARE)),
     cost=TrainingCost(1.25, 250_000),
     ends=date(2027, 1, 14),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftops.records import Run
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import RunFolder
 from tests.cli.running import ftops
 from tests.runs.bench import Bench
 
@@ -35,7 +35,7 @@ def test_it_only_shows_what_would_go_unless_it_is_told_to_do_it(
     assert answer.code == 0
     assert run.id in answer.out
     assert "Nothing was deleted" in answer.out
-    assert get_run_folder(no_real_home, run.id).is_dir()
+    assert RunFolder.of(no_real_home, run.id).path.is_dir()
     (document,) = json.loads(ftops("prune", "--older-than", "0d", "--json").out)
     assert (document["run_id"], document["outcome"]) == (run.id, "selected")
     assert document["folder_bytes"] > 0
@@ -55,7 +55,7 @@ def test_a_provider_that_cannot_be_asked_is_told_and_exits_with_1(
     assert f"error: {run.id}: there is no provider 'fake'" in answer.err
     (document,) = json.loads(answer.out)
     assert document["outcome"] == "failed"
-    assert get_run_folder(no_real_home, run.id).is_dir()
+    assert RunFolder.of(no_real_home, run.id).path.is_dir()
 
 
 def test_local_only_needs_no_provider_and_show_and_results_say_that_the_files_are_gone(
@@ -64,7 +64,7 @@ def test_local_only_needs_no_provider_and_show_and_results_say_that_the_files_ar
     answer = ftops("prune", "--older-than", "0d", "--local-only", "--yes")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith("Pruned 1 run: ")
-    assert not get_run_folder(no_real_home, run.id).exists()
+    assert not RunFolder.of(no_real_home, run.id).path.exists()
     assert "removed by `ftops prune` on" in ftops("show", run.id).out
     assert ftops("show", run.id, "--json").document["pruned_at"]
     asked = ftops("results", run.id)

@@ -28,6 +28,7 @@ from ftops.records import (
     TunedModel,
 )
 from ftops.reports.results import ResultRow
+from ftops.stage_results import UploadResult
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 RUN = Run(
@@ -188,7 +189,7 @@ def test_sizes_are_short(count: float, text: str) -> None:
 
 
 def test_a_stage_tells_what_came_out_or_why_not() -> None:
-    done = replace(STAGES[1], detail={"sent_bytes": 0, "bytes": 10})
+    done = replace(STAGES[1], detail=UploadResult("file-1", bytes=10).to_json())
     skipped = replace(STAGES[5], status=StageStatus.SKIPPED, detail={"reason": "no file"})
     failed = replace(STAGES[2], status=StageStatus.FAILED, error="refused")
     assert describe_stage_result(done) == "already there, nothing sent"

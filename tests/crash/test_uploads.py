@@ -13,7 +13,7 @@ import pytest
 from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
 from ftops.records import RemoteFile, Stage, StageStatus
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import RunFolder
 from tests.crash.figures import UPLOADS, Figures, Share
 from tests.crash.house import House, open_house
 from tests.crash.processes import Nursery
@@ -98,7 +98,7 @@ class Commands:
         (call,) = ledger.list_calls(run.id)
         assert (call.state, ledger.find_parts(call)) == ("done", None)
         ledger.close()
-        prepared = (get_run_folder(self.folder / "home", run.id) / "train.jsonl").read_bytes()
+        prepared = (RunFolder.of(self.folder / "home", run.id).path / "train.jsonl").read_bytes()
         assert (PARTS - 1) * PART < len(prepared) <= PARTS * PART
         provider = build_provider(self.folder / "engine", 1)
         name = call.request["filename"]

@@ -22,6 +22,7 @@ from ftops.records import (
     StageRecord,
     StageStatus,
 )
+from ftops.run_folder import RunFolder
 
 STARTED = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 RUN = Run(
@@ -48,8 +49,16 @@ RUN = Run(
 PREPARED: dict[str, Json] = {
     "rows": 12,
     "cost_usd": 0.25,
-    "recipe": {"row_format": "completion", "separator": " ->", "stop": None},
-    "training": {"role": "train", "source": "data/train.jsonl", "sha256": "ab"},
+    "row_format": "completion",
+    "separator": " ->",
+    "stop": None,
+    "training": {
+        "role": "train",
+        "source": "data/train.jsonl",
+        "sha256": "ab",
+        "bytes": 900,
+        "rows": 12,
+    },
     "validation": None,
 }
 
@@ -72,7 +81,7 @@ def test_all_that_a_run_has_is_exported(tmp_path: Path) -> None:
         stage(Stage.UPLOAD, training_file="file-1"),
         stage(Stage.FOLLOW, hyperparameters={"n_epochs": 3}, trained_tokens=99),
     ]
-    run = collect_run_data(RUN, stages, tmp_path)
+    run = collect_run_data(RUN, stages, RunFolder(tmp_path))
     assert run.curves == (
         TrainingCurve("train_loss", (1, 2), (3.0, 1.5)),
         TrainingCurve("valid_loss", (2,), (2.5,)),
@@ -110,7 +119,7 @@ def test_all_that_a_run_has_is_exported(tmp_path: Path) -> None:
 
 
 def test_a_run_that_failed_early_is_exported_with_what_there_is(tmp_path: Path) -> None:
-    run = collect_run_data(RUN, [], tmp_path / "gone")
+    run = collect_run_data(RUN, [], RunFolder(tmp_path / "gone"))
     assert (run.curves, run.metrics, run.files) == ((), (), ())
     assert run.parameters["n_epochs"] == "auto"
     assert run.lineage.training_file == "data/train.jsonl"
@@ -124,7 +133,7 @@ def test_files_that_cannot_be_understood_go_along_as_they_are(
 ) -> None:
     for name in ("results.csv", "evaluation.json"):
         (tmp_path / name).write_bytes(content)
-    run = collect_run_data(RUN, [], tmp_path)
+    run = collect_run_data(RUN, [], RunFolder(tmp_path))
     assert (run.curves, run.metrics) == ((), ())
     assert len(run.files) == 2
 
@@ -132,7 +141,7 @@ def test_files_that_cannot_be_understood_go_along_as_they_are(
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "results.csv").mkdir()
     with pytest.raises(StorageError, match=r"results\.csv"):
-        collect_run_data(RUN, [], tmp_path)
+        collect_run_data(RUN, [], RunFolder(tmp_path))
 
 
 @given(st.lists(st.text(max_size=40), unique=True))

@@ -63,6 +63,9 @@ def make_stages(source: str = "data/train.jsonl") -> list[StageRecord]:
     }
     details: Mapping[Stage, dict[str, Json]] = {
         Stage.PREPARE: {
+            "row_format": "completion",
+            "separator": "",
+            "stop": None,
             "tokens": 22_452,
             "cost_usd": 0.101,
             "overlap_rows": 3,

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from ftops.evaluation.result import Note, NoteKind
 from ftops.evaluation.text import format_note
-from ftops.records import Json, RunStatus, Stage, StageRecord, StageStatus
+from ftops.records import Json, RunStatus, Stage, StageStatus
 from ftops.reports.contents import compose
 from ftops.reports.facts import RunFacts
 from ftops.reports.html_report import render_page
@@ -102,7 +102,7 @@ def test_runs_measured_on_other_rows_are_not_called_comparable() -> None:
 def test_rows_that_leaked_into_the_training_data_stand_first_in_the_data_findings() -> None:
     (run,) = compose([make_facts()], NOW).runs
     assert run.data[0].mark == "bad"
-    assert run.data[0].text.startswith("3 rows of the validation data stand in the training data")
+    assert run.data[0].text.startswith("3 rows of the validation data are in the training data")
 
 
 def test_how_the_data_was_prepared_is_told_with_its_labels_and_its_separator() -> None:
@@ -111,10 +111,10 @@ def test_how_the_data_was_prepared_is_told_with_its_labels_and_its_separator() -
         {"encode-labels": {"labels": {"no": " 1", "yes": " 2"}}},
         {"drop-duplicates": {}},
     ]
-    detail: dict[str, Json] = {"plan": {"steps": steps}, "recipe": {"separator": "\n->"}}
-    prepared = replace(
-        facts, stages=[StageRecord(Stage.PREPARE, StageStatus.SUCCEEDED, detail=detail)]
-    )
+    first, *others = facts.stages
+    plan: Json = {"steps": steps, "read": {}}
+    detail = {**first.detail, "plan": plan, "separator": "\n->"}
+    prepared = replace(facts, stages=[replace(first, detail=detail), *others])
     told = dict(list_pairs(prepared))["prepared by"]
     assert told == "encode-labels (2 labels), drop-duplicates, separator '\\n->'"
     assert dict(list_pairs(facts))["prepared by"] == ""

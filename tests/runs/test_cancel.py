@@ -19,7 +19,7 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.records import MultipartUpload, Run, RunStatus, Stage
-from ftops.runs.lock import hold_run
+from ftops.run_folder import hold_run
 from ftops.runs.open_run import cancel_job_file, cancel_run, drive, open_run
 from tests.runs.bench import Bench
 from tests.runs.fake_provider import CAPABILITIES

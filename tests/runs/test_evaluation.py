@@ -19,7 +19,7 @@ from ftops.evaluation.result import CandidateScore, Evaluation
 from ftops.evaluation.standalone import compare_runs
 from ftops.evaluation.text import list_notes
 from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
-from ftops.run_folder import get_run_folder
+from ftops.run_folder import RunFolder
 from ftops.runs.open_run import drive, load_evaluation, open_run
 from ftops.runs.tokens import TokenCounter
 from ftops.spec.evaluate import EvaluateSpec
@@ -314,7 +314,7 @@ def test_nothing_is_asked_beyond_what_it_may_cost(bench: Bench) -> None:
 def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Bench) -> None:
     run, ten = evaluate(bench, max_rows=10)
     assert "10 of 30 rows were evaluated, a random sample (max_rows)" in list_notes(ten)
-    kept = get_run_folder(bench.home, run.id) / "predictions" / "tuned.jsonl"
+    kept = RunFolder.of(bench.home, run.id).path / "predictions" / "tuned.jsonl"
     lines = [json.loads(line)["line"] for line in kept.read_text().splitlines()]
     assert len(lines) == 10
     assert lines == sorted(lines)
@@ -328,7 +328,7 @@ def test_of_many_rows_so_many_are_asked_by_lot_and_more_hold_the_fewer(bench: Be
 
 def test_every_answer_is_kept_with_its_row(bench: Bench) -> None:
     run, _ = evaluate(bench)
-    path = get_run_folder(bench.home, run.id) / "predictions" / "tuned.jsonl"
+    path = RunFolder.of(bench.home, run.id).path / "predictions" / "tuned.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["line"] for row in rows] == list(range(1, 31))
     assert {"prompt", "expected", "predicted", "correct", "seconds", "problem"} <= set(rows[0])
@@ -337,7 +337,7 @@ def test_every_answer_is_kept_with_its_row(bench: Bench) -> None:
 def test_answers_of_candidates_that_are_no_more_are_removed(bench: Bench) -> None:
     run, _ = evaluate(bench)
     evaluate(bench, against=[])
-    folder = get_run_folder(bench.home, run.id) / "predictions"
+    folder = RunFolder.of(bench.home, run.id).path / "predictions"
     assert [path.name for path in folder.iterdir()] == ["tuned.jsonl"]
 
 
@@ -398,7 +398,7 @@ def test_an_evaluation_that_is_lost_or_torn_is_made_again_of_the_answers_and_the
     section = {"require": {"accuracy": ">= 0.9999"}, "against": ["base"]}
     run, _ = evaluate(bench, **section)
     asked = len(bench.provider.asked)
-    path = get_run_folder(bench.home, run.id) / "evaluation.json"
+    path = RunFolder.of(bench.home, run.id).path / "evaluation.json"
     path.unlink()
     if left is not None:
         path.write_bytes(left)
@@ -426,7 +426,7 @@ def test_parameters_that_models_refuse_are_noted_and_shown_in_a_comparison(bench
     assert first.fine_tuned_model is not None
     again = bench.run(bench.write_job(seed=7, evaluate={"file": "exam.jsonl"}))
     assert again.fine_tuned_model is not None
-    path = get_run_folder(bench.home, again.id) / "evaluation.json"
+    path = RunFolder.of(bench.home, again.id).path / "evaluation.json"
     document = json.loads(path.read_bytes())
     document["candidates"][0]["refused_parameters"] = {"seed": None}
     path.write_text(json.dumps(document))

@@ -12,9 +12,9 @@ from ftops.errors import ExportFailed, JobCancelled, JobFailed
 from ftops.exports.exporter import ExportTarget, SubprocessExporter
 from ftops.exports.run_data import RunData
 from ftops.records import Run, RunStatus
+from ftops.run_folder import hold_run
 from ftops.runs.context import RunContext
 from ftops.runs.export import export_now, list_export_targets
-from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.job_file import LoadedJob
 from tests.runs.bench import Bench

@@ -8,7 +8,7 @@ import pytest
 
 from ftops.errors import DatasetError, JobCancelled, JobFailed, RunError, Unreachable
 from ftops.records import JobError, RowFormat, RunStatus, Stage
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import RunFolder
 from ftops.runs.open_run import drive, load_evaluation, load_results, open_run
 from ftops.spec.job_file import load_job
 from tests.runs.bench import Bench, right_share, write_job, write_rows
@@ -50,7 +50,7 @@ def test_a_job_file_goes_through_all_six_stages(bench: Bench) -> None:
 def test_a_finished_run_leaves_its_files_for_the_owner_alone(bench: Bench) -> None:
     job = bench.write_job()
     run = bench.run(job)
-    folder = get_run_folder(bench.home, run.id)
+    folder = RunFolder.of(bench.home, run.id).path
     names = {"job.yaml", "train.jsonl", "validation.jsonl", "results.csv", "evaluation.json"}
     assert names | {"predictions", "lock"} == {path.name for path in folder.iterdir()}
     assert (folder / "job.yaml").read_text() == job.text
@@ -67,7 +67,7 @@ def test_results_and_evaluation_of_a_finished_run_can_be_read(bench: Bench) -> N
     # Two of the three rows were trained on; the fake gives its most frequent answer to the third.
     assert (evaluation.rows, right_share(evaluation)) == (3, 2 / 3)
     assert bench.detail(run, Stage.EVALUATE)["value"] == right_share(evaluation)
-    kept = get_run_folder(bench.home, run.id) / "predictions"
+    kept = RunFolder.of(bench.home, run.id).path / "predictions"
     names = ["majority.jsonl", "naive-bayes.jsonl", "nearest-neighbour.jsonl", "tuned.jsonl"]
     assert sorted(path.name for path in kept.iterdir()) == names
     lines = (kept / "tuned.jsonl").read_bytes().splitlines()
@@ -236,7 +236,7 @@ def test_ctrl_c_leaves_everything_such_that_the_next_command_goes_on(bench: Benc
 def test_chat_models_get_chat_rows_from_completion_data(bench: Bench) -> None:
     bench.provider.format = RowFormat.CHAT
     run = bench.run(bench.write_job(prepare={"separator": "\n\n", "system": "Answer shortly."}))
-    line = (get_run_folder(bench.home, run.id) / "train.jsonl").read_bytes().splitlines()[1]
+    line = (RunFolder.of(bench.home, run.id).path / "train.jsonl").read_bytes().splitlines()[1]
     assert orjson.loads(line) == {
         "messages": [
             {"role": "system", "content": "Answer shortly."},
@@ -258,7 +258,7 @@ def test_a_provider_that_takes_either_shape_gets_chats_as_they_are(bench: Bench)
     line = json.dumps({"messages": turns})
     (bench.folder / "train.jsonl").write_text(f"{line}\n{line}\n")
     run = bench.run(job)
-    sent = (get_run_folder(bench.home, run.id) / "train.jsonl").read_bytes().splitlines()
+    sent = (RunFolder.of(bench.home, run.id).path / "train.jsonl").read_bytes().splitlines()
     assert orjson.loads(sent[0]) == {"messages": turns}
     assert bench.ledger.list_models()[0].row_format is RowFormat.CHAT
 
@@ -296,7 +296,7 @@ def test_data_that_changed_after_the_run_was_recorded_is_not_sent(bench: Bench) 
         bench.run(job)
     run = bench.ledger.list_runs()[0]
     write_rows(bench.folder / "train.jsonl", [("a\n\n", " 1"), ("b\n\n", " 2")])
-    (get_run_folder(bench.home, run.id) / "train.jsonl").unlink()
+    (RunFolder.of(bench.home, run.id).path / "train.jsonl").unlink()
     with pytest.raises(DatasetError, match="has changed since run-"):
         drive(run, bench.context)
     assert bench.provider.count("upload_file") == 0
@@ -308,6 +308,6 @@ def test_prepared_files_that_were_deleted_are_prepared_again(bench: Bench) -> No
     with pytest.raises(Unreachable):
         bench.run(job)
     run = bench.ledger.list_runs()[0]
-    (get_run_folder(bench.home, run.id) / "train.jsonl").unlink()
+    (RunFolder.of(bench.home, run.id).path / "train.jsonl").unlink()
     assert bench.run(job).status is RunStatus.SUCCEEDED
     assert "prepare begins 2" in bench.seen.told

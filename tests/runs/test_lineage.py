@@ -1,7 +1,7 @@
 """Where a model comes from: its generations, its figure, its cost, its end."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from ftops.ledger.ledger import Ledger
 from ftops.metrics.result import MetricResult
 from ftops.providers.model_catalog import ModelInfo
 from ftops.records import (
-    Json,
+    Checkpoint,
     ProviderSettings,
+    RowFormat,
     Run,
     RunId,
     RunStatus,
@@ -24,6 +25,13 @@ from ftops.records import (
 )
 from ftops.runs import lineage
 from ftops.runs.lineage import ModelVersion
+from ftops.stage_results import (
+    FollowResult,
+    PreparedData,
+    PreparedFile,
+    StageResults,
+    TrainingResult,
+)
 from tests.fakes import FakeClock
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
@@ -60,13 +68,27 @@ def add_model(ledger: Ledger, name: str, run_id: str, base: str) -> TunedModel:
     return model
 
 
-def make_generation(**details: dict[str, Json]) -> ModelVersion:
+def make_version(
+    cost_usd: float | None = None,
+    trained_tokens: int | None = None,
+    checkpoints: Sequence[Checkpoint] = (),
+) -> ModelVersion:
+    file = PreparedFile("train", "train.jsonl")
+    details = {
+        Stage.PREPARE: PreparedData(
+            RowFormat.COMPLETION, "", None, file, cost_usd=cost_usd
+        ).to_json(),
+        Stage.FOLLOW: FollowResult(FIRST, trained_tokens).to_json(),
+        Stage.RESULTS: TrainingResult(
+            "file-1", 10, step=60, checkpoints=tuple(checkpoints)
+        ).to_json(),
+    }
     stages = tuple(
-        StageRecord(Stage(name), StageStatus.SUCCEEDED, detail=detail)
-        for name, detail in details.items()
+        StageRecord(stage, StageStatus.SUCCEEDED, detail=detail)
+        for stage, detail in details.items()
     )
     tuned = TunedModel(FIRST, RunId("run-1"), "ftjob-1", "ada", LOCAL, created_at=NOW)
-    return ModelVersion(tuned, make_run("run-1"), stages)
+    return ModelVersion(tuned, make_run("run-1"), stages, StageResults.read(stages))
 
 
 def write_evaluation(home: Path, text: str) -> Run:
@@ -120,12 +142,12 @@ def test_the_headline_is_that_of_the_tuned_model(tmp_path: Path) -> None:
 
 
 def test_checkpoints_are_those_that_the_results_list_whether_evaluated_or_not() -> None:
-    listed: Json = [
-        {"id": "ftckpt-2", "step": 40, "model": f"{FIRST}:ckpt-40", "metrics": {"valid_loss": 0.2}},
-        {"id": "ftckpt-1", "step": 20, "model": f"{FIRST}:ckpt-20", "metrics": {}},
-        {"id": "ftckpt-3", "step": 60, "model": f"{FIRST}:ckpt-60", "metrics": {}},
+    listed = [
+        Checkpoint("ftckpt-2", 40, f"{FIRST}:ckpt-40", {"valid_loss": 0.2}),
+        Checkpoint("ftckpt-1", 20, f"{FIRST}:ckpt-20"),
+        Checkpoint("ftckpt-3", 60, f"{FIRST}:ckpt-60"),
     ]
-    made = make_generation(results={"checkpoints": listed, "step": 60})
+    made = make_version(checkpoints=listed)
     found = lineage.list_checkpoints(made)
     assert [(one.step, one.model) for one in found] == [
         (20, f"{FIRST}:ckpt-20"),
@@ -145,24 +167,24 @@ def test_an_older_or_damaged_evaluation_counts_as_none(tmp_path: Path, text: str
 
 
 def test_training_costs_what_was_trained_on() -> None:
-    made = make_generation(prepare={"cost_usd": 9.0}, follow={"trained_tokens": 200_000})
+    made = make_version(cost_usd=9.0, trained_tokens=200_000)
     cost = lineage.find_training_cost(made, ModelInfo(train_usd=25.0))
     assert cost is not None
     assert cost.to_json() == {"usd": 5.0, "trained_tokens": 200_000, "estimated": False}
 
 
-@pytest.mark.parametrize(("follow", "price"), [({"trained_tokens": 200_000}, None), ({}, 25.0)])
+@pytest.mark.parametrize(("tokens", "price"), [(200_000, None), (None, 25.0)])
 def test_without_tokens_or_price_the_estimate_counts(
-    follow: dict[str, Json], price: float | None
+    tokens: int | None, price: float | None
 ) -> None:
-    made = make_generation(prepare={"cost_usd": 9.0}, follow=follow)
+    made = make_version(cost_usd=9.0, trained_tokens=tokens)
     cost = lineage.find_training_cost(made, ModelInfo(train_usd=price))
     assert cost is not None
     assert cost.to_json() == {"usd": 9.0, "trained_tokens": None, "estimated": True}
 
 
 def test_where_nobody_knows_a_price_there_is_no_cost() -> None:
-    assert lineage.find_training_cost(make_generation(), ModelInfo()) is None
+    assert lineage.find_training_cost(make_version(), ModelInfo()) is None
 
 
 @pytest.mark.parametrize(

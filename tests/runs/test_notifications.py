@@ -12,8 +12,8 @@ from ftops.errors import JobCancelled, JobFailed, JobStalled, NotifyFailed, RunE
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.notification import CommandTarget, Notification, Target, WebhookTarget
 from ftops.records import JobError, Run, RunStatus
+from ftops.run_folder import hold_run
 from ftops.runs.context import RunContext
-from ftops.runs.lock import hold_run
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.job_file import LoadedJob
 from tests.fakes import FakeClock

@@ -6,11 +6,10 @@ import pytest
 
 from ftops.errors import Rejected, Unreachable
 from ftops.records import ProviderSettings, Run, RunStatus, Stage
-from ftops.runs.context import get_run_folder
-from ftops.runs.lock import hold_run
+from ftops.run_folder import PRUNED_PREFIX, RunFolder, hold_run
 from ftops.runs.open_run import cancel_run, open_run
 from ftops.runs.pruning.removal import Pruner, PruneResult, PruneStatus
-from ftops.runs.pruning.selection import DOOMED, Criteria, Selection, select
+from ftops.runs.pruning.selection import Criteria, Selection, select
 from tests.runs.bench import Bench, write_rows
 
 ALL = Criteria(timedelta(0))
@@ -64,7 +63,7 @@ def test_a_selection_tells_the_bytes_here_and_there_and_changes_nothing(bench: B
     run = bench.run(bench.write_job())
     before = bench.provider.count("store"), list(bench.home.rglob("*"))
     (leftover,) = choose(bench).leftovers
-    folder = get_run_folder(bench.home, run.id)
+    folder = RunFolder.of(bench.home, run.id).path
     assert leftover.folder_bytes == sum(
         path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "lock"
     )
@@ -79,7 +78,7 @@ def test_a_pruned_run_keeps_its_history_and_nothing_else(bench: Bench) -> None:
     (ending,) = sweep(bench)
     assert (ending.fate, len(ending.deleted), ending.kept) == (PruneStatus.PRUNED, 2, ())
     assert list_uploads(bench) == []
-    assert not get_run_folder(bench.home, run.id).exists()
+    assert not RunFolder.of(bench.home, run.id).path.exists()
     after = bench.ledger.get_run(run.id)
     assert (after.status, after.pruned_at) == (RunStatus.SUCCEEDED, bench.clock.now())
     assert len(bench.ledger.list_events(run.id)) == 4
@@ -106,7 +105,7 @@ def test_a_pruned_run_that_is_evaluated_anew_fetches_its_results_again(bench: Be
     sweep(bench)
     again = bench.run(bench.write_job(evaluate={"max_rows": 2}))
     assert (again.id, again.status, again.pruned_at) == (run.id, RunStatus.SUCCEEDED, None)
-    names = {path.name for path in get_run_folder(bench.home, run.id).iterdir()}
+    names = {path.name for path in RunFolder.of(bench.home, run.id).path.iterdir()}
     assert {"results.csv", "predictions", "job.yaml"} <= names
 
 
@@ -157,7 +156,7 @@ def test_a_run_that_is_driven_is_left_and_so_are_the_files_it_shares(bench: Benc
         skipped, pruned = sweep(bench)
     assert (skipped.fate, skipped.message) == (PruneStatus.SKIPPED, "another process drives it")
     assert (pruned.fate, pruned.deleted, len(pruned.kept)) == (PruneStatus.PRUNED, (), 2)
-    assert get_run_folder(bench.home, first.id).is_dir()
+    assert RunFolder.of(bench.home, first.id).path.is_dir()
     assert len(list_uploads(bench)) == 2
     sweep(bench)
     assert list_uploads(bench) == []
@@ -170,7 +169,7 @@ def test_a_run_that_was_opened_again_after_the_selection_is_left(bench: Bench) -
     (ending,) = sweep(bench, selection)
     assert ending.fate is PruneStatus.SKIPPED
     assert "opened again" in ending.message
-    assert get_run_folder(bench.home, run.id).is_dir()
+    assert RunFolder.of(bench.home, run.id).path.is_dir()
 
 
 def test_a_run_that_has_come_to_need_the_file_since_the_selection_keeps_it(bench: Bench) -> None:
@@ -244,7 +243,7 @@ def test_locally_nothing_is_asked_of_a_provider_and_the_uploads_can_go_later(ben
     broom = Pruner(bench.ledger, bench.home, selection.made_at, never)  # type: ignore[arg-type]
     (ending,) = [broom.prune(one) for one in selection.leftovers]
     assert ending.fate is PruneStatus.PRUNED
-    assert not get_run_folder(bench.home, run.id).exists()
+    assert not RunFolder.of(bench.home, run.id).path.exists()
     assert len(list_uploads(bench)) == 2
     sweep(bench)
     assert list_uploads(bench) == []
@@ -264,7 +263,7 @@ def test_a_provider_that_is_away_is_asked_once_and_its_runs_stay_whole(bench: Be
     assert [ending.fate for ending in endings] == [PruneStatus.FAILED, PruneStatus.FAILED]
     assert "no network" in endings[0].message
     assert len(asked) == 1
-    assert all(get_run_folder(bench.home, run.id).is_dir() for run in runs)
+    assert all(RunFolder.of(bench.home, run.id).path.is_dir() for run in runs)
     assert len(choose(bench).leftovers) == 2
 
 
@@ -273,7 +272,7 @@ def test_a_run_without_anything_at_the_provider_is_pruned_while_that_is_away(ben
     run = cancel_run(open_run(job, bench.context), bench.context)
     bench.provider.fail("ensure_ready", Unreachable("no network"))
     assert [ending.fate for ending in sweep(bench)] == [PruneStatus.PRUNED]
-    assert not get_run_folder(bench.home, run.id).exists()
+    assert not RunFolder.of(bench.home, run.id).path.exists()
 
 
 def lose_the_answer(bench: Bench, *, effect: bool) -> None:
@@ -310,7 +309,7 @@ def test_a_deletion_that_is_refused_leaves_the_file_known_and_the_run_whole(benc
     (ending,) = sweep(bench)
     assert ending.fate is PruneStatus.FAILED
     assert "is in use" in ending.message
-    assert get_run_folder(bench.home, run.id).is_dir()
+    assert RunFolder.of(bench.home, run.id).path.is_dir()
     assert [one.fate for one in sweep(bench)] == [PruneStatus.PRUNED]
     assert list_uploads(bench) == []
 
@@ -330,8 +329,8 @@ def test_a_file_that_is_being_deleted_is_not_relied_on_by_a_new_run(bench: Bench
 
 def test_a_folder_that_was_half_removed_is_removed_whatever_the_criteria(bench: Bench) -> None:
     run = bench.run(bench.write_job())
-    doomed = bench.home / "runs" / f"{DOOMED}{run.id}"
-    get_run_folder(bench.home, run.id).rename(doomed)
+    doomed = bench.home / "runs" / f"{PRUNED_PREFIX}{run.id}"
+    RunFolder.of(bench.home, run.id).path.rename(doomed)
     selection = choose(bench, Criteria(MONTH))
     assert (selection.folders, selection.leftovers) == ((doomed,), ())
     assert [ending.fate for ending in sweep(bench, selection)] == [PruneStatus.PRUNED]

@@ -14,22 +14,19 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.records import Checkpoint, Job, RunStatus, Stage, StageStatus
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import RunFolder
 from ftops.runs.open_run import load_results
 from ftops.runs.training_data import load_training
+from ftops.stage_results import TrainingResult
 from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
 
 
 def test_the_last_figure_of_each_column_is_kept_with_the_stage(bench: Bench) -> None:
     run = bench.run(bench.write_job())
-    detail = bench.detail(run, Stage.RESULTS)
-    assert {name: detail[name] for name in ("rows", "step", "train_loss", "valid_loss")} == {
-        "rows": 4,
-        "step": 4,
-        "train_loss": 0.25,
-        "valid_loss": 1.0,
-    }
+    result = TrainingResult.from_json(bench.detail(run, Stage.RESULTS))
+    assert (result.rows, result.step) == (4, 4)
+    assert (result.metrics["train_loss"], result.metrics["valid_loss"]) == (0.25, 1.0)
 
 
 def test_a_results_file_that_comes_late_is_waited_for(bench: Bench) -> None:
@@ -53,10 +50,10 @@ def test_an_unreadable_results_file_is_kept_and_the_run_goes_on(bench: Bench) ->
     bench.provider.results = b"\x00\x01 not a table"
     run = bench.run(bench.write_job())
     assert bench.statuses(run) == ["succeeded"] * 6
-    path = get_run_folder(bench.home, run.id) / "results.csv"
+    path = RunFolder.of(bench.home, run.id).path / "results.csv"
     assert path.read_bytes() == b"\x00\x01 not a table"
     assert any(str(path) in note for note in bench.seen.notes)
-    assert "unreadable" in bench.detail(run, Stage.RESULTS)
+    assert bench.detail(run, Stage.RESULTS)["error"]
     assert load_results(run, bench.home) == []
 
 
@@ -80,7 +77,7 @@ def test_a_results_file_that_comes_cut_is_fetched_again(bench: Bench, times: int
 def test_a_results_file_in_base64_is_kept_as_it_came_and_read(bench: Bench) -> None:
     bench.provider.results = base64.b64encode(b"step,train_loss\n1,0.5\n2,0.25\n")
     run = bench.run(bench.write_job())
-    path = get_run_folder(bench.home, run.id) / "results.csv"
+    path = RunFolder.of(bench.home, run.id).path / "results.csv"
     assert path.read_bytes() == bench.provider.results
     assert [row.train_loss for row in load_results(run, bench.home)] == [0.5, 0.25]
 
@@ -164,7 +161,7 @@ def test_a_provider_that_knows_no_checkpoints_has_none(bench: Bench, error: Prov
     bench.provider.fail("list_checkpoints", error)
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
-    assert "checkpoints" not in bench.detail(run, Stage.RESULTS)
+    assert bench.detail(run, Stage.RESULTS)["checkpoints"] == []
 
 
 def test_what_the_stages_found_out_fills_the_table_in(bench: Bench) -> None:

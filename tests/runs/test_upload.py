@@ -6,7 +6,7 @@ import pytest
 
 from ftops.errors import NotFound, RunError, Unreachable
 from ftops.records import MultipartUpload, RunStatus, Stage
-from ftops.runs.context import get_run_folder
+from ftops.run_folder import RunFolder
 from tests.runs.bench import TRAINING, Bench, write_rows
 
 
@@ -120,7 +120,7 @@ def test_a_prepared_file_that_was_changed_by_hand_is_not_sent(bench: Bench) -> N
     with pytest.raises(Unreachable):
         bench.run(job)
     run = bench.ledger.list_runs()[0]
-    path = get_run_folder(bench.home, run.id) / "train.jsonl"
+    path = RunFolder.of(bench.home, run.id).path / "train.jsonl"
     path.write_text("something else\n")
     with pytest.raises(RunError, match="is not the file that was prepared"):
         bench.run(job)

@@ -9,8 +9,8 @@ import pytest
 from ftops.errors import JobFailed
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobError, Run, RunStatus
+from ftops.run_folder import hold_run
 from ftops.runs.context import RunContext
-from ftops.runs.lock import hold_run
 from ftops.runs.open_run import drive, open_run
 from ftops.runs.watch import LOOK_EVERY_S
 from tests.fakes import FakeClock

@@ -9,8 +9,8 @@ from pathlib import Path
 from ftops.errors import FtopsError
 from ftops.files import PRIVATE_DIR, remove_path
 from ftops.ledger.ledger import Ledger
+from ftops.run_folder import PRUNED_PREFIX, RunFolder, get_runs_folder
 from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-from ftops.runs.pruning.selection import DOOMED
 
 LEAST_FREE_BYTES = 500_000_000
 
@@ -82,12 +82,12 @@ def check_ledger(ledger: Ledger) -> HealthCheck:
 
 def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
     """Folders of runs that the ledger does not know."""
-    runs = home / "runs"
+    runs = get_runs_folder(home)
     if not runs.is_dir():
         return
     known = {run.id for run in ledger.list_runs()}
     for folder in sorted(path for path in runs.iterdir() if path.name not in known):
-        if folder.name.startswith(DOOMED):
+        if folder.name.startswith(PRUNED_PREFIX):
             yield HealthCheck(
                 "runs",
                 CheckStatus.PROBLEM,
@@ -98,7 +98,7 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
                 safe=True,
             )
             continue
-        empty = folder.is_dir() and not any(path.name != "lock" for path in folder.iterdir())
+        empty = folder.is_dir() and list(folder.iterdir()) in ([], [RunFolder(folder).lock])
         yield HealthCheck(
             "runs",
             CheckStatus.PROBLEM,

@@ -12,9 +12,9 @@ from ftops.errors import AuthFailed, FtopsError, NotFound
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
 from ftops.records import Model, RemoteFile, Run, RunStatus
+from ftops.run_folder import is_driven
 from ftops.runs.checkup.findings import CheckStatus, HealthCheck
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
-from ftops.runs.lock import is_driven
 from ftops.runs.states import ENDED
 
 _OWN_NAME = re.compile(r"ftops-[0-9a-f]{16}-(?:train|validation)\.jsonl")

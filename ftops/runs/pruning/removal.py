@@ -20,9 +20,8 @@ from ftops.http.request_log import run_scope
 from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.providers.provider import Provider
 from ftops.records import ProviderSettings, Run, RunId, Stage
-from ftops.runs.context import get_run_folder
-from ftops.runs.lock import hold_run
-from ftops.runs.pruning.selection import DOOMED, RunArtifacts, Selection, SharedUpload
+from ftops.run_folder import PRUNED_PREFIX, RunFolder, hold_run
+from ftops.runs.pruning.selection import RunArtifacts, Selection, SharedUpload
 from ftops.runs.states import ENDED
 from ftops.stage_results import get_value
 
@@ -85,7 +84,7 @@ class Pruner:
                 return PruneResult(PruneStatus.SKIPPED, f"it was opened again, and is {run.status}")
             deleted, kept = self._delete_remote(run, leftover)
             self.ledger.mark_pruned(run)
-            _remove_folder(get_run_folder(self.home, run.id))
+            _remove_folder(RunFolder.of(self.home, run.id).path)
         return PruneResult(PruneStatus.PRUNED, deleted=tuple(deleted), kept=tuple(kept))
 
     def _delete_remote(self, run: Run, leftover: RunArtifacts) -> tuple[list[str], list[str]]:
@@ -182,7 +181,7 @@ def _guarded(work: Callable[[], PruneResult]) -> PruneResult:
 
 def _remove_folder(folder: Path) -> None:
     """The folder of a run whose lock the caller holds; the lock goes with it."""
-    doomed = folder.with_name(f"{DOOMED}{folder.name}")
+    doomed = folder.with_name(f"{PRUNED_PREFIX}{folder.name}")
     remove_path(doomed)  # of an earlier life of the run
     crashpoints.reach("pruning.before_rename")
     rename_dir(folder, doomed)

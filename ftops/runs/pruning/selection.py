@@ -13,11 +13,9 @@ from pathlib import Path
 
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import Run, RunId, TunedModel
-from ftops.runs.context import get_run_folder
-from ftops.runs.lock import FILENAME as LOCK
+from ftops.run_folder import PRUNED_PREFIX, RunFolder, get_runs_folder
 from ftops.runs.states import ENDED
 
-DOOMED = ".pruned-"  # before a run's id: its folder, which is being removed
 DELETIONS = ("delete_file", "delete_model")
 
 
@@ -80,7 +78,7 @@ def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Sel
     leftovers = [
         RunArtifacts(
             run=run,
-            folder_bytes=measure_folder(get_run_folder(home, run.id)),
+            folder_bytes=measure_folder(RunFolder.of(home, run.id)),
             uploads=tuple(uploads.get(run.id, ())),
             models=tuple(models.get(run.id, ())),
         )
@@ -90,16 +88,16 @@ def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Sel
         made_at=now,
         leftovers=tuple(filter(_is_worth_it, leftovers)),
         calls=() if criteria.local_only else tuple(calls),
-        folders=tuple(sorted((home / "runs").glob(f"{DOOMED}*"))),
+        folders=tuple(sorted(get_runs_folder(home).glob(f"{PRUNED_PREFIX}*"))),
     )
 
 
-def measure_folder(folder: Path) -> int:
+def measure_folder(folder: RunFolder) -> int:
     """The bytes of all files in the folder but its lock; 0 when it is not there."""
     return sum(
         path.lstat().st_size
-        for path in folder.rglob("*")
-        if path.name != LOCK and (path.is_symlink() or path.is_file())
+        for path in folder.path.rglob("*")
+        if path != folder.lock and (path.is_symlink() or path.is_file())
     )
 
 

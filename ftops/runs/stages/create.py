@@ -15,6 +15,7 @@ from ftops import crashpoints
 from ftops.errors import (
     FtopsError,
     JobCancelled,
+    LedgerError,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -24,7 +25,7 @@ from ftops.errors import (
 )
 from ftops.ledger.ledger import RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
-from ftops.records import Job, JobRequest, Json, Method, Run, RunStatus, Stage
+from ftops.records import Job, JobRequest, Method, Run, RunStatus, Stage
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.reconcile import (
@@ -34,7 +35,7 @@ from ftops.runs.reconcile import (
     render_request,
     take_earlier_job,
 )
-from ftops.stage_results import find_value, get_value
+from ftops.stage_results import CreateResult
 
 # While the provider answers that there are too many requests: its own pause, or one that grows.
 _FIRST_PAUSE_S = 20.0
@@ -50,7 +51,7 @@ _CLOSED = "training_not_available"
 def create(stage: StageContext) -> StageResult:
     """Leave the job's id in the run, and in the detail what was known of it then."""
     if stage.run.job_id is not None:  # recorded by a command that died before the stage was done
-        return StageResult({"job_id": stage.run.job_id, "model": stage.spec.model, "adopted": True})
+        return StageResult(CreateResult(stage.run.job_id, stage.spec.model, adopted=True).to_json())
     stage.provider.ensure_ready()
     with _looking(stage.run):
         job = _find_made_job(stage)
@@ -59,22 +60,16 @@ def create(stage: StageContext) -> StageResult:
     adopted = job is not None
     if not job:
         job, adopted = _send_patiently(stage, request)
-    detail: dict[str, Json] = {
-        "job_id": job.id,
-        "status": job.status,
-        "model": job.model,
-        "adopted": adopted or None,
-    }
-    return StageResult(detail)
+    return StageResult(CreateResult(job.id, job.model, job.status, adopted).to_json())
 
 
 def make_request(stage: StageContext) -> JobRequest:
     """What is asked of the provider for this run, with the marks by which the job is found."""
-    files = stage.get_detail(Stage.UPLOAD)
+    files = stage.read_results().upload
+    if files is None:
+        raise LedgerError(f"the ledger is damaged: {stage.run.id} has no uploaded files")
     return build_request(
-        stage,
-        training_file=get_value(files, "training_file", str),
-        validation_file=find_value(files, "validation_file", str),
+        stage, training_file=files.training_file, validation_file=files.validation_file
     )
 
 

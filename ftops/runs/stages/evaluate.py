@@ -13,10 +13,10 @@ from ftops.evaluation.storage import write_evaluation
 from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
 from ftops.providers.provider import deployed
-from ftops.records import Json, Stage
+from ftops.records import Stage
 from ftops.runs.context import StageContext, StageResult
 from ftops.spec.job_file import resolve_data
-from ftops.stage_results import PreparedData
+from ftops.stage_results import EvaluateResult
 
 
 def evaluate(stage: StageContext) -> StageResult:
@@ -25,11 +25,11 @@ def evaluate(stage: StageContext) -> StageResult:
         return StageResult(skipped=reason)
     context, spec = stage.context, stage.spec.evaluate
     context.provider.ensure_ready()
-    prepared = PreparedData.from_json(stage.get_detail(Stage.PREPARE))
+    prepared = stage.get_prepared()
     evaluated = find_evaluated_model(stage.run, context.ledger, context.home)
     if evaluated is None:
         raise RunError(f"{stage.run.id} has made no model")
-    path, source = prepare_rows(stage.spec, Path(stage.run.job_file), prepared, stage.folder)
+    path, source = prepare_rows(stage.spec, Path(stage.run.job_file), prepared, stage.folder.path)
     leak = check_leak(evaluated.training, path, source, spec)
     metrics = create_named_metrics(spec, Path(stage.run.job_file).parent, run_code=True)
     with deployed(context.provider, evaluated.model):
@@ -63,8 +63,8 @@ def evaluate(stage: StageContext) -> StageResult:
                 Stage.EVALUATE, done, total, "rows"
             ),
         )
-    write_evaluation(stage.folder, evaluation, predictions)
-    return StageResult({**describe(evaluation), "source_sha256": _hash_source(stage)})
+    write_evaluation(stage.folder.path, evaluation, predictions)
+    return StageResult(_summarize(evaluation, _hash_source(stage)).to_json())
 
 
 def _reason_to_skip(stage: StageContext) -> str | None:
@@ -85,26 +85,27 @@ def _hash_source(stage: StageContext) -> str | None:
     return None if path is None else measure_path(path)[1]
 
 
-def describe(evaluation: Evaluation) -> dict[str, Json]:
-    """The results that are kept in the ledger."""
-    tuned = evaluation.candidates[0]
-    figure, accuracy = (tuned.metrics.get(name) for name in (evaluation.primary_metric, "accuracy"))
-    others: dict[str, Json] = {
-        one.name: one.metrics[evaluation.primary_metric].value
-        for one in evaluation.candidates[1:]
-        if evaluation.primary_metric in one.metrics
-    }
-    missed: list[Json] = [one.text for one in evaluation.requirements if not one.met]
-    return {
-        "file": evaluation.file,
-        "rows": evaluation.rows,
-        "primary_metric": evaluation.primary_metric,
-        "value": figure.value if figure else None,
-        "low": figure.low if figure else None,
-        "high": figure.high if figure else None,
-        "unit": figure.unit.value if figure else None,
-        "accuracy": accuracy.value if accuracy else None,
-        "others": others,
-        "skipped": [one.name for one in evaluation.skipped],
-        "missed": missed,
-    }
+def _summarize(evaluation: Evaluation, source_sha256: str | None) -> EvaluateResult:
+    metric = evaluation.primary_metric
+    tuned = evaluation.candidates[0].metrics
+    primary, accuracy = tuned.get(metric), tuned.get("accuracy")
+    return EvaluateResult(
+        file=evaluation.file,
+        rows=evaluation.rows,
+        primary_metric=metric,
+        value=primary.value if primary else None,
+        low=primary.low if primary else None,
+        high=primary.high if primary else None,
+        unit=primary.unit.value if primary else None,
+        accuracy=accuracy.value if accuracy else None,
+        others={
+            candidate.name: candidate.metrics[metric].value
+            for candidate in evaluation.candidates[1:]
+            if metric in candidate.metrics
+        },
+        skipped=tuple(candidate.name for candidate in evaluation.skipped),
+        missed=tuple(
+            requirement.text for requirement in evaluation.requirements if not requirement.met
+        ),
+        source_sha256=source_sha256,
+    )

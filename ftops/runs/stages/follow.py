@@ -5,14 +5,14 @@ are optional: without them the run goes on by the job's status.
 """
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
-from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, Json, Stage, TunedModel
+from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, TunedModel
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.feed import find_progress, show_progress, show_unshown
 from ftops.runs.pause import note_if_paused
 from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
 from ftops.runs.unanswered import record_job_end
-from ftops.stage_results import PreparedData
+from ftops.stage_results import FollowResult
 
 _NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little after the success
 _GROWTH = 1.5  # of the pauses while a job waits for its turn
@@ -39,13 +39,10 @@ def follow(stage: StageContext) -> StageResult:
     job = _wait_for_name(stage, job, patience)
     if job.fine_tuned_model:
         stage.ledger.add_model(_to_model(stage, job, job.fine_tuned_model))
-    detail: dict[str, Json] = {
-        "fine_tuned_model": job.fine_tuned_model,
-        "trained_tokens": job.trained_tokens,
-        "hyperparameters": dict(job.hyperparameters),
-        "result_files": list(job.result_files),
-    }
-    return StageResult(detail)
+    result = FollowResult(
+        job.fine_tuned_model, job.trained_tokens, job.hyperparameters, tuple(job.result_files)
+    )
+    return StageResult(result.to_json())
 
 
 def _wait(stage: StageContext, job_id: str, patience: PollBackoff) -> Job:
@@ -199,7 +196,7 @@ def _why(job: Job) -> str:
 
 
 def _to_model(stage: StageContext, job: Job, name: str) -> TunedModel:
-    prepared = PreparedData.from_json(stage.get_detail(Stage.PREPARE))
+    prepared = stage.get_prepared()
     return TunedModel(
         name=name,
         run_id=stage.run.id,
@@ -207,7 +204,7 @@ def _to_model(stage: StageContext, job: Job, name: str) -> TunedModel:
         base=stage.run.model,
         provider=stage.run.provider,
         created_at=job.finished_at or stage.clock.now(),
-        row_format=prepared.get_request_format,
+        row_format=prepared.request_format,
         separator=prepared.separator,
         stop=prepared.stop,
     )

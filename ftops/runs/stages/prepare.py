@@ -11,7 +11,7 @@ from ftops.data.summary import DataSummary, overlap
 from ftops.errors import DatasetError
 from ftops.evaluation.estimate import check_evaluation
 from ftops.providers.provider import Provider
-from ftops.records import Json, RowFormat, Stage
+from ftops.records import RowFormat, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.estimate import Estimate, assume_epochs, check_limits
@@ -51,10 +51,8 @@ def prepare(stage: StageContext) -> StageResult:
     overlap_rows = _note_overlap(stage, training, validation) or None
     prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
     _check_same(stage, prepared)
-    check_evaluation(spec, Path(stage.run.job_file), prepared, stage.folder, run_code=True)
-    summary = training.summary
-    classes: Json = dict(summary.classes) if summary and summary.classes else None
-    return StageResult({**prepared.to_json(), "classes": classes})
+    check_evaluation(spec, Path(stage.run.job_file), prepared, stage.folder.path, run_code=True)
+    return StageResult(prepared.to_json())
 
 
 def make_file(
@@ -92,6 +90,7 @@ def make_prepared(
         cost_usd=estimate.cost_usd if estimate else None,
         overlap_rows=overlap_rows,
         plan=recipe.plan,
+        classes=(training.summary.classes or {}) if training.summary else {},
     )
 
 
@@ -143,7 +142,7 @@ def check_rows(training: PreparedFileResult, provider: Provider) -> None:
 
 
 def _prepare(stage: StageContext, role: Role, value: str, recipe: Recipe) -> PreparedFileResult:
-    made = make_file(Path(stage.run.job_file), role, value, recipe, stage.folder)
+    made = make_file(Path(stage.run.job_file), role, value, recipe, stage.folder.path)
     if made.summary:
         rows = made.summary.rows
         stage.observer.on_progress(Stage.PREPARE, rows, rows, "rows")
@@ -167,10 +166,14 @@ def _note_overlap(
 
 def _check_same(stage: StageContext, prepared: PreparedData) -> None:
     """A run that is prepared once more must come to the same bytes: it may have sent them."""
-    before = stage.get_detail(Stage.PREPARE)
-    for name, file in (("training", prepared.training), ("validation", prepared.validation)):
-        known = before.get(name)
-        if isinstance(known, dict) and file and known.get("sha256") != file.sha256:
+    before = stage.read_results().prepare
+    if before is None:
+        return
+    for known, file in (
+        (before.training, prepared.training),
+        (before.validation, prepared.validation),
+    ):
+        if known and file and known.sha256 != file.sha256:
             raise DatasetError(
                 f"{file.source} has changed since {stage.run.id} was recorded",
                 hint=f"{format_run_command(stage.run)} makes a run of its own for the new data.",

@@ -5,6 +5,7 @@ optional: a server without them does not keep the run from its end.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ftops.errors import (
     BadAnswer,
@@ -16,11 +17,11 @@ from ftops.errors import (
     Unavailable,
 )
 from ftops.files import write_atomic
-from ftops.records import Json
+from ftops.records import Checkpoint
 from ftops.reports.results import HEADERS, ResultRow, parse_results
 from ftops.runs.context import StageContext, StageResult
+from ftops.stage_results import TrainingResult
 
-FILENAME = "results.csv"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may come a little after the success
 _CUT_PAUSES_S = (1.0, 4.0)
 # What a server answers that does not have the file, or the route.
@@ -37,17 +38,17 @@ def results(stage: StageContext) -> StageResult:
         stage.observer.on_note(reason)
         return StageResult(skipped=reason)
     file_id, content = found
-    write_atomic(stage.folder / FILENAME, content)
-    file: Json = {"id": file_id, "bytes": len(content)}
-    checkpoints = _list_checkpoints(stage)
+    path = stage.folder.results
+    write_atomic(path, content)
+    result = TrainingResult(file_id, len(content), checkpoints=_list_checkpoints(stage))
     try:
         rows = parse_results(content)
     except BadAnswer as error:
-        stage.observer.on_note(
-            f"{stage.folder / FILENAME} is kept as it came, but cannot be read: {error.message}"
-        )
-        return StageResult({"unreadable": error.message, "file": file} | checkpoints)
-    return StageResult({"rows": len(rows), **_last_figures(rows), "file": file} | checkpoints)
+        stage.observer.on_note(f"{path} is kept unchanged, but cannot be read: {error.message}")
+        return StageResult(replace(result, error=error.message).to_json())
+    step = rows[-1].step if rows else None
+    result = replace(result, rows=len(rows), step=step, metrics=_find_last_values(rows))
+    return StageResult(result.to_json())
 
 
 def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
@@ -72,17 +73,12 @@ def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
     return refusal
 
 
-def _list_checkpoints(stage: StageContext) -> dict[str, Json]:
-    """The job's checkpoints for the detail; a provider that knows no such thing has none."""
+def _list_checkpoints(stage: StageContext) -> tuple[Checkpoint, ...]:
+    """The job's checkpoints; none for a provider without this route."""
     try:
-        found = stage.provider.list_checkpoints(stage.run.job_id or "")
+        return tuple(stage.provider.list_checkpoints(stage.run.job_id or ""))
     except _NOT_THERE:
-        return {}
-    listed: list[Json] = [
-        {"id": one.id, "step": one.step, "model": one.model, "metrics": dict(one.metrics)}
-        for one in found
-    ]
-    return {"checkpoints": listed} if listed else {}
+        return ()
 
 
 def _read_whole(stage: StageContext, file_id: str) -> bytes:
@@ -102,15 +98,15 @@ def _read_whole(stage: StageContext, file_id: str) -> bytes:
     return content
 
 
-def _last_figures(rows: Sequence[ResultRow]) -> dict[str, Json]:
-    """The last step, and the last value of each column that has one."""
-    figures: dict[str, Json] = {"step": rows[-1].step} if rows else {}
+def _find_last_values(rows: Sequence[ResultRow]) -> dict[str, float]:
+    """The last value of each column that has one."""
+    last: dict[str, float] = {}
     for row in rows:
-        named = {_name(field): getattr(row, field) for field in HEADERS} | dict(row.extra)
-        figures.update({name: value for name, value in named.items() if value is not None})
-    return figures
+        values = {_get_name(field): getattr(row, field) for field in HEADERS} | dict(row.extra)
+        last.update({name: value for name, value in values.items() if value is not None})
+    return last
 
 
-def _name(field: str) -> str:
-    """How the detail calls a figure: the accuracies by short names, the others as the table."""
+def _get_name(field: str) -> str:
+    """How the result calls a column: the accuracies by short names, the others as the table."""
     return field if field.endswith(("train_accuracy", "valid_accuracy")) else HEADERS[field][0]

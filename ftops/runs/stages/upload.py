@@ -11,11 +11,11 @@ from ftops import crashpoints
 from ftops.errors import NotFound, RunError
 from ftops.files import sha256_file
 from ftops.ledger.ledger import Ledger, RemoteCall, Upload
-from ftops.records import Json, MultipartUpload, RemoteFile, Stage
+from ftops.records import MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.keys import make_remote_name
-from ftops.stage_results import PreparedData, PreparedFile
+from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
 _FIRST_PAUSE_S = 1.0  # between two looks at a list that may lag; it doubles
@@ -45,7 +45,7 @@ class CallMemory:
 def upload(stage: StageContext) -> StageResult:
     """Leave each file's id in the detail: `training_file`, `validation_file`, `sent_bytes`."""
     stage.provider.ensure_ready()
-    prepared = PreparedData.from_json(stage.get_detail(Stage.PREPARE))
+    prepared = stage.get_prepared()
     own = [file for file in prepared.files if file.file_id is None]
     total = sum(file.bytes for file in own)
     before, sent = 0, 0
@@ -59,13 +59,7 @@ def upload(stage: StageContext) -> StageResult:
         sent += sent_now
         before += file.bytes
         stage.observer.on_progress(Stage.UPLOAD, before, total, "bytes")
-    detail: dict[str, Json] = {
-        "training_file": ids["train"],
-        "validation_file": ids.get("validation"),
-        "bytes": total,
-        "sent_bytes": sent,
-    }
-    return StageResult(detail)
+    return StageResult(UploadResult(ids["train"], ids.get("validation"), total, sent).to_json())
 
 
 def _bring(stage: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
@@ -128,7 +122,7 @@ def _find_open_call(stage: StageContext, name: str) -> RemoteCall | None:
 def _send(
     stage: StageContext, file: PreparedFile, call: RemoteCall | None, window: tuple[int, int]
 ) -> str:
-    path = stage.folder / file.filename
+    path = stage.folder.path / file.filename
     if not path.is_file() or sha256_file(path) != file.sha256:
         raise RunError(
             f"{path} is not the file that was prepared for {stage.run.id}",
