@@ -1,7 +1,4 @@
-"""What is over goes away: files that were to live for a while only, and uploads left unfinished.
-
-Asked before every look at files and uploads, so that no answer shows what has expired.
-"""
+"""Deletes what has expired, what a killed engine did not finish, and models without users."""
 
 import contextlib
 import shutil
@@ -14,7 +11,10 @@ from ftops.files import sweep_parts
 
 
 def delete_expired(store: Store, paths: EngineFolder) -> None:
-    """Remove the files whose time is over; jobs that were created with them keep what they need."""
+    """Delete expired files and uploads; jobs that use the files have their own links.
+
+    Called before every read of files and uploads, so that no response has expired ones.
+    """
     now = store.now()
     for file_id in store.files.delete_expired(now):
         paths.file(file_id).unlink(missing_ok=True)
@@ -23,7 +23,7 @@ def delete_expired(store: Store, paths: EngineFolder) -> None:
 
 
 def delete_stale_files(store: Store, paths: EngineFolder) -> None:
-    """Remove what a killed engine left behind: unfinished uploads and files nobody knows."""
+    """Delete unfinished uploads, and files without a row: a killed engine may leave both."""
     delete_expired(store, paths)
     pending = store.uploads.list_pending_ids()
     for path in paths.uploads.iterdir():
@@ -34,7 +34,7 @@ def delete_stale_files(store: Store, paths: EngineFolder) -> None:
     known = store.files.list_ids()
     known |= {result_file_id(job.id) for job in store.jobs.list_unfinished()}
     for path in paths.files.iterdir():
-        # A hidden one is a results file on its way: a worker may be writing it.
+        # A hidden one is a results file that a worker is writing.
         if path.name not in known and not path.name.startswith("."):
             path.unlink(missing_ok=True)
     for final in (paths.address, paths.last_port, paths.token):
@@ -45,10 +45,10 @@ def delete_stale_files(store: Store, paths: EngineFolder) -> None:
 
 
 def delete_unused_models(store: Store, folder: EngineFolder) -> None:
-    """Remove the folders of deleted models that no unfinished job starts from."""
+    """Delete the folders of deleted models that no unfinished job starts from."""
     for row in store.models.list_removable():
         crashpoints.reach("engine.models.before_removal")
         shutil.rmtree(folder.model(row.job_id, row.step), ignore_errors=True)
         for emptied in (folder.model(row.job_id) / CHECKPOINTS, folder.model(row.job_id)):
-            with contextlib.suppress(OSError):  # it is gone, or other models are in it
+            with contextlib.suppress(OSError):  # missing, or not empty
                 emptied.rmdir()

@@ -1,9 +1,9 @@
-"""Wakes whoever waits for news of a job, whichever process wrote them.
+"""Notifies requests of new events of a job, whichever process added them.
 
-Workers write events into the database by themselves, so somebody has to look. One thread looks for
-all who wait, and only while somebody waits: it asks SQLite whether anything was committed at all
-(`data_version`, a few microseconds), and only then which jobs have new events. Every move of a job
-writes an event in the same transaction, so a job's end is news as well.
+Workers write events to the database themselves, so it is polled. One thread polls for all
+subscriptions, and only while there are any: it reads whether anything was committed
+(`data_version`, a few microseconds), and only then which jobs have new events. Every transition of
+a job adds an event in the same transaction, so a job's end is notified, too.
 """
 
 import asyncio
@@ -15,53 +15,53 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_LOOK_EVERY_S = 0.05
+_POLL_INTERVAL_S = 0.05
 _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One who waits for news of a job, in an event loop."""
+    """A subscription to the events of one job, in an event loop."""
 
     job_id: str
     _loop: asyncio.AbstractEventLoop
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def wait(self, at_most_s: float) -> bool:
-        """Whether there may be news since the last wait; False when the time is over."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Whether there may be new events since the last wait; False after the timeout."""
         try:
-            await asyncio.wait_for(self._woken.wait(), at_most_s)
+            await asyncio.wait_for(self._woken.wait(), timeout_s)
         except TimeoutError:
             return False
         self._woken.clear()
         return True
 
     def wake(self) -> None:
-        """From any thread; a loop that has ended has nobody to wake."""
+        """Called from any thread; does nothing when the loop has ended."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._woken.set)
 
 
 class EventNotifier:
-    """Who waits for news, and the thread that looks for them at the database at `path`."""
+    """The subscriptions, and the thread that polls the database at `path` for them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
         self._thread: threading.Thread | None = None
-        self._nobody = threading.Event()  # waits any more
-        self.is_closed = False  # the engine ends: whoever listens should go
+        self._is_idle = threading.Event()  # no subscriptions
+        self.is_closed = False  # the engine is shutting down
 
     @contextmanager
     def subscribe(self, job_id: str) -> Iterator[Subscription]:
-        """What is committed from now on wakes the listener; called in its event loop."""
+        """Commits from now on wake the subscription; called in its event loop."""
         subscription = Subscription(job_id, asyncio.get_running_loop())
         with self._lock:
             self._subscriptions.add(subscription)
-            self._nobody.clear()
+            self._is_idle.clear()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="news", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="events", daemon=True)
                 self._thread.start()
         try:
             yield subscription
@@ -69,15 +69,15 @@ class EventNotifier:
             with self._lock:
                 self._subscriptions.discard(subscription)
                 if not self._subscriptions:
-                    self._nobody.set()
+                    self._is_idle.set()
 
-    def end(self) -> None:
-        """Wake everybody for the last time."""
+    def close(self) -> None:
+        """Wake all subscriptions for the last time."""
         self.is_closed = True
         self._wake(None)
 
     def _wake(self, job_ids: frozenset[str] | None) -> None:
-        """Those who wait for one of the jobs; None: all."""
+        """Wake the subscriptions to these jobs; None: all."""
         with self._lock:
             for subscription in self._subscriptions:
                 if job_ids is None or subscription.job_id in job_ids:
@@ -86,41 +86,41 @@ class EventNotifier:
     def _run(self) -> None:
         try:
             with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
-                self._look(connection)
+                self._poll(connection)
         except sqlite3.Error:
-            # Those who wait look by themselves whenever they say that they are alive.
-            _log.exception("%s: cannot look for news", self._path)
+            # Subscribers also read the events after each timeout.
+            _log.exception("%s: cannot poll for events", self._path)
             with self._lock:
                 self._thread = None
 
-    def _look(self, connection: sqlite3.Connection) -> None:
-        seen, seq = _version(connection), _last_seq(connection)
-        self._wake(None)  # for what was committed before the first look
-        while not self._has_ended():
-            version = _version(connection)
-            if version == seen:
+    def _poll(self, connection: sqlite3.Connection) -> None:
+        last_version, seq = _read_version(connection), _read_last_seq(connection)
+        self._wake(None)  # for commits before the first poll
+        while self._wait_for_next_poll():
+            version = _read_version(connection)
+            if version == last_version:
                 continue
-            seen = version
+            last_version = version
             rows = connection.execute("SELECT seq, job_id FROM events WHERE seq > ?", (seq,))
-            told = rows.fetchall()
-            seq = max((row[0] for row in told), default=seq)
-            self._wake(frozenset(row[1] for row in told))
+            new = rows.fetchall()
+            seq = max((row[0] for row in new), default=seq)
+            self._wake(frozenset(row[1] for row in new))
 
-    def _has_ended(self) -> bool:
-        """Wait a moment; True when nobody listens any more."""
-        if not self._nobody.wait(_LOOK_EVERY_S):
-            return False
+    def _wait_for_next_poll(self) -> bool:
+        """Wait for the next poll; False when there are no subscriptions any more."""
+        if not self._is_idle.wait(_POLL_INTERVAL_S):
+            return True
         with self._lock:
             if self._subscriptions:
-                return False
+                return True
             self._thread = None
-            return True
+            return False
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    """Another number whenever another connection has committed something."""
+def _read_version(connection: sqlite3.Connection) -> int:
+    """A number that changes with each commit of another connection."""
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
-def _last_seq(connection: sqlite3.Connection) -> int:
+def _read_last_seq(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])

@@ -1,4 +1,10 @@
-"""Answers from fine-tuned models: the last used ones stay in memory, each with its desk."""
+"""Generation with fine-tuned models: loaded models stay in memory, each with a batcher.
+
+One thread for each model generates for all requests: those that arrive together share every step.
+Chunks are passed through queues, so that a client that reads slowly or disconnects delays neither
+the model nor other clients. (Answers are as short as a model's context, so the queues stay small.)
+The thread runs while there are requests.
+"""
 
 import queue
 import threading
@@ -24,208 +30,205 @@ from ftops.engine.trainer import (
 )
 from ftops.errors import EngineError
 
+GetTrainer: TypeAlias = Callable[[str], Trainer]
+_THREADS_PER_OWNER = 64
+
 
 @dataclass(eq=False, slots=True)
 class GenerationRequest:
-    """One caller's prompts, and the pieces of the answers to them.
+    """The prompts of one request, and the stream of chunks of the answers to them.
 
-    `whole`: nobody looks before all is there, so nobody is woken before.
+    `is_buffered`: the chunks are wanted all together, so the reader is woken only at the end.
     """
 
     prompts: Sequence[Document]
     params: SamplingParams
-    whole: bool = False
-    left: int = 0  # answers that are not at their end
-    closed: threading.Event = field(default_factory=threading.Event)
-    _pieces: "queue.SimpleQueue[GenerationChunk | Exception | None]" = field(
+    is_buffered: bool = False
+    unfinished: int = 0  # answers
+    is_closed: bool = False
+    _chunks: queue.SimpleQueue[GenerationChunk | Exception | None] = field(
         default_factory=queue.SimpleQueue
     )
-    _held: list[GenerationChunk] = field(default_factory=list)
+    _buffer: list[GenerationChunk] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[GenerationChunk]:
-        """Wait for the pieces; raises what the model raised."""
-        while (piece := self._pieces.get()) is not None:
-            if isinstance(piece, Exception):
-                raise piece
-            yield piece
+        """Wait for the chunks; raises what the model raised."""
+        while (chunk := self._chunks.get()) is not None:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
 
-    def give(self, piece: GenerationChunk) -> None:
-        if self.whole:
-            self._held.append(piece)
+    def close(self) -> None:
+        """Stop the generation early."""
+        self.is_closed = True
+
+    def put(self, chunk: GenerationChunk) -> None:
+        if self.is_buffered:
+            self._buffer.append(chunk)
         else:
-            self._pieces.put(piece)
+            self._chunks.put(chunk)
 
-    def end(self, error: Exception | None = None) -> None:
-        """No more pieces will come."""
-        for piece in self._held:
-            self._pieces.put(piece)
-        self._pieces.put(error)
+    def finish(self, error: Exception | None = None) -> None:
+        """End the stream."""
+        for chunk in self._buffer:
+            self._chunks.put(chunk)
+        self._chunks.put(error)
+
+    def finish_answer(self) -> None:
+        """One answer is complete; the last one ends the stream."""
+        self.unfinished -= 1
+        if not self.unfinished:
+            self.finish()
 
 
 class ContinuousBatcher:
-    """Where a model's callers leave what they ask."""
+    """Generates for all requests to a model in one batch, which requests enter at any step."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._lock = threading.Lock()
-        self._arrived: list[GenerationRequest] = []
-        self._is_open = False
-        self.load = 0  # callers whose answers are not all there
+        self._new: list[GenerationRequest] = []
+        self._is_running = False
+        self.load = 0  # unfinished requests
 
-    def take(self, request: GenerationRequest) -> None:
-        """Draw the answers, beside those of others."""
+    def submit(self, request: GenerationRequest) -> None:
         with self._lock:
-            self._arrived.append(request)
+            self._new.append(request)
             self.load += 1
-            if self._is_open:
+            if self._is_running:
                 return
-            self._is_open = True
-        threading.Thread(target=self._serve, name="generation", daemon=True).start()
+            self._is_running = True
+        threading.Thread(target=self._run, name="generation", daemon=True).start()
 
-    def _serve(self) -> None:
+    def _run(self) -> None:
         batch = _RunningBatch(self._model)
         while True:
             with self._lock:
-                arrived, self._arrived = self._arrived, []
-                self.load = len(batch.callers) + len(arrived)
+                new, self._new = self._new, []
+                self.load = len(batch.requests) + len(new)
                 if not self.load:
-                    self._is_open = False
+                    self._is_running = False
                     return
-            for request in arrived:
+            for request in new:
                 batch.admit(request)
-            batch.advance()
+            batch.step()
 
 
 class _RunningBatch:
-    """Who is answered at the moment."""
+    """A model's batch, and the request that each of its answers belongs to."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._batch = _open_batch(model)
-        self._slots: dict[
-            int, tuple[GenerationRequest, int]
-        ] = {}  # by ticket: whose, which of their prompts
+        # By the batch's id of an answer: its request, and the index of its prompt there.
+        self._slots: dict[int, tuple[GenerationRequest, int]] = {}
 
     @property
-    def callers(self) -> set[GenerationRequest]:
+    def requests(self) -> set[GenerationRequest]:
         return {request for request, _ in self._slots.values()}
 
     def admit(self, request: GenerationRequest) -> None:
         try:
             request_ids = self._batch.add(request.prompts, request.params)
         except Exception as error:
-            request.end(error)  # raised again where the pieces are read
+            request.finish(error)  # raised again where the chunks are read
             return
-        request.left = len(request_ids)
+        request.unfinished = len(request_ids)
         if not request_ids:
-            request.end()
+            request.finish()
         for index, request_id in enumerate(request_ids):
             self._slots[request_id] = (request, index)
 
-    def advance(self) -> None:
-        """Hand over the next pieces, but to nobody who has left."""
-        gone = [
-            request_id
-            for request_id, (request, _) in self._slots.items()
-            if request.closed.is_set()
-        ]
-        if gone:
-            self._batch.remove(gone)
-            for request_id in gone:
-                request, _ = self._slots.pop(request_id)
-                request.left -= 1
-                if not request.left:
-                    request.end()  # a thread may still wait for a piece
+    def step(self) -> None:
+        """Generate the next chunks of the open requests."""
+        self._remove_closed()
         try:
-            deltas = self._batch.step() if self._slots else ()
+            chunks = self._batch.step() if self._slots else ()
         except Exception as error:
-            for request in self.callers:
-                request.end(error)
+            for request in self.requests:
+                request.finish(error)
             self._slots.clear()
             self._batch = _open_batch(self._model)
             return
-        for delta in deltas:
-            self._hand_over(delta)
+        for chunk in chunks:
+            self._pass_on(chunk)
 
-    def _hand_over(self, delta: GenerationChunk) -> None:
-        request, index = self._slots[delta.index]
+    def _remove_closed(self) -> None:
+        closed = [key for key, (request, _) in self._slots.items() if request.is_closed]
+        if closed:
+            self._batch.remove(closed)
+        for request_id in closed:
+            request, _ = self._slots.pop(request_id)
+            request.finish_answer()  # a thread may still wait for a chunk
+
+    def _pass_on(self, chunk: GenerationChunk) -> None:
+        request, index = self._slots[chunk.index]
         # Thousands a second, for which `replace` is slow.
-        request.give(
-            GenerationChunk(index, delta.text, delta.logprobs, delta.n_tokens, delta.finish_reason)
+        request.put(
+            GenerationChunk(index, chunk.text, chunk.logprobs, chunk.n_tokens, chunk.finish_reason)
         )
-        if delta.finish_reason is not None:
-            del self._slots[delta.index]
-            request.left -= 1
-            if not request.left:
-                request.end()
+        if chunk.finish_reason is not None:
+            del self._slots[chunk.index]
+            request.finish_answer()
 
 
 def _open_batch(model: LoadedModel) -> Batch:
-    return model.open_batch() if isinstance(model, BatchingModel) else _InTurn(model)
+    return model.open_batch() if isinstance(model, BatchingModel) else _SequentialBatch(model)
 
 
 @dataclass(slots=True)
-class _Turn:
-    first: int  # ticket
-    pieces: Iterator[GenerationChunk]
+class _SequentialRequest:
+    first_id: int
+    chunks: Iterator[GenerationChunk]
     unfinished: set[int]
 
 
-class _InTurn:
-    """A `Batch` for models that answer one caller at a time."""
+class _SequentialBatch:
+    """A `Batch` for models that answer one request at a time."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._turns: list[_Turn] = []
-        self._n_joined = 0
+        self._requests: list[_SequentialRequest] = []
+        self._n_added = 0
 
     def __len__(self) -> int:
-        return sum(len(turn.unfinished) for turn in self._turns)
+        return sum(len(request.unfinished) for request in self._requests)
 
     def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
-        pieces = self._model.generate(prompts, params)
-        request_ids = range(self._n_joined, self._n_joined + len(prompts))
-        self._n_joined = request_ids.stop
-        self._turns.append(_Turn(request_ids.start, pieces, set(request_ids)))
+        chunks = self._model.generate(prompts, params)
+        request_ids = range(self._n_added, self._n_added + len(prompts))
+        self._n_added = request_ids.stop
+        self._requests.append(_SequentialRequest(request_ids.start, chunks, set(request_ids)))
         return request_ids
 
     def step(self) -> Sequence[GenerationChunk]:
-        turn = self._turns[0]
+        request = self._requests[0]
         try:
-            piece = next(turn.pieces)
+            chunk = next(request.chunks)
         except StopIteration:
-            del self._turns[0]
-            return [
-                GenerationChunk(request_id, "", finish_reason="stop")
-                for request_id in turn.unfinished
-            ]
+            del self._requests[0]
+            return [GenerationChunk(key, "", finish_reason="stop") for key in request.unfinished]
         except Exception:
-            del self._turns[0]
+            del self._requests[0]
             raise
-        request_id = turn.first + piece.index
-        if piece.finish_reason is not None:
-            turn.unfinished.discard(request_id)
-            if not turn.unfinished:
-                del self._turns[0]
-        return [replace(piece, index=request_id)]
+        request_id = request.first_id + chunk.index
+        if chunk.finish_reason is not None:
+            request.unfinished.discard(request_id)
+            if not request.unfinished:
+                del self._requests[0]
+        return [replace(chunk, index=request_id)]
 
     def remove(self, request_ids: Collection[int]) -> None:
-        for turn in self._turns:
-            turn.unfinished.difference_update(request_ids)
-        ended = [turn for turn in self._turns if not turn.unfinished]
-        self._turns = [turn for turn in self._turns if turn.unfinished]
-        for turn in ended:
-            if close := getattr(turn.pieces, "close", None):  # a generator ends at once
-                close()
-
-
-GetTrainer: TypeAlias = Callable[[str], Trainer]
-_THREADS_PER_OWNER = 64
+        for request in self._requests:
+            request.unfinished.difference_update(request_ids)
+            if not request.unfinished and (close := getattr(request.chunks, "close", None)):
+                close()  # ends a generator at once
+        self._requests = [request for request in self._requests if request.unfinished]
 
 
 @dataclass(eq=False, slots=True)
 class PooledModel:
-    """A model in memory; whoever asks it does so at its desk."""
+    """A model in memory, with its batcher."""
 
     manifest: ModelManifest
     loaded: LoadedModel
@@ -234,35 +237,20 @@ class PooledModel:
     def __post_init__(self) -> None:
         self.batcher = ContinuousBatcher(self.loaded)
 
+    def generate(
+        self, prompts: Sequence[Document], params: SamplingParams, *, is_buffered: bool = False
+    ) -> GenerationRequest:
+        """Start to answer the prompts; the chunks are read from the result."""
+        request = GenerationRequest(prompts, params, is_buffered)
+        self.batcher.submit(request)
+        return request
+
     def count_tokens(self, documents: Sequence[Document]) -> int:
         return sum(self.loaded.count_tokens(document) for document in documents)
 
 
-class ResponseStream:
-    """The pieces of one call, in the order they are drawn; `close` ends it early."""
-
-    def __init__(
-        self,
-        model: PooledModel,
-        prompts: Sequence[Document],
-        params: SamplingParams,
-        *,
-        whole: bool = False,
-    ) -> None:
-        """`whole`: the pieces are wanted all together, not as soon as they are there."""
-        self._asked = GenerationRequest(prompts, params, whole)
-        model.batcher.take(self._asked)
-
-    def __iter__(self) -> Iterator[GenerationChunk]:
-        """Raises what the model raised."""
-        return iter(self._asked)
-
-    def close(self) -> None:
-        self._asked.closed.set()
-
-
 class ModelPool:
-    """Loads models when they are asked for, and keeps the `capacity` last used ones."""
+    """Loads models on demand, and keeps the `capacity` most recently used ones."""
 
     def __init__(self, folder: EngineFolder, get_trainer: GetTrainer, capacity: int) -> None:
         self._folder = folder
@@ -275,7 +263,7 @@ class ModelPool:
         )
 
     def open(self, row: ModelRow) -> PooledModel:
-        """The model, ready to answer; EngineError when its folder cannot be read."""
+        """The model, loaded if need be; EngineError when its folder cannot be read."""
         with self._lock:
             model = self._open.get(row.name)
             if model is None:
@@ -289,7 +277,7 @@ class ModelPool:
             return model
 
     def get_limiter(self, owner: str) -> CapacityLimiter:
-        """How many threads may wait for models of that owner at a time."""
+        """The limit of threads that wait for models on behalf of one owner."""
         return self._limiters[owner]
 
     def _load(self, base: str, path: Path) -> LoadedModel:
@@ -298,7 +286,7 @@ class ModelPool:
         except OSError as error:
             raise EngineError(f"{path}: the model cannot be read: {error}") from error
 
-    def forget(self, name: str) -> None:
-        """Let a deleted model go; calls under way end undisturbed."""
+    def evict(self, name: str) -> None:
+        """Drop a deleted model; active requests finish."""
         with self._lock:
             self._open.pop(name, None)

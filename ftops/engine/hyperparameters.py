@@ -1,4 +1,4 @@
-"""What a job may set about its training, read back from the store."""
+"""The hyperparameters of a job, as the store has them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from ftops.records import Json
 
 @dataclass(frozen=True, slots=True)
 class JobHyperparameters:
-    """The hyperparameters of a job; "auto" where the trainer is to choose."""
+    """The hyperparameters of a job; "auto" where the trainer chooses."""
 
     n_epochs: int | str
     batch_size: int | str
     learning_rate_multiplier: float | str
     prompt_loss_weight: float
-    classes: ClassSettings | None  # None: no classification metrics are asked for
+    classes: ClassSettings | None  # None: no classification metrics
     beta: float | str = "auto"  # of preference training
 
 
 def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:
-    """The settings in a job row; they were checked when the job was created."""
+    """The hyperparameters of a job row; they were validated when the job was created."""
     n_classes = values.get("classification_n_classes")
     positive = values.get("classification_positive_class")
     betas = values.get("classification_betas") or []
@@ -38,8 +38,8 @@ def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:
     weight = values.get("prompt_loss_weight")
     beta = values.get("beta")
     return JobHyperparameters(
-        _whole(values.get("n_epochs")),
-        _whole(values.get("batch_size")),
+        _int_or_auto(values.get("n_epochs")),
+        _int_or_auto(values.get("batch_size")),
         multiplier if isinstance(multiplier, int | float) else "auto",
         float(weight) if isinstance(weight, int | float) else 0.0,
         classes,
@@ -48,7 +48,7 @@ def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:
 
 
 def resolved_values(resolved: ResolvedHyperparameters) -> dict[str, Json]:
-    """What "auto" turned out to be, by the API's names."""
+    """The values in use, for "auto" too, by the API's names."""
     values: dict[str, Json] = {
         "n_epochs": resolved.n_epochs,
         "batch_size": resolved.batch_size,
@@ -57,5 +57,5 @@ def resolved_values(resolved: ResolvedHyperparameters) -> dict[str, Json]:
     return values if resolved.beta is None else values | {"beta": resolved.beta}
 
 
-def _whole(value: Json) -> int | str:
+def _int_or_auto(value: Json) -> int | str:
     return value if isinstance(value, int) else "auto"

@@ -123,26 +123,26 @@ def result_figures(figures: Mapping[str, float]) -> dict[str, float]:
 
 def list_messages(job_id: str, event: EventRow) -> tuple[str, ...]:
     """The messages that the legacy protocol has for the event: none, one or two."""
-    kind, _, number = event.key.partition(":")
-    match kind:
+    data = event.data
+    match event.key.partition(":")[0]:
         case "created":
             return (f"Created fine-tune: {job_id}",)
         case "queued":
-            place = event.data.get("queue_position", 0)
-            return ("Fine-tune costs $0.00", f"Fine-tune enqueued. Queue number: {place}")
+            position = data.get("queue_position", 0)
+            return ("Fine-tune costs $0.00", f"Fine-tune enqueued. Queue number: {position}")
         case "queue":
-            return (f"Fine-tune is in the queue. Queue number: {number}",)
+            return (f"Fine-tune is in the queue. Queue number: {data['queue_position']}",)
         case "started":
             return ("Fine-tune started",)
         case "epoch":
-            return (event.message.replace("Epoch", "Completed epoch").removesuffix(" completed."),)
+            return (f"Completed epoch {data['epoch']}/{data['n_epochs']}",)
         case "model":
-            return (f"Uploaded model: {event.message.partition(': ')[2]}",)
+            return (f"Uploaded model: {data['fine_tuned_model']}",)
         case "succeeded":
             return (f"Uploaded result file: {result_file_id(job_id)}", "Fine-tune succeeded")
         case "failed":
-            return (f"Fine-tune failed. {event.message.partition(': ')[2]}",)
+            return (f"Fine-tune failed. {data['reason']}",)
         case "cancelled":
             return ("Fine-tune cancelled",)
         case _:
-            return ()  # that service told neither of checks nor of single steps
+            return ()  # that service had no events for checks and single steps

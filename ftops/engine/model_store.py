@@ -1,9 +1,12 @@
-"""The folders of fine-tuned models: published whole, described by a manifest, removed when unused.
+"""The folders of fine-tuned models and of their checkpoints, each with a manifest.
 
-models/<job id>/manifest.json     what the model is
-models/<job id>/…                 the trainer's own files
-models/<job id>/checkpoints/step-N/…   the same for the model as it was after step N; of a job
-                                  that failed or was cancelled there is nothing else
+models/<job id>/manifest.json          describes the model
+models/<job id>/…                      the trainer's files
+models/<job id>/checkpoints/step-N/…   the same for the checkpoint after step N
+
+A job that succeeds has checkpoints of its last three epochs beside its model. One that fails or is
+cancelled has no model, but the last three checkpoints that were written. Until then they are in the
+job's folder, so that a worker that is killed while it publishes them loses none.
 """
 
 import json
@@ -32,7 +35,7 @@ _MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """What a model folder says about itself."""
+    """The description of a model in its folder."""
 
     name: str
     base: str
@@ -44,12 +47,12 @@ class ModelManifest:
 
 
 def read_manifest(folder: Path) -> ModelManifest:
-    """The folder's manifest; EngineError when there is none or it is not one."""
+    """Read the manifest of a folder; EngineError when it is missing or damaged."""
     try:
         values = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         return ModelManifest(**{**values, "row_format": RowFormat(values["row_format"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise EngineError(f"{folder}: not a readable model: {error}") from error
+        raise EngineError(f"{folder}: the model cannot be read: {error}") from error
 
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> None:
@@ -57,9 +60,9 @@ def write_manifest(folder: Path, manifest: ModelManifest) -> None:
 
 
 def publish_folder(temporary: Path, final: Path) -> None:
-    """Flush the trained files, the manifest among them, and give them their final place.
+    """Flush the files of a model and move their folder to `final`.
 
-    What stands at `final` is the leftover of a worker that died before it could say so.
+    A folder at `final` is one of a worker that was killed before it recorded the model.
     """
     make_private_dir(final.parent)
     try:
@@ -76,13 +79,13 @@ def publish_folder(temporary: Path, final: Path) -> None:
 
 
 def make_empty_dir(path: Path) -> Path:
-    """An empty folder at `path`, whatever stood there."""
+    """Create an empty folder at `path`, in the place of another."""
     shutil.rmtree(path, ignore_errors=True)
     return make_private_dir(path)
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Let `target` hold what `source` holds, also after `source` is gone."""
+    """Make `target` a hard link to `source`, or a copy where links are not possible."""
     try:
         target.hardlink_to(source)
     except OSError:
@@ -106,8 +109,8 @@ def _flush(path: Path) -> None:
 
 
 KEPT_EPOCHS = 3
-_SHARE_OF_TIME = 0.05  # that writing the models of earlier epochs may take
-# The API's names of what the step file has.
+_SHARE_OF_TIME = 0.05  # for writing checkpoints of epochs before the last three
+# Columns of the metrics file, and the API's names.
 _METRICS = {
     "train_loss": "train_loss",
     "train_accuracy": "train_mean_token_accuracy",
@@ -119,28 +122,30 @@ _METRICS = {
 
 
 class EpochCheckpoints:
-    """Keeps the models of the latest epochs: of the job's last ones always, of earlier ones (for
-    nobody knows whether the job will come to its end) as long as that takes 5 % of the time."""
+    """Writes checkpoints of the latest epochs: always of the job's last three.
 
-    def __init__(self, place: JobFolder, n_epochs: int, clock: Clock) -> None:
-        self._place = place
+    Earlier ones, for a job that fails or is cancelled, are written in 5 % of the time.
+    """
+
+    def __init__(self, folder: JobFolder, n_epochs: int, clock: Clock) -> None:
+        self._folder = folder
         self._first = n_epochs - KEPT_EPOCHS + 1
         self._clock = clock
         self._due_s = -math.inf
 
-    def keep(self, metrics: StepMetrics, write: Callable[[Path], None]) -> None:
-        """Write the model down, if it is due; again after a resume."""
+    def write(self, metrics: StepMetrics, write: Callable[[Path], None]) -> None:
+        """Write the checkpoint if it is due; a resumed job may write it again."""
         began_s = self._clock.monotonic_s()
         if metrics.epoch < self._first and began_s < self._due_s:
             return
-        self._write(self._place.epochs / step_folder(metrics.step), write)
-        for step in _list_steps(self._place)[:-KEPT_EPOCHS]:
-            shutil.rmtree(self._place.epochs / step_folder(step), ignore_errors=True)
+        self._write(self._folder.epochs / step_folder(metrics.step), write)
+        for step in _list_steps(self._folder)[:-KEPT_EPOCHS]:
+            shutil.rmtree(self._folder.epochs / step_folder(step), ignore_errors=True)
         ended_s = self._clock.monotonic_s()
         self._due_s = ended_s + (ended_s - began_s) / _SHARE_OF_TIME
 
     def _write(self, final: Path, write: Callable[[Path], None]) -> None:
-        temporary = make_empty_dir(self._place.epochs / ".writing")
+        temporary = make_empty_dir(self._folder.epochs / ".writing")
         try:
             write(temporary)
             if final.exists():
@@ -152,44 +157,45 @@ class EpochCheckpoints:
         crashpoints.reach("engine.worker.after_epoch_rename")
 
 
-def _list_steps(place: JobFolder) -> list[int]:
-    """After which steps there is a model, in order."""
-    names = [path.name for path in place.epochs.iterdir()] if place.epochs.exists() else []
+def _list_steps(job_folder: JobFolder) -> list[int]:
+    """The steps with a checkpoint, ascending."""
+    folder = job_folder.epochs
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
     prefix = step_folder(0)[:-1]
     return sorted(int(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
 
 
 def publish_epoch_checkpoints(job: JobRow, folder: EngineFolder, store: Store) -> None:
-    """Make models of what a job had learned when it failed or was cancelled; once."""
-    place = folder.job(job.id)
-    if legacy.is_legacy(job.id) or not _list_steps(place):
+    """Publish the checkpoints of a job that failed or was cancelled; once."""
+    job_folder = folder.job(job.id)
+    if legacy.is_legacy(job.id) or not _list_steps(job_folder):
         return
     manifest = ModelManifest(
         name=model_name(job.base, job.owner, job.suffix, job.id),
         base=job.base,
         parent=job.model,
         job_id=job.id,
-        row_format=get_request_format(next(read_rows(place.training))),
+        row_format=get_request_format(next(read_rows(job_folder.training))),
         created_at=store.now(),
-        trained_tokens=0,  # each says its own
+        trained_tokens=0,  # replaced for each checkpoint
     )
-    make_empty_dir(place.model)
-    rows = collect_epoch_checkpoints(place, manifest)
+    make_empty_dir(job_folder.model)
+    rows = collect_epoch_checkpoints(job_folder, manifest)
     if not rows or any(store.models.find_any(row.name) for row in rows):
         return
-    publish_folder(place.model, folder.model(job.id))
+    publish_folder(job_folder.model, folder.model(job.id))
     with store.transaction():
         for row in rows:
             store.models.add(replace(row, owner=job.owner))
 
 
-def collect_epoch_checkpoints(place: JobFolder, model: ModelManifest) -> Sequence[ModelRow]:
-    """Lay the epochs' models into the folder of the finished one; what is to be told about them."""
+def collect_epoch_checkpoints(job_folder: JobFolder, model: ModelManifest) -> Sequence[ModelRow]:
+    """Link the checkpoints into the folder of the model; returns their rows."""
     rows: list[ModelRow] = []
-    for cells in read_steps(place.steps):
+    for cells in read_steps(job_folder.steps):
         line = dict(zip(COLUMNS, cells, strict=True))
         step = int(line["step"])
-        source = place.epochs / step_folder(step)
+        source = job_folder.epochs / step_folder(step)
         if not source.is_dir():
             continue
         manifest = replace(
@@ -198,12 +204,12 @@ def collect_epoch_checkpoints(place: JobFolder, model: ModelManifest) -> Sequenc
             created_at=int(source.stat().st_mtime),
             trained_tokens=int(line["elapsed_tokens"]),
         )
-        _lay(source, place.model / CHECKPOINTS / step_folder(step), manifest)
+        _link_checkpoint(source, job_folder.model / CHECKPOINTS / step_folder(step), manifest)
         rows.append(_row(manifest, step, line))
     return rows
 
 
-def _lay(source: Path, target: Path, manifest: ModelManifest) -> None:
+def _link_checkpoint(source: Path, target: Path, manifest: ModelManifest) -> None:
     make_private_dir(target)
     for path in source.iterdir():
         (target / path.name).unlink(missing_ok=True)

@@ -246,7 +246,7 @@ def _run(engine: EngineServices, bound: socket.socket, on_ready: OnReady) -> Non
         on_ready(address)
 
     server.when_listening = announce
-    server.when_ending = engine.event_notifier.end  # who follows a job would hold the end up
+    server.when_ending = engine.event_notifier.close  # who follows a job would hold the end up
     try:
         with _quiet_signals():
             asyncio.run(server.serve(sockets=[bound]))

@@ -1,7 +1,8 @@
-"""The figures of every training step: kept in a file while the job runs, served as CSV afterwards.
+"""The metrics of training steps: all of them in a file, some of them as events of the job.
 
-The file is appended to, step by step. A worker that goes on from a checkpoint sees steps again
-that are in the file already; they come out the same and are skipped.
+The file grows by a line for each step and becomes the results file of the job. A worker that
+continues from a checkpoint repeats steps that are in the file; their metrics are equal, so they
+are skipped.
 """
 
 import csv
@@ -18,7 +19,7 @@ from ftops.clock import Clock
 from ftops.engine.store import NewEvent, Store
 from ftops.engine.trainer import StepMetrics
 
-# What preference training measures beside the rest; not in the results of other jobs.
+# Measured by preference training alone, and only in the results of such jobs.
 REWARD_COLUMNS = (
     "train_reward_accuracy",
     "train_reward_margin",
@@ -43,21 +44,21 @@ COLUMNS = (
 
 
 class StepsMissingError(Exception):
-    """The checkpoint is ahead of this file (a power cut may do that): train from the start."""
+    """The checkpoint is ahead of this file, as after a power failure: training starts again."""
 
 
 class StepMetricsFile:
-    """The steps so far; a line that a death left unfinished is dropped on opening."""
+    """The metrics so far. Opening it drops an incomplete last line."""
 
     def __init__(self, path: Path) -> None:
-        whole = _whole_lines(path)
+        whole = _read_complete_lines(path)
         rows = read_steps(path)
         self.last_step = int(rows[-1][0]) if rows else 0
         self._stream = path.open("ab")
         self._stream.truncate(len(whole))
 
     def add(self, metrics: StepMetrics) -> bool:
-        """Keep the step; False when it is here already."""
+        """Append the step; False when the file has it."""
         if metrics.step <= self.last_step:
             return False
         if metrics.step > self.last_step + 1:
@@ -68,7 +69,7 @@ class StepMetricsFile:
         return True
 
     def sync(self) -> None:
-        """Let all steps so far survive a power cut: a checkpoint must not be ahead of them."""
+        """Flush to the disk: a checkpoint must not be ahead of the file."""
         os.fsync(self._stream.fileno())
 
     def close(self) -> None:
@@ -87,10 +88,8 @@ class StepMetricsFile:
 
 
 def read_steps(path: Path) -> list[list[str]]:
-    """The whole lines of a step file, as cells; none when there is no file."""
-    rows = csv.reader(io.StringIO(_whole_lines(path).decode()))
-    # An earlier version wrote fewer columns.
-    return [row + [""] * (len(COLUMNS) - len(row)) for row in rows]
+    """The complete lines of a metrics file, as cells (see COLUMNS); none without a file."""
+    return list(csv.reader(io.StringIO(_read_complete_lines(path).decode())))
 
 
 def result_columns(*, by_preference: bool) -> Mapping[str, str]:
@@ -101,20 +100,20 @@ def result_columns(*, by_preference: bool) -> Mapping[str, str]:
 def render_results(
     rows: Sequence[Sequence[str]], extra: Mapping[str, float], columns: Mapping[str, str]
 ) -> str:
-    """The results file: a header, every step, and `extra` figures in the last row.
+    """The results file: a header, a row for each step, and `extra` metrics in the last row.
 
-    `columns` are the titles, and which of COLUMNS stands under each.
+    `columns` maps the titles to names in COLUMNS.
     """
     header = [*columns, *extra]
     places = [COLUMNS.index(source) for source in columns.values()]
     empty = [""] * len(extra)
     body = [[*(row[place] for place in places), *empty] for row in rows]
     if body and extra:
-        body[-1][len(columns) :] = [_figure(value) for value in extra.values()]
+        body[-1][len(columns) :] = [_format_number(value) for value in extra.values()]
     return _render([header, *body])
 
 
-def _whole_lines(path: Path) -> bytes:
+def _read_complete_lines(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -123,8 +122,8 @@ def _whole_lines(path: Path) -> bytes:
 
 
 def _cells(metrics: StepMetrics) -> list[str]:
-    whole = [metrics.step, metrics.epoch, metrics.elapsed_tokens, metrics.elapsed_examples]
-    figures = [
+    counters = [metrics.step, metrics.epoch, metrics.elapsed_tokens, metrics.elapsed_examples]
+    measurements = [
         metrics.train_loss,
         metrics.train_token_accuracy,
         metrics.valid_loss,
@@ -135,10 +134,10 @@ def _cells(metrics: StepMetrics) -> list[str]:
         metrics.full_valid_loss,
         metrics.full_valid_token_accuracy,
     ]
-    return [*map(str, whole), *map(_figure, figures)]
+    return [*map(str, counters), *map(_format_number, measurements)]
 
 
-def _figure(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.6g}"
 
 
@@ -148,12 +147,12 @@ def _render(rows: Sequence[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-_METRIC_EVENTS = 100  # a job tells about that many steps; the results file has them all
+_METRIC_EVENTS = 100  # steps with an event, at most about; the results file has all steps
 _EPOCH_EVENTS = 50
 
 
 class MetricsRecorder:
-    """Writes down each step: all of them to the step file, some to the events."""
+    """Records each step: all of them in the metrics file, some as events."""
 
     def __init__(
         self, job_id: str, n_epochs: int, steps: StepMetricsFile, store: Store, clock: Clock
@@ -168,28 +167,25 @@ class MetricsRecorder:
     def record(self, metrics: StepMetrics) -> None:
         self._steps.add(metrics)
         crashpoints.reach("engine.worker.before_step_events")
-        events = [*_due_metrics(metrics), *self._epoch_end(metrics)]
+        events = [*_metrics_events(metrics), *self._epoch_events(metrics)]
         if events:
             with self._store.transaction():
                 self._store.add_events(self._job_id, *events)
                 self._estimate(metrics)
         crashpoints.reach("engine.worker.after_step")
 
-    def _epoch_end(self, metrics: StepMetrics) -> list[NewEvent]:
-        """What the last step of an epoch has to tell.
-
-        It follows from the step alone: a worker that died in between is followed by one that
-        tells the same.
-        """
+    def _epoch_events(self, metrics: StepMetrics) -> list[NewEvent]:
+        """The event of an epoch's last step; it depends on the step alone, as after a resume."""
         if metrics.step * self._n_epochs % metrics.total_steps:
             return []
         every = math.ceil(self._n_epochs / _EPOCH_EVENTS)
         is_due = metrics.epoch % every == 0 or metrics.step == metrics.total_steps
         message = f"Epoch {metrics.epoch}/{self._n_epochs} completed."
-        return [NewEvent(f"epoch:{metrics.epoch}", message)] if is_due else []
+        data = {"epoch": metrics.epoch, "n_epochs": self._n_epochs}
+        return [NewEvent(f"epoch:{metrics.epoch}", message, data=data)] if is_due else []
 
     def _estimate(self, metrics: StepMetrics) -> None:
-        """Say when the job will end, by the speed since this worker began."""
+        """Set the estimated end of the job, from the speed since this worker started."""
         now = self._clock.monotonic_s()
         if self._first is None:
             self._first = (metrics.step, now)
@@ -200,7 +196,7 @@ class MetricsRecorder:
         self._store.jobs.set_estimate(self._job_id, self._store.now() + round(left_s))
 
 
-def _due_metrics(metrics: StepMetrics) -> list[NewEvent]:
+def _metrics_events(metrics: StepMetrics) -> list[NewEvent]:
     every = math.ceil(metrics.total_steps / _METRIC_EVENTS)
     is_due = metrics.step % every == 0 or metrics.step in (1, metrics.total_steps)
     return [_metrics_event(metrics)] if is_due or metrics.valid_loss is not None else []
@@ -208,7 +204,7 @@ def _due_metrics(metrics: StepMetrics) -> list[NewEvent]:
 
 def _metrics_event(metrics: StepMetrics) -> NewEvent:
     message = f"Step {metrics.step}/{metrics.total_steps}: training loss={metrics.train_loss:.4f}"
-    figures = {
+    measurements = {
         "train_loss": metrics.train_loss,
         "train_mean_token_accuracy": metrics.train_token_accuracy,
         "valid_loss": metrics.valid_loss,
@@ -221,6 +217,6 @@ def _metrics_event(metrics: StepMetrics) -> NewEvent:
         message += f", validation loss={metrics.valid_loss:.4f}"
     if metrics.full_valid_loss is not None:
         message += f", full validation loss={metrics.full_valid_loss:.4f}"
-    known = {name: round(value, 6) for name, value in figures.items() if value is not None}
+    known = {name: round(value, 6) for name, value in measurements.items() if value is not None}
     data = {"step": metrics.step, "total_steps": metrics.total_steps, **known}
     return NewEvent(f"step:{metrics.step}", message, type="metrics", data=data)

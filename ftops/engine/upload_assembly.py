@@ -1,8 +1,8 @@
-"""Parts that say where in the file they belong are written there at once, and hashed as they come.
+"""Upload parts with a byte range are written into the assembled file and hashed as they arrive.
 
-So nothing is left to copy when such an upload is completed, and little to hash. What is known of
-an upload here lives in memory alone: after a restart the hash begins anew, and a part that would
-come upon another one is kept as a file of its own, like a part that does not say its place.
+So completing such an upload copies nothing and hashes little. The state here is in memory alone:
+after a restart the hash starts again. A part that overlaps another one is stored in a file of its
+own, as is one without a range.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-RANGE_HEADER = "x-part-range"  # FIRST-LAST: the numbers of its first and its last byte
-ASSEMBLED = "whole"  # the file in the upload's folder that is written so
-_PIECE_BYTES = 1 << 20
-_STEP_BYTES = 64 << 20  # hashed at a time, so that an engine that ends need not wait for long
-_MOST_REMEMBERED = 64
+RANGE_HEADER = "x-part-range"  # FIRST-LAST: positions of its first and last byte in the file
+ASSEMBLED = "whole"  # the name of the assembled file in the upload's folder
+_READ_BYTES = 1 << 20
+_STEP_BYTES = 64 << 20  # hashed in one go, so that a shutdown does not wait for long
+_MAX_ASSEMBLIES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """Bytes `start` to `end` (not included) of a file."""
+    """Bytes `start` (included) to `end` (excluded) of a file."""
 
     start: int
     end: int
@@ -38,19 +38,19 @@ class ByteRange:
 
 
 class RangeOverflow(Exception):
-    """More bytes came than there is room for at the part's place."""
+    """A part has more bytes than its range."""
 
 
 class RangeWriter:
-    """A place in an open file, to be written from its beginning on."""
+    """Writes into a range of an open file, from its start."""
 
-    def __init__(self, target: BinaryIO, place: ByteRange) -> None:
+    def __init__(self, target: BinaryIO, byte_range: ByteRange) -> None:
         self._target = target
-        self._left = place.bytes
-        target.seek(place.start)
+        self._left = byte_range.bytes
+        target.seek(byte_range.start)
 
     def writelines(self, pieces: Iterable[bytes], /) -> None:
-        """Write them one after another; TooLong before one that would go beyond the end."""
+        """Write the pieces in order; RangeOverflow for the first one beyond the end."""
         for piece in pieces:
             self._left -= len(piece)
             if self._left < 0:
@@ -60,7 +60,7 @@ class RangeWriter:
 
 @dataclass(slots=True)
 class _Assembly:
-    """One upload: the places that are being written, and the hash of its beginning."""
+    """One upload: the ranges that are being written, and the hash of the file's beginning."""
 
     writing: list[ByteRange] = field(default_factory=list)
     sealed: bool = False
@@ -70,7 +70,7 @@ class _Assembly:
 
 
 class UploadAssembler:
-    """What the engine knows of the uploads whose parts say their places."""
+    """The state of uploads whose parts have ranges."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -79,95 +79,95 @@ class UploadAssembler:
 
     @contextlib.contextmanager
     def reserved(
-        self, upload_id: str, place: ByteRange, taken: Sequence[ByteRange]
+        self, upload_id: str, byte_range: ByteRange, taken: Sequence[ByteRange]
     ) -> Iterator[bool]:
-        """Whether the block alone may write there; no place in `taken` is written again."""
+        """Reserve a range for the block; yields False when it overlaps another one or `taken`."""
         with self._lock:
             known = self._get(upload_id)
-            free = not known.sealed and not any(map(place.overlaps, (*known.writing, *taken)))
+            free = not known.sealed and not any(map(byte_range.overlaps, (*known.writing, *taken)))
             if free:
-                known.writing.append(place)
+                known.writing.append(byte_range)
         try:
             yield free
         finally:
             if free:
                 with self._lock:
-                    known.writing.remove(place)
+                    known.writing.remove(byte_range)
 
     @contextlib.contextmanager
     def sealed(self, upload_id: str) -> Iterator[bool]:
-        """Whether nobody writes, and nobody will for as long as the block lasts."""
+        """Block writes for the length of the block; yields False while there are any."""
         with self._lock:
             known = self._get(upload_id)
-            quiet = not known.sealed and not known.writing
-            known.sealed = known.sealed or quiet
+            is_sealed = not known.sealed and not known.writing
+            known.sealed = known.sealed or is_sealed
         try:
-            yield quiet
+            yield is_sealed
         finally:
-            if quiet:
+            if is_sealed:
                 known.sealed = False
 
-    def hash_received(self, upload_id: str, whole: Path, taken: Sequence[ByteRange]) -> None:
-        """Hash, in the background, what has come by now without a gap from the beginning."""
+    def hash_received(self, upload_id: str, path: Path, taken: Sequence[ByteRange]) -> None:
+        """Hash in the background what has arrived without a gap from the beginning."""
         end = 0
-        for place in sorted(taken, key=lambda one: one.start):
-            if place.start == end:
-                end = place.end
-        self._pool.submit(self._hash, upload_id, whole, end)
+        for byte_range in sorted(taken, key=lambda item: item.start):
+            if byte_range.start == end:
+                end = byte_range.end
+        self._pool.submit(self._hash, upload_id, path, end)
 
-    def compute_md5(self, upload_id: str, whole: Path, size: int) -> str:
-        """The MD5 of all of the file, in hex; only what was not hashed before is read."""
+    def compute_md5(self, upload_id: str, path: Path, size: int) -> str:
+        """The MD5 of the file in hex; reads only what is not hashed yet."""
         known = self._get_known(upload_id)
         with known.hashing:
-            _hash_to(known, whole, size)
+            _hash_to(known, path, size)
             digest: str = known.digest.hexdigest()
         return digest
 
     def forget(self, upload_id: str) -> None:
-        """The upload has come to its end."""
+        """Forget an upload that has ended."""
         with self._lock:
             self._known.pop(upload_id, None)
 
-    def _hash(self, upload_id: str, whole: Path, end: int) -> None:
+    def _hash(self, upload_id: str, path: Path, end: int) -> None:
         known = self._get_known(upload_id)
         with (
             known.hashing,
             contextlib.suppress(OSError, EOFError),
-        ):  # gone, or read when it is completed
-            _hash_to(known, whole, min(end, known.hashed + _STEP_BYTES))
+        ):  # deleted, or hashed on completion
+            _hash_to(known, path, min(end, known.hashed + _STEP_BYTES))
             if known.hashed < end:
-                self._pool.submit(self._hash, upload_id, whole, end)
+                self._pool.submit(self._hash, upload_id, path, end)
 
     def _get_known(self, upload_id: str) -> _Assembly:
         with self._lock:
             return self._get(upload_id)
 
     def _get(self, upload_id: str) -> _Assembly:
-        found = self._known.pop(upload_id, None) or _Assembly()
-        self._known[upload_id] = found  # the latest stands last
-        for old in list(self._known)[:-_MOST_REMEMBERED]:
+        assembly = self._known.pop(upload_id, None) or _Assembly()
+        self._known[upload_id] = assembly  # the latest is the last one
+        for old in list(self._known)[:-_MAX_ASSEMBLIES]:
             if not (self._known[old].writing or self._known[old].sealed):
                 del self._known[old]
-        return found
+        return assembly
 
 
-def parse_range(text: str | None, size: int) -> ByteRange | None:
-    """The place that a header gives in a file of `size` bytes; None for none, or a wrong one."""
-    found = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,15})", text or "")
-    if found is None:
+def find_range(text: str | None, size: int) -> ByteRange | None:
+    """The range in a header, for a file of `size` bytes; None for none or an invalid one."""
+    match = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,15})", text or "")
+    if match is None:
         return None
-    place = ByteRange(int(found[1]), int(found[2]) + 1)
-    return place if place.start < place.end <= size else None
+    byte_range = ByteRange(int(match[1]), int(match[2]) + 1)
+    return byte_range if byte_range.start < byte_range.end <= size else None
 
 
-def _hash_to(known: _Assembly, whole: Path, end: int) -> None:
+def _hash_to(known: _Assembly, path: Path, end: int) -> None:
     if known.hashed >= end:
         return
-    with whole.open("rb", buffering=0) as stream:
+    with path.open("rb", buffering=0) as stream:
         stream.seek(known.hashed)
         while known.hashed < end:
-            piece = stream.read(min(_PIECE_BYTES, end - known.hashed))
+            piece = stream.read(min(_READ_BYTES, end - known.hashed))
             if not piece:
-                raise EOFError(f"{whole} has only {known.hashed} bytes")
+                raise EOFError(f"{path} has only {known.hashed} bytes")
             known.digest.update(piece)
             known.hashed += len(piece)

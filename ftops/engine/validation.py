@@ -1,4 +1,9 @@
-"""Whether a job's files can be trained on, before it waits for a worker."""
+"""Validation of training files: on upload, and again for each job before it is queued.
+
+Small files are validated during the upload; larger ones by a thread in the background, so that an
+upload is answered when its bytes are on the disk. An invalid file is kept: its status has the
+reason, and a job that uses it fails with the same one.
+"""
 
 import logging
 import threading
@@ -12,38 +17,36 @@ from ftops.engine.training_file import FileSummary, InvalidTrainingFile, check_f
 from ftops.records import Method
 
 
-class _Refused(Exception):
+class _InvalidJob(Exception):
     def __init__(self, param: str, message: str) -> None:
         super().__init__(message)
         self.param = param
 
 
 def validate_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
-    """Read the job's files; the job is then queued (True), or failed with the line and reason."""
+    """Validate the job's files, then queue the job (True) or fail it with the line and reason."""
     try:
-        store.add_events(job.id, NewEvent("checking", _announcement(job)))
+        store.add_events(job.id, NewEvent("checking", _describe_files(job)))
         crashpoints.reach("engine.queue.while_checking")
         training = _check("training_file", folder.training)
         if not job.method.takes(training.format):
-            raise _Refused("training_file", _wrong_rows(job.method, training))
+            raise _InvalidJob("training_file", _explain_format(job.method, training))
         validation = None
         if job.validation_file is not None:
             validation = _check("validation_file", folder.validation)
             if validation.format is not training.format:
-                raise _Refused(
-                    "validation_file",
-                    f"it holds {validation.format} rows, the training file {training.format} rows",
-                )
+                reason = f"it has {validation.format} rows; the training file has {training.format}"
+                raise _InvalidJob("validation_file", f"{reason} rows")
         _check_classes(job, training, validation)
-    except _Refused as refused:
-        file_id = job.training_file if refused.param == "training_file" else job.validation_file
-        message = f"The {refused.param.replace('_', ' ')} {file_id} cannot be used: {refused}"
-        store.fail(job.id, f"invalid_{refused.param}", message, refused.param)
+    except _InvalidJob as invalid:
+        file_id = job.training_file if invalid.param == "training_file" else job.validation_file
+        message = f"The {invalid.param.replace('_', ' ')} {file_id} cannot be used: {invalid}"
+        store.fail(job.id, f"invalid_{invalid.param}", message, invalid.param)
         return False
     rows = f"{training.rows} training rows"
     if validation is not None:
         rows += f", {validation.rows} validation rows"
-    message = f"Files are good ({rows}). Job queued."
+    message = f"Files are valid ({rows}). Job queued."
     with store.transaction():
         if not store.enqueue(job.id):
             return False
@@ -52,26 +55,26 @@ def validate_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
     return True
 
 
-def _announcement(job: JobRow) -> str:
+def _describe_files(job: JobRow) -> str:
     if job.validation_file is None:
         return f"Checking training file {job.training_file}."
     return f"Checking training file {job.training_file} and validation file {job.validation_file}."
 
 
-def _wrong_rows(method: Method, found: FileSummary) -> str:
-    wanted = "messages, or prompt and completion"
+def _explain_format(method: Method, summary: FileSummary) -> str:
+    expected = "messages, or prompt and completion"
     if method is Method.DPO:
-        wanted = "input, preferred_output and non_preferred_output"
-    return f"line 1: a {found.format} row; the method {method} learns of rows with {wanted}"
+        expected = "input, preferred_output and non_preferred_output"
+    return f"line 1: a {summary.format} row; the method {method} needs rows with {expected}"
 
 
 def _check(param: str, path: Path) -> FileSummary:
     try:
         return check_file(path)
     except InvalidTrainingFile as problem:
-        raise _Refused(param, str(problem)) from None
+        raise _InvalidJob(param, str(problem)) from None
     except OSError as error:
-        raise _Refused(param, f"it cannot be read: {error.strerror}") from error
+        raise _InvalidJob(param, f"it cannot be read: {error.strerror}") from error
 
 
 def _check_classes(job: JobRow, training: FileSummary, validation: FileSummary | None) -> None:
@@ -79,16 +82,15 @@ def _check_classes(job: JobRow, training: FileSummary, validation: FileSummary |
     if classes is None or validation is None:
         return
     if training.answers is None or validation.answers is None:
-        raise _Refused("training_file", "too many different completions for classification metrics")
+        reason = "too many different completions for classification metrics"
+        raise _InvalidJob("training_file", reason)
     names = training.answers | validation.answers
-    wanted = 2 if classes.positive is not None else classes.n_classes
-    if wanted is not None and len(names) > wanted:
-        raise _Refused(
-            "training_file",
-            f"the files hold {len(names)} different completions, but {wanted} classes are said",
-        )
+    n_classes = 2 if classes.positive is not None else classes.n_classes
+    if n_classes is not None and len(names) > n_classes:
+        reason = f"the files have {len(names)} different completions for {n_classes} classes"
+        raise _InvalidJob("training_file", reason)
     if classes.positive is not None and classes.positive.strip() not in names:
-        raise _Refused(
+        raise _InvalidJob(
             "training_file",
             f"no row has the completion {classes.positive!r} (classification_positive_class)",
         )
@@ -100,7 +102,7 @@ _log = logging.getLogger(__name__)
 
 
 def validate_file(path: Path) -> tuple[str, str | None]:
-    """The file's status, and what is wrong with it."""
+    """The file's status, and the reason if it is invalid."""
     try:
         check_file(path)
     except InvalidTrainingFile as problem:
@@ -109,26 +111,26 @@ def validate_file(path: Path) -> tuple[str, str | None]:
 
 
 class FileValidator:
-    """Looks at the files that nobody has looked at; its thread lives while there are any."""
+    """Validates uploaded files in a thread that runs while there are any."""
 
     def __init__(self, store: Store, paths: EngineFolder) -> None:
         self._store = store
         self._paths = paths
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._again = False
+        self._has_new_files = False
         self._stopping = False
 
     def wake(self) -> None:
-        """There may be a new file."""
+        """Start the thread for a new file, if it is not running."""
         with self._lock:
-            self._again = True
+            self._has_new_files = True
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name="inspector", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="validator", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
-        """Wait for the file that is being looked at; the others wait for the next start."""
+        """Wait for the current file; the others are left to the next start."""
         with self._lock:
             self._stopping = True
             thread = self._thread
@@ -143,14 +145,14 @@ class FileValidator:
                 try:
                     status, details = validate_file(self._paths.file(row.id))
                 except OSError as error:  # deleted meanwhile, or a disk that fails
-                    _log.warning("%s: cannot be looked at: %s", row.id, error)
+                    _log.warning("%s: cannot be validated: %s", row.id, error)
                     status, details = ERROR, f"it cannot be read: {error.strerror}"
                 self._store.files.set_status(row.id, status, details)
 
     def _has_work(self) -> bool:
         with self._lock:
-            if self._again and not self._stopping:
-                self._again = False
+            if self._has_new_files and not self._stopping:
+                self._has_new_files = False
                 return True
             self._thread = None
             return False

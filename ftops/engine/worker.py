@@ -1,9 +1,12 @@
 """The process that trains one job: `python -m ftops.engine.worker --folder F --job ID`.
 
-It holds the job's lock for as long as it lives, so that a restarted engine can tell a living worker
-from a dead one, and it needs no engine to finish. SIGTERM makes it write a checkpoint, put the job
-back in the queue and end; so does a pause, but the job then waits for somebody to
-resume it. What it prints lands in the job's log.
+It holds the job's lock while it runs, so that a restarted engine detects it, and it finishes the
+job without an engine. On SIGTERM it writes a checkpoint, queues the job again and exits; when its
+job is paused it does the same, and the job is paused. Its output goes to the job's log.
+
+Every step may happen twice: a worker that is killed is followed by another one, which continues
+from the trainer's checkpoint. So events have keys, training steps have numbers, and the names of
+the model and of the results file follow from the job's id.
 """
 
 import argparse
@@ -70,12 +73,12 @@ from ftops.errors import EngineError, FtopsError
 from ftops.files import PRIVATE_FILE, storage_error, write_atomic
 from ftops.records import Method
 
-_ASK_EVERY_S = 0.1
+_STATUS_INTERVAL_S = 0.1  # between two reads of the job's status
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker works with; `told_to_stop` turns true when its process is asked to end."""
+    """What a worker works with; `is_stopping` turns true after a signal to its process."""
 
     store: Store
     folder: EngineFolder
@@ -92,19 +95,21 @@ class _Rows:
 
 
 def train_job(job: JobRow, context: WorkerContext) -> None:
-    """Bring a queued job to its end.
+    """Train a queued job and publish its model and results.
 
-    Raises TrainingStopped when the job was cancelled, or the worker told to stop, on the way.
+    Raises TrainingStopped when the job is paused or cancelled, or its worker has to stop.
     """
     rows = _read_rows(job, context.folder)
     settings = _read_settings(job, rows)
     trainer = context.get_trainer(job.base)
     request = _build_request(job, settings, rows, context)
     resolved = trainer.resolve(request)
-    shown = _as_asked(job, settings, resolved)
-    started = NewEvent("started", f"Training started: {_describe(job, shown)}.")
+    shown = _convert_to_protocol(job, settings, resolved)
+    values = resolved_values(shown)
+    data = {"model": job.model, "n_steps": shown.n_steps, **values}
+    started = NewEvent("started", f"Training started: {_describe(job, shown)}.", data=data)
     crashpoints.reach("engine.worker.before_begin")
-    if not context.store.start(job.id, resolved_values(shown), started, *_warnings(job)):
+    if not context.store.start(job.id, values, started, *_warnings(job)):
         raise TrainingStopped
     crashpoints.reach("engine.worker.after_begin")
     result = _train(job, trainer, request, resolved, context)
@@ -121,11 +126,10 @@ def _warnings(job: JobRow) -> Sequence[NewEvent]:
     if job.method is not Method.DPO or job.model != job.base:
         return []
     message = (
-        f"Preference training moves what a model would say already, and {job.model} was never "
-        "taught to say anything: tune it on the preferred answers first (method supervised), and "
-        "start the preference job from that model."
+        f"DPO adjusts a trained model, and {job.model} has random weights: train it on the "
+        "preferred answers first (method supervised), and start the DPO job from that model."
     )
-    return [NewEvent("untaught", message, level="warn")]
+    return [NewEvent("untrained_base", message, level="warn")]
 
 
 def _read_settings(job: JobRow, rows: _Rows) -> JobHyperparameters:
@@ -135,10 +139,10 @@ def _read_settings(job: JobRow, rows: _Rows) -> JobHyperparameters:
     return settings
 
 
-def _as_asked(
+def _convert_to_protocol(
     job: JobRow, settings: JobHyperparameters, resolved: ResolvedHyperparameters
 ) -> ResolvedHyperparameters:
-    """The figures in the units of the protocol by which the job came."""
+    """The hyperparameters in the units of the protocol that created the job."""
     multiplier = settings.learning_rate_multiplier
     if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
         return replace(resolved, learning_rate_multiplier=multiplier)
@@ -151,7 +155,7 @@ def _read_rows(job: JobRow, folder: EngineFolder) -> _Rows:
         validation = read_rows(place.validation) if job.validation_file else ()
         return _Rows(list(read_rows(place.training)), list(validation))
     except InvalidTrainingFile as problem:
-        raise EngineError(f"a file that was good before is bad now: {problem}") from problem
+        raise EngineError(f"a file has changed since its validation: {problem}") from problem
 
 
 def _build_request(
@@ -161,7 +165,7 @@ def _build_request(
     if job.model != job.base:
         parent = context.store.models.find_any(job.model)
         if parent is None:
-            raise EngineError(f"the model {job.model} is gone")
+            raise EngineError(f"the model {job.model} is not stored any more")
         base = str(context.folder.model(parent.job_id, parent.step))
     multiplier = settings.learning_rate_multiplier
     if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
@@ -216,7 +220,7 @@ def _train(
                 checkpoint=place.checkpoint,
                 on_step=recorder(steps).record,
                 should_stop=_stop_signal(job, context),
-                on_epoch=epochs.keep,
+                on_epoch=epochs.write,
                 on_checkpoint=steps.sync,
                 checkpoint_every_s=context.checkpoint_every_s,
             )
@@ -230,20 +234,20 @@ def _train(
 
 
 def _stop_signal(job: JobRow, context: WorkerContext) -> Callable[[], bool]:
-    """Whether to stop: the job runs no more, or the process shall end.
+    """Whether to stop: the job is not running any more, or the process has to exit.
 
-    Asks the store only now and then: trainers call this after every step.
+    The status is read at intervals: trainers call this after every step.
     """
-    asked_at = -math.inf
+    read_at_s = -math.inf
 
     def should_stop() -> bool:
-        nonlocal asked_at
+        nonlocal read_at_s
         if context.is_stopping():
             return True
         now = context.clock.monotonic_s()
-        if now - asked_at < _ASK_EVERY_S:
+        if now - read_at_s < _STATUS_INTERVAL_S:
             return False
-        asked_at = now
+        read_at_s = now
         return context.store.jobs.find_status(job.id) is not JobStatus.RUNNING
 
     return should_stop
@@ -256,7 +260,7 @@ def _finish(
     extra: Mapping[str, float],
     context: WorkerContext,
 ) -> None:
-    """Put model and results in their places, then let the job succeed in one transaction."""
+    """Publish the model and the results, then finish the job in one transaction."""
     store, place = context.store, context.folder.job(job.id)
     name = _name_model(job, store)
     manifest = ModelManifest(
@@ -277,8 +281,12 @@ def _finish(
     crashpoints.reach("engine.worker.after_results")
     model = ModelRow(name, job.id, job.base, job.model, manifest.created_at)
     events = [
-        NewEvent("model", f"New fine-tuned model created: {name}"),
-        NewEvent("succeeded", "The job has successfully completed."),
+        NewEvent("model", f"New fine-tuned model created: {name}", data={"fine_tuned_model": name}),
+        NewEvent(
+            "succeeded",
+            "The job has successfully completed.",
+            data={"trained_tokens": result.trained_tokens, "result_file": results.id},
+        ),
     ]
     tokens = result.trained_tokens
     if not store.succeed(job.id, [*checkpoints, model], results, tokens, *events):
@@ -311,27 +319,27 @@ def _write_results(
 
 
 _RESERVE_BYTES = 128 << 10
-_LOCK_WAIT_S = 5.0  # an engine that looks whether a worker lives holds the lock for a moment
+_LOCK_WAIT_S = 5.0  # an engine that checks for a worker holds the lock for a moment
 
 
 def main(
     arguments: Sequence[str] | None = None, get_trainer: GetTrainer = get_known_trainer
 ) -> int:
-    """Train the job; the process's exit code."""
+    """Train the job; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ftops.engine.worker", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the engine's folder")
     parser.add_argument("--job", required=True, help="the id of a queued job")
     parser.add_argument("--checkpoint-every-s", type=float, default=CHECKPOINT_EVERY_S)
     options = parser.parse_args(arguments)
     folder = EngineFolder(options.folder)
-    faulthandler.enable()  # whatever kills it, its log says where it was
+    faulthandler.enable()  # a crash in native code leaves a traceback in the log
     stop = _stop_on_signals()
     try:
         lock = folder.job(options.job).lock
         with FileLock(lock, timeout=_LOCK_WAIT_S, mode=PRIVATE_FILE):
             return _work(options.job, folder, get_trainer, stop, options.checkpoint_every_s)
     except Timeout:
-        print(f"another worker has the job {options.job}", file=sys.stderr)  # noqa: T201
+        print(f"another worker holds the lock of {options.job}", file=sys.stderr)  # noqa: T201
         return EXIT_BUSY
 
 
@@ -379,7 +387,7 @@ def _run_job(job: JobRow, context: WorkerContext) -> int:
 
 
 def _fail(job: JobRow, message: str, context: WorkerContext) -> None:
-    """Let the job fail; there is room for that also on a full disk."""
+    """Fail the job; deleting the reserve makes room for that on a full disk."""
     context.folder.job(job.id).reserve.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         traceback.print_exc()

@@ -1,4 +1,9 @@
-"""What a worker's exit code tells the scheduler."""
+"""Worker processes: started, monitored and signalled, and what follows when one crashes.
+
+A worker that ends by itself (an exception, a crash in native code) counts as a crash each time.
+One that is killed from outside counts only when it made no progress over the one before it: a
+machine that is switched off now and then does not fail a job, but too little memory does.
+"""
 
 import os
 import signal
@@ -13,8 +18,8 @@ from ftops.engine.store import JobRow
 from ftops.errors import EngineError
 from ftops.locks import is_locked
 
-EXIT_STOPPED = 75  # told to stop; it gave the job back to the queue
-EXIT_BUSY = 76  # another worker has the job
+EXIT_STOPPED = 75  # it stopped early and released the job
+EXIT_BUSY = 76  # another worker holds the lock of the job
 
 
 _TAIL_BYTES = 2000
@@ -22,7 +27,7 @@ _TAIL_BYTES = 2000
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """One process that has a job; `child` is None when another engine started it.
+    """A process that trains a job; `child` is None when an earlier engine started it.
 
     `unwanted_since_s` is when it was first seen to train a job that had ended.
     """
@@ -39,11 +44,11 @@ class WorkerProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """What a dead child left; None for adopted workers, whose parent is gone."""
+        """The exit code of a child; None for a worker of an earlier engine."""
         return None if self.child is None else self.child.returncode
 
-    def send(self, number: signal.Signals, pid: int | None) -> None:
-        """Signal the process; `pid` is what the store knows about an adopted one."""
+    def send_signal(self, number: signal.Signals, pid: int | None) -> None:
+        """Signal the process; `pid` is the one in the store, for a worker of an earlier engine."""
         if self.child is not None:
             self.child.send_signal(number)
         elif pid is not None and is_locked(self.folder.lock):
@@ -53,7 +58,7 @@ class WorkerProcess:
 def start_worker(
     command: Sequence[str], job_id: str, engine: Path, folder: JobFolder
 ) -> WorkerProcess:
-    """Start a process in a session of its own: what stops the engine does not stop the job."""
+    """Start a process in its own session: signals to the engine do not reach it."""
     try:
         with folder.log.open("ab") as log:
             child = subprocess.Popen(
@@ -68,8 +73,8 @@ def start_worker(
     return WorkerProcess(job_id, folder, child)
 
 
-def read_tail(path: Path) -> str:
-    """The last lines that a worker printed."""
+def read_log_tail(path: Path) -> str:
+    """The last bytes of a worker's log."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
@@ -80,35 +85,35 @@ def read_tail(path: Path) -> str:
 
 
 MAX_CRASHES = 3
-_FROM_OUTSIDE = (None, -9, -15)  # exit codes of SIGKILL and SIGTERM; None: nobody saw its end
+_KILLED = (None, -9, -15)  # SIGKILL and SIGTERM; None: a worker of an earlier engine
 
 
 @dataclass(slots=True)
 class _Kills:
-    step: int = 0  # that the last one had come to
-    in_a_row: int = 0  # without a step more
+    step: int = 0  # the last one before the latest kill
+    in_a_row: int = 0  # without progress
 
 
 @dataclass(frozen=True, slots=True)
 class CrashDecision:
-    """One worker's end: `counts` as its own fault; `verdict` is why the job fails, if it does."""
+    """What follows from a worker's end; `failure` is why the job fails, if it does."""
 
-    counts: bool
-    verdict: str | None
+    is_crash: bool  # ended by itself
+    failure: str | None
 
 
 class CrashPolicy:
-    """Remembers how far each job had come when its worker was killed."""
+    """Decides whether a job gets another worker, by the progress of those before."""
 
     def __init__(self) -> None:
         self._kills: dict[str, _Kills] = {}
 
     def decide(self, job: JobRow, folder: JobFolder, exit_code: int | None) -> CrashDecision:
-        """What to do about a worker that is gone, and was not asked to go."""
-        if exit_code not in _FROM_OUTSIDE:
-            broken = job.crashes + 1 >= MAX_CRASHES
-            why = f"Training broke off {MAX_CRASHES} times."
-            return CrashDecision(True, _with_last_words(why, folder) if broken else None)
+        """What follows from the end of a worker that should still run."""
+        if exit_code not in _KILLED:
+            is_failed = job.crashes + 1 >= MAX_CRASHES
+            reason = f"Training crashed {MAX_CRASHES} times."
+            return CrashDecision(True, _add_log_tail(reason, folder) if is_failed else None)
         kills = self._kills.setdefault(job.id, _Kills())
         steps = read_steps(folder.steps)
         step = int(steps[-1][0]) if steps else 0
@@ -116,17 +121,17 @@ class CrashPolicy:
         kills.step = step
         if kills.in_a_row < MAX_CRASHES:
             return CrashDecision(False, None)
-        why = (
+        reason = (
             f"The training process was killed {MAX_CRASHES} times at step {step}. The system does"
             " that when memory runs out: use a smaller batch_size or base model."
         )
-        return CrashDecision(False, _with_last_words(why, folder))
+        return CrashDecision(False, _add_log_tail(reason, folder))
 
     def forget(self, job_id: str) -> None:
         """The job has ended."""
         self._kills.pop(job_id, None)
 
 
-def _with_last_words(why: str, folder: JobFolder) -> str:
-    words = hide_paths(read_tail(folder.log), folder.root.parent.parent)
-    return f"{why} The last words were:\n{words}" if words else why
+def _add_log_tail(reason: str, folder: JobFolder) -> str:
+    tail = hide_paths(read_log_tail(folder.log), folder.root.parent.parent)
+    return f"{reason} The end of its log:\n{tail}" if tail else reason

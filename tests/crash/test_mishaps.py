@@ -85,7 +85,7 @@ def test_a_trainer_that_crashes_three_times_fails_the_job_with_what_it_printed(
         send(pid, signal.SIGSEGV)
         send(pid, signal.SIGCONT)
     message = failure(house, job_id)
-    assert message.startswith("Training broke off 3 times. The last words were:")
+    assert message.startswith("Training crashed 3 times. The end of its log:")
     assert "Segmentation fault" in message
     end_well(house, 2, undisturbed)
 
@@ -97,7 +97,7 @@ def test_a_trainer_that_is_killed_three_times_at_the_same_step_fails_the_job(
     for _ in range(3):
         send(stand_at(house, "engine.worker.after_begin"), signal.SIGKILL)
     message = failure(house, job_id)
-    assert message.startswith("The process that trains was killed 3 times at step 0.")
+    assert message.startswith("The training process was killed 3 times at step 0.")
     assert "memory" in message
     end_well(house, 2, undisturbed)
 

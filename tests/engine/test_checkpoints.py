@@ -285,7 +285,7 @@ def test_earlier_epochs_are_written_as_long_as_that_takes_little_of_the_time(
         clock.advance(1.0)
 
     for epoch in range(1, 41):
-        epochs.keep(make_metrics(epoch), write_slowly)
+        epochs.write(make_metrics(epoch), write_slowly)
         written.append(sorted(path.name for path in place.epochs.iterdir()))
         clock.advance(9.0)  # so that 20 s have passed after three epochs
     assert written[0] == written[1] == written[2] == ["step-1"]

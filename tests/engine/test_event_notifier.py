@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def watchers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "news"]
+    return [thread for thread in threading.enumerate() if thread.name == "events"]
 
 
 def test_only_the_listeners_of_the_job_are_woken(store: Store, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_end_of_the_engine_wakes_everybody(store: Store, tmp_path: Path) -> 
             event_notifier.subscribe("ftjob-2") as other,
         ):
             assert not event_notifier.is_closed
-            event_notifier.end()
+            event_notifier.close()
             assert await one.wait(LONG_S)
             assert await other.wait(LONG_S)
             assert event_notifier.is_closed

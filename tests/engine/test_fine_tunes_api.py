@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.engine.store import NewEvent
+from ftops.records import Json
 from tests.engine.conftest import Trained
 from tests.engine.running import (
     Running,
@@ -282,7 +283,8 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @given(reason=st.text(max_size=40))
 def test_every_line_of_a_stream_is_one_whole_event(quiet: Running, reason: str) -> None:
     job_id = create(quiet)["id"]
-    quiet.store.add_events(job_id, NewEvent("epoch:1", f"Epoch 1/1 completed. {reason}"))
+    data: dict[str, Json] = {"fine_tuned_model": reason}
+    quiet.store.add_events(job_id, NewEvent("model", "New fine-tuned model", data=data))
     quiet.store.fail(job_id, "server_error", reason)
     answer = quiet.http.get(f"/v1/fine-tunes/{job_id}/events?stream=true")
     assert answer.headers["content-type"].startswith("text/event-stream")

@@ -21,9 +21,9 @@ import sys
 from pathlib import Path
 from ftops.engine.server import serve
 from ftops.engine.settings import EngineSettings
-folder, keep_alive_s, *worker = sys.argv[1:]
+folder, keep_alive_interval_s, *worker = sys.argv[1:]
 settings = EngineSettings(
-    Path(folder), worker_command=tuple(worker), keep_alive_s=float(keep_alive_s)
+    Path(folder), worker_command=tuple(worker), keep_alive_interval_s=float(keep_alive_interval_s)
 )
 serve(settings, on_ready=print)
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.generation import ModelPool, PooledModel, ResponseStream
+from ftops.engine.generation import ModelPool, PooledModel
 from ftops.engine.model_store import ModelManifest, publish_folder, write_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
@@ -65,7 +65,7 @@ def test_the_last_used_models_stay_in_memory(tmp_path: Path) -> None:
     generation.open(rows[2])  # the second one is now the least used
     assert generation.open(rows[0]) is first
     assert generation.open(rows[1]) is not second
-    generation.forget(rows[0].name)
+    generation.evict(rows[0].name)
     assert generation.open(rows[0]) is not first
 
 
@@ -73,7 +73,7 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
     folder = EngineFolder(tmp_path)
     row = model_row(folder, 1)
     (folder.model(row.job_id) / "manifest.json").write_text("{}")
-    with pytest.raises(EngineError, match="not a readable model"):
+    with pytest.raises(EngineError, match="the model cannot be read"):
         ModelPool(folder, get_trainer, capacity=1).open(row)
 
 
@@ -88,7 +88,7 @@ def test_a_leftover_at_the_final_place_is_replaced(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_ends_the_drawing() -> None:
     counter = Counter()
-    answers = ResponseStream(PooledModel(MANIFEST, counter), [()], SamplingParams())
+    answers = PooledModel(MANIFEST, counter).generate([()], SamplingParams())
     assert next(iter(answers)).text == "1"
     answers.close()
     assert counter.ended.wait(20)
@@ -96,10 +96,8 @@ def test_a_reader_that_leaves_ends_the_drawing() -> None:
 
 def test_a_reader_that_does_not_read_keeps_nobody_waiting() -> None:
     model = PooledModel(MANIFEST, TableModel({"": "yes"}))
-    unread = ResponseStream(model, [()], SamplingParams())
-    wait_for(
-        lambda: "".join(d.text for d in ResponseStream(model, [()], SamplingParams())) == "yes"
-    )
+    unread = model.generate([()], SamplingParams())
+    wait_for(lambda: "".join(d.text for d in model.generate([()], SamplingParams())) == "yes")
     assert "".join(delta.text for delta in unread) == "yes"
 
 
@@ -167,8 +165,8 @@ class Chorus:
 def test_callers_who_come_later_join_those_who_are_answered() -> None:
     chorus = Chorus()
     model = PooledModel(MANIFEST, chorus)
-    endless = ResponseStream(model, [()], SamplingParams(max_tokens=1 << 60))
-    whole = ResponseStream(model, [(), ()], SamplingParams(max_tokens=5), whole=True)
+    endless = model.generate([()], SamplingParams(max_tokens=1 << 60))
+    whole = model.generate([(), ()], SamplingParams(max_tokens=5), is_buffered=True)
     assert [delta.index for delta in whole] == [0, 1] * 5
     assert chorus.together.is_set()
     assert max(chorus.sizes) == 3
@@ -180,11 +178,11 @@ def test_callers_who_come_later_join_those_who_are_answered() -> None:
 def test_a_model_that_breaks_tells_all_its_callers_and_answers_the_next_one() -> None:
     chorus = Chorus()
     model = PooledModel(MANIFEST, chorus)
-    callers = [ResponseStream(model, [()], SamplingParams(max_tokens=1 << 60)) for _ in range(3)]
+    callers = [model.generate([()], SamplingParams(max_tokens=1 << 60)) for _ in range(3)]
     assert chorus.together.wait(20)
     chorus.fails = True
     for caller in callers:
         with pytest.raises(EngineError, match="fell over"):
             list(caller)
     chorus.fails = False
-    assert len(list(ResponseStream(model, [()], SamplingParams(max_tokens=2)))) == 2
+    assert len(list(model.generate([()], SamplingParams(max_tokens=2)))) == 2

@@ -66,7 +66,7 @@ def test_a_job_trains_and_its_model_answers(running: Running) -> None:
     assert running.messages(job.id) == [
         f"Created fine-tuning job: {job.id}",
         f"Checking training file {job.training_file} and validation file {job.validation_file}.",
-        "Files are good (3 training rows, 2 validation rows). Job queued.",
+        "Files are valid (3 training rows, 2 validation rows). Job queued.",
         "Training started: ada, 2 epochs, 6 steps, batch size 1, learning rate multiplier 1.",
         "Step 1/6: training loss=0.6667",
         "Step 2/6: training loss=0.3333",

@@ -7,6 +7,7 @@ import pytest
 from ftops.engine import legacy
 from ftops.engine.hyperparameters import JobHyperparameters
 from ftops.engine.store import EventRow, JobRow, JobStatus
+from ftops.records import Json
 
 AUTO = JobHyperparameters(4, "auto", "auto", 0.01, None)
 JOB = JobRow(
@@ -25,8 +26,8 @@ JOB = JobRow(
 NOW = 1795377722  # 2026-11-22 20:02:02 UTC
 
 
-def event(key: str, message: str = "") -> EventRow:
-    return EventRow(1, key, "ftevent-1", 5, "info", message, "message", {})
+def event(key: str, message: str = "", **data: Json) -> EventRow:
+    return EventRow(1, key, "ftevent-1", 5, "info", message, "message", data)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +79,18 @@ def test_checks_and_single_steps_are_not_told() -> None:
     assert legacy.list_messages("ft-abc", event("step:3", "Step 3/9")) == ()
 
 
-def test_an_event_has_the_words_of_that_service() -> None:
-    def lines(key: str, message: str = "") -> tuple[str, ...]:
-        return legacy.list_messages("ft-abc", event(key, message))
+def test_an_event_has_the_words_of_that_service_and_its_own_numbers() -> None:
+    def lines(key: str, **data: Json) -> tuple[str, ...]:
+        return legacy.list_messages("ft-abc", event(key, "in other words", **data))
 
-    assert lines("epoch:2", "Epoch 2/4 completed.") == ("Completed epoch 2/4",)
-    assert lines("queue:1") == ("Fine-tune is in the queue. Queue number: 1",)
-    assert lines("failed", "The job failed: line 2: no") == ("Fine-tune failed. line 2: no",)
+    assert lines("queued", queue_position=3) == (
+        "Fine-tune costs $0.00",
+        "Fine-tune enqueued. Queue number: 3",
+    )
+    assert lines("epoch:2", epoch=2, n_epochs=4) == ("Completed epoch 2/4",)
+    assert lines("queue:1", queue_position=1) == ("Fine-tune is in the queue. Queue number: 1",)
+    assert lines("model", fine_tuned_model="ada:x") == ("Uploaded model: ada:x",)
+    assert lines("failed", reason="line 2: no") == ("Fine-tune failed. line 2: no",)
     assert lines("succeeded") == ("Uploaded result file: file-cba", "Fine-tune succeeded")
 
 

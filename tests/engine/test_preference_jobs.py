@@ -169,7 +169,7 @@ def test_a_base_that_was_never_taught_is_trained_with_a_warning(running: Running
 @pytest.mark.parametrize(
     ("method", "rows", "reason"),
     [
-        ("dpo", animals(), "line 1: a completion row; the method dpo learns of rows with input"),
+        ("dpo", animals(), "line 1: a completion row; the method dpo needs rows with input"),
         ("dpo", greetings(), "line 1: a chat row; the method dpo"),
         ("supervised", [preference("axe")], "line 1: a preference row; the method supervised"),
         ("dpo", [preference("axe"), {"input": {}}], "line 2: preferred_output is missing"),

@@ -232,7 +232,7 @@ def test_the_worker_of_a_cancelled_job_that_does_not_listen_is_killed(tmp_path: 
         job_id = create(running)
         wait_for_step(running, job_id, 1)
         running.sdk.fine_tuning.jobs.cancel(job_id)
-        wait_for(lambda: scheduler.kill_stale_workers(patience_s=0.0) > 0)
+        wait_for(lambda: scheduler.kill_stale_workers(timeout_s=0.0) > 0)
         wait_for(lambda: not running.engine.paths.job(job_id).root.exists())
 
 

@@ -20,10 +20,11 @@ import sys
 from pathlib import Path
 from ftops.engine.server import serve
 from ftops.engine.settings import EngineSettings
-folder, connections, wait_s, answer_wait_s = sys.argv[1:]
+folder, connections, wait_s, write_s = sys.argv[1:]
 settings = EngineSettings(
     Path(folder), max_connections=int(connections),
-    head_wait_s=float(wait_s), body_wait_s=float(wait_s), answer_wait_s=float(answer_wait_s),
+    header_timeout_s=float(wait_s), body_timeout_s=float(wait_s),
+    write_timeout_s=float(write_s),
 )
 serve(settings, on_ready=print)
 """

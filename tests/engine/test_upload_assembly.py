@@ -11,7 +11,7 @@ from ftops.engine.upload_assembly import (
     RangeOverflow,
     RangeWriter,
     UploadAssembler,
-    parse_range,
+    find_range,
 )
 
 LEFT, RIGHT, ALL = ByteRange(0, 3), ByteRange(3, 6), ByteRange(0, 6)
@@ -84,4 +84,4 @@ def test_a_window_takes_no_more_than_it_has_room_for() -> None:
     ],
 )
 def test_a_place_is_read_only_within_the_file(text: str | None, place: ByteRange | None) -> None:
-    assert parse_range(text, 6) == place
+    assert find_range(text, 6) == place

@@ -44,9 +44,9 @@ def test_the_third_worker_that_breaks_off_fails_the_job_with_its_last_words(
     for before in (0, 1):
         come_to(folder, 10 * before)
         death = crash_policy.decide(job(before), folder, exit_code)
-        assert (death.counts, death.verdict) == (True, None)
+        assert (death.is_crash, death.failure) == (True, None)
     death = crash_policy.decide(job(2), folder, exit_code)
-    assert death.verdict == "Training broke off 3 times. The last words were:\nI tried"
+    assert death.failure == "Training crashed 3 times. The end of its log:\nI tried"
 
 
 @pytest.mark.parametrize("exit_code", [-9, -15, None])
@@ -58,7 +58,7 @@ def test_kills_cost_nothing_as_long_as_the_job_comes_further(
         come_to(folder, step)
         for _ in range(2):
             death = crash_policy.decide(job(), folder, exit_code)
-            assert (death.counts, death.verdict) == (False, None)
+            assert (death.is_crash, death.failure) == (False, None)
 
 
 def test_three_kills_at_the_same_step_fail_the_job_and_name_the_likely_reason(
@@ -66,7 +66,7 @@ def test_three_kills_at_the_same_step_fail_the_job_and_name_the_likely_reason(
 ) -> None:
     crash_policy = CrashPolicy()
     come_to(folder, 5)
-    verdicts = [crash_policy.decide(job(), folder, -9).verdict for _ in range(3)]
+    verdicts = [crash_policy.decide(job(), folder, -9).failure for _ in range(3)]
     assert verdicts[:2] == [None, None]
     assert verdicts[2] is not None
     assert verdicts[2].startswith("The training process was killed 3 times at step 5.")

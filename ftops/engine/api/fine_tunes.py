@@ -27,6 +27,7 @@ from ftops.engine.api.jobs import (
 from ftops.engine.api.models import delete_model
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import (
+    EVENT_STREAM,
     Betas,
     CreateJob,
     DeletedObject,
@@ -187,7 +188,7 @@ def delete_fine_tune(job_id: str, engine: EngineDependency) -> DeletedObject:
 @router.get(
     "/{job_id}/events",
     response_model=FineTuneEvents,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": EVENT_STREAM}},
 )
 def list_fine_tune_events(job_id: str, engine: EngineDependency, stream: bool = False) -> Response:
     """What happened to the job, oldest first; `stream` sends it as server-sent events, from the

@@ -16,8 +16,8 @@ from ftops.engine.api.engine import Engine
 from ftops.engine.api.errors import ApiError, error_body
 from ftops.engine.api.models import get_model
 from ftops.engine.api.quotas import RateLimit
-from ftops.engine.api.schema import Finite, Label, RequestBody
-from ftops.engine.generation import PooledModel, ResponseStream
+from ftops.engine.api.schema import EVENT_STREAM, Finite, Label, RequestBody
+from ftops.engine.generation import PooledModel
 from ftops.engine.trainer import (
     Document,
     GenerationChunk,
@@ -56,9 +56,8 @@ class Usage(ResponseModel):
 
 def describe_responses(whole: type[ResponseModel]) -> dict[int | str, dict[str, Any]]:
     """What an endpoint's answers look like, for the engine's description of itself."""
-    stream = {"text/event-stream": {"schema": {"type": "string"}}}
     description = "The answers; with `stream`, pieces of them as server-sent events"
-    return {200: {"model": whole, "description": description, "content": stream}}
+    return {200: {"model": whole, "description": description, "content": EVENT_STREAM}}
 
 
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -184,7 +183,7 @@ class ActiveGeneration:
         _check_amount(prompts, params, asked, model)
         self.rate = RateLimit(max_requests_per_model, model.batcher.load, retry_after_s=1)
         self.rate.check("callers wait for this model")
-        self._answers = ResponseStream(model, prompts, params, whole=not streams)
+        self._answers = model.generate(prompts, params, is_buffered=not streams)
         self._pieces = iter(self._answers)
         try:
             self._first = next(self._pieces, None)

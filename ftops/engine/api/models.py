@@ -44,7 +44,7 @@ def delete_model(model: str, engine: EngineDependency) -> DeletedObject:
     if not deleted:
         raise not_found("model", model, param="model", code="model_not_found")
     for name in deleted:
-        engine.model_pool.forget(name)
+        engine.model_pool.evict(name)
     engine.delete_unused_models()
     return DeletedObject(id=model, object="model")
 

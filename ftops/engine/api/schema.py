@@ -26,6 +26,17 @@ Text = Annotated[str, Field(max_length=1 << 24)]
 Label = Annotated[str, Field(max_length=1024)]  # a client's own name for something
 
 
+EVENT_STREAM: dict[str, Any] = {  # the schema of one server-sent event
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+        }
+    }
+}
+
+
 class ErrorDetail(BaseModel):
     """What was refused, and why."""
 

@@ -35,7 +35,7 @@ from ftops.engine.upload_assembly import (
     ByteRange,
     RangeOverflow,
     RangeWriter,
-    parse_range,
+    find_range,
 )
 from ftops.files import (
     PRIVATE_FILE,
@@ -113,7 +113,7 @@ def create_upload(body: CreateUpload, engine: EngineDependency) -> UploadObject:
 async def add_part(upload_id: str, request: Request, engine: EngineDependency) -> UploadPartObject:
     """Send one part of up to 64 MiB: the form field `data`. Parts may come in any order."""
     upload = await to_thread.run_sync(_get_pending, upload_id, engine)
-    place = parse_range(request.headers.get(RANGE_HEADER), upload.bytes)
+    place = find_range(request.headers.get(RANGE_HEADER), upload.bytes)
     if place is not None and place.bytes <= engine.settings.max_part_bytes:
         taken = await to_thread.run_sync(_list_taken, upload_id, engine)
         with engine.upload_assembler.reserved(upload_id, place, taken) as free:
