@@ -72,28 +72,28 @@ def render_job_file() -> str:
     """The page about the job file."""
     return f"""# The job file
 
-The fields of a job file, made of `ftops/spec/model.py`. Paths are relative to the job file; `${{VAR}}` and
-`${{VAR:-default}}` come from the environment; an unknown field, or one that the provider would ignore, is an error.
-`ftops init DATA.jsonl` writes a first one, `job.schema.json` lets an editor check it.
+This page is generated from `ftops/spec/model.py`. Paths are relative to the job file; `${{VAR}}` and `${{VAR:-default}}`
+come from the environment; an unknown field, or one that the provider would ignore, is an error. `ftops init DATA.jsonl`
+writes a first job file, and with `job.schema.json` an editor completes and checks it.
 
-Whether the training was worth it is what `evaluate` answers. An item of `against` or `metrics` is a word, or a word with
-what is said about it: one value, or a mapping.
+`evaluate` shows whether the training was worth it. An item of `against` or `metrics` is a name alone, a name with one
+value, or a name with a mapping of settings.
 
 ```yaml
 evaluate:
-  file: data/test.jsonl             # rows that were not trained on; the validation file when left out
+  file: data/test.jsonl             # rows that are not trained on; the validation file by default
   against:
-    - base                          # a word alone
+    - base                          # a name alone
     - few-shot: 5                   # one value
     - few-shot: {{examples: 5, selection: nearest, instructions: "Answer with sports, science or politics."}}
     - model: {{name: gpt-4.1-mini, provider: openai}}
-    - baseline                      # costs nothing: naive Bayes, nearest neighbour, the majority
+    - baseline                      # free: naive Bayes, nearest neighbour, the majority class
   metrics: [accuracy, f1, {{judge: {{model: gpt-4.1, provider: openai}}}}]
   require: {{accuracy: ">= 0.85", accuracy_over_few_shot: "> 0.03"}}   # else exit code 4
-  max_cost_usd: 2                   # of all that is asked; `limits.max_cost_usd` is about the training
+  max_cost_usd: 2                   # of the evaluation; `limits.max_cost_usd` limits the training
 ```
 
-`ftops check` says who would be asked and what that costs at most. Answers are kept: what was asked once costs nothing again.
+`ftops check` lists the candidates and the highest cost. Predictions are cached: a repeated evaluation costs nothing.
 
 {render_fields()}"""
 

@@ -1,4 +1,4 @@
-"""What the tuned model is measured on, and what it is compared with: the section `evaluate`."""
+"""The section `evaluate` of the job file, and the options of `ftops eval` that say the same."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +11,13 @@ from ftops.metrics.registry import JUDGE, METRICS
 from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
 from ftops.records import Json, ProviderSettings
 from ftops.spec.metrics import METRIC_KINDS, WANTED_REQUIREMENT
-from ftops.spec.problem import ProblemReport, Source, quoted
+from ftops.spec.problem import KeyPath, ProblemReport, Source, quoted
 from ftops.spec.provider import Provider, to_provider_settings
 from ftops.spec.section import (
     Entry,
     EntryError,
     EntryType,
     Expected,
-    Path,
     Section,
     list_entry_errors,
     read_entries,
@@ -27,7 +26,7 @@ from ftops.spec.values import read_values
 from ftops.spec.yaml_reader import parse_yaml
 from ftops.text import suggest_name
 
-MOST_ENTRIES = 32
+MAX_ENTRIES = 32
 # The setting of each metric that names a file.
 _FILES = {
     metric.name: setting.name
@@ -35,244 +34,24 @@ _FILES = {
     for setting in metric.settings
     if setting.names_file
 }
-
-
-class EvaluateSpec(Section):
-    """What the tuned model is measured on, and what it is compared with."""
-
-    LABEL: ClassVar[str] = "evaluate"
-
-    file: Annotated[str | None, Expected("the path of a data file, or null")] = Field(
-        None,
-        min_length=1,
-        max_length=4096,
-        description="Rows that must be answered; the validation file when left out.",
-    )
-    against: Annotated[
-        tuple[JsonValue, ...],
-        Field(strict=False),
-        Expected(f"a list of at most {MOST_ENTRIES} candidates", "group"),
-    ] = Field(
-        ("baseline",),
-        max_length=MOST_ENTRIES,
-        description="Who answers the same rows. `baseline` costs nothing; the others are asked.",
-    )
-    metrics: Annotated[
-        tuple[JsonValue, ...],
-        Field(strict=False),
-        Expected(f"a list of at most {MOST_ENTRIES} metrics", "group"),
-    ] = Field(
-        (),
-        max_length=MOST_ENTRIES,
-        description="How answers are measured, the most important first; chosen by what the rows"
-        " expect when left out.",
-    )
-    require: Annotated[
-        dict[str, JsonValue],
-        Expected('a mapping of figures, such as {accuracy: ">= 0.85"}', "group"),
-    ] = Field(
-        {},
-        max_length=MOST_ENTRIES,
-        description="Figures that must be reached: a metric of the tuned model, or"
-        " METRIC_over_CANDIDATE for how much more it has. The command ends with 4 when one is"
-        " missed; the model is there all the same.",
-    )
-    max_rows: Annotated[int, Expected("a whole number from 1 to 1000000", "number")] = Field(
-        1000,
-        ge=1,
-        le=1_000_000,
-        description="At most so many rows are asked; of more, so many by lot (`seed`).",
-    )
-    max_tokens: Annotated[int | None, Expected("a whole number from 1 to 100000", "number")] = (
-        Field(
-            None,
-            ge=1,
-            le=100_000,
-            description="Longest answer; taken from the longest expected one when left out.",
-        )
-    )
-    concurrency: Annotated[int | None, Expected("a whole number from 1 to 200", "number")] = Field(
-        None,
-        ge=1,
-        le=200,
-        description="Requests under way at the same time; what the provider takes when left out.",
-    )
-    seed: Annotated[int, Expected("a whole number from 0 to 2147483647", "number")] = Field(
-        42,
-        ge=0,
-        le=2_147_483_647,
-        description="Draws the examples and the bootstrap's samples.",
-    )
-    overlap: Annotated[
-        Literal["refuse", "allow"] | None,
-        Expected("refuse or allow", choices=("refuse", "allow")),
-    ] = Field(
-        None,
-        description="What becomes of rows that are training rows too (a leak), exactly or nearly."
-        " When left out, an `evaluate.file` with such rows is refused before anything is sent, and"
-        " those of a validation file are told.",
-    )
-    max_cost_usd: Annotated[
-        float | None, Expected("a number of US dollars from 0 to 1000000", "number")
-    ] = Field(
-        None,
-        ge=0,
-        le=1_000_000,
-        description="Highest price of all that is asked, judges included. Nothing is asked that may"
-        " exceed it; what was answered before costs nothing.",
-    )
-
-    @property
-    def refuses_overlap(self) -> bool:
-        """Whether nothing is evaluated on rows that are training rows."""
-        if self.overlap is None:
-            return self.file is not None
-        return self.overlap == "refuse"
-
-    @property
-    def candidates(self) -> tuple[Entry, ...]:
-        """`against`, as it is understood."""
-        return read_entries(self.against, CANDIDATES)
-
-    @property
-    def metric_entries(self) -> tuple[Entry, ...]:
-        """`metrics`, as they are understood."""
-        return read_entries(self.metrics, METRIC_KINDS)
-
-    @property
-    def requirements(self) -> dict[str, str]:
-        """`require`, by the figure's name."""
-        return {name: str(text) for name, text in self.require.items()}
-
-
-def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
-    """What is wrong with the lists and requirements of the section; paths begin below it."""
-    if not isinstance(section, dict):
-        return
-    for name, kinds in (("against", CANDIDATES), ("metrics", METRIC_KINDS)):
-        for flaw in list_entry_errors(section.get(name), kinds):
-            yield EntryError((name, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
-    require = section.get("require")
-    for name, text in require.items() if isinstance(require, dict) else ():
-        try:
-            wanted = parse_requirement(name, text)
-        except ValueError:
-            pass
-        else:
-            yield from _find_unknown(("require", name), wanted, section)
-            continue
-        number = isinstance(text, int | float) and not isinstance(text, bool)
-        yield EntryError(
-            ("require", name),
-            f"{name} must be {WANTED_REQUIREMENT.text}",
-            f'write ">= {text}"' if number else "",
-        )
-
-
-def list_provider_paths(section: Json) -> Iterator[Path]:
-    """Where candidates and judges name a provider; paths begin below the section."""
-    for path, entry in _list_mappings(section):
-        for word, said in entry.items():
-            if isinstance(said, dict) and said.get("provider") is not None:
-                yield (*path, word, "provider")
-
-
-def list_named_files(section: Json) -> Iterator[tuple[Path, str]]:
-    """Where metrics name a file, and which; `checks.py:score` names checks.py."""
-    for path, entry in _list_mappings(section):
-        for word, field in _FILES.items():
-            said = entry.get(word)
-            place = (*path, word)
-            if isinstance(said, dict):
-                said, place = said.get(field), (*place, field)
-            if isinstance(said, str):
-                yield place, said.rpartition(":")[0] if word == "python" else said
-
-
-def _list_mappings(section: Json) -> Iterator[tuple[Path, dict[str, Json]]]:
-    for name in ("against", "metrics"):
-        items = section.get(name) if isinstance(section, dict) else None
-        for number, item in enumerate(items if isinstance(items, list) else ()):
-            if isinstance(item, dict):
-                yield (name, number), item
-
-
-def _find_unknown(
-    path: tuple[str, str], wanted: Requirement, section: dict[str, Json]
-) -> Iterator[EntryError]:
-    """A figure that nothing measures, or a candidate that nobody names, can never be reached."""
-    against, measured = section.get("against", ["baseline"]), section.get("metrics", [])
-    if any(list_entry_errors(against, CANDIDATES)) or any(
-        list_entry_errors(measured, METRIC_KINDS)
-    ):
-        return  # told already; what was meant is not known
-    if not isinstance(against, list) or not isinstance(measured, list):
-        return
-    metrics = read_entries(tuple(measured), METRIC_KINDS)
-    figures = [
-        *_name_metrics(metrics),
-        *(metric.name for metric in METRICS.values() if not metric.needs_settings),
-        *REQUEST_METRICS,
-    ]
-    if wanted.name not in figures:
-        known = f"known here: {', '.join(dict.fromkeys(figures))}"
-        suggestion = suggest_name(wanted.name, figures, known)
-        yield EntryError(path, f"nothing measures {quoted(wanted.name)}", suggestion, at_key=True)
-    elif wanted.over is not None:
-        named = read_entries(tuple(against), CANDIDATES)
-        slugs = [slug for one in named for slug in _name_candidate(one)]
-        if not any(_may_be(wanted.over, slug) for slug in slugs):
-            known = f"`against` lists: {', '.join(slugs) or 'no candidates'}"
-            suggestion = suggest_name(wanted.over, slugs, known)
-            message = f"no candidate is called {quoted(wanted.over)}"
-            yield EntryError(path, message, suggestion, at_key=True)
-
-
-def _name_metrics(metrics: tuple[Entry, ...]) -> list[str]:
-    """What figures of these metrics are called; further judges carry their number."""
-    names, judges = [], 0
-    for one in metrics:
-        judges += one.word == JUDGE.name
-        plain = f"judge_{judges}" if one.word == JUDGE.name and judges > 1 else one.word
-        names.append(str(getattr(one.settings, "name", None) or plain))
-    return names
-
-
-def _name_candidate(entry: Entry) -> tuple[str, ...]:
-    """How requirements may call the candidates of an entry."""
-    if isinstance(entry.settings, OtherModel):
-        return (make_slug(entry.settings.name), "model")
-    if entry.word == "baseline":
-        return ("naive_bayes", "nearest_neighbour", "majority")
-    return ("step", "checkpoint") if entry.word == "checkpoints" else (make_slug(entry.word),)
-
-
-def _may_be(given: str, slug: str) -> bool:
-    wanted = make_slug(given)
-    return wanted == slug or wanted.startswith(f"{slug}_") or slug.startswith(f"{wanted}_")
-
-
-_UNTRAINED = (
-    "Ask it also where the base is a built-in size, which knows nothing before it is trained."
-)
-_Instructions = Annotated[str | None, Expected("text of 1 to 20000 characters", "text")]
+_COMPACT = re.compile(r"([a-z][a-z0-9_-]*)[:=](?=\S)")  # few-shot:5, convenient in a shell
+_REQUIREMENT = re.compile(r"\s*([^<>=\s]+)\s*([<>=].*)")
+_OPTIONS = {"against": "--against", "metrics": "--metric", "require": "--require"}
+_UNTRAINED = "Evaluate it even when the base is a built-in size, which has random weights."
 _INSTRUCTIONS = (
-    "What it is told before each question, such as the labels to choose from: a system message"
-    " before a chat, a line before a text. The tuned model is not told."
+    "Instructions before each prompt, such as the labels to choose from: a system message before a"
+    " chat, a line before a text. The tuned model gets none."
 )
+_Instructions = Annotated[str | None, Field(min_length=1, max_length=20_000)]
 
 
 class BaseCandidate(Section):
-    """The base model, as it is asked."""
+    """The base model before fine-tuning."""
 
     LABEL: ClassVar[str] = "base"
 
-    allow_untrained: Annotated[bool, Expected("true or false", "flag")] = Field(
-        False, description=_UNTRAINED
-    )
-    instructions: _Instructions = Field(
-        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
-    )
+    allow_untrained: bool = Field(False, description=_UNTRAINED)
+    instructions: _Instructions = Field(None, description=_INSTRUCTIONS)
 
 
 class FewShotCandidate(Section):
@@ -280,26 +59,20 @@ class FewShotCandidate(Section):
 
     LABEL: ClassVar[str] = "few-shot"
 
-    examples: Annotated[int, Expected("a whole number from 1 to 100", "number")] = Field(
-        ge=1, le=100, description="How many training rows stand in each prompt."
-    )
-    selection: Annotated[
-        Literal["random", "balanced", "nearest"],
-        Expected("random, balanced or nearest", choices=("random", "balanced", "nearest")),
-    ] = Field(
+    examples: int = Field(ge=1, le=100, description="Training rows in each prompt.")
+    selection: Literal["random", "balanced", "nearest"] = Field(
         "balanced",
-        description="Which rows: drawn by lot, drawn by lot from each class in turn, or those most"
-        " like the question (TF-IDF).",
+        description="How examples are selected: a random sample, a stratified random sample (by"
+        " class), or the rows that are most similar to the prompt (TF-IDF).",
     )
-    seed: Annotated[int | None, Expected("a whole number from 0 to 2147483647", "number")] = Field(
-        None, ge=0, le=2_147_483_647, description="Draws other rows; `evaluate.seed` if left out."
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=2_147_483_647,
+        description="Random seed of the selection; `evaluate.seed` by default.",
     )
-    allow_untrained: Annotated[bool, Expected("true or false", "flag")] = Field(
-        False, description=_UNTRAINED
-    )
-    instructions: _Instructions = Field(
-        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
-    )
+    allow_untrained: bool = Field(False, description=_UNTRAINED)
+    instructions: _Instructions = Field(None, description=_INSTRUCTIONS)
 
 
 class OtherModel(Section):
@@ -312,36 +85,236 @@ class OtherModel(Section):
     )
     provider: Annotated[
         Provider | None, Expected("the name of a provider, or a mapping with its type", "group")
-    ] = Field(None, description="Where it is asked; at the job's own provider if left out.")
-    instructions: _Instructions = Field(
-        None, min_length=1, max_length=20_000, description=_INSTRUCTIONS
-    )
+    ] = Field(None, description="Where the model is; the job's own provider by default.")
+    instructions: _Instructions = Field(None, description=_INSTRUCTIONS)
 
     @property
     def settings(self) -> ProviderSettings | None:
-        """The provider as the other rooms know it; None for the job's own."""
+        """The settings of the provider; None for that of the job."""
         return None if self.provider is None else to_provider_settings(self.provider)
 
 
 CANDIDATES: Mapping[str, EntryType] = {
-    "base": EntryType("The model that was tuned, as it was before.", BaseCandidate),
+    "base": EntryType("The base model before fine-tuning.", BaseCandidate),
     "few-shot": EntryType(
-        "The same, with training rows as examples in the prompt: a number, or a mapping.",
+        "The base model with training rows as examples in the prompt: a number, or a mapping.",
         FewShotCandidate,
         short="examples",
         alone=False,
     ),
-    "baseline": EntryType("What costs nothing: naive Bayes, nearest neighbour, the majority."),
-    "previous": EntryType("What the run of the same name before this one made."),
-    "checkpoints": EntryType("The models that the job kept on its way."),
+    "baseline": EntryType(
+        "Free baselines: naive Bayes, nearest neighbour, and the majority class."
+    ),
+    "previous": EntryType("The model of the previous run of the same name."),
+    "checkpoints": EntryType("The checkpoints that the job kept."),
     "model": EntryType(
         "Any other model: its name, or a mapping.", OtherModel, short="name", alone=False
     ),
 }
 
 
-_TIGHT = re.compile(r"([a-z][a-z0-9_-]*)[:=](?=\S)")  # few-shot:5, as one types it in a shell
-_REQUIREMENT = re.compile(r"\s*([^<>=\s]+)\s*([<>=].*)")
+class EvaluateSpec(Section):
+    """How the fine-tuned model is evaluated, and what it is compared with."""
+
+    LABEL: ClassVar[str] = "evaluate"
+
+    file: Annotated[str | None, Expected("the path of a data file, or null")] = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="Evaluation data; the validation file by default.",
+    )
+    against: Annotated[
+        tuple[JsonValue, ...],
+        Field(strict=False),
+        Expected(f"a list of at most {MAX_ENTRIES} candidates", "group"),
+    ] = Field(
+        ("baseline",),
+        max_length=MAX_ENTRIES,
+        description="Candidates that predict the same rows. `baseline` costs nothing; the others"
+        " send requests.",
+    )
+    metrics: Annotated[
+        tuple[JsonValue, ...],
+        Field(strict=False),
+        Expected(f"a list of at most {MAX_ENTRIES} metrics", "group"),
+    ] = Field(
+        (),
+        max_length=MAX_ENTRIES,
+        description="Metrics, the primary one first; chosen by the kind of rows by default.",
+    )
+    require: Annotated[
+        dict[str, JsonValue],
+        Expected('a mapping of metrics, such as {accuracy: ">= 0.85"}', "group"),
+    ] = Field(
+        {},
+        max_length=MAX_ENTRIES,
+        description="Required values: of a metric of the tuned model, or of"
+        " METRIC_over_CANDIDATE, its lead over a candidate. A missed requirement exits with code"
+        " 4; the model is kept.",
+    )
+    max_rows: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="Most rows to evaluate on; of more rows, a random sample (`seed`).",
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Longest prediction in tokens; derived from the longest expected completion by"
+        " default.",
+    )
+    concurrency: int | None = Field(
+        None,
+        ge=1,
+        le=200,
+        description="Concurrent requests; what the provider allows by default.",
+    )
+    seed: int = Field(
+        42,
+        ge=0,
+        le=2_147_483_647,
+        description="Random seed of the row sample, the examples and the bootstrap.",
+    )
+    overlap: Literal["refuse", "allow"] | None = Field(
+        None,
+        description="Rows that are also training rows (a leak), exactly or nearly. By default, an"
+        " `evaluate.file` with such rows is refused before anything is sent, and those of a"
+        " validation file are reported.",
+    )
+    max_cost_usd: float | None = Field(
+        None,
+        ge=0,
+        le=1_000_000,
+        description="Highest cost of the evaluation in US dollars, judges included. No request is"
+        " sent that may exceed it; cached predictions cost nothing.",
+    )
+
+    @property
+    def refuses_overlap(self) -> bool:
+        """Whether evaluation rows that are training rows are an error."""
+        if self.overlap is None:
+            return self.file is not None
+        return self.overlap == "refuse"
+
+    @property
+    def candidates(self) -> tuple[Entry, ...]:
+        """The entries of `against`."""
+        return read_entries(self.against, CANDIDATES)
+
+    @property
+    def metric_entries(self) -> tuple[Entry, ...]:
+        """The entries of `metrics`."""
+        return read_entries(self.metrics, METRIC_KINDS)
+
+    @property
+    def requirements(self) -> dict[str, str]:
+        """`require` as text, by metric."""
+        return {name: str(text) for name, text in self.require.items()}
+
+
+def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
+    """What is wrong with the lists and requirements of the section; paths start below it."""
+    if not isinstance(section, dict):
+        return
+    for key, types in (("against", CANDIDATES), ("metrics", METRIC_KINDS)):
+        for error in list_entry_errors(section.get(key), types):
+            yield EntryError((key, *error.path), error.message, error.suggestion, error.at_key)
+    require = section.get("require")
+    for name, text in require.items() if isinstance(require, dict) else ():
+        try:
+            requirement = parse_requirement(name, text)
+        except ValueError:
+            is_number = isinstance(text, int | float) and not isinstance(text, bool)
+            yield EntryError(
+                ("require", name),
+                f"{name} must be {WANTED_REQUIREMENT.text}",
+                f'write ">= {text}"' if is_number else "",
+            )
+        else:
+            yield from _list_requirement_errors(("require", name), requirement, section)
+
+
+def _list_requirement_errors(
+    path: KeyPath, requirement: Requirement, section: dict[str, Json]
+) -> Iterator[EntryError]:
+    """Names of metrics and candidates in a requirement that the section does not have."""
+    against, metrics = section.get("against", ["baseline"]), section.get("metrics", [])
+    if any(list_entry_errors(against, CANDIDATES)) or any(list_entry_errors(metrics, METRIC_KINDS)):
+        return  # these errors come first
+    if not isinstance(against, list) or not isinstance(metrics, list):
+        return
+    names = [
+        *_list_metric_names(read_entries(tuple(metrics), METRIC_KINDS)),
+        *(metric.name for metric in METRICS.values() if not metric.needs_settings),
+        *REQUEST_METRICS,
+    ]
+    if requirement.name not in names:
+        known = f"known here: {', '.join(dict.fromkeys(names))}"
+        suggestion = suggest_name(requirement.name, names, known)
+        message = f"unknown metric {quoted(requirement.name)}"
+        yield EntryError(path, message, suggestion, at_key=True)
+    elif requirement.over is not None:
+        entries = read_entries(tuple(against), CANDIDATES)
+        slugs = [slug for entry in entries for slug in _list_candidate_slugs(entry)]
+        if not any(_may_match(requirement.over, slug) for slug in slugs):
+            known = f"`against` lists: {', '.join(slugs) or 'no candidates'}"
+            suggestion = suggest_name(requirement.over, slugs, known)
+            message = f"unknown candidate {quoted(requirement.over)}"
+            yield EntryError(path, message, suggestion, at_key=True)
+
+
+def _list_metric_names(metrics: tuple[Entry, ...]) -> list[str]:
+    """The names of the results of these metrics; a second judge is `judge_2`."""
+    names, judges = [], 0
+    for entry in metrics:
+        judges += entry.word == JUDGE.name
+        numbered = f"judge_{judges}" if entry.word == JUDGE.name and judges > 1 else entry.word
+        names.append(str(getattr(entry.settings, "name", None) or numbered))
+    return names
+
+
+def _list_candidate_slugs(entry: Entry) -> tuple[str, ...]:
+    """The names by which requirements may refer to the candidates of an entry."""
+    if isinstance(entry.settings, OtherModel):
+        return (make_slug(entry.settings.name), "model")
+    if entry.word == "baseline":
+        return ("naive_bayes", "nearest_neighbour", "majority")
+    return ("step", "checkpoint") if entry.word == "checkpoints" else (make_slug(entry.word),)
+
+
+def _may_match(name: str, slug: str) -> bool:
+    other = make_slug(name)
+    return other == slug or other.startswith(f"{slug}_") or slug.startswith(f"{other}_")
+
+
+def list_provider_paths(section: Json) -> Iterator[KeyPath]:
+    """Where candidates and judges name a provider; paths start below the section."""
+    for path, item in _list_mappings(section):
+        for name, settings in item.items():
+            if isinstance(settings, dict) and settings.get("provider") is not None:
+                yield (*path, name, "provider")
+
+
+def list_named_files(section: Json) -> Iterator[tuple[KeyPath, str]]:
+    """Where metrics name a file, and which; `checks.py:score` names checks.py."""
+    for path, item in _list_mappings(section):
+        for name, key in _FILES.items():
+            value, value_path = item.get(name), (*path, name)
+            if isinstance(value, dict):
+                value, value_path = value.get(key), (*value_path, key)
+            if isinstance(value, str):
+                yield value_path, value.rpartition(":")[0] if name == "python" else value
+
+
+def _list_mappings(section: Json) -> Iterator[tuple[KeyPath, dict[str, Json]]]:
+    for key in ("against", "metrics"):
+        items = section.get(key) if isinstance(section, dict) else None
+        for number, item in enumerate(items if isinstance(items, list) else ()):
+            if isinstance(item, dict):
+                yield (key, number), item
 
 
 def read_evaluation_options(
@@ -352,27 +325,28 @@ def read_evaluation_options(
     environ: Mapping[str, str],
     more: Mapping[str, Json] | None = None,
 ) -> EvaluateSpec:
-    """The section that the options amount to; UsageError that names the option.
+    """The section that the options amount to; UsageError that names a wrong option.
 
-    `more` holds fields whose values are known to be right.
+    `more` holds further fields, whose values are valid.
     """
     section: dict[str, Json] = dict(more or {})
     if against:
-        section["against"] = [_read("--against", text, environ) for text in against]
+        section["against"] = [_read_option("--against", text, environ) for text in against]
     if metrics:
-        section["metrics"] = [_read("--metric", text, environ) for text in metrics]
+        section["metrics"] = [_read_option("--metric", text, environ) for text in metrics]
     if require:
-        section["require"] = dict(_split(text) for text in require)
+        section["require"] = dict(_split_requirement(text) for text in require)
     texts = {"against": against, "metrics": metrics, "require": require}
-    for flaw in list_evaluation_errors(section):
-        raise UsageError(_say(flaw, texts), hint=flaw.suggestion or "Correct the option.")
+    for error in list_evaluation_errors(section):
+        message = _format_option_error(error, texts)
+        raise UsageError(message, hint=error.suggestion or "Correct the option.")
     return EvaluateSpec.model_validate(section)
 
 
-def _read(option: str, text: str, environ: Mapping[str, str]) -> Json:
-    """The text as the job file would be read, but that the blank after a colon may be missing."""
-    tight = _TIGHT.match(text)
-    spaced = f"{tight[1]}: {text[tight.end() :]}" if tight else text
+def _read_option(option: str, text: str, environ: Mapping[str, str]) -> Json:
+    """The text as in the job file, except that the space after a colon may be missing."""
+    compact = _COMPACT.match(text)
+    spaced = f"{compact[1]}: {text[compact.end() :]}" if compact else text
     source = Source(f"{option} {quoted(text)}", spaced, override=True)
     report = ProblemReport()
     root = parse_yaml(source, report)
@@ -382,20 +356,21 @@ def _read(option: str, text: str, environ: Mapping[str, str]) -> Json:
     return value
 
 
-def _split(text: str) -> tuple[str, Json]:
-    """`accuracy >= 0.85` as the name of a figure, and what is wanted of it."""
-    found = _REQUIREMENT.fullmatch(text)
-    if found is None:
+def _split_requirement(text: str) -> tuple[str, Json]:
+    """`accuracy >= 0.85` as the name of a metric and a comparison."""
+    match = _REQUIREMENT.fullmatch(text)
+    if match is None:
         raise UsageError(
-            f"--require {quoted(text)}: a requirement compares a figure with a number",
+            f"--require {quoted(text)}: a requirement compares a metric with a number",
             hint='Write --require "accuracy >= 0.85".',
         )
-    return found[1], found[2]
+    return match[1], match[2]
 
 
-def _say(flaw: EntryError, texts: Mapping[str, Sequence[str]]) -> str:
-    option = {"against": "--against", "metrics": "--metric", "require": "--require"}
-    name, place = str(flaw.path[0]), flaw.path[1] if len(flaw.path) > 1 else 0
-    given = texts[name]
-    shown = quoted(given[place]) if isinstance(place, int) and place < len(given) else str(place)
-    return f"{option[name]} {shown}: {flaw.message}"
+def _format_option_error(error: EntryError, texts: Mapping[str, Sequence[str]]) -> str:
+    key, position = str(error.path[0]), error.path[1] if len(error.path) > 1 else 0
+    options = texts[key]
+    shown = str(position)
+    if isinstance(position, int) and position < len(options):
+        shown = quoted(options[position])
+    return f"{_OPTIONS[key]} {shown}: {error.message}"

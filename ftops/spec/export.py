@@ -1,4 +1,4 @@
-"""Which tools are told of a run: the list `export` of the job file.
+"""The list `export` of the job file: the tools to which a finished run is exported.
 
 An item is the name of a tool, or a mapping of that name to its settings.
 """
@@ -12,12 +12,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from ftops.spec.section import Expected, Section
 
 MAX_EXPORTS = 8
-_LONGEST_NAME = 256
 _PATH = Expected("a path")
 
 
 def _without_user(uri: str) -> str:
-    """The address, if no name and no password stands in it; ValueError otherwise."""
+    """The address; ValueError when it contains a user or password."""
     parts = urlsplit(uri)
     if parts.username is not None or parts.password is not None:
         raise ValueError("names a user")
@@ -25,7 +24,7 @@ def _without_user(uri: str) -> str:
 
 
 class MlflowSpec(Section):
-    """Where MLflow keeps its runs."""
+    """Settings of MLflow."""
 
     LABEL: ClassVar[str] = "mlflow"
 
@@ -36,20 +35,20 @@ class MlflowSpec(Section):
         ),
     ] = Field(
         None,
-        description="Where its runs are kept; `MLFLOW_TRACKING_URI` when left out, else"
+        description="Address of the store; by default `MLFLOW_TRACKING_URI`, else"
         " `sqlite:///mlflow.db`.",
     )
-    experiment: Annotated[str | None, Expected("text of 1 to 256 characters")] = Field(
+    experiment: str | None = Field(
         None,
         min_length=1,
-        max_length=_LONGEST_NAME,
-        description="Which experiment the run belongs to; `MLFLOW_EXPERIMENT_NAME`, else the job's"
+        max_length=256,
+        description="Experiment of the run; by default `MLFLOW_EXPERIMENT_NAME`, else the job's"
         " name.",
     )
 
 
 class TensorboardSpec(Section):
-    """Where TensorBoard looks for its files."""
+    """Settings of TensorBoard."""
 
     LABEL: ClassVar[str] = "tensorboard"
 
@@ -57,12 +56,12 @@ class TensorboardSpec(Section):
         None,
         min_length=1,
         max_length=4096,
-        description="Folder that gets one folder a run; `tensorboard` when left out.",
+        description="Folder with one folder per run; `tensorboard` by default.",
     )
 
 
 class WandbSpec(Section):
-    """Which project of Weights & Biases a run belongs to."""
+    """Settings of Weights & Biases."""
 
     LABEL: ClassVar[str] = "wandb"
 
@@ -72,29 +71,29 @@ class WandbSpec(Section):
         None,
         pattern=r"^[^/\\#?%:]+$",
         max_length=128,
-        description="Project; `WANDB_PROJECT` when left out, else the job's name.",
+        description="Project; by default `WANDB_PROJECT`, else the job's name.",
     )
     entity: Annotated[str | None, Expected("text of 1 to 128 characters, no slash")] = Field(
-        None, pattern=r"^[^/\s]+$", max_length=128, description="Team or user that owns it."
-    )
-    mode: Annotated[
-        Literal["offline", "online"] | None,
-        Expected("offline or online", choices=("offline", "online")),
-    ] = Field(
         None,
-        description="`offline` sends nothing, whatever `WANDB_MODE` says; `online` needs"
-        " `WANDB_MODE=online` in the environment, too. `WANDB_MODE` when left out, else `offline`.",
+        pattern=r"^[^/\s]+$",
+        max_length=128,
+        description="Team or user that owns the project.",
+    )
+    mode: Literal["offline", "online"] | None = Field(
+        None,
+        description="`offline` sends nothing, whatever `WANDB_MODE` is; `online` also needs"
+        " `WANDB_MODE=online` in the environment. By default `WANDB_MODE`, else `offline`.",
     )
     folder: Annotated[str | None, _PATH] = Field(
         None,
         min_length=1,
         max_length=4096,
-        description="Folder of its files; `WANDB_DIR` when left out, else the job file's.",
+        description="Folder of its files; by default `WANDB_DIR`, else the job file's folder.",
     )
 
 
 class JsonSpec(Section):
-    """Where the run is written as JSON."""
+    """Settings of JSON files."""
 
     LABEL: ClassVar[str] = "json"
 
@@ -102,8 +101,8 @@ class JsonSpec(Section):
         None,
         min_length=1,
         max_length=4096,
-        description="File, or a folder that gets one file a run (it ends with `/`); `exports/` when"
-        " left out.",
+        description="File, or a folder (ending with `/`) with one file per run; `exports/` by"
+        " default.",
     )
 
 
@@ -116,10 +115,10 @@ EXPORT_SECTIONS: Mapping[str, type[Section]] = {
 
 
 def read_export(value: object) -> dict[str, dict[str, str]]:
-    """An item of the list in its one shape, `{tool: settings}`; ValueError when it is none."""
+    """An item of the list as `{tool: settings}`; ValueError when it is wrong."""
     item = {value: None} if isinstance(value, str) else value
     if not isinstance(item, dict) or len(item) != 1 or not set(item) <= set(EXPORT_SECTIONS):
-        raise ValueError("no tool that is known")
+        raise ValueError("unknown tool")
     ((name, settings),) = item.items()
     section = EXPORT_SECTIONS[name].model_validate({} if settings is None else settings)
     return {name: section.model_dump(exclude_none=True)}

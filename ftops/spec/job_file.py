@@ -20,15 +20,13 @@ from pathlib import Path
 from ftops.capabilities import Capabilities
 from ftops.errors import ProviderError
 from ftops.records import Json, ProviderSettings, RowFormat, find_api_address
-from ftops.spec import values as tree_values
 from ftops.spec.evaluate import EvaluateSpec, list_named_files, list_provider_paths
 from ftops.spec.metrics import to_choice
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
-from ftops.spec.problem import ProblemReport, Source, Span
+from ftops.spec.problem import KeyPath, ProblemReport, Source, Span
 from ftops.spec.provider import read_provider
 from ftops.spec.validation import validate
-from ftops.spec.values import Path as Place
 from ftops.spec.values import Values, apply_overrides, read_values, report_secrets
 from ftops.spec.yaml_reader import MappingNode, Node, SequenceNode, parse_yaml, read_source
 from ftops.text import suggest_name
@@ -94,7 +92,7 @@ def load_job(
 
 def _hide_webhook(text: str, *, values: Values, url: str | None) -> str:
     """The job file, or an override, without the path of its webhook, however it is written."""
-    place = values.places.get(("notify", "webhook_url"))
+    place = values.locations.get(("notify", "webhook_url"))
     if url is not None and place is not None:
         source, start, end = place.span.source, place.span.start, place.span.end
         before = len(text) - len(source.text)  # the key of an override
@@ -103,10 +101,10 @@ def _hide_webhook(text: str, *, values: Values, url: str | None) -> str:
     return hide_webhook(text, url)
 
 
-def list_providers(job: LoadedJob) -> list[tuple[tree_values.Path, ProviderSettings]]:
+def list_providers(job: LoadedJob) -> list[tuple[KeyPath, ProviderSettings]]:
     """The providers of the job file with their places: training, candidates, judges."""
-    places = [("provider",), *(("evaluate", *path) for path in _find_provider_paths(job.values))]
-    return [(place, read_provider(job.values.find(*place))) for place in places]
+    locations = [("provider",), *(("evaluate", *path) for path in _find_provider_paths(job.values))]
+    return [(place, read_provider(job.values.find(*place))) for place in locations]
 
 
 def check_addresses(job: LoadedJob, find_address: Callable[[ProviderSettings], object]) -> None:
@@ -129,13 +127,13 @@ def list_variables(job: LoadedJob) -> list[tuple[str, str]]:
     """
     return [
         (name, ".".join(map(str, path)))
-        for path, place in job.values.places.items()
+        for path, place in job.values.locations.items()
         for name in place.variables
         if not _stays_here(job, path)
     ]
 
 
-def _stays_here(job: LoadedJob, path: tree_values.Path) -> bool:
+def _stays_here(job: LoadedJob, path: KeyPath) -> bool:
     if path in DATA_FIELDS:  # of these, only the id of an uploaded file is sent
         return resolve_data(job.path, str(job.values.find(*path))) is not None
     return path[0] == "limits" or path[:2] in _KEPT_FIELDS
@@ -196,9 +194,7 @@ def _report_addresses(values: Values, report: ProblemReport) -> None:
             report.add(values.span(place), reason, f"write {address}")
 
 
-def _find_refused(
-    spec: JobSpec, capabilities: Capabilities
-) -> Iterator[tuple[tree_values.Path, str]]:
+def _find_refused(spec: JobSpec, capabilities: Capabilities) -> Iterator[tuple[KeyPath, str]]:
     """The fields with which this provider can do nothing, and why."""
     if spec.metadata and not capabilities.metadata:
         yield ("metadata",), "keeps no metadata"
@@ -240,12 +236,12 @@ def _report_provider(values: Values, known: Collection[str], report: ProblemRepo
         _report_name(values, ("evaluate", *path), known, report)
 
 
-def _find_provider_paths(values: Values) -> Iterator[tree_values.Path]:
+def _find_provider_paths(values: Values) -> Iterator[KeyPath]:
     return list_provider_paths(values.find("evaluate"))
 
 
 def _report_name(
-    values: Values, place: tree_values.Path, known: Collection[str], report: ProblemReport
+    values: Values, place: KeyPath, known: Collection[str], report: ProblemReport
 ) -> None:
     if isinstance(values.find(*place), dict):
         place = (*place, "type")
@@ -328,7 +324,7 @@ def list_functions(spec: EvaluateSpec, folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[Place, Path]]:
+def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[KeyPath, Path]]:
     """Each path on this machine with its place; a file that lies at the provider has none."""
     folder = job_file.absolute().parent
     for place in DATA_FIELDS:

@@ -1,4 +1,4 @@
-"""The section `prepare` of the job file: how data is read, and what is done to it."""
+"""The section `prepare` of the job file: how data is read and prepared."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -11,65 +11,66 @@ _READING = ("prompt", "completion", "layout", "sheet", "encoding", "delimiter")
 
 
 class PrepareSpec(Section):
-    """What is done to the data before it is sent; the files themselves are never changed."""
+    """How the data is prepared before it is sent; the files themselves stay unchanged."""
 
     LABEL: ClassVar[str] = "prepare"
 
-    format: Annotated[
-        Literal["auto", "completion", "chat"],
-        Expected("auto, completion or chat", choices=("auto", "completion", "chat")),
-    ] = Field(
+    format: Literal["auto", "completion", "chat"] = Field(
         "auto",
-        description="Shape of the rows that are sent; `auto` takes what the model wants.",
+        description="Format of the rows that are sent; `auto` follows the model.",
     )
-    separator: Annotated[str | None, Expected("text of 1 to 256 characters, or null")] = Field(
+    separator: str | None = Field(
         None,
         min_length=1,
         max_length=256,
-        description="Appended to every prompt that does not end with it.",
+        description="Text appended to every prompt that does not end with it.",
     )
-    stop: Annotated[str | None, Expected("text of 1 to 256 characters, or null")] = Field(
+    stop: str | None = Field(
         None,
         min_length=1,
         max_length=256,
-        description="Appended to every completion that does not end with it.",
+        description="Stop sequence, appended to every completion that does not end with it.",
     )
-    system: Annotated[str | None, Expected("text, or null")] = Field(
+    system: str | None = Field(
         None,
         min_length=1,
         max_length=65_536,
-        description="System message put before every chat that has none (chat rows only).",
+        description="System message for every chat that has none (chat rows only).",
     )
-
     plan: Annotated[str | None, Expected("the path of a plan, or null")] = Field(
         None,
         min_length=1,
         max_length=4096,
-        description="Plan that `ftops data prepare` wrote: what it did is done to the data again.",
+        description="Plan that `ftops data prepare` wrote; its fixes are applied to the data.",
     )
     prompt: Annotated[str | None, Expected("a column, a template such as '{text}', or null")] = (
         Field(
             None,
             min_length=1,
             max_length=4096,
-            description="Column of a table, or template of columns in braces, that is the prompt.",
+            description="Prompt of a table's rows: a column, or a template with columns in braces.",
         )
     )
     completion: Annotated[
         str | None, Expected("a column, a template such as '{label}', or null")
-    ] = Field(None, min_length=1, max_length=4096, description="The same for the completion.")
+    ] = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="Completion of a table's rows: a column, or a template.",
+    )
     layout: Annotated[str | None, Expected("a layout such as alpaca or sharegpt, or null")] = Field(
         None,
         min_length=1,
         max_length=64,
-        description="Layout of the rows, by a name of docs/data-formats.md, where they are not"
-        " prompt and completion, chats or preferences already; `ftops init` recognises it.",
+        description="Layout of the rows (docs/data-formats.md) when they are not prompt and"
+        " completion, chats or preferences; `ftops init` detects it.",
     )
-    sheet: Annotated[str | None, Expected("text, or null")] = Field(
+    sheet: str | None = Field(
         None,
         min_length=1,
         max_length=256,
-        description="Sheet of a workbook, or split of a data set; the first when left out.",
+        description="Sheet of a workbook, or split of a data set; the first by default.",
     )
     encoding: Annotated[str | None, Expected("an encoding such as cp1252, or null")] = Field(
         None,
@@ -81,7 +82,7 @@ class PrepareSpec(Section):
         None,
         min_length=1,
         max_length=2,
-        description="What parts the columns of a CSV; found out when left out.",
+        description="Delimiter of a CSV file; detected by default.",
     )
 
     @property

@@ -1,7 +1,7 @@
-"""What is wrong with a job file, and how a person is shown it.
+"""Problems of a job file, with their places and how they are shown.
 
-A `Problem` knows its place to the character. Rendered, it is one line `file:line:column: reason`,
-the offending line with carets under the place, and the nearest right thing where there is one.
+A `Problem` has a place, exact to the character. Rendered, it is one line `file:line:column:
+reason`, the line with carets under the place, and a suggestion where there is one.
 Lines and columns count from 1; columns count characters.
 """
 
@@ -15,6 +15,7 @@ from functools import cached_property
 from ftops.errors import SpecError, UsageError
 from ftops.spec.secret import mask_secrets
 
+KeyPath = tuple[str | int, ...]
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _SHOWN_WIDTH = 96  # a longer line is cut around the caret
 _SHOWN_PROBLEMS = 50
@@ -22,7 +23,7 @@ _SHOWN_PROBLEMS = 50
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A text that problems are found in: the job file, or the value of one `--set`."""
+    """A text that may have problems: the job file, or the value of one `--set`."""
 
     name: str
     text: str
@@ -55,7 +56,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, where it is, and what was probably meant."""
+    """One problem, its place, and a suggestion."""
 
     span: Span
     message: str
@@ -72,7 +73,7 @@ class Problem:
 
 @dataclass(slots=True)
 class ProblemReport:
-    """The problems found so far, and the places whose text must not be shown."""
+    """The problems found so far, and the places whose text is not shown."""
 
     problems: list[Problem] = field(default_factory=list)
     hidden: list[Span] = field(default_factory=list)
@@ -83,7 +84,7 @@ class ProblemReport:
     def error(self) -> SpecError | UsageError:
         """All problems as one error: those of the file in file order, then those of overrides.
 
-        A UsageError where all of them are of overrides.
+        A UsageError when all of them are in overrides.
         """
         ordered = sorted(
             enumerate(self.problems),
@@ -97,8 +98,8 @@ class ProblemReport:
         if len(ordered) > len(shown):
             texts.append(f"… and {len(ordered) - len(shown)} more problems")
         sources = [problem.span.source for problem in self.problems]
-        options = dict.fromkeys(one.name.split()[0] for one in sources if one.override)
-        if options and all(one.override for one in sources):
+        options = dict.fromkeys(source.name.split()[0] for source in sources if source.override)
+        if options and all(source.override for source in sources):
             return UsageError("\n".join(texts), hint=f"Correct the option {' and '.join(options)}.")
         return SpecError("\n".join(texts))
 
@@ -139,7 +140,7 @@ def _excerpt(span: Span, hidden: Iterable[Span]) -> str:
 
 
 def _hide(line: str, start: int, source: Source, hidden: Iterable[Span]) -> str:
-    """`line`, which begins at `start`, with the characters of hidden spans as asterisks."""
+    """`line`, which starts at `start`, with the characters of hidden spans as asterisks."""
     for span in hidden:
         first, last = max(span.start - start, 0), min(span.end - start, len(line))
         if span.source is source and first < last:

@@ -1,4 +1,4 @@
-"""Which provider is asked: by its name, or spelled out in a mapping."""
+"""The provider of a job file: its name, or a mapping with its settings."""
 
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -12,7 +12,7 @@ _URL = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
 
 
 class ProviderSpec(Section):
-    """Which provider trains, spelled out: for another address, key or project than usual."""
+    """A provider with another address, key or project than the default."""
 
     LABEL: ClassVar[str] = "provider"
 
@@ -32,21 +32,20 @@ class ProviderSpec(Section):
         None,
         pattern=r"^[A-Z_][A-Z0-9_]*$",
         max_length=128,
-        description="Environment variable that holds the key. The key itself never stands here.",
+        description="Environment variable that holds the key. The key itself is not allowed in a"
+        " job file.",
     )
-    organization: Annotated[str | None, Expected("text")] = Field(
-        None, min_length=1, max_length=128, description="Organization that pays."
+    organization: str | None = Field(
+        None, min_length=1, max_length=128, description="Organization that is billed."
     )
-    project: Annotated[str | None, Expected("text")] = Field(
-        None, min_length=1, max_length=128, description="Project that the job belongs to."
+    project: str | None = Field(
+        None, min_length=1, max_length=128, description="Project of the job."
     )
-    protocol: Annotated[
-        JobProtocol, Expected("current or legacy", choices=("current", "legacy"))
-    ] = Field(
+    protocol: JobProtocol = Field(
         "current",
-        description="How jobs are asked for: `legacy` is `/v1/fine-tunes`, which OpenAI had"
-        " until 2024. It takes prompts and completions, neither metadata nor a seed; `auto`"
-        " leaves a hyperparameter out, so that the server takes its own default.",
+        description="Protocol of the fine-tuning API: `legacy` is `/v1/fine-tunes`, which OpenAI"
+        " offered until 2024. It takes prompts and completions, but no metadata and no seed;"
+        " `auto` omits a hyperparameter, so that the server uses its default.",
     )
 
 
@@ -62,13 +61,13 @@ Provider: TypeAlias = Annotated[
 
 
 def read_provider(value: object) -> ProviderSettings:
-    """The provider that a plain value of a valid job file means."""
+    """The settings of a provider from a value of a valid job file."""
     spec = value if isinstance(value, str) else ProviderSpec.model_validate(value)
     return to_provider_settings(spec)
 
 
 def to_provider_settings(provider: str | ProviderSpec) -> ProviderSettings:
-    """The provider as the other rooms know it, whichever way it was written."""
+    """The settings of a provider, whichever way it was written."""
     if isinstance(provider, str):
         return ProviderSettings(type=provider)
     return ProviderSettings(

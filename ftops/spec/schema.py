@@ -111,7 +111,7 @@ def _entry_rows() -> list[str]:
     lines = []
     for name, kinds in _LISTS.items():
         for word, kind in kinds.items():
-            wanted = "nothing after it" if kind.section is None else "a mapping"
+            wanted = "no settings" if kind.section is None else "a mapping"
             if kind.section is not None and kind.short:
                 wanted = get_expected(kind.section.model_fields[kind.short]).text + ", or a mapping"
             lines.append(_row(f"`evaluate.{name}[].{word}`", wanted, "", kind.description))

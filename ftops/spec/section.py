@@ -1,23 +1,33 @@
-"""What every section of the job file is made of."""
+"""Sections of the job file, what their fields expect, and lists whose items have a name.
+
+`base`, `few-shot: 5` and `few-shot: {examples: 5, selection: nearest}` are such items: a name
+alone, with one value, or with settings. Each name has an `EntryType`; its settings are a section,
+of which one field can be written alone.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
-from ftops.spec.problem import quoted
+from ftops.spec.problem import KeyPath, quoted
 from ftops.spec.yaml_reader import resolve_plain
 from ftops.text import suggest_name
+
+_UNBOUNDED = 1_000_000_000_000  # a larger maximum is not worth a word
+_FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What a value must be: `text` completes "n_epochs must be …".
 
-    `kind` tells quotes to add from quotes to drop; the value of a `private` field is never shown.
+    `kind` decides whether quotes are missing or too many; the value of a `private` field is never
+    shown.
     """
 
     text: str
@@ -27,43 +37,90 @@ class Expected:
 
 
 class Section(BaseModel):
-    """A mapping of the job file: strict, closed, unchangeable."""
+    """A mapping of the job file: strict, without unknown keys, immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     LABEL: ClassVar[str] = "the job file"
 
 
 def get_expected(field: FieldInfo) -> Expected:
-    """What the field says its values must be."""
-    return next(item for item in field.metadata if isinstance(item, Expected))
+    """What the field's values must be: its own `Expected`, else what its type and bounds say."""
+    for item in field.metadata:
+        if isinstance(item, Expected):
+            return item
+    return _describe(field.annotation, field.metadata)
 
 
-_FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+def _describe(annotation: Any, metadata: list[Any]) -> Expected:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if hasattr(annotation, "__metadata__"):  # an Annotated type inside a union
+        return get_expected(FieldInfo.from_annotation(annotation))
+    if origin in (Union, UnionType):
+        parts = [
+            _describe(part, metadata)
+            for part in sorted(arguments, key=_is_no_literal)
+            if part is not NoneType
+        ]
+        choices = tuple(choice for part in parts for choice in part.choices)
+        quotes = '"' if len(parts) > 1 else ""  # "auto" beside a number
+        texts = [f"{quotes}{part.text}{quotes}" if part.choices else part.text for part in parts]
+        return Expected(" or ".join(texts), parts[-1].kind, choices)
+    if origin is Literal:
+        return Expected(_join(arguments), choices=arguments)
+    if annotation is bool:
+        return Expected("true or false", "flag")
+    if annotation in (int, float):
+        return Expected(_describe_number(annotation, metadata), "number")
+    if annotation is str:
+        longest = _get_bound(metadata, "max_length")
+        return Expected(f"text of 1 to {longest} characters" if longest else "text")
+    return Expected("a mapping", "group")
 
 
-def suggest(wanted: Expected, value: object, shown: str) -> str:
-    """What the user probably meant; empty when nobody can tell."""
-    if isinstance(value, str) and (suggestion := suggest_name(value, wanted.choices)):
+def _is_no_literal(annotation: Any) -> bool:
+    origin: Any = get_origin(annotation)
+    return origin is not Literal
+
+
+def _describe_number(annotation: type, metadata: list[Any]) -> str:
+    name = "a whole number" if annotation is int else "a number"
+    low, above, high = (_get_bound(metadata, bound) for bound in ("ge", "gt", "le"))
+    if high is None or high >= _UNBOUNDED:
+        above = low - 1 if above is None and low is not None else above
+        return name if above is None else f"{name} above {above}"
+    return (
+        f"{name} above {above}, at most {high}" if low is None else f"{name} from {low} to {high}"
+    )
+
+
+def _get_bound(metadata: list[Any], name: str) -> Any:
+    return next((getattr(item, name) for item in metadata if hasattr(item, name)), None)
+
+
+def _join(words: tuple[str, ...]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def suggest_value(expected: Expected, value: object, shown: str) -> str:
+    """What the user probably meant by a wrong value; empty when that is unclear."""
+    if isinstance(value, str) and (suggestion := suggest_name(value, expected.choices)):
         return suggestion
-    if wanted.kind == "text" and isinstance(value, bool | int | float):
+    if expected.kind == "text" and isinstance(value, bool | int | float):
         return f'put it in quotes: "{shown}"'
-    if wanted.kind == "flag" and isinstance(value, str) and value.lower() in _FLAGS:
+    if expected.kind == "flag" and isinstance(value, str) and value.lower() in _FLAGS:
         return f"write {_FLAGS[value.lower()]}"
-    if wanted.kind in ("number", "flag") and isinstance(value, str):
+    if expected.kind in ("number", "flag") and isinstance(value, str):
         plain = resolve_plain(value)
         if not isinstance(plain, str) and plain is not None:
             return f"write it without quotes: {value}"
     return ""
 
 
-Path = tuple[str | int, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class EntryType:
-    """What a word takes: nothing, a mapping (`section`), or the value of its field `short`.
+    """What may follow a name: nothing, a mapping (`section`), or the value of its field `short`.
 
-    `alone` words need nothing said about them.
+    A name with `alone` can also be written without settings.
     """
 
     description: str
@@ -71,10 +128,17 @@ class EntryType:
     short: str | None = None
     alone: bool = True
 
+    def describe_settings(self) -> str:
+        """What the settings must be; the type must have some."""
+        assert self.section is not None
+        if self.short:
+            return get_expected(self.section.model_fields[self.short]).text
+        return "a mapping of " + ", ".join(self.section.model_fields)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item that was understood; `settings` is None for a word that takes none."""
+    """A valid item; `settings` is None for a name that takes none."""
 
     word: str
     settings: Section | None = None
@@ -82,133 +146,132 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryError:
-    """What is wrong with an item, and where in it; `at_key` when a name is the trouble."""
+    """What is wrong with an item, and where; with `at_key` the key is wrong, not its value."""
 
-    path: Path
+    path: KeyPath
     message: str
     suggestion: str = ""
     at_key: bool = False
 
 
-def read_entry(value: Json, kinds: Mapping[str, EntryType]) -> Entry | list[EntryError]:
-    """The item, or everything that is wrong with it."""
-    if isinstance(value, str):
-        return _read_word(value, kinds)
-    if not isinstance(value, dict) or not value:
-        return [EntryError((), f"a name, or `name: …`, is wanted here, not {_show(value)}")]
-    word = next(iter(value))
-    if word not in kinds:
-        return [
-            EntryError((word,), f"unknown name {quoted(word)}", _guess(word, kinds), at_key=True)
-        ]
-    section = kinds[word].section
-    if len(value) > 1:
-        second = list(value)[1]
-        message = f"an item has one name, and {quoted(second)} is another"
-        return [EntryError((second,), message, "begin a new item with it: `- name`", at_key=True)]
-    if section is None:
-        message = f"{word} takes nothing after it"
-        return [EntryError((word,), message, f"write `{word}` alone")]
-    return _read_settings(word, value[word], kinds[word], section)
-
-
-def list_entry_errors(value: Json, kinds: Mapping[str, EntryType]) -> Iterator[EntryError]:
-    """What is wrong in the whole list; nothing about what is no list."""
+def list_entry_errors(value: Json, types: Mapping[str, EntryType]) -> Iterator[EntryError]:
+    """What is wrong in the whole list; nothing for a value that is no list."""
     for number, item in enumerate(value if isinstance(value, list) else ()):
-        read = read_entry(item, kinds)
-        for flaw in read if isinstance(read, list) else ():
-            yield EntryError((number, *flaw.path), flaw.message, flaw.suggestion, flaw.at_key)
+        entry = read_entry(item, types)
+        for error in entry if isinstance(entry, list) else ():
+            yield EntryError((number, *error.path), error.message, error.suggestion, error.at_key)
 
 
-def read_entries(items: tuple[Json, ...], kinds: Mapping[str, EntryType]) -> tuple[Entry, ...]:
-    """All items of a list in which `find_flaws` has found nothing; ValueError otherwise."""
+def read_entries(items: tuple[Json, ...], types: Mapping[str, EntryType]) -> tuple[Entry, ...]:
+    """All items of a list without errors (`list_entry_errors`); ValueError otherwise."""
     entries = []
     for item in items:
-        read = read_entry(item, kinds)
-        if isinstance(read, list):
-            raise ValueError(read[0].message)
-        entries.append(read)
+        entry = read_entry(item, types)
+        if isinstance(entry, list):
+            raise ValueError(entry[0].message)
+        entries.append(entry)
     return tuple(entries)
 
 
-def _read_word(word: str, kinds: Mapping[str, EntryType]) -> Entry | list[EntryError]:
-    kind = kinds.get(word)
-    if kind is None:
-        return [EntryError((), f"unknown name {quoted(word)}", _guess(word, kinds))]
-    if not kind.alone:
-        wanted = _wanted(kind)
-        return [EntryError((), f"{word} needs something after it", f"write `{word}: …`: {wanted}")]
-    return Entry(word, kind.section() if kind.section else None)
+def read_entry(value: Json, types: Mapping[str, EntryType]) -> Entry | list[EntryError]:
+    """The item, or everything that is wrong with it."""
+    if isinstance(value, str):
+        return _read_name(value, types)
+    if not isinstance(value, dict) or not value:
+        return [EntryError((), f"expected a name or `name: …`, not {_show(value)}")]
+    name = next(iter(value))
+    if name not in types:
+        return [_make_unknown_name_error((name,), name, types)]
+    section = types[name].section
+    if len(value) > 1:
+        second = list(value)[1]
+        message = f"an item has one name, and {quoted(second)} is a second one"
+        return [EntryError((second,), message, "start a new item with it: `- name`", at_key=True)]
+    if section is None:
+        return [EntryError((name,), f"{name} takes no settings", f"write `{name}` alone")]
+    return _read_settings(name, value[name], types[name], section)
 
 
-def _wanted(kind: EntryType) -> str:
-    assert kind.section is not None
-    if kind.short:
-        return get_expected(kind.section.model_fields[kind.short]).text
-    return "a mapping of " + ", ".join(kind.section.model_fields)
+def _read_name(name: str, types: Mapping[str, EntryType]) -> Entry | list[EntryError]:
+    entry_type = types.get(name)
+    if entry_type is None:
+        return [_make_unknown_name_error((), name, types)]
+    if not entry_type.alone:
+        suggestion = f"write `{name}: …`: {entry_type.describe_settings()}"
+        return [EntryError((), f"{name} needs settings", suggestion)]
+    return Entry(name, entry_type.section() if entry_type.section else None)
 
 
 def _read_settings(
-    word: str, said: Json, kind: EntryType, section: type[Section]
+    name: str, value: Json, entry_type: EntryType, section: type[Section]
 ) -> Entry | list[EntryError]:
-    if isinstance(said, dict):
-        given = said
-    elif said is None and kind.alone:
-        given = {}
-    elif kind.short is not None:
-        given = {kind.short: said}
+    if isinstance(value, dict):
+        settings = value
+    elif value is None and entry_type.alone:
+        settings = {}
+    elif entry_type.short is not None:
+        settings = {entry_type.short: value}
     else:
-        return [EntryError((word,), f"{word} must be {_wanted(kind)}, not {_show(said)}")]
+        message = f"{name} must be {entry_type.describe_settings()}, not {_show(value)}"
+        return [EntryError((name,), message)]
     try:
-        return Entry(word, section.model_validate(given))
+        return Entry(name, section.model_validate(settings))
     except ValidationError as error:
-        spread = isinstance(said, dict)
-        where = {name: (word, name) if spread else (word,) for name in given}
-        return list(_explain(error, section, given, word, where))
+        is_spelled_out = isinstance(value, dict)
+        paths = {key: (name, key) if is_spelled_out else (name,) for key in settings}
+        return list(_explain(error, section, settings, name, paths))
 
 
 def _explain(
     error: ValidationError,
     section: type[Section],
-    given: Mapping[str, Json],
-    word: str,
-    where: Mapping[str, Path],
+    settings: Mapping[str, Json],
+    name: str,
+    paths: Mapping[str, KeyPath],
 ) -> Iterator[EntryError]:
-    told: set[str] = set()
+    reported: set[str] = set()
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(detail["loc"][0]) if detail["loc"] else ""
-        if name in told:
+        key = str(detail["loc"][0]) if detail["loc"] else ""
+        if key in reported:
             continue
-        told.add(name)
+        reported.add(key)
         if detail["type"] == "missing" and len(detail["loc"]) == 1:
-            yield EntryError((word,), f"{word} lacks {name}", f"add `{name}: …`", at_key=True)
-        elif name not in section.model_fields:
+            yield EntryError((name,), f"{name} lacks {key}", f"add `{key}: …`", at_key=True)
+        elif key not in section.model_fields:
             known = f"known here: {', '.join(section.model_fields)}"
-            meant = suggest_name(name, section.model_fields, known)
-            yield EntryError(where.get(name, ()), f"unknown key {quoted(name)}", meant, at_key=True)
-        elif isinstance(given.get(name), dict):
+            suggestion = suggest_name(key, section.model_fields, known)
+            path = paths.get(key, ())
+            yield EntryError(path, f"unknown key {quoted(key)}", suggestion, at_key=True)
+        elif isinstance(settings.get(key), dict):
             inner = str(detail["loc"][-1])
-            message = f"{word}.{name} is not right: look at {quoted(inner)}"
-            path = (*where[name], inner)
-            yield EntryError(path, message, f"`{name}` is spelled as it is at the top level")
+            message = f"{name}.{key}: the value of {quoted(inner)} is wrong"
+            path = (*paths[key], inner)
+            yield EntryError(path, message, f"`{key}` is written as at the top level")
         else:
-            wanted, value = get_expected(section.model_fields[name]), given.get(name)
+            expected, value = get_expected(section.model_fields[key]), settings.get(key)
             shown = _show(value)
-            message = f"{name} must be {wanted.text}, not {shown}"
-            yield EntryError(where.get(name, (word,)), message, suggest(wanted, value, shown))
+            message = f"{key} must be {expected.text}, not {shown}"
+            suggestion = suggest_value(expected, value, shown)
+            yield EntryError(paths.get(key, (name,)), message, suggestion)
 
 
-def _guess(word: str, kinds: Mapping[str, EntryType]) -> str:
-    return suggest_name(word, kinds, f"known here: {', '.join(kinds)}")
+def _make_unknown_name_error(
+    path: KeyPath, name: str, types: Mapping[str, EntryType]
+) -> EntryError:
+    suggestion = suggest_name(name, types, f"known here: {', '.join(types)}")
+    return EntryError(path, f"unknown name {quoted(name)}", suggestion, at_key=bool(path))
 
 
 def _show(value: Json) -> str:
-    if isinstance(value, str):
-        return quoted(value)
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "a mapping"
+    match value:
+        case str():
+            return quoted(value)
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
     return str(value)

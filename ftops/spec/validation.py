@@ -11,17 +11,17 @@ from ftops.spec.evaluate import list_evaluation_errors
 from ftops.spec.export import EXPORT_SECTIONS, MAX_EXPORTS
 from ftops.spec.model import OWN_METADATA, JobSpec
 from ftops.spec.notify import OUTCOMES, NotifySpec
-from ftops.spec.problem import ProblemReport, quoted
+from ftops.spec.problem import KeyPath, ProblemReport, quoted
 from ftops.spec.provider import ProviderSpec
 from ftops.spec.secret import is_secret_field
-from ftops.spec.section import Expected, Section, get_expected, suggest
-from ftops.spec.values import Path, Values
+from ftops.spec.section import Expected, Section, get_expected, suggest_value
+from ftops.spec.values import Values
 from ftops.text import find_nearest, suggest_name
 
 _MAX_GUESSES = 100
 _METADATA = Expected("text of at most 512 characters, under a key of 1 to 64")
 # What each item of a list must be, by the list's path.
-_ITEMS: Mapping[Path, Expected] = {
+_ITEMS: Mapping[KeyPath, Expected] = {
     ("hyperparameters", "classification_betas"): Expected(
         "a number above 0, at most 100", "number"
     ),
@@ -33,36 +33,36 @@ _ITEMS: Mapping[Path, Expected] = {
 def validate(values: Values, report: ProblemReport) -> JobSpec | None:
     """The values as a `JobSpec`, or None; adds each problem once to `report`."""
     spec = None
-    reported: set[Path] = set()
+    reported: set[KeyPath] = set()
     try:
         spec = JobSpec.model_validate(values.value)
     except ValidationError as error:
         reported = _explain(error, values, report)
     for conflict in (*_find_conflicts(values), *_find_export_problems(values)):
-        if conflict.path not in reported and not values.is_broken(conflict.path):
+        if conflict.path not in reported and not values.is_invalid(conflict.path):
             span = values.span(conflict.path, key=conflict.at_key)
             report.add(span, conflict.message, conflict.suggestion)
     return spec
 
 
-def _explain(error: ValidationError, values: Values, report: ProblemReport) -> set[Path]:
+def _explain(error: ValidationError, values: Values, report: ProblemReport) -> set[KeyPath]:
     """Add to `report` what `error` means; returns the paths that were spoken about."""
-    told: set[Path] = set()
-    lacking: list[Path] = []
-    guesses: set[Path] = set()
+    reported: set[KeyPath] = set()
+    missing: list[KeyPath] = []
+    guesses: set[KeyPath] = set()
     unknowns = 0
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(detail["loc"], values)
         if path[:1] == ("export",):
             continue  # `export_problems.py` looks at it
         unknown = detail["type"] == "extra_forbidden"
-        if path in told or values.is_broken(path[:-1] if unknown else path):
+        if path in reported or values.is_invalid(path[:-1] if unknown else path):
             continue
-        if detail["type"] == "too_short" and any(other[:-1] == path for other in told):
+        if detail["type"] == "too_short" and any(other[:-1] == path for other in reported):
             continue  # its items are bad, and do not count
-        told.add(path)
+        reported.add(path)
         if detail["type"] == "missing":
-            lacking.append(path)
+            missing.append(path)
         elif unknown:
             unknowns += 1  # looking for a likeness takes time, and only so many are shown
             guess = _near_field(str(path[-1]), path[:-1]) if unknowns <= _MAX_GUESSES else None
@@ -70,14 +70,14 @@ def _explain(error: ValidationError, values: Values, report: ProblemReport) -> s
             guesses.update([guess] if guess else [])
         else:
             _explain_value(path, values, report)
-    for path in lacking:
+    for path in missing:
         if path not in guesses:
             message = f"{_label(path)} is missing"
             report.add(values.span(path[:-1]), message, f"add `{path[-1]}: …`")
-    return told
+    return reported
 
 
-def find_field(path: Path) -> FieldInfo | None:
+def find_field(path: KeyPath) -> FieldInfo | None:
     """The field of the model that `path` names, if there is one."""
     section: type[Section] | None = JobSpec
     found: FieldInfo | None = None
@@ -100,13 +100,13 @@ def _find_sections() -> Iterator[tuple[str, type[Section]]]:
 
 
 SECTIONS: Mapping[str, type[Section]] = dict(_find_sections())
-_FIELDS: tuple[tuple[str, Path], ...] = (
+_FIELDS: tuple[tuple[str, KeyPath], ...] = (
     *((name, (name,)) for name in JobSpec.model_fields),
     *((name, (key, name)) for key, section in SECTIONS.items() for name in section.model_fields),
 )
 
 
-def _path(loc: tuple[int | str, ...], values: Values) -> Path:
+def _path(loc: tuple[int | str, ...], values: Values) -> KeyPath:
     """The path in the job file that pydantic's location means: without its names for branches."""
     if loc[:1] == ("provider",):
         return loc[:1] + loc[2:3]  # the second is the branch of the union
@@ -117,7 +117,9 @@ def _path(loc: tuple[int | str, ...], values: Values) -> Path:
     return loc[:2]
 
 
-def _explain_key(path: Path, guess: Path | None, values: Values, report: ProblemReport) -> None:
+def _explain_key(
+    path: KeyPath, guess: KeyPath | None, values: Values, report: ProblemReport
+) -> None:
     """Report an unknown key; `guess` is the path that was probably meant."""
     key = str(path[-1])
     section = SECTIONS[str(path[0])] if len(path) > 1 else JobSpec
@@ -134,7 +136,7 @@ def _explain_key(path: Path, guess: Path | None, values: Values, report: Problem
     report.add(values.span(path, key=True), f"unknown key {quoted(key)}{where}", suggestion)
 
 
-def _near_field(key: str, parent: Path) -> Path | None:
+def _near_field(key: str, parent: KeyPath) -> KeyPath | None:
     """The field whose name is nearest to `key`: in the section `parent`, else in another."""
     here = {name: path for name, path in _FIELDS if path[:-1] == parent}
     others = {name: path for name, path in reversed(_FIELDS) if path[:-1] != parent}
@@ -144,7 +146,7 @@ def _near_field(key: str, parent: Path) -> Path | None:
     return None
 
 
-def _explain_value(path: Path, values: Values, report: ProblemReport) -> None:
+def _explain_value(path: KeyPath, values: Values, report: ProblemReport) -> None:
     wanted = _wanted(path)
     value = values.find(*path)
     span = values.span(path)
@@ -152,22 +154,22 @@ def _explain_value(path: Path, values: Values, report: ProblemReport) -> None:
         report.hidden.append(span)
         report.add(span, f"{_label(path)} must be {wanted.text}")
         return
-    place = values.places.get(path)
+    place = values.locations.get(path)
     shown = place.shown if place else "nothing"
     if isinstance(value, str) and len(value) > 40 and wanted.kind == "text":
         shown += f" ({len(value)} characters)"
-    suggestion = suggest(wanted, value, shown)
+    suggestion = suggest_value(wanted, value, shown)
     report.add(span, f"{_label(path)} must be {wanted.text}, not {shown}", suggestion)
 
 
-def _wanted(path: Path) -> Expected:
+def _wanted(path: KeyPath) -> Expected:
     field = find_field(path)
     if field is not None:
         return get_expected(field)
     return _ITEMS.get(path[:2], _METADATA)
 
 
-def _label(path: Path) -> str:
+def _label(path: KeyPath) -> str:
     """How a message names the field at `path`."""
     text = ""
     for key in path:
@@ -184,7 +186,7 @@ def _label(path: Path) -> str:
 class Conflict:
     """A field that does not go with another; `at_key` when its name is the trouble."""
 
-    path: Path
+    path: KeyPath
     message: str
     suggestion: str = ""
     at_key: bool = True
@@ -214,10 +216,10 @@ def classification_options_need_the_metrics(values: Values) -> Iterator[Conflict
 
 
 def classification_metrics_need_their_classes(values: Values) -> Iterator[Conflict]:
-    path: Path = (_SECTION, "compute_classification_metrics")
+    path: KeyPath = (_SECTION, "compute_classification_metrics")
     if values.find(*path) is not True:
         return
-    if values.find("validation_file") is None and not values.is_broken(("validation_file",)):
+    if values.find("validation_file") is None and not values.is_invalid(("validation_file",)):
         yield Conflict(path, "classification metrics need a validation_file to be measured on")
     n_classes = values.find(_SECTION, "classification_n_classes")
     positive = values.find(_SECTION, "classification_positive_class")
@@ -290,7 +292,7 @@ def notices_need_somebody_to_tell(values: Values) -> Iterator[Conflict]:
     if not isinstance(section, dict) or not section or set(section) - set(NotifySpec.model_fields):
         return  # an unknown key is told by itself, and may be the one that is missing
     if section.get("command") is None and section.get("webhook_url") is None:
-        if not any(values.is_broken(("notify", name)) for name in ("command", "webhook_url")):
+        if not any(values.is_invalid(("notify", name)) for name in ("command", "webhook_url")):
             yield Conflict(("notify",), "nobody would be told", "add command or webhook_url")
     elif section.get("webhook_url") is not None and section.get("webhook_secret_env") is None:
         yield Conflict(
@@ -324,7 +326,7 @@ def a_plan_says_it_all(values: Values) -> Iterator[Conflict]:
 
 def evaluation_lists_are_understood(values: Values) -> Iterator[Conflict]:
     for flaw in list_evaluation_errors(values.find("evaluate")):
-        path: Path = ("evaluate", *flaw.path)
+        path: KeyPath = ("evaluate", *flaw.path)
         yield Conflict(path, flaw.message, flaw.suggestion, at_key=flaw.at_key)
 
 
@@ -352,7 +354,7 @@ _KNOWN = ", ".join(EXPORT_SECTIONS)
 def _find_export_problems(values: Values) -> Iterator[Conflict]:
     """Everything that the model refuses there, and what it does not see."""
     items = values.find(FIELD)
-    if items is None or values.is_broken((FIELD,)):
+    if items is None or values.is_invalid((FIELD,)):
         return
     if not isinstance(items, list):
         message = f"export must be a list of {_KNOWN}, not {_show(values, (FIELD,))}"
@@ -362,8 +364,8 @@ def _find_export_problems(values: Values) -> Iterator[Conflict]:
         yield Conflict((FIELD,), f"export names more than {MAX_EXPORTS} tools", at_key=False)
     seen: list[Json] = []
     for number, item in enumerate(items):
-        path: Path = (FIELD, number)
-        if values.is_broken(path):
+        path: KeyPath = (FIELD, number)
+        if values.is_invalid(path):
             continue
         plain: Json = {item: None} if isinstance(item, str) else item
         if plain in seen:
@@ -372,18 +374,18 @@ def _find_export_problems(values: Values) -> Iterator[Conflict]:
         yield from _look_at(values, path, plain)
 
 
-def _look_at(values: Values, path: Path, item: Json) -> Iterator[Conflict]:
+def _look_at(values: Values, path: KeyPath, item: Json) -> Iterator[Conflict]:
     if not isinstance(item, dict) or len(item) != 1:
         message = f"export must hold names of tools, not {_show(values, path)}"
         yield Conflict(path, message, f"write {_KNOWN}, or `- mlflow: {{…}}`", at_key=False)
         return
     ((name, settings),) = item.items()
     section = EXPORT_SECTIONS.get(name)
-    named = (*path, name) if (*path, name) in values.places else path
+    named = (*path, name) if (*path, name) in values.locations else path
     if section is None:
         suggestion = suggest_name(name, EXPORT_SECTIONS, f"known here: {_KNOWN}")
         yield Conflict(named, f"no tool {quoted(name)} is known", suggestion)
-    elif settings is not None and not values.is_broken(named):
+    elif settings is not None and not values.is_invalid(named):
         if not isinstance(settings, dict):
             message = f"{name} must be a mapping of settings, not {_show(values, named)}"
             yield Conflict(named, message, f"known there: {_list_fields(section)}", at_key=False)
@@ -392,7 +394,7 @@ def _look_at(values: Values, path: Path, item: Json) -> Iterator[Conflict]:
 
 
 def _look_at_settings(
-    values: Values, path: Path, section: type[Section], settings: dict[str, Json]
+    values: Values, path: KeyPath, section: type[Section], settings: dict[str, Json]
 ) -> Iterator[Conflict]:
     try:
         section.model_validate(settings)
@@ -400,7 +402,7 @@ def _look_at_settings(
         for key in dict.fromkeys(str(detail["loc"][0]) for detail in error.errors()):
             place = (*path, key)
             field = section.model_fields.get(key)
-            if values.is_broken(place):
+            if values.is_invalid(place):
                 continue
             if field is None:
                 yield _refuse_key(place, key, section)
@@ -411,7 +413,7 @@ def _look_at_settings(
             yield Conflict(place, message, suggestion, at_key=False)
 
 
-def _refuse_key(place: Path, key: str, section: type[Section]) -> Conflict:
+def _refuse_key(place: KeyPath, key: str, section: type[Section]) -> Conflict:
     suggestion = suggest_name(key, section.model_fields, f"known here: {_list_fields(section)}")
     if is_secret_field(key):
         suggestion = "keep it in the environment, in the variable that the tool itself reads"
@@ -422,6 +424,6 @@ def _list_fields(section: type[Section]) -> str:
     return ", ".join(section.model_fields)
 
 
-def _show(values: Values, path: Path) -> str:
-    place = values.places.get(path)
+def _show(values: Values, path: KeyPath) -> str:
+    place = values.locations.get(path)
     return place.shown if place else "nothing"

@@ -7,10 +7,9 @@ passes, whether it was written out, escaped, or came out of the environment.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from ftops.records import Json
-from ftops.spec.problem import ProblemReport, Source, Span, quoted
+from ftops.spec.problem import KeyPath, ProblemReport, Source, Span, quoted
 from ftops.spec.secret import is_secret_field, list_secrets, mask_secrets
 from ftops.spec.yaml_reader import (
     InvalidNode,
@@ -24,7 +23,6 @@ from ftops.spec.yaml_reader import (
 )
 from ftops.text import find_nearest
 
-Path: TypeAlias = tuple[str | int, ...]
 _SECRET_REASON = "this looks like a secret; secrets never stand in a job file"
 _SECRET_WAY_OUT = (
     "keep it in the environment, and name the variable under provider: {api_key_env: …}"
@@ -32,7 +30,7 @@ _SECRET_WAY_OUT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ValueLocation:
     """Where a value stood (`span`), where its key stood, and how a message may show the value.
 
     `variables` are the names of the environment variables whose values are part of it.
@@ -52,12 +50,12 @@ class Values:
     """
 
     value: Json = None
-    places: dict[Path, Place] = field(default_factory=dict)
-    broken: set[Path] = field(default_factory=set)
+    locations: dict[KeyPath, ValueLocation] = field(default_factory=dict)
+    invalid: set[KeyPath] = field(default_factory=set)
 
-    def is_broken(self, path: Path) -> bool:
+    def is_invalid(self, path: KeyPath) -> bool:
         """Whether the value at `path`, or something that holds it, has been reported."""
-        return any(path[:length] in self.broken for length in range(len(path) + 1))
+        return any(path[:length] in self.invalid for length in range(len(path) + 1))
 
     def find(self, *path: str | int) -> Json:
         """The value at `path`; None where there is none."""
@@ -71,10 +69,10 @@ class Values:
                 return None
         return value
 
-    def span(self, path: Path, *, key: bool = False) -> Span:
+    def span(self, path: KeyPath, *, key: bool = False) -> Span:
         """Where to point for `path`: its value or its key, else the nearest thing around it."""
         for length in range(len(path), -1, -1):
-            place = self.places.get(path[:length])
+            place = self.locations.get(path[:length])
             if place is not None:
                 use_key = place.key is not None and (key or length < len(path))
                 return place.key if use_key and place.key else place.span
@@ -102,22 +100,22 @@ class _Filler:
         self._environ = environ
         self._report = report
 
-    def fill(self, node: Node, path: Path, key: Span | None) -> Json:
+    def fill(self, node: Node, path: KeyPath, key: Span | None) -> Json:
         shown = _collection_shown(node)
-        self.values.places[path] = Place(node.span, key, shown)
+        self.values.locations[path] = ValueLocation(node.span, key, shown)
         if isinstance(node, ScalarNode):
             return self._scalar(node, path, key)
         if isinstance(node, SequenceNode):
             return [self.fill(item, (*path, i), None) for i, item in enumerate(node.items)]
         if isinstance(node, InvalidNode):
-            self.values.broken.add(path)
+            self.values.invalid.add(path)
             return None
         return {
             name: self.fill(value, (*path, name), key_span)
             for name, (key_span, value) in node.entries.items()
         }
 
-    def _scalar(self, node: ScalarNode, path: Path, key: Span | None) -> Json:
+    def _scalar(self, node: ScalarNode, path: KeyPath, key: Span | None) -> Json:
         if any(isinstance(name, str) and is_secret_field(name) for name in path):
             self._report.hidden.append(node.span)
         try:
@@ -138,20 +136,20 @@ class _Filler:
         shown = f"what {quoted(node.text)} gives" if filled.changed else _scalar_shown(node, value)
         if path == ("notify", "webhook_url"):
             self._report.hidden.append(node.span)
-        self.values.places[path] = Place(node.span, key, shown, filled.names)
+        self.values.locations[path] = ValueLocation(node.span, key, shown, filled.names)
         return value
 
-    def _refuse(self, node: ScalarNode, path: Path, reason: str, suggestion: str = "") -> None:
+    def _refuse(self, node: ScalarNode, path: KeyPath, reason: str, suggestion: str = "") -> None:
         self._report.add(node.span, reason, suggestion)
-        self.values.broken.add(path)
+        self.values.invalid.add(path)
 
-    def _refuse_secret(self, node: ScalarNode, path: Path, *, changed: bool) -> None:
+    def _refuse_secret(self, node: ScalarNode, path: KeyPath, *, changed: bool) -> None:
         raw = node.span.source.text[node.span.start : node.span.end]
         if changed:
             reason = f"what {quoted(node.text)} gives looks like a secret"
             self._refuse(node, path, f"{reason}; secrets never stand in a job", _SECRET_WAY_OUT)
         elif list_secrets(raw):
-            self.values.broken.add(path)  # the scan of the raw text has reported it
+            self.values.invalid.add(path)  # the scan of the raw text has reported it
         else:
             self._refuse(node, path, _SECRET_REASON, _SECRET_WAY_OUT)
 

@@ -97,17 +97,17 @@ def test_the_section_is_no_part_of_what_makes_a_job_the_same(tmp_path: Path) -> 
     ("line", "place", "message"),
     [
         ("against: [bas]", "6:13", "unknown name 'bas'"),
-        ("against: [few-shot]", "6:13", "few-shot needs something after it"),
+        ("against: [few-shot]", "6:13", "few-shot needs settings"),
         ("against: [few-shot: 0]", "6:23", "examples must be a whole number from 1 to 100, not 0"),
         ("against: [few-shot: {example: 5}]", "6:24", "unknown key 'example'"),
         ("against: [few-shot: {seed: 5}]", "6:13", "few-shot lacks examples"),
-        ("against: [baseline: 3]", "6:23", "baseline takes nothing after it"),
+        ("against: [baseline: 3]", "6:23", "baseline takes no settings"),
         (
             "against: [{base: null, model: x}]",
             "6:26",
-            "an item has one name, and 'model' is another",
+            "an item has one name, and 'model' is a second one",
         ),
-        ("against: [3]", "6:13", "a name, or `name: …`, is wanted here, not 3"),
+        ("against: [3]", "6:13", "expected a name or `name: …`, not 3"),
         ("against: base", "6:12", "against must be a list of at most 32 candidates, not 'base'"),
         ("metrics: [acuracy]", "6:13", "unknown name 'acuracy'"),
         ("metrics: [regex: '(']", "6:20", "pattern must be a regular expression of Python"),
@@ -118,7 +118,7 @@ def test_the_section_is_no_part_of_what_makes_a_job_the_same(tmp_path: Path) -> 
         ("concurrency: 0", "6:16", "concurrency must be a whole number from 1 to 200, not 0"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(
+def test_a_mistake_is_reported_with_its_place(
     tmp_path: Path, line: str, place: str, message: str
 ) -> None:
     told = refuse(tmp_path, line)
@@ -142,7 +142,7 @@ def test_a_mistake_comes_with_what_was_probably_meant(
     assert meant in refuse(tmp_path, line)
 
 
-def test_every_mistake_in_a_list_is_told_at_once(tmp_path: Path) -> None:
+def test_every_mistake_in_a_list_is_reported_at_once(tmp_path: Path) -> None:
     told = refuse(tmp_path, "against: [bas, few-shot: no, 7]")
     assert told.count("a.yaml:6:") + told.count("job.yaml:6:") == 3
 
@@ -162,11 +162,11 @@ def _find(section: Json) -> list[tuple[object, ...]]:
     return [(one.path[-1], one.message, one.suggestion) for one in list_evaluation_errors(section)]
 
 
-def test_a_figure_that_nothing_measures_is_told_before_anything_is_asked() -> None:
+def test_an_unknown_metric_in_a_requirement_is_reported() -> None:
     found = _find({"require": {"acuracy": "> 0", "p50_s": "< 1", "rouge_l": "> 0"}})
-    assert found == [("acuracy", "nothing measures 'acuracy'", "did you mean 'accuracy'?")]
+    assert found == [("acuracy", "unknown metric 'acuracy'", "did you mean 'accuracy'?")]
     ((_, message, suggestion),) = _find({"require": {"regex": "> 0"}})
-    assert message == "nothing measures 'regex'"
+    assert message == "unknown metric 'regex'"
     assert "accuracy" in str(suggestion)
 
 
@@ -181,13 +181,13 @@ def test_figures_are_known_by_the_names_that_metrics_were_given() -> None:
     assert len(_find({"metrics": metrics, "require": {"judge_3": "> 0", "regex": "> 0"}})) == 2
 
 
-def test_a_difference_to_a_candidate_that_nobody_names_is_told() -> None:
+def test_a_difference_to_an_unknown_candidate_is_reported() -> None:
     against: Json = ["base", {"few-shot": 5}, {"model": "gpt-6 luna"}, "checkpoints"]
     right = ("base", "few_shot", "model", "gpt_6_luna", "step_10", "base_2")
     wanted: Json = {f"f1_over_{name}": "> 0" for name in right}
     assert _find({"against": against, "require": wanted}) == []
     ((name, message, suggestion),) = _find({"require": {"f1_over_base": "> 0"}})
-    assert (name, message) == ("f1_over_base", "no candidate is called 'base'")
+    assert (name, message) == ("f1_over_base", "unknown candidate 'base'")
     assert suggestion == "`against` lists: naive_bayes, nearest_neighbour, majority"
 
 
@@ -196,7 +196,7 @@ def test_where_lists_are_broken_nothing_is_said_of_what_is_required_of_them(
     broken: dict[str, Json],
 ) -> None:
     told = _find({**broken, "require": {"anything": "> 0"}})
-    assert all("nothing measures" not in str(one[1]) for one in told)
+    assert all("unknown metric" not in str(one[1]) for one in told)
 
 
 def test_the_example_of_the_page_about_the_job_file_is_read(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_without_options_the_defaults_hold() -> None:
     ("options", "told"),
     [
         ({"against": ("bas",)}, "--against 'bas': unknown name 'bas'"),
-        ({"against": ("base", "few-shot")}, "--against 'few-shot': few-shot needs something"),
+        ({"against": ("base", "few-shot")}, "--against 'few-shot': few-shot needs settings"),
         ({"metrics": ("acuracy",)}, "--metric 'acuracy': unknown name"),
         ({"require": ("accuracy",)}, "--require 'accuracy': a requirement compares"),
         ({"require": ("accuracy >= good",)}, "--require accuracy: accuracy must be a comparison"),
