@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
 from ftops.cli.reference import render_transcript
-from ftops.data.checks.registry import render_catalogue
+from ftops.data.checks.registry import render_checks
 from ftops.data.fixes.registry import render_fixes
 from ftops.data.reading.layouts import BY_NAME, LAYOUTS, PAIRS
 from ftops.metrics.registry import render_table as render_metric_table
@@ -105,7 +105,7 @@ def render_data_checks() -> str:
 What `ftops data check FILE` looks for, made of `ftops/data/checks/`. Every finding names its code, how many rows it is
 about, the first lines, and what to do.
 
-{render_catalogue()}"""
+{render_checks()}"""
 
 
 def render_data_fixes() -> str:

@@ -1,4 +1,4 @@
-"""What checks say: rules that stand in the catalogue, and findings of one data set."""
+"""Rules of checks, and the findings of one dataset."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _NAMED_PLACES = 3  # in a sentence that names several things
 
 
 class Severity(StrEnum):
-    """How bad it is: the data cannot be used, will train badly, or could be better."""
+    """The data cannot be used, will probably train badly, or could be better."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -22,10 +22,8 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of the catalogue.
-
-    `explanation` is for the page in the docs, `advice` is what to do, and `fix` is the code of the
-    fix that answers it, if there is one.
+    """One rule: `explanation` is for the docs, `advice` says what to do, and `fix` is the code of
+    the fix that resolves it, if there is one.
     """
 
     code: str
@@ -38,10 +36,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule found: how many rows, the first places, and what to do.
+    """The result of one rule: the number of rows, the first ones, and what to do.
 
-    `places` are lines or rows of the source, from 1; empty when it is about the data as a whole.
-    `fix_params` holds the values with which the fix would answer; None where none can be proposed.
+    `places` are line or row numbers of the source, from 1; empty if the finding is about the whole
+    dataset. `fix_params` are the parameters of the fix; None if none can be proposed.
     """
 
     code: str
@@ -56,34 +54,34 @@ class Finding:
 
 @dataclass(slots=True)
 class Occurrences:
-    """How often something was seen, and the first places."""
+    """A count of rows, and the first line or row numbers."""
 
     count: int = 0
     places: list[int] = field(default_factory=list)
 
     def add(self, place: int, count: int = 1) -> None:
-        """Seen at `place`, or at `count` places from there on."""
+        """Count `place`, or `count` consecutive ones from it on."""
         self.count += count
-        room = SHOWN_PLACES - len(self.places)
-        if room > 0:
-            self.places.extend(range(place, place + min(count, room)))
+        free = SHOWN_PLACES - len(self.places)
+        if free > 0:
+            self.places.extend(range(place, place + min(count, free)))
 
     def add_where(self, flags: Sequence[bool], places: Sequence[int], wanted: bool = True) -> None:
-        """Seen at each place whose flag is the `wanted` one."""
+        """Count each place whose flag is `wanted`."""
         count = flags.count(wanted)
         if not count:
             return
         self.count += count
-        room = SHOWN_PLACES - len(self.places)
-        if room > 0:
+        free = SHOWN_PLACES - len(self.places)
+        if free > 0:
             chosen = flags if wanted else map(not_, flags)
-            self.places.extend(islice(compress(places, chosen), room))
+            self.places.extend(islice(compress(places, chosen), free))
 
     def merge(self, later: "Occurrences", shift: int) -> None:
-        """Add what was seen in the part that follows, whose places begin `shift` further on."""
+        """Add the counts of the next part, whose places are offset by `shift`."""
         self.count += later.count
-        room = SHOWN_PLACES - len(self.places)
-        self.places.extend(place + shift for place in later.places[: max(room, 0)])
+        free = SHOWN_PLACES - len(self.places)
+        self.places.extend(place + shift for place in later.places[: max(free, 0)])
 
 
 def create_finding(
@@ -95,7 +93,7 @@ def create_finding(
     advice: str | None = None,
     fix_params: Mapping[str, Json] | None = None,
 ) -> Finding:
-    """What `rule` found, with the catalogue's advice unless there is a better one."""
+    """A finding of `rule`, with its severity and advice unless others are passed."""
     return Finding(
         code=rule.code,
         severity=severity or rule.severity,
@@ -109,12 +107,12 @@ def create_finding(
 
 
 def count_severity(findings: Iterable[Finding], severity: Severity) -> int:
-    """How many of the findings have that severity."""
+    """The number of findings with that severity."""
     return sum(1 for finding in findings if finding.severity is severity)
 
 
 def format_occurrences(name: str, seen: Occurrences, unit: str) -> str:
-    """How often something was seen, and the first places: "hate 2 (lines 4, 9)"."""
+    """A count with the first places: "hate 2 (lines 4, 9)"."""
     places = ", ".join(map(str, seen.places[:_NAMED_PLACES]))
     more = ", …" if seen.count > _NAMED_PLACES else ""
     return f"{name} {seen.count:,} ({unit if seen.count == 1 else unit + 's'} {places}{more})"

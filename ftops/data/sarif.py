@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.data.checks.registry import get_rules
+from ftops.data.checks.registry import list_rules
 from ftops.data.findings import Finding, Severity
 from ftops.records import Json
 
@@ -21,7 +21,7 @@ def render_sarif(found: Sequence[tuple[str, str, Sequence[Finding]]], version: s
             "help": {"text": rule.advice},
             "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         }
-        for rule in get_rules()
+        for rule in list_rules()
     ]
     results: list[Json] = [
         _make_result(name, unit, finding) for name, unit, findings in found for finding in findings

@@ -43,7 +43,7 @@ from ftops.data.check_runner import run_checks
 from ftops.data.check_set import CheckResult, CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import SMALL, compare_classes
-from ftops.data.checks.moderation import find_flagged
+from ftops.data.checks.moderation import check_moderation
 from ftops.data.checks.size import FEW
 from ftops.data.findings import Finding, Severity, count_severity
 from ftops.data.leakage import find_drift, find_leaks
@@ -258,7 +258,7 @@ def add_harmful(
         try:
             for one, name in zip(examined, files, strict=True):
                 again = open_source(Path(name), options)
-                one.findings = (*one.findings, *find_flagged(again, moderator.judge))
+                one.findings = (*one.findings, *check_moderation(again, moderator.judge))
         except ProviderError:
             if moderator.sent:
                 out.info(

@@ -30,7 +30,7 @@ from ftops.cli.data.prepare_view import finish, finish_plan, render_fix
 from ftops.cli.data.sample import MarksFile, honour_marks, name_marks
 from ftops.cli.environment import read_environ
 from ftops.cli.output import Mode, NotConfirmed, Output
-from ftops.data.checks.registry import get_rules
+from ftops.data.checks.registry import list_rules
 from ftops.data.fixes.registry import FIX_PARAMS
 from ftops.data.plans.planner import (
     ConfirmFix,
@@ -162,7 +162,7 @@ def make_wishes(
     most_characters: int | None,
 ) -> PlanOptions:
     """What the options ask for; DatasetError when a code or a name is unknown."""
-    rules = [rule.code for rule in get_rules()]
+    rules = [rule.code for rule in list_rules()]
     check_codes(only, rules, "--only")
     check_codes(skip, rules, "--skip")
     return PlanOptions(

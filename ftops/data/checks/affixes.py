@@ -1,4 +1,4 @@
-"""How texts end and begin: figures that the checks of prompts and of completions share."""
+"""Common prefixes, endings and case of texts, for the checks of prompts and completions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ftops.data.profile import get_common_prefix
 from ftops.records import Json
 
 _NEARLY_ALL = 0.9
-# The characters of a text among which capitals count: the first letter of a sentence is always one.
+# The characters in which upper case is counted; a sentence starts with an upper-case letter.
 _SAMPLE = itemgetter(slice(2, 22))
 _CAPITALS = bytes(range(ord("A"), ord("Z") + 1))
 _SMALL = bytes(range(ord("a"), ord("z") + 1))
@@ -21,7 +21,7 @@ _NOT_SMALL = bytes(set(range(256)) - set(_SMALL))
 
 @dataclass(slots=True)
 class CommonPrefix:
-    """What all texts begin with; None before the first."""
+    """The common prefix of all texts; None before the first."""
 
     value: str | None = None
 
@@ -42,13 +42,13 @@ class CommonPrefix:
 
 @dataclass(slots=True)
 class Capitals:
-    """How many Latin letters at the beginning of texts are capitals."""
+    """The number of upper-case and lower-case Latin letters at the beginning of texts."""
 
     upper: int = 0
     lower: int = 0
 
     def add(self, texts: Sequence[str], mark: str) -> None:
-        """Look at texts, without the mark that they end with."""
+        """Count the letters of texts, without their common ending."""
         if mark.lower() != mark:
             texts = [text.removesuffix(mark) for text in texts]
         sample = "".join(map(_SAMPLE, texts)).encode("utf-8", "replace")
@@ -60,32 +60,32 @@ class Capitals:
         self.lower += later.lower
 
     def propose(self, mark: str) -> dict[str, Json] | None:
-        """The values of a fix that writes small letters: only where nearly all are capitals."""
+        """Parameters of the lower-case fix; None unless nearly all letters are upper case."""
         return {"keep": mark} if self.share >= _NEARLY_ALL else None
 
     @property
     def share(self) -> float:
-        """The share of capitals among letters, from 0 to 1."""
+        """The share of upper-case letters, from 0 to 1."""
         letters = self.upper + self.lower
         return self.upper / letters if letters else 0.0
 
 
 @dataclass(slots=True)
 class CommonEnding:
-    """The ending that most texts have: which lack it, and which hold it more than once."""
+    """The common ending: which texts lack it, and which also contain it elsewhere."""
 
     mark: str
     lacking: Occurrences = field(default_factory=Occurrences)
     inside: Occurrences = field(default_factory=Occurrences)
 
     def add(self, texts: Sequence[str], joined: str, places: Sequence[int]) -> None:
-        """Look at texts, which are also `joined`; nothing when there is no mark."""
+        """Check texts; `joined` are the same texts in one string."""
         mark = self.mark
         if not mark or not texts:
             return
         ending = list(map(str.endswith, texts, repeat(mark)))
         self.lacking.add_where(ending, places, wanted=False)
-        # As often as texts end with it is as often as it stands there: then it is inside of none.
+        # if it occurs only as often as texts end with it, it is inside none of them
         if joined.count(mark) != ending.count(True):
             size = len(mark)
             inside = [
@@ -101,11 +101,11 @@ class CommonEnding:
 
 @dataclass(slots=True)
 class MarkerFinder:
-    """Which of the known marks occur in no text, so that they may be proposed."""
+    """Which known separators or stop sequences occur in no text, so they can be proposed."""
 
     marks: tuple[str, ...]
     found: set[str] = field(default_factory=set)
-    inside: set[str] = field(default_factory=set)  # those that stand elsewhere than at an end
+    inside: set[str] = field(default_factory=set)  # those that occur elsewhere than at the end
     ending: dict[str, int] = field(default_factory=dict)
     signs: list[str] = field(init=False)
 
@@ -113,7 +113,7 @@ class MarkerFinder:
         self.signs = [_rarest(mark) for mark in self.marks]
 
     def add(self, texts: Sequence[str], joined: str) -> None:
-        """Look for those that were not found yet; count the texts that end with one."""
+        """Search for each marker, and count the texts that end with it."""
         signs: dict[str, bool] = {}
         for mark, sign in zip(self.marks, self.signs, strict=True):
             if sign not in signs:
@@ -133,24 +133,24 @@ class MarkerFinder:
         for mark, count in later.ending.items():
             self.ending[mark] = self.ending.get(mark, 0) + count
 
-    def look(self, joined: str) -> None:
-        """Look for marks in other texts, too, in which none is expected."""
+    def search(self, joined: str) -> None:
+        """Search other texts, in which no marker is expected."""
         for mark, sign in zip(self.marks, self.signs, strict=True):
             if sign in joined and mark in joined:
                 self.found.add(mark)
 
     def proposal(self) -> str:
-        """The first mark that stands in no text."""
+        """The first marker that occurs in no text."""
         return next((mark for mark in self.marks if mark not in self.found), "\n\n##=##\n\n")
 
     def propose(self, name: str, mark: str = "") -> dict[str, Json]:
-        """The values of a fix that puts a free mark in the place of `mark` and of those found."""
+        """Parameters of a fix that replaces `mark` and known endings with an unused marker."""
         return self.keep(name, self.proposal(), mark)
 
     def keep(self, name: str, mark: str, old: str = "") -> dict[str, Json]:
-        """The values of a fix that ends all texts with `mark`, as `name`, and with no other.
+        """Parameters of a fix that ends all texts with `mark`, passed as `name`, and no other.
 
-        White space, and a sign that also stands inside of a text, is content: it is not replaced.
+        White space, and a marker that also occurs inside a text, is content and not replaced.
         """
         known = {one for one in self.ending if one.strip() and one not in self.inside}
         others = [
@@ -163,9 +163,9 @@ class MarkerFinder:
 
 
 def propose_prefix(prefix: str, longer: int) -> dict[str, Json] | None:
-    """The values of a fix that takes a common beginning away, without cutting into a word.
+    """Parameters of a fix that removes a common prefix, cut at a word boundary.
 
-    None when nothing of more than `longer` characters is left of it.
+    None if it has no more than `longer` characters.
     """
     end = len(prefix)
     while end and (prefix[end - 1].isalnum() or prefix[end - 1] == "_"):
@@ -174,5 +174,5 @@ def propose_prefix(prefix: str, longer: int) -> dict[str, Json] | None:
 
 
 def _rarest(mark: str) -> str:
-    """The character of a mark that text has least."""
+    """The character of a marker that is rarest in text."""
     return min(mark.strip(), key=lambda sign: (sign.isalnum(), sign == "-"), default=mark[0])

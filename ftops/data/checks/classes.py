@@ -1,4 +1,4 @@
-"""Completions that are labels: how many classes, how many rows each, which are the same in fact."""
+"""Checks of completions that are class labels."""
 
 import re
 from collections import Counter
@@ -23,27 +23,27 @@ from ftops.text import to_nfc
 _W = Severity.WARNING
 SMALL = Rule(
     "small-class", _W, "class with few rows",
-    "A class of which there are few examples is rarely learned, and its score means little.",
-    "Add rows of these classes (100 or more each), or join them with others.",
+    "The model rarely learns a class with few examples, and its score is unreliable.",
+    "Add rows of these classes (100 or more each), or merge them with others.",
 )  # fmt: skip
 ONE = Rule(
     "one-class", _W, "one class only",
-    "All rows have the same completion: the model learns to say it whatever is asked.",
+    "All rows have the same completion: the model learns to give it for any prompt.",
     "Add rows of other classes.",
 )  # fmt: skip
 VARIANTS = Rule(
-    "label-variants", _W, "labels that differ by case or blanks",
-    "The same class is written in several ways, so it is learned and counted as several.",
-    "Write each label in one way.", "normalize-labels",
+    "label-variants", _W, "labels that differ only by case or white space",
+    "One class has several spellings, so it is learned and counted as several classes.",
+    "Use one spelling for each label.", "normalize-labels",
 )  # fmt: skip
 MISSING = Rule(
     "class-not-in-validation", _W, "class missing from the validation data",
-    "A class without validation rows is not measured at all.",
+    "A class without validation rows is not measured.",
     "Split again so that each class is in both files: `ftops data split`.",
 )  # fmt: skip
 UNTRAINED = Rule(
     "class-not-in-training", _W, "class missing from the training data",
-    "The validation data asks for a class that was never trained.",
+    "The validation data has a class that the model is not trained on.",
     "Split again so that each class is in both files.",
 )  # fmt: skip
 MAX_LABELS = 1000
@@ -54,7 +54,7 @@ _SHOWN = 5
 
 
 class Classes(Check):
-    """Counts completions while they may be labels: few different ones, all short."""
+    """Counts completions while they look like labels: few distinct ones, all short."""
 
     RULES = (SMALL, ONE, VARIANTS, MISSING, UNTRAINED)
 
@@ -99,16 +99,16 @@ class Classes(Check):
     def find_classes(self, *, asked: bool = False) -> Mapping[str, int] | None:
         """Rows per label, most frequent first; None when completions do not look like labels.
 
-        They do when each stands in three rows or more on average and none is long. `asked` leaves
-        that judgement to the user.
+        Completions look like labels if each occurs three times or more on average and none is long.
+        `asked` skips this test.
         """
         counts = self._counts
         if not counts:
             return None
-        alike = len(counts) * _ROWS_A_CLASS <= self._rows and all(
+        look_alike = len(counts) * _ROWS_A_CLASS <= self._rows and all(
             len(label) <= _MAX_LABEL_CHARS for label in counts
         )
-        if not (alike and self._rows > _ROWS_A_CLASS) and not asked:
+        if not (look_alike and self._rows > _ROWS_A_CLASS) and not asked:
             return None
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
@@ -121,7 +121,7 @@ class Classes(Check):
         small = {label: count for label, count in classes.items() if count < _ENOUGH}
         if small and len(classes) > 1:
             yield create_finding(SMALL, _say_small(small, len(classes)), self._seen(small))
-        for same in _find_variants(classes):
+        for same in _list_variants(classes):
             names = ", ".join(f"{label!r} ({classes[label]:,})" for label in same)
             yield create_finding(
                 VARIANTS, f"{names} are one label", self._seen(same[1:]),
@@ -140,8 +140,8 @@ def _say_small(small: Mapping[str, int], classes: int) -> str:
     return f"{len(small)} of {classes} classes have under {_ENOUGH} rows: {names}{more}"
 
 
-def _find_variants(classes: Mapping[str, int]) -> list[list[str]]:
-    """Labels that are one, but for case and blanks."""
+def _list_variants(classes: Mapping[str, int]) -> list[list[str]]:
+    """Groups of labels that differ only by case and white space."""
     groups: dict[str, list[str]] = {}
     for label in classes:
         groups.setdefault(fold_label(label), []).append(label)
@@ -149,14 +149,14 @@ def _find_variants(classes: Mapping[str, int]) -> list[list[str]]:
 
 
 def fold_label(label: str) -> str:
-    """What labels share that are the same but for case and blanks."""
+    """The label without differences of case and white space."""
     return to_nfc(" ".join(label.split()).casefold())
 
 
 def compare_classes(
     training: Mapping[str, int] | None, validation: Mapping[str, int] | None
 ) -> Iterator[Finding]:
-    """Findings about classes that stand in one file only."""
+    """Findings about classes that occur in one file only."""
     if not training or validation is None:
         return
     for rule, one, other, where in (
@@ -177,10 +177,10 @@ def compare_classes(
 
 MULTI_TOKEN_LABELS = Rule(
     "label-tokens", Severity.ADVICE, "labels of several tokens",
-    "A class that is one token is learned and measured more surely than one that is several, of"
-    " which the first may be the beginning of more than one label.",
-    "Let a number stand for each label, and map the answers back: `ftops data prepare` writes the"
-    " map, and runs keep it.", "encode-labels",
+    "A label of one token is learned and measured more reliably than a label of several tokens,"
+    " whose first token may begin more than one label.",
+    "Encode each label as a number, and decode the answers: `ftops data prepare` writes the"
+    " mapping, and runs apply it.", "encode-labels",
 )  # fmt: skip
 _ONE_TOKEN = re.compile(r"\s?(?:[A-Za-z]{1,12}|[0-9]{1,3})\s?")
 _SHOWN_LONG = 3
@@ -206,9 +206,9 @@ def label_tokens(context: CheckContext) -> Iterator[Finding]:
 
 
 def number_labels(classes: Mapping[str, int]) -> dict[str, str]:
-    """A number with a leading blank for each label; labels that are one but for case share it.
+    """A number with a leading space for each label; labels that differ only by case share it.
 
-    Within a number the most frequent way to write the label stands first, for the way back.
+    The most frequent spelling of a label comes first, so that decoding returns it.
     """
     groups: dict[str, list[str]] = {}
     for label in sorted(classes, key=lambda label: (-classes[label], label)):

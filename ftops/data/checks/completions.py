@@ -1,4 +1,4 @@
-"""How completions begin and end."""
+"""Checks of completions: how they begin and end."""
 
 from collections.abc import Iterator
 from operator import itemgetter
@@ -26,40 +26,40 @@ from ftops.records import RowFormat
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 BLANK = Rule(
-    "no-leading-space", _A, "no leading blank",
-    "The tokenizers of the legacy models (ada to davinci, babbage-002, davinci-002) know most words"
-    " with the blank before them; a completion that begins with one is fewer and better tokens.",
-    "Put one blank before each completion.", "add-leading-space",
+    "no-leading-space", _A, "no leading space",
+    "The tokenizers of the legacy models (ada to davinci, babbage-002, davinci-002) include the"
+    " space before a word in its token. A leading space gives fewer, more common tokens.",
+    "Begin each completion with one space.", "add-leading-space",
 )  # fmt: skip
 MIXED = Rule(
-    "mixed-leading-space", _W, "leading blank here and not there",
-    "The same word with and without the blank is two things to learn.",
-    "Begin every completion with one blank, or none.", "add-leading-space",
+    "mixed-leading-space", _W, "inconsistent leading space",
+    "A word with and without the leading space is two different tokens to learn.",
+    "Begin every completion with one space, or none.", "add-leading-space",
 )  # fmt: skip
 STOP = Rule(
     "no-stop", _W, "no stop sequence",
-    "Completions of different length that end in nothing common do not teach the model to stop.",
-    "Append a stop sequence to every completion, and ask with it.", "add-stop",
+    "Completions of different length without a common ending do not teach the model to stop.",
+    "Append a stop sequence to every completion, and pass it at inference.", "add-stop",
 )  # fmt: skip
 LACKING = Rule(
     "stop-missing", _W, "completions without the stop sequence",
-    "Most completions end with the same sign, and these do not.",
+    "Most completions end with the same stop sequence, and these do not.",
     "Append the stop sequence to these.", "add-stop",
 )  # fmt: skip
 INSIDE = Rule(
-    "stop-inside", _W, "stop sequence inside the text",
-    "The sign that ends completions also stands inside of some: answers will be cut there.",
-    "Take another stop sequence, or take the sign out of these texts.", "replace-stop",
+    "stop-inside", _W, "stop sequence inside the completion",
+    "The stop sequence also occurs inside some completions: answers will be truncated there.",
+    "Use another stop sequence, or remove it from these texts.", "replace-stop",
 )  # fmt: skip
 PREFIX = Rule(
-    "common-completion-prefix", _A, "common beginning",
-    "All completions begin with the same words: the model pays to write what is known already.",
-    "Leave the words out, and put them before the answers yourself.", "remove-completion-prefix",
+    "common-completion-prefix", _A, "common prefix",
+    "All completions begin with the same words, which the model generates at your cost.",
+    "Remove the words, and prepend them to the answers yourself.", "remove-completion-prefix",
 )  # fmt: skip
 CAPITALS = Rule(
-    "uppercase-completions", _A, "completions in capitals",
-    "More than a third of the letters are capitals. Models write small letters better.",
-    "Write completions in ordinary letters.", "lowercase-completions",
+    "uppercase-completions", _A, "completions in upper case",
+    "More than a third of the letters are upper case. Models generate lower case better.",
+    "Write completions in ordinary case.", "lowercase-completions",
 )  # fmt: skip
 _LEADING = frozenset(" \n\t")
 _FIRST = itemgetter(0)  # no completion is empty
@@ -68,7 +68,7 @@ _CAPITAL_SHARE = 1 / 3
 
 
 class Completions(Check):
-    """Looks at both ends of completions; chats have none."""
+    """Checks both ends of completions of completion rows."""
 
     RULES = (BLANK, MIXED, STOP, LACKING, INSIDE, PREFIX, CAPITALS)
 
@@ -138,7 +138,7 @@ class Completions(Check):
             sign = self._free.proposal()
             yield create_finding(
                 STOP,
-                "completions end in no common sign",
+                "completions have no common ending",
                 advice=f"Append one to every completion, such as {sign!r}, which occurs in none.",
                 fix_params=self._free.propose("stop"),
             )
@@ -157,7 +157,7 @@ class Completions(Check):
             )
 
     def _about_beginnings(self, context: CheckContext) -> Iterator[Finding]:
-        """A beginning that is a whole completion, or part of a label, is not to be taken away."""
+        # a prefix that is a whole completion, or part of a label, is content
         prefix = (self._prefix.value or "").lstrip()
         whole = self._shortest is not None and len(self._prefix.value or "") >= self._shortest
         if len(prefix) >= _LONG_PREFIX and not whole and context.task != CLASSIFICATION:

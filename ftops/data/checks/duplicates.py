@@ -1,6 +1,8 @@
-"""Rows that stand there twice, and prompts with different answers, by 64-bit hashes.
+"""Checks for duplicate and near-duplicate rows.
 
-Sixteen bytes a row are kept. Two different rows have the same hash once in about 10^19 pairs.
+Duplicates are found by 64-bit hashes: 16 bytes per row. Two different rows have the same hash once
+in about 10^19 pairs. Near-duplicates need 72 bytes per row, and about 180 while they are compared
+(`benchmarks/screening.py`).
 """
 
 import sys
@@ -28,15 +30,15 @@ from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
 
 DUPLICATE = Rule(
-    "duplicate-rows", Severity.WARNING, "rows that stand there twice",
+    "duplicate-rows", Severity.WARNING, "duplicate rows",
     "The same prompt with the same completion counts twice in training, and a copy in the"
-    " validation data makes score too good.",
+    " validation data inflates the score.",
     "Keep the first of each.", "drop-duplicates",
 )  # fmt: skip
 CONTRADICTION = Rule(
     "conflicting-completions", Severity.WARNING, "same prompt, different completions",
-    "The model cannot learn both: the rows contradict one another, unless variety is wanted.",
-    "Keep the answer that is right; where people voted, the one with most votes.", "majority-vote",
+    "The rows contradict one another, unless variety is intended.",
+    "Keep the correct completion, or the majority vote of several annotators.", "majority-vote",
 )  # fmt: skip
 _PART = 1 << 18
 _MOST_PARTS = 64
@@ -44,7 +46,7 @@ _PIECE = 1 << 16
 
 
 class RowPlaces:
-    """The place of each row by its number, in little memory where rows follow each other."""
+    """The line or row number of each row, run-length encoded."""
 
     def __init__(self) -> None:
         self._starts = array("Q")
@@ -72,7 +74,7 @@ class RowPlaces:
         self.rows += later.rows
 
     def of(self, row: int) -> int:
-        """The place of the row with that number, from 0."""
+        """The line or row number of the row with index `row`."""
         return row + self._offsets[bisect_right(self._starts, row) - 1]
 
 
@@ -99,17 +101,17 @@ class Duplicates(Check):
         self._places.merge(later._places, shift)
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
-        again = find_repeated_prompts(self._prompts, self._rows)
+        again = group_repeated_prompts(self._prompts, self._rows)
         if not again.values:
-            return  # where no prompt stands twice, no row does
-        count, pairs = find_repeats(self._rows)
+            return  # without repeated prompts there are no duplicate rows
+        count, pairs = list_repeats(self._rows)
         if count:
             place = self._places.of
             first = [(place(early), place(late)) for early, late in pairs]
             seen = Occurrences(count, [late for _, late in first])
             early, late = first[0]
-            stand = "row stands" if count == 1 else "rows stand"
-            text = f"{count:,} {stand} there already, as {context.unit} {late} repeats {early}"
+            repeat = "row repeats" if count == 1 else "rows repeat"
+            text = f"{count:,} {repeat} an earlier row: {context.unit} {late} repeats {early}"
             yield create_finding(DUPLICATE, text, seen, fix_params={})
         if context.task != OPEN_ENDED and again.several:
             places = [self._places.of(row) for row in again.rows]
@@ -124,13 +126,13 @@ class Duplicates(Check):
 def _say_contradiction(prompts: int, context: CheckContext) -> str:
     if context.profile.format is RowFormat.PREFERENCE:
         pairs = "pair of answers is" if prompts == 1 else "pairs of answers are"
-        return f"{prompts:,} {pairs} preferred the other way round, too"
+        return f"{prompts:,} {pairs} also preferred in reverse"
     have = "prompt has" if prompts == 1 else "prompts have"
     return f"{prompts:,} {have} more than one completion"
 
 
-def find_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
-    """How many values stood there before, and the first of them: (first time, this time)."""
+def list_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
+    """The number of repeated values, and the first of them as (first index, this index)."""
     count = 0
     found: list[tuple[int, int]] = []
     for part in _parts(values):
@@ -147,8 +149,8 @@ def find_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
 
 @dataclass(frozen=True, slots=True)
 class PromptRepeats:
-    """Prompts that stand there again: how many times, how many of them in `several` different rows,
-    and the first rows where that shows.
+    """Repeated prompts: how often they repeat, how many have different rows (`several`), and the
+    first rows where this shows.
     """
 
     values: int
@@ -156,8 +158,8 @@ class PromptRepeats:
     rows: list[int]
 
 
-def find_repeated_prompts(prompts: "array[int]", rows: "array[int]") -> PromptRepeats:
-    """Which prompts stand there again, and which of these with different rows."""
+def group_repeated_prompts(prompts: "array[int]", rows: "array[int]") -> PromptRepeats:
+    """Which prompts repeat, and which of these with different rows."""
     total = count = 0
     found: list[int] = []
     for part in _parts(prompts):
@@ -181,10 +183,10 @@ def find_repeated_prompts(prompts: "array[int]", rows: "array[int]") -> PromptRe
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some of the values, equal ones together; each is found by its lowest byte."""
+    """A subset of the values, selected by their lowest byte, so equal values are together."""
 
     values: "array[int]"
-    chosen: bytes  # for each byte whether it is one of this part
+    chosen: bytes  # for each byte value, 1 if it belongs to this part
 
     def _pieces(self) -> Iterator[tuple[int, "array[int]", bytes]]:
         lowest = slice(0 if sys.byteorder == "little" else 7, None, 8)
@@ -194,7 +196,7 @@ class _Part:
                 yield start, piece, octets[lowest].tobytes().translate(self.chosen)
 
     def count_again(self) -> int:
-        """How many of the values stood there before."""
+        """The number of values that occur earlier."""
         total, different = 0, set[int]()
         for _, piece, mask in self._pieces():
             total += mask.count(1)
@@ -202,16 +204,13 @@ class _Part:
         return total - len(different)
 
     def numbered(self) -> Iterator[tuple[int, int]]:
-        """Each value behind its number in the whole."""
+        """Pairs of index and value."""
         for start, piece, mask in self._pieces():
             yield from compress(zip(range(start, start + len(piece)), piece, strict=True), mask)
 
 
 def _parts(values: "array[int]") -> Iterator[_Part]:
-    """The values in parts, of which a set fits in memory.
-
-    Some passes over all values cost less than one set of them would take room.
-    """
+    """The values in parts that are small enough for a set; several passes need less memory."""
     parts = 1
     while parts < _MOST_PARTS and parts * _PART < len(values):
         parts *= 2
@@ -220,17 +219,17 @@ def _parts(values: "array[int]") -> Iterator[_Part]:
 
 
 NEAR = Rule(
-    "near-duplicates", Severity.WARNING, "rows that are nearly the same",
-    "Three quarters or more of the runs of five letters (three in scripts without spaces) of a"
-    " prompt stand in another one, too; case, blanks and punctuation do not count, nor does what a"
-    " quarter of the first prompts hold. Such rows teach little, and when one of them is held out,"
-    " its score says how well the other was remembered. It is estimated, within about 0.05.",
-    "Keep one of each, or keep them on one side: `ftops data split --group-near`.",
+    "near-duplicates", Severity.WARNING, "near-duplicate rows",
+    "Two prompts share at least three quarters of their character 5-grams (3-grams in scripts"
+    " without spaces). Case, white space and punctuation are ignored, and so are n-grams of more"
+    " than a quarter of the first prompts. Such rows add little, and one of them in the validation"
+    " data measures memorization. The similarity is estimated, with an error of about 0.05.",
+    "Keep one of each, or keep them in the same file: `ftops data split --group-near`.",
 )  # fmt: skip
 
 
 class NearDuplicates(Check):
-    """Keeps a sketch of each prompt; of the completion where prompts are empty."""
+    """Keeps a MinHash sketch of each prompt, or of the completion where prompts are empty."""
 
     RULES = (NEAR,)
     OPTIONAL: ClassVar[str] = "near-duplicates"
@@ -257,7 +256,7 @@ class NearDuplicates(Check):
         self._places.merge(later._places, shift)
 
     def sketches(self) -> "Sketches":
-        """A row of 64 bytes for each row of the data."""
+        """A sketch of 64 bytes per row."""
         import numpy as np
 
         from ftops.data.screening.minhash import BINS
@@ -265,19 +264,19 @@ class NearDuplicates(Check):
         return np.frombuffer(self._sketches, np.uint8).reshape(-1, BINS)
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
-        pairs = self._find_pairs()
+        pairs = self._list_pairs()
         if not pairs:
             return
         late = [place for _, place in pairs[:SHOWN_PLACES]]
         rows = "row is" if len(pairs) == 1 else "rows are"
         text = (
-            f"{len(pairs):,} {rows} nearly like an earlier one,"
-            f" as {context.unit} {pairs[0][1]} is like {pairs[0][0]}"
+            f"{len(pairs):,} {rows} nearly equal to an earlier one:"
+            f" {context.unit} {pairs[0][1]} and {pairs[0][0]}"
         )
         yield create_finding(NEAR, text, Occurrences(len(pairs), late))
 
-    def _find_pairs(self) -> list[tuple[int, int]]:
-        """Places of the first of a group and of a later one; texts that are the same count once."""
+    def _list_pairs(self) -> list[tuple[int, int]]:
+        """Positions of the first and a later row of each group; equal texts count once."""
         import numpy as np
 
         from ftops.data.screening.near_duplicates import find_groups
@@ -294,9 +293,9 @@ class NearDuplicates(Check):
 
 
 def list_compared_texts(batch: RowBatch) -> list[str]:
-    """What of each row is compared: its prompt, or what it has instead.
+    """The text of each row to compare: its prompt, or its completion if the prompt is empty.
 
-    Of preferences the answers, too, since the same prompt may stand in many.
+    For preferences also the answers, since many may share a prompt.
     """
     columns = batch.prompts_in_nfc(), batch.completions_in_nfc()
     if batch.format is RowFormat.PREFERENCE:

@@ -1,4 +1,4 @@
-"""Rows that a judge, who is handed in, takes for harmful; no text of them is shown."""
+"""The check for rows that a moderation endpoint flags; their texts are not shown."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias, cast
@@ -19,25 +19,21 @@ from ftops.rows.formats import COMPLETION, OUTPUTS, PREFERENCE
 from ftops.rows.messages import JsonObject, message_text
 
 FLAGGED = Rule(
-    "flagged-content", Severity.WARNING, "texts that the provider takes for harmful",
+    "flagged-content", Severity.WARNING, "content flagged by moderation",
     "With `--moderate`, the texts of the rows are sent to the provider's moderation endpoint, which"
-    " names categories such as violence or harassment. A row is judged by each of its texts: the"
-    " prompt, the messages, the completion, both answers of a preference; names and tool calls are"
-    " not sent. A provider that finds such rows may refuse the data or the trained model, after the"
-    " training was paid. That a text passes here is no promise: what the provider asks after the"
-    " training is more than this.",
-    "Read these rows, and take out what is harmful; a text that only speaks of harm may stay.",
+    " returns categories such as violence or harassment. Each text of a row is checked: prompt,"
+    " messages, completion, both answers of a preference; names and tool calls are not sent. A"
+    " provider that flags such rows may reject the data, or the trained model after you paid for"
+    " the training. A text that passes may still be rejected after the training.",
+    "Read these rows and remove harmful content; a text that only describes harm can stay.",
 )  # fmt: skip
 
 # The categories that each row falls under, by its texts.
 Moderate: TypeAlias = Callable[[Iterable[Sequence[str]]], list[frozenset[str]]]
 
 
-def find_flagged(source: Source, moderate: Moderate) -> Iterator[Finding]:
-    """What the judge says of the rows of a source; it is read once more, a batch at a time.
-
-    Verdicts are about the good rows alone: the others have findings of their own.
-    """
+def check_moderation(source: Source, moderate: Moderate) -> Iterator[Finding]:
+    """Findings for the flagged rows of a source, which is read once, a batch at a time."""
     rows = Occurrences()
     categories: dict[str, Occurrences] = {}
     parser = BatchParser(unit=source.unit)

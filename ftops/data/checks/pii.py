@@ -1,4 +1,4 @@
-"""Private data and secrets in texts and tool calls; nothing that was found is shown whole."""
+"""Checks for personal data and secrets in texts and tool calls; matches are shown masked."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -21,63 +21,63 @@ from ftops.records import RowFormat
 from ftops.rows.messages import list_arguments
 
 _E, _W = Severity.ERROR, Severity.WARNING
-_LEARNED = " A model can repeat what it was trained on, to anybody who asks it."
-_TAKE_OUT = "Take it out, or put a placeholder in its place: `ftops data prepare --redact`."
+_LEARNED = " A model can repeat its training data to any user."
+_TAKE_OUT = "Remove it, or replace it with a placeholder: `ftops data prepare --redact`."
 RULES_BY_KIND = {
     PiiKind.PRIVATE_KEY: Rule(
         "private-key", _E, "private key",
         "A private key in PEM form." + _LEARNED,
-        "Take it out, and replace the key wherever it is used.", "redact",
+        "Remove it, and rotate the key.", "redact",
     ),
     PiiKind.WEB_TOKEN: Rule(
-        "json-web-token", _E, "signed web token",
-        "A JSON Web Token opens whatever it was made for, until it expires." + _LEARNED,
-        "Take it out, and end the session that it belongs to.", "redact",
+        "json-web-token", _E, "JSON Web Token",
+        "A JSON Web Token grants access until it expires." + _LEARNED,
+        "Remove it, and revoke the token.", "redact",
     ),
     PiiKind.API_KEY: Rule(
         "api-key", _E, "API key or access token",
-        "A key in the form of a known maker, or a random text that is called key, token or"
+        "A key in the format of a known provider, or a random string named key, token or"
         " password." + _LEARNED,
-        "Take it out, and replace the key at its maker.", "redact",
+        "Remove it, and revoke the key.", "redact",
     ),
     PiiKind.PASSWORD: Rule(
-        "password-in-address", _E, "password in a web address",
-        "An address such as https://name:password@host." + _LEARNED,
-        "Take it out, and change the password.", "redact",
+        "password-in-address", _E, "password in a URL",
+        "A URL such as https://name:password@host." + _LEARNED,
+        "Remove it, and change the password.", "redact",
     ),
     PiiKind.EMAIL: Rule(
         "email-address", _W, "e-mail address",
-        "Addresses of examples (example.com) are not counted." + _LEARNED,
+        "Example addresses (example.com) are ignored." + _LEARNED,
         _TAKE_OUT, "redact",
     ),
     PiiKind.CARD: Rule(
-        "payment-card", _W, "number of a payment card",
-        "A number of a card maker's range with the right check digit (Luhn)." + _LEARNED,
+        "payment-card", _W, "payment card number",
+        "A number in a card issuer's range with a valid check digit (Luhn)." + _LEARNED,
         _TAKE_OUT, "redact",
     ),
     PiiKind.BANK_ACCOUNT: Rule(
-        "bank-account", _W, "bank account",
-        "An IBAN with the length of its country and the right check digits." + _LEARNED,
+        "bank-account", _W, "bank account (IBAN)",
+        "An IBAN with the length of its country and valid check digits." + _LEARNED,
         _TAKE_OUT, "redact",
     ),
     PiiKind.NATIONAL_NUMBER: Rule(
-        "national-id", _W, "national number of a person",
-        "A number by which a country knows a person, with the right check digits: Belgium, Brazil,"
+        "national-id", _W, "national identification number",
+        "A personal identification number with valid check digits: Belgium, Brazil,"
         " Canada, China, Finland, France, India, Poland, South Korea, Spain, Sweden, Turkey; of the"
-        " United States by its form." + _LEARNED,
+        " United States by its format." + _LEARNED,
         _TAKE_OUT, "redact",
     ),
     PiiKind.PHONE: Rule(
         "phone-number", _W, "phone number",
-        "A number with the sign + in front, in the groups of North America or France, or behind a"
-        " word such as phone." + _LEARNED,
+        "A number with a leading +, in the format of North America or France, or after a word such"
+        " as phone." + _LEARNED,
         _TAKE_OUT, "redact",
     ),
 }  # fmt: skip
 
 
 class PersonalData(Check):
-    """Looks through all texts of a batch at once, since most hold nothing of the kind."""
+    """Searches all texts of a batch at once, since most contain no match."""
 
     RULES = tuple(RULES_BY_KIND.values())
     OPTIONAL: ClassVar[str] = "pii"
@@ -88,27 +88,27 @@ class PersonalData(Check):
 
     def add(self, batch: RowBatch) -> None:
         rows: dict[PiiKind, set[int]] = {}
-        self._look(rows, batch.prompt_text(), batch.prompts)
-        self._look(rows, batch.completion_text(), batch.completions)
+        self._search(rows, batch.prompt_text(), batch.prompts)
+        self._search(rows, batch.completion_text(), batch.completions)
         if batch.others:
-            self._look(rows, TEXT_SEPARATOR.join(batch.others), batch.others)
+            self._search(rows, TEXT_SEPARATOR.join(batch.others), batch.others)
         if batch.format is not RowFormat.COMPLETION:
-            self._look_at_calls(rows, batch)
+            self._search_calls(rows, batch)
         for kind, found in rows.items():
             seen = self._seen.setdefault(kind.value, Occurrences())
             for row in sorted(found):
                 seen.add(batch.places[row])
 
-    def _look_at_calls(self, rows: dict[PiiKind, set[int]], batch: RowBatch) -> None:
-        """Look through the arguments of tool calls, which few rows have; they are JSON as text."""
+    def _search_calls(self, rows: dict[PiiKind, set[int]], batch: RowBatch) -> None:
+        """Search the arguments of tool calls, which are JSON text."""
         calls = [TEXT_SEPARATOR.join(list_arguments(raw)) for raw in batch.raws]
         if any(calls):
             from ftops.data.screening.pii import blank_escapes
 
             texts = list(map(blank_escapes, calls))
-            self._look(rows, TEXT_SEPARATOR.join(texts), texts)
+            self._search(rows, TEXT_SEPARATOR.join(texts), texts)
 
-    def _look(self, rows: dict[PiiKind, set[int]], joined: str, texts: Sequence[str]) -> None:
+    def _search(self, rows: dict[PiiKind, set[int]], joined: str, texts: Sequence[str]) -> None:
         from ftops.data.screening.pii import find_pii, mask  # its patterns take 20 ms
 
         found = find_pii(joined)

@@ -1,4 +1,4 @@
-"""How prompts end, so that the model knows where its answer begins; and how they begin."""
+"""Checks of prompts: how they begin and end, and whether they are sentences."""
 
 from collections.abc import Iterator
 from itertools import repeat
@@ -27,46 +27,46 @@ from ftops.records import RowFormat
 _W, _A = Severity.WARNING, Severity.ADVICE
 NONE = Rule(
     "no-separator", _W, "no common separator",
-    "Prompts that end in nothing common leave the model guessing where its answer begins. A"
-    " separator is a sign that occurs in no prompt; a full stop or a letter is none.",
-    "Append a separator to every prompt, and to every prompt that you ask later.", "add-separator",
+    "Without a common ending, the model cannot tell where the prompt ends and its answer begins. A"
+    " separator is a string that occurs in no prompt; a full stop or a letter is not one.",
+    "Append a separator to every prompt, in the data and at inference.", "add-separator",
 )  # fmt: skip
 LACKING = Rule(
     "separator-missing", _W, "prompts without the separator",
-    "Most prompts end with the same sign, and these do not.",
+    "Most prompts end with the same separator, and these do not.",
     "Append the separator to these prompts.", "add-separator",
 )  # fmt: skip
 INSIDE = Rule(
-    "separator-inside", _W, "separator inside the text",
-    "The sign that ends prompts also stands inside of some: the model may answer too early.",
-    "Take another separator, or take the sign out of these texts.", "replace-separator",
+    "separator-inside", _W, "separator inside the prompt",
+    "The separator also occurs inside some prompts: the model may answer too early.",
+    "Use another separator, or remove it from these texts.", "replace-separator",
 )  # fmt: skip
 SEVERAL = Rule(
     "several-separators", _W, "several separators",
     "Some prompts end with one known separator and some with another.",
-    "Use one of them throughout.", "add-separator",
+    "Use one separator throughout.", "add-separator",
 )  # fmt: skip
 BLANK = Rule(
-    "trailing-space", _W, "prompt ends with a blank",
-    "Tokens begin with the blank before a word, so a prompt that ends with one parts the word from"
-    " it, and the model meets a token that it hardly knows.",
-    "Take the blank away.", "strip-prompts",
+    "trailing-space", _W, "prompt ends with white space",
+    "Tokens usually include the space before a word. A prompt that ends with a space separates it"
+    " from the next word and produces a rare token.",
+    "Remove the white space.", "strip-prompts",
 )  # fmt: skip
 PREFIX = Rule(
-    "common-prompt-prefix", _A, "long common beginning",
-    "All prompts begin with the same words. They teach nothing, and each of them is paid for in"
-    " every row and every later question.",
-    "Leave the words out, here and when you ask.", "remove-prompt-prefix",
+    "common-prompt-prefix", _A, "long common prefix",
+    "All prompts begin with the same words. They add no information, and are paid for in every row"
+    " and every request.",
+    "Remove the prefix, in the data and at inference.", "remove-prompt-prefix",
 )  # fmt: skip
 CAPITALS = Rule(
-    "uppercase-prompts", _A, "prompts in capitals",
-    "More than a third of the letters are capitals. Models have read far more small letters.",
-    "Write prompts in ordinary letters, here and when you ask.", "lowercase-prompts",
+    "uppercase-prompts", _A, "prompts in upper case",
+    "More than a third of the letters are upper case. Models are pre-trained mostly on lower case.",
+    "Write prompts in ordinary case, in the data and at inference.", "lowercase-prompts",
 )  # fmt: skip
 EQUAL = Rule(
     "equal-prompts", _W, "all prompts are equal",
-    "The prompt says nothing about the completion when it is always the same.",
-    "Leave the prompt empty, or put into it what the answer depends on.",
+    "A prompt that is always the same says nothing about the completion.",
+    "Leave the prompt empty, or add what the answer depends on.",
 )  # fmt: skip
 _LONG_PREFIX = 12
 _BLANKS = (" ", "\t", "\u00a0", "\u3000")
@@ -74,7 +74,7 @@ _CAPITAL_SHARE = 1 / 3
 
 
 class Prompts(Check):
-    """Looks at both ends of prompts; chats have none."""
+    """Checks both ends of prompts of completion rows."""
 
     RULES = (NONE, LACKING, INSIDE, SEVERAL, BLANK, PREFIX, CAPITALS, EQUAL)
 
@@ -94,7 +94,7 @@ class Prompts(Check):
         self._rows += len(texts)
         self._mark.add(texts, joined, batch.places)
         self._free.add(texts, joined)
-        self._free.look(batch.completion_text())
+        self._free.search(batch.completion_text())
         self._blank.add_where(list(map(str.endswith, texts, repeat(_BLANKS))), batch.places)
         self._prefix.add(texts)
         self._capitals.add(texts, self._mark.mark)
@@ -141,7 +141,7 @@ class Prompts(Check):
             sign = _quote(self._free.proposal())
             yield create_finding(
                 NONE,
-                "prompts end in no common sign",
+                "prompts have no common ending",
                 advice=f"Append one to every prompt, such as {sign}, which occurs in none.",
                 fix_params=self._free.propose("separator"),
             )

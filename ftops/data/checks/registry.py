@@ -1,4 +1,4 @@
-"""All checks, in the order in which their findings are told; and the page about them."""
+"""All checks, in the order in which their findings are reported, and their docs page."""
 
 from collections.abc import Iterator
 
@@ -18,47 +18,47 @@ from ftops.data.findings import Rule, Severity
 
 CHECK_GROUPS: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
     ("Structure", (Structure, mojibake, carriage_returns)),
-    ("Amount", (RowCount,)),
+    ("Row count", (RowCount,)),
     ("Lengths", (Lengths,)),
     ("Prompts", (Prompts, field_list_prompts)),
     ("Completions", (Completions,)),
     ("Tools", (ToolCalls,)),
     ("Classes", (Classes, label_tokens)),
-    ("The same", (Duplicates,)),
-    ("Nearly the same (with `--near-duplicates`)", (NearDuplicates,)),
-    ("In both files (with `--validation`)", (Leaks, Drift)),
-    ("Private and secret (with `--pii`)", (PersonalData,)),
-    ("Words of your own (with `--word-list`)", (WordMatches,)),
+    ("Duplicates", (Duplicates,)),
+    ("Near-duplicates (with `--near-duplicates`)", (NearDuplicates,)),
+    ("Validation data (with `--validation`)", (Leaks, Drift)),
+    ("Personal data and secrets (with `--pii`)", (PersonalData,)),
+    ("Word list (with `--word-list`)", (WordMatches,)),
 )
-# What is looked for after the pass, with what a command hands in.
-_AFTERWARDS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("Harmful (with `--moderate`)", (FLAGGED,)),
+# Rules of checks that run after the pass.
+_OTHER_RULES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("Moderation (with `--moderate`)", (FLAGGED,)),
 )
-CHECKS: tuple[type[Check], ...] = tuple(check for _, family in CHECK_GROUPS for check in family)
+CHECKS: tuple[type[Check], ...] = tuple(check for _, group in CHECK_GROUPS for check in group)
 _MEANING = {
     Severity.ERROR: "the data cannot be used as it is",
-    Severity.WARNING: "it can be used, and will probably train badly",
+    Severity.WARNING: "it can be used, but training will probably suffer",
     Severity.ADVICE: "it could be better",
 }
 
 
-def get_rules() -> Iterator[Rule]:
-    """Every rule of the catalogue."""
-    for _, rules in _list_families():
+def list_rules() -> Iterator[Rule]:
+    """All rules."""
+    for _, rules in _list_groups():
         yield from rules
 
 
-def _list_families() -> Iterator[tuple[str, list[Rule]]]:
-    for name, family in CHECK_GROUPS:
-        yield name, [rule for check in family for rule in check.RULES]
-    for name, rules in _AFTERWARDS:
+def _list_groups() -> Iterator[tuple[str, list[Rule]]]:
+    for name, group in CHECK_GROUPS:
+        yield name, [rule for check in group for rule in check.RULES]
+    for name, rules in _OTHER_RULES:
         yield name, list(rules)
 
 
-def render_catalogue() -> str:
-    """The catalogue as Markdown: a section a family, an entry a rule."""
+def render_checks() -> str:
+    """The rules as Markdown: a section per group, an entry per rule."""
     lines = [f"- **{severity}**: {meaning}." for severity, meaning in _MEANING.items()]
-    for name, rules in _list_families():
+    for name, rules in _list_groups():
         lines += ["", f"## {name}"]
         for rule in rules:
             fix = f" Fix: [{rule.fix}](data-fixes.md#{rule.fix})." if rule.fix else ""

@@ -1,4 +1,4 @@
-"""Whether there are enough rows."""
+"""Checks of the number of rows and of their lengths."""
 
 from collections.abc import Iterator
 from itertools import compress
@@ -22,30 +22,31 @@ from ftops.records import RowFormat
 from ftops.rows.messages import JsonObject
 
 NO_ROWS = Rule(
-    "no-rows", Severity.ERROR, "no rows", "The source holds no row that could be used.",
-    "One JSON object a line is a row; in a table, each row below the header is one.",
+    "no-rows", Severity.ERROR, "no rows", "The source has no usable row.",
+    "Write one JSON object per line; in a table, each row below the header is one row.",
 )  # fmt: skip
 TOO_FEW = Rule(
     "too-few-rows", Severity.ERROR, "too few rows",
-    "Fewer rows than the provider takes: under 10, most refuse the job.", "Add rows.",
+    "There are fewer rows than the provider accepts. Most reject jobs with fewer than 10.",
+    "Add rows.",
 )  # fmt: skip
 FEW = Rule(
     "few-rows", Severity.WARNING, "few rows",
-    "A few hundred rows are where fine-tuning begins to pay; each doubling of good rows makes about"
-    " the same step forward.",
-    "Add rows: twice as many is the step that shows.",
+    "Fine-tuning usually needs a few hundred rows to help. Each doubling of good rows then improves"
+    " the model by a similar amount.",
+    "Add rows; double their number to see an effect.",
 )  # fmt: skip
-WRONG_SHAPE = Rule(
-    "wrong-format", Severity.WARNING, "not the shape that the model wants",
-    "Chat models are trained on chats, the others on prompt and completion. `ftops run` turns pairs"
-    " into chats; chats cannot be turned into pairs without guessing.",
-    "Convert the rows, or name a model that takes them.",
+WRONG_FORMAT = Rule(
+    "wrong-format", Severity.WARNING, "row format that the model does not take",
+    "Chat models are trained on chats, other models on prompts and completions. `ftops run`"
+    " converts completion rows to chats. Chats cannot be converted to completion rows.",
+    "Convert the rows, or choose a model that takes them.",
 )  # fmt: skip
 _ENOUGH = 200
 
 
 def check_row_count(rows: int, target: DataTarget) -> Iterator[Finding]:
-    """What there is to say of so many rows."""
+    """The findings for a number of rows."""
     if not rows:
         yield create_finding(NO_ROWS, "no row can be used")
     elif rows < target.min_rows:
@@ -53,7 +54,9 @@ def check_row_count(rows: int, target: DataTarget) -> Iterator[Finding]:
         text = text.replace("most providers wants", "most providers want")
         yield create_finding(TOO_FEW, text)
     elif rows < _ENOUGH:
-        yield create_finding(FEW, f"{format_rows(rows)}; from {_ENOUGH} on it begins to pay")
+        yield create_finding(
+            FEW, f"{format_rows(rows)}; fine-tuning usually needs {_ENOUGH} or more"
+        )
 
 
 ROW_COUNT_CODES = frozenset({NO_ROWS.code, TOO_FEW.code, FEW.code})
@@ -62,7 +65,7 @@ ROW_COUNT_CODES = frozenset({NO_ROWS.code, TOO_FEW.code, FEW.code})
 class RowCount(Check):
     """Counts good rows."""
 
-    RULES = (NO_ROWS, TOO_FEW, FEW, WRONG_SHAPE)
+    RULES = (NO_ROWS, TOO_FEW, FEW, WRONG_FORMAT)
 
     def __init__(self, profile: DatasetProfile) -> None:
         self._rows = 0
@@ -81,41 +84,41 @@ class RowCount(Check):
         taken = (wanted, RowFormat.PREFERENCE) if wanted is RowFormat.CHAT else (wanted,)
         if wanted is not None and found is not None and found not in taken:
             model = context.target.model or context.target.provider
-            yield create_finding(WRONG_SHAPE, f"{found} rows, and {model} takes {wanted} rows")
+            yield create_finding(WRONG_FORMAT, f"{found} rows, and {model} takes {wanted} rows")
 
 
 # Tokens are counted of few rows in few files: their modules are imported where that is done.
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 LONG = Rule(
-    "over-limit", _W, "row longer than the model reads",
-    "A row of more tokens than the model takes is cut: OpenAI cuts its end, the built-in engine its"
-    " beginning. What is cut is paid for or lost, and an answer without its end is learned as it"
-    " is. Tokens are counted with the model's own vocabulary where that is at hand; else only rows"
-    " that are over by every estimate are named.",
-    "Shorten the rows, cut them into several, or name a model that reads more.",
+    "over-limit", _W, "row over the token limit",
+    "A row with more tokens than the model accepts is truncated: OpenAI drops its end, the built-in"
+    " engine its beginning. The truncated part is paid for or lost, and the model learns an"
+    " incomplete answer. Tokens are counted with the model's vocabulary where it is available;"
+    " otherwise only rows over the limit by every estimate are reported.",
+    "Shorten the rows, split them, or choose a model with a larger context.",
 )  # fmt: skip
 SHORT = Rule(
-    "very-short", _A, "hardly any text",
-    "Rows with fewer than six characters are often what is left of a cell that was cut.",
-    "Look at these rows.",
+    "very-short", _A, "very short row",
+    "Rows with fewer than six characters are often the rest of a truncated cell.",
+    "Review these rows.",
 )  # fmt: skip
-SILENT = Rule(
-    "empty-prompts", _W, "prompts that say nothing",
-    "Some prompts are empty, or nothing but blanks and the separator, and others are not: nothing"
-    " tells the model why it should answer so.",
-    "Fill the prompts in, or drop the rows.",
+EMPTY_PROMPT = Rule(
+    "empty-prompts", _W, "empty prompts",
+    "Some prompts are empty or consist of white space and the separator, and others do not. Nothing"
+    " in them determines the answer.",
+    "Fill in the prompts, or drop the rows.",
 )  # fmt: skip
-NOTHING = Rule(
-    "no-trained-message", _W, "nothing of the row is learned",
-    "Every message of the assistant has the weight 0, so the row costs and teaches nothing.",
-    "Give the answer that should be learned the weight 1, or drop the rows.",
+UNTRAINED = Rule(
+    "no-trained-message", _W, "no message is trained on",
+    "Every assistant message has the weight 0, so the row adds cost and trains nothing.",
+    "Set the weight of the answer to 1, or drop the rows.",
 )  # fmt: skip
-LITTLE = Rule(
-    "few-trained-characters", _A, "little of the text is learned",
-    "Less than a hundredth of the text is completions. All of it is read, and paid for, in every"
+FEW_TRAINED = Rule(
+    "few-trained-characters", _A, "completions are a small share of the text",
+    "Less than 1 % of the text is completions. All of it is processed, and paid for, in every"
     " epoch.",
-    "Shorten the prompts: leave out what the answer does not depend on.",
+    "Shorten the prompts: remove what the answer does not depend on.",
 )  # fmt: skip
 _SHORTEST = 6
 _LEARNED_SHARE = 0.01
@@ -125,11 +128,11 @@ _BYTES_A_CHARACTER = 4  # at most, and no token is less than a byte
 class Lengths(Check):
     """Looks at lengths; only rows that may be over the limit are counted in tokens."""
 
-    RULES = (LONG, SHORT, SILENT, NOTHING, LITTLE)
+    RULES = (LONG, SHORT, EMPTY_PROMPT, UNTRAINED, FEW_TRAINED)
 
     @staticmethod
     def open_counter(token_limit: TokenLimit) -> VocabularyCounter:
-        """Whoever counts the tokens of rows that may be too long."""
+        """The counter for rows that may be over the limit."""
         return open_counter(token_limit)
 
     def __init__(self, profile: DatasetProfile) -> None:
@@ -138,12 +141,12 @@ class Lengths(Check):
         self._separator = profile.separator
         self._rows = 0
         self._long = Occurrences()
-        self._filled = 0  # rows whose prompt alone is over the limit
+        self._filled = 0  # rows whose prompt alone exceeds the limit
         self._short = Occurrences()
-        self._silent = Occurrences()
-        self._nothing = Occurrences()
-        self._characters = 0
-        self._learned = 0
+        self._empty = Occurrences()
+        self._untrained = Occurrences()
+        self._chars = 0
+        self._trained_chars = 0
 
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
@@ -151,16 +154,16 @@ class Lengths(Check):
         self._rows += len(batch.raws)
         lengths = batch.row_lengths()
         if batch.format is RowFormat.COMPLETION:
-            self._characters += sum(lengths)
-            self._learned += sum(batch.completion_lengths())
+            self._chars += sum(lengths)
+            self._trained_chars += sum(batch.completion_lengths())
         if min(lengths) < _SHORTEST + self._marks:
             self._add_short(batch, lengths)
         if min(batch.prompt_lengths()) <= len(self._separator) + _SHORTEST:
-            self._add_silent(batch)
+            self._add_empty(batch)
         if batch.format is RowFormat.CHAT:
             for raw, place in zip(batch.raws, batch.places, strict=True):
-                if _learns_nothing(cast("list[JsonObject]", raw["messages"])):
-                    self._nothing.add(place)
+                if _is_untrained(cast("list[JsonObject]", raw["messages"])):
+                    self._untrained.add(place)
         limit = self._gauge.limit
         if limit is not None and max(lengths) * _BYTES_A_CHARACTER > limit:
             self._add_long(batch, lengths, limit)
@@ -169,10 +172,10 @@ class Lengths(Check):
         flags = [length < _SHORTEST + self._marks for length in lengths]
         self._short.add_where(flags, batch.places)
 
-    def _add_silent(self, batch: RowBatch) -> None:
+    def _add_empty(self, batch: RowBatch) -> None:
         mark = self._separator
         flags = [not prompt.removesuffix(mark).strip() for prompt in batch.prompts]
-        self._silent.add_where(flags, batch.places)
+        self._empty.add_where(flags, batch.places)
 
     def _add_long(self, batch: RowBatch, lengths: list[int], limit: int) -> None:
         widest = 1 if batch.prompt_text().isascii() and batch.completion_text().isascii() else 4
@@ -192,26 +195,28 @@ class Lengths(Check):
         for mine, other in (
             (self._long, later._long),
             (self._short, later._short),
-            (self._silent, later._silent),
-            (self._nothing, later._nothing),
+            (self._empty, later._empty),
+            (self._untrained, later._untrained),
         ):
             mine.merge(other, shift)
         self._filled += later._filled
-        self._characters += later._characters
-        self._learned += later._learned
+        self._chars += later._chars
+        self._trained_chars += later._trained_chars
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         if self._long.count:
             yield create_finding(LONG, self._say_long(), self._long)
         if self._short.count:
             yield create_finding(SHORT, f"{format_rows(self._short.count)}", self._short)
-        if self._silent.count and context.task != OPEN_ENDED and self._silent.count < self._rows:
-            yield create_finding(SILENT, f"{format_rows(self._silent.count)}", self._silent)
-        if self._nothing.count:
-            yield create_finding(NOTHING, f"{format_rows(self._nothing.count)}", self._nothing)
-        if self._learned < _LEARNED_SHARE * self._characters:
-            share = self._learned / self._characters
-            yield create_finding(LITTLE, f"{share:.1%} of the characters are completions")
+        if self._empty.count and context.task != OPEN_ENDED and self._empty.count < self._rows:
+            yield create_finding(EMPTY_PROMPT, f"{format_rows(self._empty.count)}", self._empty)
+        if self._untrained.count:
+            yield create_finding(
+                UNTRAINED, f"{format_rows(self._untrained.count)}", self._untrained
+            )
+        if self._trained_chars < _LEARNED_SHARE * self._chars:
+            share = self._trained_chars / self._chars
+            yield create_finding(FEW_TRAINED, f"{share:.1%} of the characters are completions")
 
     def _say_long(self) -> str:
         counter = self.open_counter(self._gauge)
@@ -224,7 +229,7 @@ class Lengths(Check):
 
 
 def _count_tokens(row: Row, counter: VocabularyCounter) -> tuple[int, int]:
-    """The tokens before the last piece of a row, and those of the last."""
+    """The tokens before the last segment of a row, and those of the last."""
     pieces = split_row(row)
     *before, last = (
         count + piece.marks
@@ -235,7 +240,7 @@ def _count_tokens(row: Row, counter: VocabularyCounter) -> tuple[int, int]:
     return sum(before), last
 
 
-def _learns_nothing(messages: list[JsonObject]) -> bool:
+def _is_untrained(messages: list[JsonObject]) -> bool:
     if messages[-1].get("weight", 1) != 0:
         return False
     return not any(

@@ -1,4 +1,4 @@
-"""Rows that cannot be used at all, and text that was garbled on its way."""
+"""Checks of the structure of rows, and of garbled or non-portable characters."""
 
 import re
 from collections.abc import Iterator
@@ -32,96 +32,96 @@ from ftops.rows.formats import PAIR_KEYS
 _E = Severity.ERROR
 _DROP = "drop-invalid-rows"
 ROW_RULES = (
-    Rule("not-json", _E, "not JSON",
-         "The line is not valid JSON: quotes around keys are missing, a comma is too much, the last"
-         " line was cut when the file was copied.",
-         "Mend the line; the message says where the parser stopped.", _DROP),
-    Rule("not-utf8", _E, "not UTF-8", "Bytes that are no UTF-8 text: the file was saved otherwise.",
+    Rule("not-json", _E, "invalid JSON",
+         "The line is not valid JSON: keys without quotes, a trailing comma, or a last line"
+         " truncated by a copy.",
+         "Correct the line; the message says where the parser stopped.", _DROP),
+    Rule("not-utf8", _E, "invalid UTF-8", "The file contains bytes that are not UTF-8 text.",
          "Name the encoding with --encoding, or save the file as UTF-8."),
-    Rule("too-long", _E, "line too long", "A line of more than 8 MiB is not read.",
-         "Cut the row into several.", _DROP),
-    Rule("blank-line", _E, "blank line", "A blank line between rows is no row; at the end it is "
-         "harmless.", "Delete the line.", _DROP),
-    Rule("wrong-cells", _E, "wrong number of cells", "A row of a table has more or fewer cells than"
-         " the header: often a delimiter inside a cell that is not quoted.",
-         "Put cells that hold the delimiter in quotes.", _DROP),
-    Rule("duplicate-key", _E, "key stands twice", "A JSON object names a key more than once; "
-         "parsers keep the last and lose the other without a word.", "Keep one of them.", _DROP),
-    Rule("not-an-object", _E, "not an object", "A row is a JSON object in braces.",
+    Rule("too-long", _E, "line too long", "A line is longer than 8 MiB and is not read.",
+         "Split the row into several.", _DROP),
+    Rule("blank-line", _E, "blank line", "A blank line between rows is not a row. Blank lines at"
+         " the end of the file are ignored.", "Delete the line.", _DROP),
+    Rule("wrong-cells", _E, "wrong number of cells", "A table row has more or fewer cells than the"
+         " header. Often a cell contains an unquoted delimiter.",
+         "Quote cells that contain the delimiter.", _DROP),
+    Rule("duplicate-key", _E, "duplicate key", "A JSON object has the same key more than once."
+         " Parsers keep the last value and silently discard the others.", "Keep one of them.",
+         _DROP),
+    Rule("not-an-object", _E, "not an object", "A row must be a JSON object in braces.",
          'Write {"prompt": "…", "completion": "…"} on each line.', _DROP),
-    Rule("missing-key", _E, "key is missing", "A row lacks prompt or completion.",
+    Rule("missing-key", _E, "missing key", "A row has no prompt or no completion.",
          "Name the columns with --prompt and --completion, or rename them.", _DROP),
-    Rule("extra-key", _E, "key that only describes the row", "Providers refuse rows with other keys"
-         " than those of their format. An id, a source or a date is nothing to learn from.",
-         "Leave the keys out; the fix names each of them.", "drop-extra-keys"),
-    Rule("unknown-key", _E, "key of unknown meaning", "Providers refuse rows with other keys than"
-         " those of their format. What such a key holds may belong to the question or to the"
-         " answer, so it is never left out unless it is named.",
-         "Name the keys that nothing is to be learned from: `--drop KEY`; or read the rows by their"
-         " columns, with `--prompt` and `--completion`."),
-    Rule("unsupported-key", _E, "key that carries more than the row", "Pictures, labels, rejected"
-         " answers, weights, tools and parts of the conversation would be lost: a row that is"
-         " trained without them says something else.",
-         "Convert the rows so that nothing is lost. What is not needed is named: `--drop KEY`."),
-    Rule("media-placeholder", _E, "sign that stands for a picture or a sound", "A text such as"
-         " `<image>` stands for something that is not there: only text is trained.",
-         "Take such rows out. A tag that is meant as text stands in backquotes, or is closed."),
-    Rule("unexpected-key", _E, "key that the layout has no place for", "Rows that are read by a"
-         " [layout](data-formats.md) have its keys. A row with another one would lose what stands"
-         " under it.", "Take the key out of the row, or drop the row.", _DROP),
-    Rule("null-value", _E, "null", "A value is null. It is not text, and never becomes the word "
-         "None.", "Fill the value in, or drop the row.", _DROP),
-    Rule("not-text", _E, "not text", "A value is a number, a list, or half a character.",
-         "Put the value in quotes.", _DROP),
-    Rule("number-column", Severity.ADVICE, "column of numbers or of true and false", "All prompts"
-         " or all completions are numbers, or true or false: they have one reading as text.",
-         "Write them as text, each as it stands.", "stringify-numbers"),
-    Rule("empty-completion", _E, "completion is empty", "Such a row teaches nothing.",
-         "Fill the completion in, or drop the row.", _DROP),
-    Rule("nul-character", _E, "character U+0000", "Text with this character is refused or cut by "
-         "many programs.", "Take the character out.", _DROP),
-    Rule("too-deep", _E, "nested too deep", "Values nest deeper than 64 levels.",
-         "Write the value flatter.", _DROP),
-    Rule("mixed-formats", _E, "rows of different shapes", "All rows have one shape: chats,"
-         " preferences, or prompt and completion.",
-         "Split the file by shape, or convert the rows."),
-    Rule("bad-role", _E, "unknown role", "The role of a message is none that the API knows.",
+    Rule("extra-key", _E, "metadata key", "Providers reject rows with keys outside their format. An"
+         " id, a source or a date is not training data.",
+         "Drop the keys; the fix names each of them.", "drop-extra-keys"),
+    Rule("unknown-key", _E, "unknown key", "Providers reject rows with keys outside their format."
+         " The key may belong to the prompt or the completion, so it is dropped only if you name"
+         " it.",
+         "Name keys that are not training data with `--drop KEY`, or read the rows by column with"
+         " `--prompt` and `--completion`."),
+    Rule("unsupported-key", _E, "unsupported key", "The key holds training data that would be lost:"
+         " images, labels, rejected answers, weights, tools or parts of the conversation.",
+         "Convert the rows so that nothing is lost. Name what you do not need with `--drop KEY`."),
+    Rule("media-placeholder", _E, "media placeholder", "A text such as `<image>` stands for media"
+         " that the row does not contain. Only text is trained on.",
+         "Remove these rows. Put a tag that is meant as text in backquotes, or close it."),
+    Rule("unexpected-key", _E, "key outside the layout", "Rows read by a"
+         " [layout](data-formats.md) may only have its keys; the value of another key would be"
+         " lost.", "Remove the key, or drop the row.", _DROP),
+    Rule("null-value", _E, "null value", "A value is null. It is never written as the text None.",
+         "Fill in the value, or drop the row.", _DROP),
+    Rule("not-text", _E, "value is not text", "A value is a number, a list, or an unpaired"
+         " surrogate.", "Quote the value.", _DROP),
+    Rule("number-column", Severity.ADVICE, "column of numbers or booleans", "All prompts or all"
+         " completions are numbers or booleans, which have one representation as text.",
+         "Write them as text.", "write-numbers"),
+    Rule("empty-completion", _E, "empty completion", "There is nothing to train on in the row.",
+         "Fill in the completion, or drop the row.", _DROP),
+    Rule("nul-character", _E, "NUL character (U+0000)", "Many programs reject text with this"
+         " character or truncate it there.", "Remove the character.", _DROP),
+    Rule("too-deep", _E, "nested too deeply", "Values are nested deeper than 64 levels.",
+         "Flatten the value.", _DROP),
+    Rule("mixed-formats", _E, "mixed row formats", "All rows must have one format: chat,"
+         " preference, or prompt and completion.",
+         "Split the file by format, or convert the rows."),
+    Rule("bad-role", _E, "unknown role", "The API does not know the role of a message.",
          "Use system, developer, user, assistant or tool.", _DROP),
-    Rule("bad-weight", _E, "bad weight", "The weight of a message is 0 (not learned) or 1.",
-         "Write 0 or 1.", _DROP),
-    Rule("no-answer", _E, "no answer to learn", "A chat ends with a text of the assistant, or with"
-         " calls of tools.", "Put the wanted answer at the end, or drop the row.", _DROP),
-    Rule("bad-tools", _E, "tools are not defined well", "`tools` is a list of objects with the type"
-         " `function` and a `function` that has a name and a schema of its parameters; each name"
-         " stands there once. `parallel_tool_calls` is true or false.",
-         "Write the tools as they are written when the model is asked.", _DROP),
-    Rule("bad-call", _E, "malformed call of a tool", "A call has an `id`, the type `function`, and"
-         " a `function` with a name and its arguments: a JSON object that is written as text, such"
-         ' as `"{\\"city\\": \\"Lima\\"}"`, and `"{}"` without any. Two calls of a message have'
-         " different ids. Of a message with the weight 0, arguments may be wrong: it is not"
-         " learned.", "Write the call as the API returns it, or drop the row.", _DROP),
-    Rule("unknown-tool", _E, "call of a tool that the row does not offer", "The row has"
-         " `tools`, and the one that is called is not among them: the model would learn to make up"
-         " names.", "Add the tool to the row's `tools`, or mend the name.", _DROP),
-    Rule("unanswered-call", _E, "call without an answer", "After a message that calls tools, a"
-         " message of the role `tool` answers each call before anybody else speaks. Only the calls"
-         " at the end of a row, which are what is learned, have no answer.",
-         "Put the tool's answer behind the call, or end the row with the call.", _DROP),
-    Rule("stray-answer", _E, "answer of a tool that was not called", "A message of the role `tool`"
-         " has the id of a call in the message before it in `tool_call_id`.",
-         "Mend the id, or take the message out.", _DROP),
-    Rule("bad-chat", _E, "not a chat", "A message lacks what a message must have.",
+    Rule("bad-weight", _E, "invalid weight", "The weight of a message must be 0 (not trained on) or"
+         " 1.", "Write 0 or 1.", _DROP),
+    Rule("no-answer", _E, "no assistant answer", "A chat must end with an assistant message or with"
+         " tool calls.", "Add the expected answer at the end, or drop the row.", _DROP),
+    Rule("bad-tools", _E, "invalid tools", "`tools` must be a list of objects with the type"
+         " `function` and a `function` with a unique name and a schema of its parameters."
+         " `parallel_tool_calls` must be true or false.",
+         "Define the tools as in a request to the model.", _DROP),
+    Rule("bad-call", _E, "malformed tool call", "A tool call must have an `id`, the type"
+         " `function`, and a `function` with a name and arguments: a JSON object written as text,"
+         ' such as `"{\\"city\\": \\"Lima\\"}"`, or `"{}"`. The ids in a message must differ.'
+         " Arguments may be invalid in a message with the weight 0, which is not trained on.",
+         "Write the call as the API returns it, or drop the row.", _DROP),
+    Rule("unknown-tool", _E, "call of an undefined tool", "The row has `tools`, and the called tool"
+         " is not one of them: the model would learn to invent names.",
+         "Add the tool to the row's `tools`, or correct the name.", _DROP),
+    Rule("unanswered-call", _E, "tool call without a result", "After tool calls, a message with the"
+         " role `tool` must answer each call before the next message. Only the calls at the end of"
+         " a row, which are trained on, have no result.",
+         "Add the result of the tool after the call, or end the row with the call.", _DROP),
+    Rule("stray-answer", _E, "tool result without a call", "The `tool_call_id` of a `tool` message"
+         " must be the id of a call in the message before.",
+         "Correct the id, or remove the message.", _DROP),
+    Rule("bad-chat", _E, "malformed chat", "A message lacks a required key.",
          "Each message is an object with role and content.", _DROP),
-    Rule("bad-preference", _E, "not a preference", "A preference is a chat that wants an answer,"
-         " and one message of the assistant each that is preferred and that is not.",
+    Rule("bad-preference", _E, "malformed preference", "A preference is a chat without an answer,"
+         " one preferred and one non-preferred assistant message.",
          "Write input, preferred_output and non_preferred_output as the message says.", _DROP),
-    Rule("equal-answers", _E, "both answers are equal", "Nothing can be preferred of two answers"
-         " that are the same but for blanks.", "Drop the row, or write another answer.", _DROP),
+    Rule("equal-answers", _E, "identical answers", "Both answers of a preference are equal except"
+         " for white space.", "Drop the row, or change one answer.", _DROP),
 )  # fmt: skip
 MOJIBAKE = Rule(
-    "mojibake", Severity.WARNING, "garbled letters",
-    "UTF-8 text was once read as another encoding and saved again: é became Ã©. The model would"
-    " learn to write so.",
+    "mojibake", Severity.WARNING, "garbled characters",
+    "UTF-8 text was decoded with another encoding and saved again: é became Ã©. The model would"
+    " learn to write such characters.",
     "Save the original as UTF-8, or decode it with the right encoding.", "fix-mojibake",
 )  # fmt: skip
 _NEEDLES = (("Ã", "Ã"), ("Â", "Â"), ("â", "â€"), ("¿", "ï»¿"), ("\ufffd", "\ufffd"))
@@ -134,24 +134,24 @@ NUMBERS_RULE = next(rule for rule in ROW_RULES if rule.code == "number-column")
 
 
 class Structure(Check):
-    """Counts the row errors of reading and sifting."""
+    """Counts the row errors of the reader and the parser."""
 
     RULES = ROW_RULES
 
     def __init__(self, profile: DatasetProfile) -> None:
         self._seen: dict[str, Occurrences] = {}
         self._reasons: dict[str, list[str]] = {}
-        self._columns = ""  # options that name columns of a row without any key that is known
+        self._columns = ""  # suggested options for a row without known keys
         self._extra: dict[str, None] = {}
         self._kinds: dict[str, set[str]] = {key: set() for key in PAIR_KEYS}
-        self._affected: set[str] = set()  # columns with values that are no text
+        self._affected: set[str] = set()  # columns with values that are not text
         self._numbers = Occurrences()
 
     def add(self, batch: RowBatch) -> None:
         for column, kinds in zip(
             (batch.prompts, batch.completions), self._kinds.values(), strict=True
         ):
-            if column and TEXT not in kinds:  # a reader of columns writes whole numbers as text
+            if column and TEXT not in kinds:  # readers of tables return integers as text
                 kinds.add(WHOLE_NUMBER if all(map(is_whole_number, column)) else TEXT)
         for row_error in batch.row_errors:
             if row_error.code == "missing-key" and not self._columns:
@@ -188,8 +188,8 @@ class Structure(Check):
         for key, kinds in later._kinds.items():
             self._kinds[key] |= kinds
 
-    def _find_number_columns(self) -> dict[str, str]:
-        """The columns in which all values are numbers, or all are true or false."""
+    def _list_number_columns(self) -> dict[str, str]:
+        """The columns in which all values are numbers, or all are booleans."""
         return {
             key: NUMBER if kinds <= NUMBERS else next(iter(kinds))
             for key, kinds in self._kinds.items()
@@ -198,10 +198,10 @@ class Structure(Check):
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         for rule in ROW_RULES:
-            if rule is NUMBERS_RULE and (columns := self._find_number_columns()):
-                said = " and ".join(f"every {key} is {kind}" for key, kind in columns.items())
+            if rule is NUMBERS_RULE and (columns := self._list_number_columns()):
+                message = " and ".join(f"every {key} is {kind}" for key, kind in columns.items())
                 kinds: list[Json] = [*sorted(set(columns.values()))]
-                yield create_finding(rule, said, self._numbers, fix_params={"kinds": kinds})
+                yield create_finding(rule, message, self._numbers, fix_params={"kinds": kinds})
                 continue
             seen = self._seen.get(rule.code)
             if seen is not None:

@@ -1,4 +1,4 @@
-"""Calls of tools that are well formed, and still not what a model should learn to say."""
+"""Checks of well-formed tool calls that a model should still not learn."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,29 +21,28 @@ from ftops.rows.tools import CALL_KEYS, find_tool_use, list_calls, list_offered,
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 RULES = (
-    Rule("no-tool-use", Severity.ERROR, "tools where none are trained", "The rows offer or call"
-         " tools, and the provider named with `--for` trains none.",
-         "Name a provider that does, such as openai, or take these rows out."),
-    Rule("invalid-arguments", _W, "arguments that the tool does not take", "The arguments of a call"
-         " do not fit the parameters that the row's tool has: one that is required is missing, one"
-         " is not among them, or its value is of another type or none of those that are allowed."
-         " Whoever runs the call would refuse it, and the model would learn to make such calls.",
-         "Mend the call or the tool, whichever is wrong."),
-    Rule("parallel-calls", _W, "several calls where one at a time is wanted",
+    Rule("no-tool-use", Severity.ERROR, "tool use is not supported", "The rows define or call"
+         " tools, and the provider named with `--for` does not train tool use.",
+         "Choose a provider that does, such as openai, or remove these rows."),
+    Rule("invalid-arguments", _W, "invalid tool arguments", "The arguments of a call do not match"
+         " the parameters of the tool: a required one is missing, one is not defined, or a value"
+         " has the wrong type or is not in the enum. The call would be rejected, and the model"
+         " would learn to make such calls.",
+         "Correct the call or the tool definition."),
+    Rule("parallel-calls", _W, "parallel calls where they are disabled",
          "A message calls several tools, and `parallel_tool_calls` of its row is false.",
-         "Leave `parallel_tool_calls` out of these rows, or make one call a message."),
-    Rule("tool-name", _W, "name of a tool that OpenAI refuses", "Names of tools have up to 64"
-         " letters of English, digits, dashes and underscores.", "Rename the tool in `tools`, in"
-         " the calls and where you ask."),
-    Rule("calls-without-tools", _A, "calls of tools that the row does not offer",
-         "The assistant calls tools, and the row has no `tools`. A model that learns of such rows"
-         " calls them without being told of them; one that is told later reads what it never"
-         " learned with.",
-         "Give each row the `tools` that you will ask with."),
+         "Remove `parallel_tool_calls` from these rows, or make one call per message."),
+    Rule("tool-name", _W, "tool name that OpenAI rejects", "Tool names have up to 64 ASCII letters,"
+         " digits, dashes and underscores.",
+         "Rename the tool in `tools`, in the calls and at inference."),
+    Rule("calls-without-tools", _A, "tool calls without tool definitions",
+         "The assistant calls tools, and the row has no `tools`. A model trained on such rows calls"
+         " tools that a request does not define, and has not seen definitions in training.",
+         "Give each row the `tools` that you pass at inference."),
 )  # fmt: skip
 _UNTRAINED, *_OTHERS = RULES
-_MISFIT, _PARALLEL, _NAME, _WITHOUT = (rule.code for rule in _OTHERS)
-_TAKEN = re.compile("[a-zA-Z0-9_-]{1,64}")
+_INVALID, _PARALLEL, _NAME, _WITHOUT = (rule.code for rule in _OTHERS)
+_VALID_NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
 _SHOWN_REASONS = 3
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
@@ -52,7 +51,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 class ToolCalls(Check):
-    """Looks at what the assistant calls in chats, where it is learned."""
+    """Checks the tool calls of assistant messages that are trained on."""
 
     RULES = RULES
 
@@ -69,7 +68,7 @@ class ToolCalls(Check):
                 continue
             self._used.add(place)
             found: dict[str, str] = {}
-            for code, reason in _look(raw) if batch.format is RowFormat.CHAT else ():
+            for code, reason in _list_broken_rules(raw) if batch.format is RowFormat.CHAT else ():
                 found.setdefault(code, reason)
             for code, reason in found.items():
                 self._seen.setdefault(code, Occurrences()).add(place)
@@ -100,11 +99,11 @@ class ToolCalls(Check):
                 yield create_finding(rule, text, seen)
 
 
-def _look(raw: JsonObject) -> Iterator[tuple[str, str]]:
-    """Codes of rules that a good chat breaks, each with the reason."""
+def _list_broken_rules(raw: JsonObject) -> Iterator[tuple[str, str]]:
+    """Codes of the rules that a valid chat breaks, each with the reason."""
     offered = list_offered(raw)
     for name in offered:
-        if not _TAKEN.fullmatch(name):
+        if not _VALID_NAME.fullmatch(name):
             yield _NAME, quote(name)
     for message in cast("list[JsonObject]", raw["messages"]):
         if message.get("weight") == 0 or not any(message.get(key) for key in CALL_KEYS):
@@ -117,13 +116,13 @@ def _look(raw: JsonObject) -> Iterator[tuple[str, str]]:
                 yield _WITHOUT, ""
                 continue
             name = cast(str, call["name"])
-            reason = _find_misfit(read_arguments(call["arguments"]) or {}, offered[name])
+            reason = _explain_arguments(read_arguments(call["arguments"]) or {}, offered[name])
             if reason:
-                yield _MISFIT, f"{name}: {reason}"
+                yield _INVALID, f"{name}: {reason}"
 
 
-def _find_misfit(arguments: JsonObject, function: JsonObject) -> str:
-    """How the arguments break the schema at its top; "" when they do not, or it is no object's."""
+def _explain_arguments(arguments: JsonObject, function: JsonObject) -> str:
+    """Why the arguments break the top level of the schema; "" if they do not."""
     schema = function.get("parameters") or {"type": "object", "properties": {}}
     assert isinstance(schema, dict)  # in a good row
     properties, required = schema.get("properties"), schema.get("required")
@@ -133,37 +132,37 @@ def _find_misfit(arguments: JsonObject, function: JsonObject) -> str:
             return f"{quote(name)} is missing"
     for name, value in arguments.items():
         if name in known:
-            if wrong := _find_wrong_value(value, known[name]):
+            if wrong := _explain_value(value, known[name]):
                 return f"{quote(name)} {wrong}"
         elif not _is_open(schema):
-            return f"{quote(name)} is not among its parameters"
+            return f"{quote(name)} is not one of its parameters"
     return ""
 
 
 def _is_open(schema: JsonObject) -> bool:
-    """Whether it takes what is not among its properties, or describes them in another way."""
+    """Whether the schema allows other properties, or defines them in another way."""
     if schema.get("additionalProperties") not in (None, False):
         return True
     ways = ("patternProperties", "$ref", "allOf", "anyOf", "oneOf")
     return any(way in schema for way in ways)
 
 
-def _find_wrong_value(value: Json, schema: Json) -> str:
+def _explain_value(value: Json, schema: Json) -> str:
     if not isinstance(schema, dict):
         return ""
     wanted = schema.get("type")
     names = wanted if isinstance(wanted, list) else [wanted]
     types = [_TYPES.get(name) if isinstance(name, str) else None for name in names]
     if None not in types and not any(_is_one_of(value, one) for one in types if one):
-        return f"is not of the type {' or '.join(map(str, names))}"
+        return f"is not of type {' or '.join(map(str, names))}"
     allowed = schema.get("enum")
     if isinstance(allowed, list) and value not in allowed:
-        return "is none of the values that it may have"
+        return "is not one of the allowed values"
     return ""
 
 
 def _is_one_of(value: Json, types: tuple[type, ...]) -> bool:
-    """Whether it is of these types; true and false are no numbers, and 1.0 is a whole one."""
+    """Whether the value has one of the types; a boolean is not a number, and 1.0 is an integer."""
     if isinstance(value, bool):
         return bool in types
     whole = int in types and isinstance(value, float) and value.is_integer()

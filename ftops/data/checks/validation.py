@@ -1,6 +1,7 @@
-"""Rows of the validation data that stand in the training data, too.
+"""What the comparison with validation data needs of each file; `leakage.py` compares.
 
-Sixteen bytes a row are kept, of hashes that are the same in every process.
+Leaks need 16 bytes per row: hashes that are the same in every process. Drift needs a sample of up
+to 2,048 rows, selected by a hash of their text, so it does not depend on how the file is read.
 """
 
 from array import array
@@ -21,27 +22,27 @@ from ftops.records import RowFormat
 from ftops.text import to_nfc
 
 _W = Severity.WARNING
-_APART = "Take them out of one of the files, or split again: `ftops data split`."
-_TOO_GOOD = "The score then says how well rows were remembered, not how well the task was learned."
+_SEPARATE = "Remove them from one file, or split again: `ftops data split`."
+_INFLATED = "The score then measures memorization, not generalization."
 ROWS = Rule(
-    "leaked-rows", _W, "validation rows that are training rows",
-    "Rows that stand in the training data, too. " + _TOO_GOOD, _APART,
+    "leaked-rows", _W, "validation rows are training rows",
+    "Rows are also in the training data. " + _INFLATED, _SEPARATE,
 )  # fmt: skip
 PROMPTS = Rule(
-    "leaked-prompts", _W, "validation prompts that are training prompts",
-    "The same prompt stands in the training data with another completion, so the model was taught"
-    " an answer that counts as wrong here.",
-    _APART,
+    "leaked-prompts", _W, "validation prompts are training prompts",
+    "The prompt is also in the training data with another completion, so the model is trained on an"
+    " answer that counts as wrong here.",
+    _SEPARATE,
 )  # fmt: skip
 NEARLY = Rule(
-    "leaked-near-duplicates", _W, "validation rows that are nearly training rows",
-    "Requires `--near-duplicates`. A prompt is a near-duplicate of a training prompt. " + _TOO_GOOD,
+    "leaked-near-duplicates", _W, "validation rows are near-duplicates of training rows",
+    "Requires `--near-duplicates`. A prompt is a near-duplicate of a training prompt. " + _INFLATED,
     "Split again with `ftops data split --group-near`, or remove them from one file.",
 )  # fmt: skip
 
 
 class Leaks(Check):
-    """Keeps a hash of each row and of each prompt; `find_leaks` compares those of two files."""
+    """Keeps a hash of each row and of each prompt."""
 
     RULES = (ROWS, PROMPTS, NEARLY)
     OPTIONAL: ClassVar[str] = "validation"
@@ -78,20 +79,20 @@ def _digest(texts: Iterable[str]) -> bytes:
 
 
 LENGTH = Rule(
-    "length-drift", Severity.WARNING, "validation data of another length",
+    "length-drift", Severity.WARNING, "length drift",
     "The median prompt or completion of the validation data is twice as long as that of the"
     " training data, or half as long (by 20 characters or more).",
     "Take both from one source, and split it with `ftops data split`.",
 )  # fmt: skip
 VOCABULARY = Rule(
-    "vocabulary-drift", Severity.WARNING, "validation data with other words",
-    "One half of the training prompts lacks some words of the other half. It lacks words of the"
-    " validation prompts half as often again, and a tenth of all words more: they are about"
-    " something else, or in another language.",
+    "vocabulary-drift", Severity.WARNING, "vocabulary drift",
+    "One half of the training prompts lacks some words of the other half. It lacks 1.5 times as"
+    " many words of the validation prompts, and at least 10 % of all words more: they have another"
+    " topic or language.",
     "Take both from one source, and split it with `ftops data split`.",
 )  # fmt: skip
 _SAMPLE = 2048
-_LONGEST = 2000  # characters of a text that are kept
+_LONGEST = 2000  # characters kept per text
 
 
 class Drift(Check):
@@ -101,7 +102,7 @@ class Drift(Check):
     OPTIONAL: ClassVar[str] = "validation"
 
     def __init__(self, profile: DatasetProfile) -> None:
-        self._limit = 1 << 32  # hashes from here on are left out
+        self._limit = 1 << 32  # rows with a larger hash are not in the sample
         self._sample: dict[int, tuple[str, int, int]] = {}
 
     def add(self, batch: RowBatch) -> None:
@@ -128,5 +129,5 @@ class Drift(Check):
             self._sample = {key: row for key, row in self._sample.items() if key < self._limit}
 
     def rows(self) -> list[tuple[str, int, int]]:
-        """Text, characters of the prompt and of the completion, in the order of the hashes."""
+        """Tuples of text, prompt and completion characters, in the order of the hashes."""
         return [self._sample[key] for key in sorted(self._sample)]

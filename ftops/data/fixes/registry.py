@@ -5,7 +5,7 @@ A new fix is a class of one of the four kinds, and its line here.
 
 from collections.abc import Mapping
 
-from ftops.data.checks.registry import get_rules
+from ftops.data.checks.registry import list_rules
 from ftops.data.fixes.filters import DropDuplicates, DropLongRows, DropMarked, MajorityVote
 from ftops.data.fixes.fix import Fix, RecordFix
 from ftops.data.fixes.records import (
@@ -55,7 +55,7 @@ EARLY = (
 
 def list_resolved_rules(fix: type[Fix]) -> list[str]:
     """The checks whose findings the fix answers."""
-    named = [rule.code for rule in get_rules() if rule.fix == fix.CODE]
+    named = [rule.code for rule in list_rules() if rule.fix == fix.CODE]
     if issubclass(fix, RecordFix):
         named += [code for code in fix.CODES if code not in named]
     return named

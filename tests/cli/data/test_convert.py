@@ -93,7 +93,7 @@ def test_chats_are_no_csv_and_other_endings_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "b.csv").exists()
     assert "Name it .jsonl or .csv" in ftops("data", "convert", path, "-o", tmp_path / "b.xls").err
     assert (
-        "no such shape"
+        "unknown row format"
         in ftops("data", "convert", path, "-o", tmp_path / "b.jsonl", "--to", "chats").err
     )
     assert "never changed" in ftops("data", "convert", path, "-o", path, "--force").err

@@ -9,7 +9,7 @@ from ftops.data.check_runner import run_checks
 from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.classes import compare_classes
-from ftops.data.checks.registry import get_rules, render_catalogue
+from ftops.data.checks.registry import list_rules, render_checks
 from ftops.data.findings import Finding
 from ftops.data.reading.source import open_source
 from ftops.records import RowFormat
@@ -271,13 +271,13 @@ def test_preferences_are_checked_like_other_rows(tmp_path: Path) -> None:
     swapped = [preference("No, 7", "Yes, 7"), preference("Yes, 8", "No, 8"), preference("é", "Ã©")]
     findings = found(judge(tmp_path, [*rows, *swapped]))
     assert findings["conflicting-completions"].places == (301,)
-    assert "the other way round" in findings["conflicting-completions"].message
+    assert "preferred in reverse" in findings["conflicting-completions"].message
     assert findings["duplicate-rows"].places == (302,)
     assert findings["mojibake"].places == (303,)
 
 
 def test_every_rule_has_a_code_of_its_own_and_an_entry_on_the_page() -> None:
-    codes = [rule.code for rule in get_rules()]
+    codes = [rule.code for rule in list_rules()]
     assert len(codes) == len(set(codes))
-    page = render_catalogue()
+    page = render_checks()
     assert all(f"### {code}\n" in page for code in codes)

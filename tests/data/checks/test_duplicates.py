@@ -3,7 +3,7 @@
 import random
 from array import array
 
-from ftops.data.checks.duplicates import find_repeated_prompts, find_repeats
+from ftops.data.checks.duplicates import group_repeated_prompts, list_repeats
 
 ROWS = 600_000  # more than one part holds
 
@@ -18,7 +18,7 @@ def test_repeats_among_many_values_are_all_counted_and_the_first_are_told() -> N
     pairs = [(number, 2_000 + 31 * number) for number in range(1_000)]
     for early, late in pairs:
         values[late] = values[early]
-    count, first = find_repeats(values)
+    count, first = list_repeats(values)
     brute = len(values) - len(set(values))
     assert count == brute
     assert len(first) == 10
@@ -31,12 +31,12 @@ def test_prompts_with_different_rows_are_told_from_those_with_the_same() -> None
     prompts[5_000], rows[5_000] = prompts[7], rows[7]
     prompts[500_000] = prompts[9]
     prompts[599_999] = prompts[9]
-    again = find_repeated_prompts(prompts, rows)
+    again = group_repeated_prompts(prompts, rows)
     assert (again.values, again.several, again.rows) == (3, 1, [500_000])
 
 
 def test_where_nothing_stands_twice_nothing_is_found() -> None:
     values = make_values(4)
-    assert find_repeated_prompts(values, values).values == 0
-    assert find_repeats(values) == (0, [])
-    assert find_repeats(array("q")) == (0, [])
+    assert group_repeated_prompts(values, values).values == 0
+    assert list_repeats(values) == (0, [])
+    assert list_repeats(array("q")) == (0, [])

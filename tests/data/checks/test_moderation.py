@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ftops.data.checks.moderation import find_flagged
+from ftops.data.checks.moderation import check_moderation
 from ftops.data.findings import Finding, Severity
 from ftops.data.reading.source import open_source
 from ftops.data.screening.moderation import ModerationCache, Moderator
@@ -15,7 +15,9 @@ def judge(tmp_path: Path, rows: Sequence[object]) -> list[Finding]:
         return [tuple(word for word in ("hate", "violence") if word in text) for text in texts]
 
     court = Moderator(say, ModerationCache(tmp_path / "home", "me"), lambda _: None)
-    return list(find_flagged(open_source(write_rows(tmp_path / "rows.jsonl", rows)), court.judge))
+    return list(
+        check_moderation(open_source(write_rows(tmp_path / "rows.jsonl", rows)), court.judge)
+    )
 
 
 def test_a_harmless_file_has_no_finding(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_row_nearly_like_an_earlier_one_is_told_with_both_lines(tmp_path: Path
     rows = [pair("x"), pair(LONG), pair("y"), pair(LONG.upper() + "!", "d"), pair(LONG, "e")]
     finding = near(look(write_rows(tmp_path / "rows.jsonl", rows)))
     assert finding is not None
-    assert finding.message == "1 row is nearly like an earlier one, as line 4 is like 2"
+    assert finding.message == "1 row is nearly equal to an earlier one: line 4 and 2"
     assert (finding.count, finding.places) == (1, (4,))
 
 

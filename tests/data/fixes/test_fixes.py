@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.checks.registry import get_rules
+from ftops.data.checks.registry import list_rules
 from ftops.data.fixes.filters import DropDuplicates, MajorityVote
 from ftops.data.fixes.fix import DROPPED, RowHashes
 from ftops.data.fixes.records import WriteArguments, repair_json
@@ -112,7 +112,7 @@ def test_every_fix_is_tried_here() -> None:
 
 
 def test_every_fix_that_a_check_names_is_there_and_answers_something() -> None:
-    assert {rule.fix for rule in get_rules() if rule.fix} <= set(FIXES)
+    assert {rule.fix for rule in list_rules() if rule.fix} <= set(FIXES)
     assert set(EARLY) <= set(FIXES)
     unasked = [code for code, fix in FIXES.items() if not list_resolved_rules(fix)]
     assert unasked == ["drop-marked", "drop-long-rows"]
