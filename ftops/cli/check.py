@@ -25,9 +25,9 @@ from ftops.inference.budget import CostEstimate, format_usd
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
+from ftops.runs.estimate import TokenCounter
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
-from ftops.runs.tokens import TokenCounter
 from ftops.spec.job_file import LoadedJob, list_code, resolve_data
 
 _SHOWN_CLASSES = 5

@@ -25,9 +25,15 @@ from ftops.ledger.ledger import Ledger
 from ftops.providers.address import get_base_url
 from ftops.providers.engine_process import find_engine
 from ftops.records import Json, ProviderSettings, Run
-from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-from ftops.runs.checkup.home import check_folders, check_home, check_ledger
-from ftops.runs.checkup.remote import check_drivers, check_provider
+from ftops.runs.doctor import (
+    CheckStatus,
+    HealthCheck,
+    check_drivers,
+    check_folders,
+    check_home,
+    check_ledger,
+    check_provider,
+)
 
 MAX_SKEW_S = 60.0
 OptionalJobFile = Annotated[

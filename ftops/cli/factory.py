@@ -26,8 +26,8 @@ from ftops.providers.registry import build_provider
 from ftops.providers.trust import Trust, TrustFile
 from ftops.records import ENGINE_PROVIDER, ProviderSettings
 from ftops.runs.context import RunContext
+from ftops.runs.estimate import TokenCounter
 from ftops.runs.observer import Observer
-from ftops.runs.tokens import TokenCounter
 
 
 def find_example_limit(settings: ProviderSettings, model: str) -> ExampleLimit | None:

@@ -9,7 +9,7 @@ from ftops.providers.address import (
     find_destination,
 )
 from ftops.providers.registry import PROVIDERS, get_capabilities
-from ftops.runs.plans import check_data_for_keys
+from ftops.runs.preprocessing import check_data_for_keys
 from ftops.spec.job_file import LoadedJob, check_addresses, check_paths, check_provider, load_job
 
 

@@ -19,8 +19,7 @@ from ftops.cli.run_view import render_event, render_header, render_stage
 from ftops.clock import Clock
 from ftops.errors import FtopsError
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
-from ftops.runs.feed import find_progress
-from ftops.runs.observer import NullObserver, Observer
+from ftops.runs.observer import NullObserver, Observer, find_progress
 
 _METRICS = "metrics"
 _INFO = "info"

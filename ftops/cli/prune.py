@@ -24,8 +24,7 @@ from ftops.cli.run_view import run_document
 from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
 from ftops.records import Json
-from ftops.runs.pruning.removal import Pruner, PruneResult
-from ftops.runs.pruning.selection import Criteria, RunArtifacts, Selection, select
+from ftops.runs.prune import Criteria, Pruner, PruneResult, RunArtifacts, Selection, select
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

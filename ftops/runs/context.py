@@ -13,8 +13,8 @@ from ftops.providers.provider import Provider
 from ftops.records import Json, ProviderSettings, Run
 from ftops.run_folder import RunFolder
 from ftops.runs.commands import format_follow_command
+from ftops.runs.estimate import TokenCounter
 from ftops.runs.observer import Observer
-from ftops.runs.tokens import TokenCounter
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData, StageResults
 

@@ -11,7 +11,7 @@ import orjson
 from ftops.errors import DatasetError
 from ftops.files import measure_path
 from ftops.records import Json, RunId
-from ftops.runs.plans import draft_plan
+from ftops.runs.preprocessing import draft_plan
 from ftops.spec.job_file import LoadedJob, resolve_data
 
 # No letters or digits that are mistaken for one another when read aloud at night.

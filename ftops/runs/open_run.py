@@ -26,12 +26,11 @@ from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, StageContext
 from ftops.runs.keys import make_key, make_run_id
 from ftops.runs.notifications import send_pending_of_idle_run
-from ftops.runs.plan import plan_retry
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import find_earlier_job
 from ftops.runs.rewording import find_request
 from ftops.runs.runner import drive
-from ftops.runs.states import RUN_MOVES
+from ftops.runs.states import RUN_MOVES, plan_retry
 from ftops.runs.unanswered import record_job_end
 from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.stage_results import StageResults

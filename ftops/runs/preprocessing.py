@@ -1,15 +1,34 @@
-"""How a job's data is made ready: by its `prepare:`, its plan, and what its model wants."""
+"""How a job's data is prepared: by its `prepare:` section, its plan, and its model's format."""
 
 from dataclasses import replace
 from pathlib import Path
 
+from ftops.data.fixes.registry import FIX_PARAMS
 from ftops.data.prepare import Recipe, find_row_format, make_recipe
 from ftops.data.reading.options import options_from_plan
+from ftops.data.secret_scan import check_for_secrets
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
-from ftops.runs.plans import draft_plan
-from ftops.spec.job_file import resolve_data
+from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.spec.model import JobSpec
+from ftops.spec.plan_file import read_plan
+
+
+def draft_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
+    """The plan, read anew; None when the job file names none. SpecError with all its mistakes."""
+    if spec.prepare.plan is None:
+        return None
+    return read_plan(job_file.absolute().parent / spec.prepare.plan, FIX_PARAMS)
+
+
+def check_data_for_keys(job: LoadedJob) -> None:
+    """DatasetError when the first rows of a file that the job sends hold keys or tokens."""
+    spec = job.spec
+    plan, options = draft_plan(spec, job.path), options_from_plan(spec.prepare.reading)
+    for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
+        path = resolve_data(job.path, value) if value else None
+        if path is not None:
+            check_for_secrets(path, options, plan)
 
 
 def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:

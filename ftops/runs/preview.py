@@ -21,6 +21,7 @@ from ftops.providers.provider import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.runs.estimate import (
     Estimate,
+    TokenCounter,
     find_broken_limits,
     find_price_advice,
     raise_broken,
@@ -34,7 +35,6 @@ from ftops.runs.stages.prepare import (
     make_file,
     make_prepared,
 )
-from ftops.runs.tokens import TokenCounter
 from ftops.spec.job_file import LoadedJob
 from ftops.spec.model import JobSpec
 

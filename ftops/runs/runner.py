@@ -26,7 +26,6 @@ from ftops.runs.notifications import (
     send_pending,
     warn_of_unusable_targets,
 )
-from ftops.runs.plan import plan
 from ftops.runs.stages import STAGES
 from ftops.runs.states import (
     DONE,
@@ -35,6 +34,7 @@ from ftops.runs.states import (
     STAGE_MOVES,
     Move,
     find_ending,
+    plan,
 )
 from ftops.runs.unanswered import close_unanswered, reopen_for_job
 from ftops.runs.watch import watch

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from ftops.records import Run, RunId, Stage, StageRecord, StageStatus
 from ftops.run_folder import is_driven
 from ftops.runs.context import RunContext
-from ftops.runs.feed import show
 from ftops.runs.notifications import has_pending
+from ftops.runs.observer import show
 from ftops.runs.states import ENDED
 
 LOOK_EVERY_S = 1.0

@@ -29,9 +29,8 @@ from ftops import crashpoints
 from ftops.errors import FtopsError
 from ftops.ledger.ledger import Ledger
 from ftops.runs.adopt import adopt_job
-from ftops.runs.checkup.findings import CheckStatus
-from ftops.runs.checkup.remote import check_drivers, check_provider
 from ftops.runs.context import RunContext
+from ftops.runs.doctor import CheckStatus, check_drivers, check_provider
 from ftops.runs.open_run import cancel_job_file, drive, open_run
 from ftops.runs.states import ENDED
 from ftops.spec.job_file import LoadedJob, load_job

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
-from ftops.runs.pruning.removal import Pruner, PruneStatus
-from ftops.runs.pruning.selection import Criteria, select
+from ftops.runs.prune import Criteria, Pruner, PruneStatus, select
 from tests.fakes import FakeClock
 from tests.runs.fake_provider import FakeProvider
 

@@ -20,8 +20,8 @@ from ftops.evaluation.standalone import compare_runs
 from ftops.evaluation.text import list_notes
 from ftops.records import Checkpoint, Prompt, ProviderSettings, RowFormat, Run, RunStatus, Stage
 from ftops.run_folder import RunFolder
+from ftops.runs.estimate import TokenCounter
 from ftops.runs.open_run import drive, load_evaluation, open_run
-from ftops.runs.tokens import TokenCounter
 from ftops.spec.evaluate import EvaluateSpec
 from tests.runs.bench import Bench, write_rows
 from tests.runs.fake_provider import STEPS, FakeProvider

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from ftops.evaluation.estimate import EvaluationEstimate
+from ftops.runs.estimate import TokenCounter
 from ftops.runs.preview import preview
-from ftops.runs.tokens import TokenCounter
 from tests.runs.bench import Bench, write_rows
 from tests.runs.test_tokens import WordCounting
 

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.records import Stage, StageRecord, StageStatus
-from ftops.runs.plan import plan, plan_retry
-from ftops.runs.states import DONE
+from ftops.runs.states import DONE, plan, plan_retry
 
 S, R, F, P, K = "succeeded", "running", "failed", "pending", "skipped"
 

@@ -18,10 +18,9 @@ from ftops.errors import (
 )
 from ftops.records import JobError, ProviderSettings, Run, RunStatus
 from ftops.runs.adopt import adopt_job
-from ftops.runs.checkup.findings import CheckStatus
-from ftops.runs.checkup.remote import check_drivers, check_provider
+from ftops.runs.doctor import CheckStatus, check_drivers, check_provider
 from ftops.runs.open_run import cancel_run, drive, open_run
-from ftops.runs.pruning.selection import Criteria, select
+from ftops.runs.prune import Criteria, select
 from ftops.spec.job_file import load_job
 from tests.runs.bench import Bench
 from tests.runs.test_create import lose_the_listing

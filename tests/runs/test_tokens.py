@@ -7,9 +7,8 @@ from pathlib import Path
 from ftops.data.summary import DataSummary, check_file
 from ftops.data.tokens.counter import CounterFactory, VocabularyCounter
 from ftops.providers.model_catalog import EngineEstimate
-from ftops.runs.estimate import Estimate
+from ftops.runs.estimate import Estimate, TokenCounter
 from ftops.runs.preview import preview
-from ftops.runs.tokens import TokenCounter
 from tests.runs.bench import Bench
 
 FORECAST = EngineEstimate(

@@ -8,7 +8,7 @@ from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, Provider
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, TunedModel
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.feed import find_progress, show_progress, show_unshown
+from ftops.runs.observer import find_progress, show_progress, show_unshown
 from ftops.runs.pause import note_if_paused
 from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
 from ftops.runs.unanswered import record_job_end
@@ -27,7 +27,7 @@ def follow(stage: StageContext) -> StageResult:
     if job_id is None:
         raise RunError(f"{stage.run.id} has no job to follow")
     _show_last_progress(stage)
-    show_unshown(stage)
+    show_unshown(stage.observer, stage.ledger, stage.run.id)
     stage.provider.ensure_ready()
     patience = PollBackoff(stage, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
     job = _wait(stage, job_id, patience)
@@ -165,7 +165,7 @@ def _keep(
     """Store the events, then show them; all the ids that are known from now on."""
     if events:
         stage.ledger.add_events(stage.run.id, job_id, events)
-        show_unshown(stage)
+        show_unshown(stage.observer, stage.ledger, stage.run.id)
     return known | {event.id for event in events}
 
 

@@ -14,9 +14,8 @@ from ftops.providers.provider import Provider
 from ftops.records import RowFormat, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.estimate import Estimate, assume_epochs, check_limits
+from ftops.runs.estimate import Estimate, TokenCount, TokenCounter, assume_epochs, check_limits
 from ftops.runs.preprocessing import choose_recipe
-from ftops.runs.tokens import TokenCount, TokenCounter
 from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData, PreparedFile, Role

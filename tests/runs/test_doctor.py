@@ -7,9 +7,15 @@ import pytest
 from ftops.errors import AuthFailed, Unreachable
 from ftops.records import Stage
 from ftops.run_folder import hold_run
-from ftops.runs.checkup.findings import CheckStatus, HealthCheck
-from ftops.runs.checkup.home import check_folders, check_home, check_ledger
-from ftops.runs.checkup.remote import check_drivers, check_provider
+from ftops.runs.doctor import (
+    CheckStatus,
+    HealthCheck,
+    check_drivers,
+    check_folders,
+    check_home,
+    check_ledger,
+    check_provider,
+)
 from ftops.runs.open_run import open_run
 from tests.runs.bench import Bench
 

@@ -8,8 +8,7 @@ from ftops.errors import Rejected, Unreachable
 from ftops.records import ProviderSettings, Run, RunStatus, Stage
 from ftops.run_folder import PRUNED_PREFIX, RunFolder, hold_run
 from ftops.runs.open_run import cancel_run, open_run
-from ftops.runs.pruning.removal import Pruner, PruneResult, PruneStatus
-from ftops.runs.pruning.selection import Criteria, Selection, select
+from ftops.runs.prune import Criteria, Pruner, PruneResult, PruneStatus, Selection, select
 from tests.runs.bench import Bench, write_rows
 
 ALL = Criteria(timedelta(0))

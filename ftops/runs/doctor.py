@@ -1,21 +1,151 @@
-"""Looks for what got lost between the ledger and a provider; nothing is changed or started.
+"""Checks of `ftops doctor`: the home, the ledger, and what got lost between it and a provider.
 
-A file that ftops uploaded is told by its name. It may have been another ledger's: a colleague's, a
-second FTOPS_HOME's. So one that this ledger does not know is only ever deleted one by one, by name.
+Nothing is changed or started. A file that ftops uploaded is recognised by its name; another ledger,
+of a colleague or of a second FTOPS_HOME, may have uploaded it. So one that this ledger does not
+know is only deleted by name.
 """
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from ftops.errors import AuthFailed, FtopsError, NotFound
+from ftops.files import PRIVATE_DIR, remove_path
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
 from ftops.records import Model, RemoteFile, Run, RunStatus
-from ftops.run_folder import is_driven
-from ftops.runs.checkup.findings import CheckStatus, HealthCheck
+from ftops.run_folder import PRUNED_PREFIX, RunFolder, get_runs_folder, is_driven
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.states import ENDED
+
+
+class CheckStatus(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    SKIPPED = "skipped"  # could not be looked at, and need not be
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """One thing that was looked at.
+
+    `mend` puts it right. When it is `safe`, nothing is lost by it; otherwise what goes may be
+    somebody else's, and the user is asked about this very thing first.
+    """
+
+    check: str  # home, ledger, engine, clock, key, provider, runs, files, models
+    grade: CheckStatus
+    what: str
+    where: str = ""
+    next: str = ""
+    mend: Callable[[], None] | None = None
+    safe: bool = False
+
+
+LEAST_FREE_BYTES = 500_000_000
+
+
+def check_home(home: Path) -> Iterator[HealthCheck]:
+    """Whether the folder is there, writable, private, and on a disk with room."""
+    if not home.is_dir():
+        yield HealthCheck(
+            "home",
+            CheckStatus.PROBLEM,
+            "the home is no folder" if home.exists() else "the home does not exist",
+            str(home),
+            "`ftops run` makes it; or point FTOPS_HOME at the folder that you mean.",
+        )
+        return
+    before = len(found := list(_find_home_problems(home)))
+    yield from found
+    if not before:
+        yield HealthCheck(
+            "home", CheckStatus.OK, "there, writable, private, with room on the disk", str(home)
+        )
+
+
+def _find_home_problems(home: Path) -> Iterator[HealthCheck]:
+    where = str(home)
+    if not os.access(home, os.W_OK | os.X_OK):
+        yield HealthCheck(
+            "home", CheckStatus.PROBLEM, "cannot be written", where, f"chmod u+rwx {where}"
+        )
+    if home.stat().st_mode & 0o077:
+        yield HealthCheck(
+            "home",
+            CheckStatus.PROBLEM,
+            "others on this machine may look into it",
+            where,
+            f"chmod 700 {where}",
+            mend=lambda: home.chmod(PRIVATE_DIR),
+            safe=True,
+        )
+    free = shutil.disk_usage(home).free
+    if free < LEAST_FREE_BYTES:
+        yield HealthCheck(
+            "home",
+            CheckStatus.PROBLEM,
+            f"only {free / 1e6:.0f} MB are free on its disk",
+            where,
+            "Free some space: `ftops prune` shows what old runs take.",
+        )
+
+
+def check_ledger(ledger: Ledger) -> HealthCheck:
+    """Whether every page and every row of the file is sound."""
+    where = str(ledger.path)
+    try:
+        complaints = ledger.list_damages()
+    except FtopsError as error:
+        return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint)
+    if not complaints:
+        return HealthCheck("ledger", CheckStatus.OK, "sound", where)
+    return HealthCheck(
+        "ledger",
+        CheckStatus.PROBLEM,
+        f"damaged: {complaints[0]}",
+        where,
+        "`ftops restore FILE` restores a backup. Without one, move it away: `ftops run` then finds"
+        " the jobs of job files at their provider.",
+    )
+
+
+def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
+    """Folders of runs that the ledger does not know."""
+    runs = get_runs_folder(home)
+    if not runs.is_dir():
+        return
+    known = {run.id for run in ledger.list_runs()}
+    for folder in sorted(path for path in runs.iterdir() if path.name not in known):
+        if folder.name.startswith(PRUNED_PREFIX):
+            yield HealthCheck(
+                "runs",
+                CheckStatus.PROBLEM,
+                "left by `ftops prune`, which was interrupted",
+                str(folder),
+                "`ftops prune --yes` or `ftops doctor --fix` removes it.",
+                mend=partial(remove_path, folder),
+                safe=True,
+            )
+            continue
+        empty = folder.is_dir() and list(folder.iterdir()) in ([], [RunFolder(folder).lock])
+        yield HealthCheck(
+            "runs",
+            CheckStatus.PROBLEM,
+            "an empty folder of no run" if empty else "lies among the runs, but is of none",
+            str(folder),
+            "`ftops doctor --fix` removes it." if empty else "Look into it; nothing here needs it.",
+            mend=partial(remove_path, folder),
+            safe=empty,
+        )
+
 
 _OWN_NAME = re.compile(r"ftops-[0-9a-f]{16}-(?:train|validation)\.jsonl")
 

@@ -1,1 +1,0 @@
-"""Removes what old runs left behind; what happened stays in the ledger."""
