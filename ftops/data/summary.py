@@ -6,8 +6,8 @@ up to 100 different short ones, and duplicates are counted by 64-bit hashes of t
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -26,7 +26,6 @@ MAX_CLASSES = 100
 _MAX_CLASS_CHARS = 200
 _HASH_BITS = 0xFFFF_FFFF_FFFF_FFFF
 _BUCKETS = 256
-_SHOWN_LINES = 10
 _ALPHABET = {*range(0xC6, 0xE2)}  # U+0180 to U+1FFF, as first bytes of UTF-8
 _DENSE = {*range(0xE2, 0xF5)}  # and beyond
 _NOT_ALPHABET = bytes(set(range(256)) - _ALPHABET)
@@ -77,18 +76,8 @@ class DataSummary:
     letters: CharCounts
     messages: int
     longest_completion_chars: int
-    duplicate_rows: int  # rows that stand in the file already, further up
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Rows of the validation file that are also training rows: how many, and the first ten.
-
-    Each pair of `lines` is (line in the training file, line in the validation file).
-    """
-
-    rows: int
-    lines: tuple[tuple[int, int], ...]
+    duplicate_rows: int  # equal to an earlier row of the file
+    row_hashes: "Sequence[array[int]]" = field(repr=False, compare=False)  # in buckets
 
 
 class SummaryBuilder:
@@ -149,6 +138,7 @@ class SummaryBuilder:
             messages=self._messages,
             longest_completion_chars=self._longest,
             duplicate_rows=sum(len(bucket) - len(set(bucket)) for bucket in self._hashes),
+            row_hashes=self._hashes,
         )
 
     def _add_text(self, text: str) -> None:
@@ -197,21 +187,14 @@ def check_file(path: Path, options: ReadOptions | None = None) -> DataSummary:
     return tally.summary(path, size, digest)
 
 
-def overlap(training: Path, validation: Path) -> Overlap:
-    """Which validation rows also stand in the training file.
-
-    Memory grows with the validation file, by about 100 bytes a row.
-    """
-    wanted: dict[int, list[int]] = {}
-    for row in read_rows(validation):
-        wanted.setdefault(_row_hash(row), []).append(row.line)
-    found: list[tuple[int, int]] = []
+def count_overlap(training: DataSummary, validation: DataSummary) -> int:
+    """The number of validation rows that are also training rows."""
     count = 0
-    for row in read_rows(training):
-        lines = wanted.pop(_row_hash(row), ())
-        count += len(lines)
-        found.extend((row.line, line) for line in lines if len(found) < _SHOWN_LINES)
-    return Overlap(rows=count, lines=tuple(found[:_SHOWN_LINES]))
+    for trained, held_out in zip(training.row_hashes, validation.row_hashes, strict=True):
+        if held_out:
+            known = set(held_out).intersection(trained)
+            count += sum(value in known for value in held_out)
+    return count
 
 
 def _row_hash(row: Row) -> int:

@@ -23,7 +23,7 @@ from ftops.engine.model_store import publish_epoch_checkpoints
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import JobRow, JobStatus, NewEvent, Store
 from ftops.engine.training_file import InvalidTrainingFile
-from ftops.engine.validation import validate_job
+from ftops.engine.validation import FileSummaries, validate_job
 from ftops.engine.worker_process import (
     EXIT_BUSY,
     EXIT_STOPPED,
@@ -63,8 +63,11 @@ class _WorkerExit:
 class Scheduler:
     """Runs in its own thread between `start` and `stop`."""
 
-    def __init__(self, store: Store, settings: EngineSettings, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, settings: EngineSettings, clock: Clock, summaries: FileSummaries
+    ) -> None:
         self._store = store
+        self._summaries = summaries
         self._settings = settings
         self._paths = settings.paths
         self._clock = clock
@@ -163,7 +166,7 @@ class Scheduler:
         self._reap_workers()
         self.kill_stale_workers()
         for job in self._store.jobs.list_in_status(JobStatus.VALIDATING_FILES):
-            if validate_job(job, self._paths.job(job.id), self._store):
+            if validate_job(job, self._paths.job(job.id), self._store, self._summaries):
                 _log.info("%s: queued", job.id)
             else:
                 self._delete_job_files(job.id)

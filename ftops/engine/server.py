@@ -48,7 +48,7 @@ from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store
 from ftops.engine.trainer_registry import get_trainer, list_bases
 from ftops.engine.upload_assembly import UploadAssembler
-from ftops.engine.validation import FileValidator
+from ftops.engine.validation import FileSummaries, FileValidator
 from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error
 from ftops.records import EngineAddress
@@ -163,13 +163,14 @@ def prepare_folder(paths: EngineFolder) -> EngineFolder:
 
 def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> EngineServices:
     """The parts of an engine around its store."""
+    summaries = FileSummaries()
     return EngineServices(
         settings=settings,
         token=load_token(settings.paths.token),
         store=store,
-        scheduler=Scheduler(store, settings, clock),
+        scheduler=Scheduler(store, settings, clock, summaries),
         model_pool=ModelPool(settings.paths, get_trainer, settings.max_loaded_models),
-        file_validator=FileValidator(store, settings.paths),
+        file_validator=FileValidator(store, settings.paths, summaries),
         activity=Activity(clock),
         event_notifier=EventNotifier(settings.paths.database),
         upload_assembler=UploadAssembler(),

@@ -16,6 +16,12 @@ from ftops.engine.store import JobRow, NewEvent, Store
 from ftops.engine.training_file import FileSummary, InvalidTrainingFile, check_file
 from ftops.records import Method
 
+_MAX_SUMMARIES = 256
+_MAX_ANSWER_CHARS = 100_000  # a summary with longer answers is not kept
+UPLOADED, PROCESSED, ERROR = "uploaded", "processed", "error"
+SMALL_BYTES = 4 * MEBIBYTE
+_log = logging.getLogger(__name__)
+
 
 class _InvalidJob(Exception):
     def __init__(self, param: str, message: str) -> None:
@@ -23,17 +29,40 @@ class _InvalidJob(Exception):
         self.param = param
 
 
-def validate_job(job: JobRow, folder: JobFolder, store: Store) -> bool:
+class FileSummaries:
+    """Checks training files, each of them once: jobs train on links to uploaded files."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._summaries: dict[tuple[int, ...], FileSummary] = {}
+
+    def check(self, path: Path) -> FileSummary:
+        """What the file holds; InvalidTrainingFile when it cannot be trained on."""
+        status = path.stat()
+        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        with self._lock:
+            if identity in self._summaries:
+                return self._summaries[identity]
+        summary = check_file(path)
+        if sum(map(len, summary.answers or ())) <= _MAX_ANSWER_CHARS:
+            with self._lock:
+                if len(self._summaries) >= _MAX_SUMMARIES:
+                    del self._summaries[next(iter(self._summaries))]
+                self._summaries[identity] = summary
+        return summary
+
+
+def validate_job(job: JobRow, folder: JobFolder, store: Store, summaries: FileSummaries) -> bool:
     """Validate the job's files, then queue the job (True) or fail it with the line and reason."""
     try:
         store.add_events(job.id, NewEvent("checking", _describe_files(job)))
         crashpoints.reach("engine.queue.while_checking")
-        training = _check("training_file", folder.training)
+        training = _check(summaries, "training_file", folder.training)
         if not job.method.takes(training.format):
             raise _InvalidJob("training_file", _explain_format(job.method, training))
         validation = None
         if job.validation_file is not None:
-            validation = _check("validation_file", folder.validation)
+            validation = _check(summaries, "validation_file", folder.validation)
             if validation.format is not training.format:
                 reason = f"it has {validation.format} rows; the training file has {training.format}"
                 raise _InvalidJob("validation_file", f"{reason} rows")
@@ -68,9 +97,9 @@ def _explain_format(method: Method, summary: FileSummary) -> str:
     return f"line 1: a {summary.format} row; the method {method} needs rows with {expected}"
 
 
-def _check(param: str, path: Path) -> FileSummary:
+def _check(summaries: FileSummaries, param: str, path: Path) -> FileSummary:
     try:
-        return check_file(path)
+        return summaries.check(path)
     except InvalidTrainingFile as problem:
         raise _InvalidJob(param, str(problem)) from None
     except OSError as error:
@@ -96,15 +125,10 @@ def _check_classes(job: JobRow, training: FileSummary, validation: FileSummary |
         )
 
 
-UPLOADED, PROCESSED, ERROR = "uploaded", "processed", "error"
-SMALL_BYTES = 4 * MEBIBYTE
-_log = logging.getLogger(__name__)
-
-
-def validate_file(path: Path) -> tuple[str, str | None]:
+def validate_file(path: Path, summaries: FileSummaries) -> tuple[str, str | None]:
     """The file's status, and the reason if it is invalid."""
     try:
-        check_file(path)
+        summaries.check(path)
     except InvalidTrainingFile as problem:
         return ERROR, str(problem)
     return PROCESSED, None
@@ -113,7 +137,8 @@ def validate_file(path: Path) -> tuple[str, str | None]:
 class FileValidator:
     """Validates uploaded files in a thread that runs while there are any."""
 
-    def __init__(self, store: Store, paths: EngineFolder) -> None:
+    def __init__(self, store: Store, paths: EngineFolder, summaries: FileSummaries) -> None:
+        self.summaries = summaries
         self._store = store
         self._paths = paths
         self._lock = threading.Lock()
@@ -143,7 +168,7 @@ class FileValidator:
                 if self._stopping:
                     break
                 try:
-                    status, details = validate_file(self._paths.file(row.id))
+                    status, details = validate_file(self._paths.file(row.id), self.summaries)
                 except OSError as error:  # deleted meanwhile, or a disk that fails
                     _log.warning("%s: cannot be validated: %s", row.id, error)
                     status, details = ERROR, f"it cannot be read: {error.strerror}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.summary import DataSummary, overlap
+from ftops.data.summary import DataSummary, count_overlap
 from ftops.errors import DatasetError
 from ftops.evaluation.estimate import (
     EvaluationEstimate,
@@ -86,7 +86,7 @@ def preview(
             else None
         )
         overlap_rows = (
-            overlap(training.summary.path, validation.summary.path).rows
+            count_overlap(training.summary, validation.summary)
             if training.summary and validation and validation.summary
             else 0
         )

@@ -19,7 +19,7 @@ from ftops.data.plans.runner import PlanResult, apply_plan
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.split import SplitOptions, SplitSize, assign_rows, write_splits
-from ftops.data.summary import check_file, overlap
+from ftops.data.summary import check_file, count_overlap
 from ftops.records import DataPlan, PlanStep
 from tests.data.data_files import chat, pair, preference, write_rows
 
@@ -94,7 +94,7 @@ def test_validation_rows_leak_in_any_spelling(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "a.jsonl", make_pairs(12))
     held = write_rows(tmp_path / "b.jsonl", list(map(decompose, make_pairs(16)[8:])))
     assert find_leaked_rows(training, held).lines == {1, 2, 3, 4}
-    assert overlap(training, held).rows == 4
+    assert count_overlap(check_file(training), check_file(held)) == 4
 
 
 @pytest.mark.parametrize("near", [False, True])

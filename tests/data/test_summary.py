@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ftops.data.summary import MAX_CLASSES, CharCounts, check_file, overlap
+from ftops.data.summary import MAX_CLASSES, CharCounts, check_file, count_overlap
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
 from tests.data.data_files import call, calling, chat, pair, tool, write_bytes, write_rows
@@ -50,7 +50,7 @@ def test_rows_of_both_files_are_the_same_whatever_the_ids_of_calls(tmp_path: Pat
     one, other = (
         write_rows(tmp_path / f"{name}.jsonl", [calling(call({}, id=name))]) for name in ("a", "b")
     )
-    assert overlap(one, other).rows == 1
+    assert count_overlap(check_file(one), check_file(other)) == 1
 
 
 def test_the_hash_covers_every_byte_of_the_file(tmp_path: Path) -> None:
@@ -108,23 +108,29 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert peak < path.stat().st_size / 3
 
 
-def test_rows_of_both_files_are_found_with_their_lines(tmp_path: Path) -> None:
+def test_validation_rows_that_are_training_rows_are_counted_each_time(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "t.jsonl", [pair("a"), pair("b"), pair("c"), pair("c")])
     validation = write_rows(tmp_path / "v.jsonl", [pair("x"), pair("c"), pair("b"), pair("c")])
-    found = overlap(training, validation)
-    assert found.rows == 3
-    assert sorted(found.lines) == [(2, 3), (3, 2), (3, 4)]
+    assert count_overlap(check_file(training), check_file(validation)) == 3
 
 
 def test_the_same_question_with_another_answer_is_no_overlap(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "t.jsonl", [pair("a", "b")])
     validation = write_rows(tmp_path / "v.jsonl", [pair("a", "c")])
-    assert overlap(training, validation).rows == 0
+    assert count_overlap(check_file(training), check_file(validation)) == 0
 
 
-def test_overlap_counts_all_rows_and_shows_ten(tmp_path: Path) -> None:
+def test_overlap_counts_all_rows_of_chats(tmp_path: Path) -> None:
     rows = [chat(str(number), "b") for number in range(25)]
     training = write_rows(tmp_path / "t.jsonl", rows)
-    found = overlap(training, write_rows(tmp_path / "v.jsonl", rows))
-    assert (found.rows, len(found.lines)) == (25, 10)
-    assert found.lines[9] == (10, 10)
+    validation = write_rows(tmp_path / "v.jsonl", rows)
+    assert count_overlap(check_file(training), check_file(validation)) == 25
+
+
+def test_overlap_is_counted_without_reading_the_files_again(tmp_path: Path) -> None:
+    training = write_rows(tmp_path / "t.jsonl", [pair("a"), pair("b")])
+    validation = write_rows(tmp_path / "v.jsonl", [pair("b")])
+    summaries = check_file(training), check_file(validation)
+    training.unlink()
+    validation.unlink()
+    assert count_overlap(*summaries) == 1

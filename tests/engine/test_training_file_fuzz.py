@@ -28,7 +28,7 @@ from ftops.engine.training_file import (
     get_format,
     read_rows,
 )
-from ftops.engine.validation import ERROR, PROCESSED, validate_file
+from ftops.engine.validation import ERROR, PROCESSED, FileSummaries, validate_file
 from tests.engine.running import run_engine
 from tests.examples import examples
 
@@ -92,7 +92,7 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_reported_with_its_line(
     path: Path, content: bytes
 ) -> None:
     path.write_bytes(content)
-    status, details = validate_file(path)
+    status, details = validate_file(path, FileSummaries())
     if status == ERROR:
         assert _PLACE.match(details or ""), details
         assert len(details or "") < 4000
@@ -122,7 +122,7 @@ def trained_documents(row: TrainingRow) -> tuple[Document, ...]:
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_a_verdict(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    status, details = validate_file(path)
+    status, details = validate_file(path, FileSummaries())
     assert status == ERROR  # chance writes no row
     assert _PLACE.match(details or ""), details
 

@@ -240,7 +240,9 @@ def keep_file(
     `record` writes the row down where more than the table of files changes; 409 when it refuses.
     """
     final = engine.paths.file(row.id)
-    status, details = validate_file(part) if row.bytes <= SMALL_BYTES else (UPLOADED, None)
+    status, details = UPLOADED, None
+    if row.bytes <= SMALL_BYTES:
+        status, details = validate_file(part, engine.file_validator.summaries)
     row = replace(row, status=status, status_details=details)
     crashpoints.reach("engine.files.before_rename")
     part.replace(final)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftops.data.prepare import Recipe, prepare_file
-from ftops.data.summary import DataSummary, overlap
+from ftops.data.summary import DataSummary, count_overlap
 from ftops.errors import DatasetError
 from ftops.evaluation.estimate import check_evaluation
 from ftops.providers.provider import Provider
@@ -153,7 +153,7 @@ def _note_overlap(
 ) -> int:
     if training.summary is None or validation is None or validation.summary is None:
         return 0
-    rows = overlap(training.summary.path, validation.summary.path).rows
+    rows = count_overlap(training.summary, validation.summary)
     if rows:
         are = "1 row" if rows == 1 else f"{rows} rows"
         stage.observer.on_note(
