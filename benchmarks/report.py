@@ -23,7 +23,7 @@ from ftops.evaluation.storage import render_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, Run, RunId, RunStatus
-from ftops.reports.contents import Contents, compose
+from ftops.reports.contents import Contents, build
 from ftops.runs.report_data import ReportLoader
 
 RUNS, STEPS, ROWS = 10, 10_000, 1_000
@@ -130,7 +130,7 @@ def main() -> int:
             runs = make_runs(ledger, home)
             began = time.perf_counter()
             gathering = ReportLoader(ledger, home)
-            contents = compose([gathering.gather(run) for run in runs], _NOW)
+            contents = build([gathering.gather(run) for run in runs], _NOW)
             gathered_s = time.perf_counter() - began
         print(f"{RUNS} runs of {STEPS:,} steps: read in {gathered_s:.2f} s")
         for form, render in forms.items():

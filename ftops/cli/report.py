@@ -14,7 +14,7 @@ from ftops.errors import UsageError
 from ftops.files import write_atomic
 from ftops.records import Json
 from ftops.reports.chart_rendering import check_chart_libraries
-from ftops.reports.contents import Contents, compose
+from ftops.reports.contents import Contents, build
 from ftops.reports.html_report import render_page
 from ftops.reports.json_report import create_document
 from ftops.reports.markdown_report import render_markdown
@@ -62,7 +62,7 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
         runs = {run.id: run for run in (ledger.get_run(ref) for ref in refs)}
         loader = ReportLoader(ledger, get_home())
         facts = [loader.gather(run) for run in runs.values()]
-    contents = compose(facts, SystemClock().now())
+    contents = build(facts, SystemClock().now())
     # all are rendered before the first is written: an error leaves no partial result
     rendered = {target: _render(target.suffix.lower(), contents) for target in paths}
     for target, data in rendered.items():

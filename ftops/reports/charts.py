@@ -10,7 +10,7 @@ from typing import Any
 
 from ftops.evaluation.text import format_value
 from ftops.metrics.result import MetricResult, Unit
-from ftops.reports.confusion import Matrix
+from ftops.reports.confusion import ConfusionMatrix
 
 Spec = dict[str, Any]  # any: a specification is a tree of JSON values, checked by who draws it
 
@@ -195,7 +195,7 @@ def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
     }
 
 
-def draw_matrix(matrix: Matrix, palette: Palette, width: int = WIDE) -> Spec:
+def draw_matrix(matrix: ConfusionMatrix, palette: Palette, width: int = WIDE) -> Spec:
     """Which labels are taken for which: the darker, the larger the share of the row."""
     rows = [
         {

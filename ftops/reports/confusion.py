@@ -1,24 +1,24 @@
-"""Which labels a candidate takes for which others."""
+"""The confusion matrix of a candidate, as a report shows it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.metrics.result import Confusion
 from ftops.records import Json
-from ftops.reports.words import show
+from ftops.reports.format import show
 
-MOST_LABELS = 24
-MOST_PAIRS = 15
+MAX_LABELS = 24
+MAX_PAIRS = 15
 OTHER = "all other labels"
 OUTSIDE = "none of the labels"
-_TOLD_PAIRS = 3
+_MAX_NAMED = 3
 _LEVELS = 8  # shades of a cell
 _LONGEST_LABEL = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """Rows that expect one label and were answered another; `share` of the rows of the first."""
+class MatrixCell:
+    """Rows that expect one label and are predicted as another; `share` of the rows of the first."""
 
     count: int
     share: float
@@ -31,8 +31,8 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """`count` of the `rows` that expect one label were answered another."""
+class Mistake:
+    """`count` of the `rows` that expect one label are predicted as another."""
 
     expected: str
     predicted: str
@@ -55,26 +55,26 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """The labels that are expected, those that were given, and how often each met each.
+class ConfusionMatrix:
+    """Expected labels by predicted labels, with counts.
 
-    `labels` holds at most 24, those with the most mistakes; `hidden` counts the others.
+    `labels` has at most 24, those with the most mistakes; `hidden` counts the others.
     """
 
     labels: Sequence[str]
     columns: Sequence[str]
-    cells: Sequence[Sequence[Cell]]
-    pairs: Sequence[Pair]
+    cells: Sequence[Sequence[MatrixCell]]
+    pairs: Sequence[Mistake]
     hidden: int = 0
 
     @property
     def mistakes(self) -> int:
-        """How many rows were answered another label than expected."""
+        """The number of wrong rows."""
         return sum(cell.count for row in self.cells for cell in row if not cell.right)
 
 
-def lay_out(confusion: Confusion, most: int = MOST_LABELS) -> Matrix:
-    """The matrix as it is shown: labels of many are reduced to those that are confused most."""
+def lay_out(confusion: Confusion, most: int = MAX_LABELS) -> ConfusionMatrix:
+    """The matrix for a report: of many labels, those that are confused most."""
     kept = _choose(confusion, most)
     hidden = len(confusion.labels) - len(kept)
     labels = [show(confusion.labels[index], _LONGEST_LABEL) for index in kept]
@@ -85,15 +85,15 @@ def lay_out(confusion: Confusion, most: int = MOST_LABELS) -> Matrix:
     for place, row in enumerate(rows):
         total = sum(row) or 1
         counts = row if outside else row[:-1]
-        cells.append([Cell(n, n / total, column == place) for column, n in enumerate(counts)])
-    return Matrix(labels, columns, cells, find_pairs(confusion), hidden)
+        cells.append([MatrixCell(n, n / total, column == place) for column, n in enumerate(counts)])
+    return ConfusionMatrix(labels, columns, cells, list_mistakes(confusion), hidden)
 
 
-def find_pairs(confusion: Confusion, most: int = MOST_PAIRS) -> list[Pair]:
+def list_mistakes(confusion: Confusion, most: int = MAX_PAIRS) -> list[Mistake]:
     """The most frequent mistakes, the most frequent first."""
     names = [*confusion.labels, OUTSIDE]
     pairs = [
-        Pair(names[i], names[j], count, sum(counts))
+        Mistake(names[i], names[j], count, sum(counts))
         for i, counts in enumerate(confusion.counts)
         for j, count in enumerate(counts)
         if count and i != j
@@ -102,7 +102,7 @@ def find_pairs(confusion: Confusion, most: int = MOST_PAIRS) -> list[Pair]:
         key=lambda pair: (-pair.count, -pair.count / pair.rows, pair.expected, pair.predicted)
     )
     return [
-        Pair(
+        Mistake(
             show(one.expected, _LONGEST_LABEL),
             show(one.predicted, _LONGEST_LABEL),
             one.count,
@@ -112,21 +112,21 @@ def find_pairs(confusion: Confusion, most: int = MOST_PAIRS) -> list[Pair]:
     ]
 
 
-def say_mistakes(name: str, matrix: Matrix) -> str:
-    """Which labels are most often taken for which others, in one sentence; "" where none is."""
-    told = [
-        f"{one.expected} for {one.predicted} ({one.count:,} of {one.rows:,} rows)"
-        for one in [pair for pair in matrix.pairs if pair.predicted != OUTSIDE][:_TOLD_PAIRS]
+def describe_mistakes(name: str, matrix: ConfusionMatrix) -> str:
+    """The most frequent mistakes in one sentence; "" if there are none."""
+    mistakes = [
+        f"{one.expected} with {one.predicted} ({one.count:,} of {one.rows:,} rows)"
+        for one in [pair for pair in matrix.pairs if pair.predicted != OUTSIDE][:_MAX_NAMED]
     ]
-    if not told:
+    if not mistakes:
         return ""
-    *others, last = told
+    *others, last = mistakes
     listed = f"{', '.join(others)} and {last}" if others else last
-    return f"{name} most often takes {listed}."
+    return f"{name} most often confuses {listed}."
 
 
 def _choose(confusion: Confusion, most: int) -> list[int]:
-    """The labels that are shown, in their order: all, or those with the most mistakes."""
+    """The numbers of the labels to show, in their order."""
     size = len(confusion.labels)
     if size <= most:
         return list(range(size))
@@ -141,7 +141,7 @@ def _choose(confusion: Confusion, most: int) -> list[int]:
 
 
 def _fold(counts: Sequence[int], kept: Sequence[int], hidden: int) -> list[int]:
-    """The counts of the kept labels, then those of all others, then those outside of all."""
+    """Counts of the kept labels, of all others, and of predictions that are no label."""
     shown = [counts[index] for index in kept]
     other = [sum(counts[:-1]) - sum(shown)] if hidden else []
     return [*shown, *other, counts[-1]]

@@ -1,28 +1,70 @@
-"""Everything that a report says, in the order in which it says it; no form of it yet."""
+"""The contents of a report, in their order, without a format yet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ftops.evaluation.result import CandidateKind, Evaluation, NoteKind
+from ftops.evaluation.result import (
+    CandidateKind,
+    CandidateScore,
+    Evaluation,
+    NoteKind,
+    RequestStats,
+)
 from ftops.evaluation.scoring import CandidatePredictions, evaluate
-from ftops.evaluation.text import describe_savings, format_note, list_notes
+from ftops.evaluation.text import (
+    describe_comparison,
+    describe_problems,
+    describe_requirement,
+    describe_savings,
+    format_interval,
+    format_note,
+    format_value,
+    list_notes,
+)
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import MetricChoice
-from ftops.metrics.result import ClassResult, MetricResult
-from ftops.reports import scores, whole_runs
-from ftops.reports.confusion import Matrix, lay_out, say_mistakes
+from ftops.metrics.result import ClassResult, Comparison, MetricResult, Verdict
+from ftops.reports.confusion import ConfusionMatrix, describe_mistakes, lay_out
 from ftops.reports.curves import TrainingCurves, read_training_curves
-from ftops.reports.facts import RunFacts, find_separator, name_runs
-from ftops.reports.rows import Example, WorstRow, choose_examples, find_worst
-from ftops.reports.scores import CandidateLine, Sentence, list_verdicts
-from ftops.reports.words import say_rows, show
+from ftops.reports.example_rows import RowExample, WorstRow, list_worst, select_examples
+from ftops.reports.format import format_count, format_rows, format_seconds, format_usd, show
+from ftops.reports.run_facts import (
+    LineageStep,
+    RunFacts,
+    list_facts,
+    list_missing,
+    name_runs,
+    read_separator,
+    trace_lineage,
+)
 
-_MATRICES = 3  # candidates whose confusions are shown
+MAX_CLASSES = 60
+_MAX_MATRICES = 3  # candidates whose confusion matrix is shown
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class Sentence:
+    """A finding, and its mark: good, bad, warn or open."""
+
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateLine:
+    """One row of the table of candidates; `results` has value and interval of each metric."""
+
+    name: str
+    about: str
+    results: Sequence[tuple[str, str]]
+    problems: str
+    requests: Sequence[str]  # prompt and completion tokens, price of 1,000, p50, p95
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPart:
     """The evaluation of one run as it is shown."""
 
     evaluation: Evaluation
@@ -33,29 +75,29 @@ class Scores:
     requirements: Sequence[Sentence]
     savings: Sequence[str]
     remarks: Sequence[str]
-    matrices: Sequence[tuple[str, Matrix]]
+    matrices: Sequence[tuple[str, ConfusionMatrix]]
     asides: Sequence[Sentence]
     classes: Sequence[ClassResult]
     worst: Sequence[WorstRow]
-    examples: Sequence[Example]
+    examples: Sequence[RowExample]
 
 
 @dataclass(frozen=True, slots=True)
 class RunPart:
-    """What is said of one run. `name` is its own in this report."""
+    """One run in a report; `name` is unique in it."""
 
     name: str
     facts: RunFacts
     pairs: Sequence[tuple[str, str]]
     learning: TrainingCurves
-    scores: Scores | None
+    scores: EvaluationPart | None
     data: Sequence[Sentence]
-    lineage: Sequence[whole_runs.Link]
+    lineage: Sequence[LineageStep]
     missing: Sequence[str]
 
     @property
     def findings(self) -> list[Sentence]:
-        """What the curves say."""
+        """The diagnostics of the curves."""
         return [
             _to_sentence("warning", f"{one.code}: {one.message}", one.advice)
             for one in self.learning.findings
@@ -63,25 +105,27 @@ class RunPart:
 
     @property
     def warnings(self) -> list[Sentence]:
-        """The same in short, without what to do."""
-        found = self.learning.findings
-        return [_to_sentence("warning", f"{one.code}: {one.message}", "") for one in found]
+        """The same without advice."""
+        return [
+            _to_sentence("warning", f"{one.code}: {one.message}", "")
+            for one in self.learning.findings
+        ]
 
     @property
     def built_in(self) -> bool:
-        """Whether the built-in engine made the model, which must be said of it."""
+        """Whether the built-in engine made the model, which the report must mention."""
         provider = self.facts.run.provider
         return provider.uses_engine and self.facts.run.fine_tuned_model is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The first candidate of one run among the runs: its headline figure."""
+class LeaderboardEntry:
+    """A run among the others: the primary metric of its first candidate."""
 
     run: str
     candidate: str
     metric: str
-    figure: MetricResult
+    result: MetricResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +135,8 @@ class Contents:
     title: str
     made_at: datetime
     runs: Sequence[RunPart]
-    standings: Sequence[Standing]
-    standing_note: str
+    leaderboard: Sequence[LeaderboardEntry]
+    leaderboard_note: str
     versus: Sequence[Sentence] = ()
 
     @property
@@ -106,86 +150,88 @@ class Contents:
         return len(self.runs) > 1
 
 
-def compose(runs: Sequence[RunFacts], made_at: datetime) -> Contents:
-    """All that there is to say about the runs; `made_at` is now, in UTC."""
-    parts = [_compose_run(name, facts) for name, facts in zip(name_runs(runs), runs, strict=True)]
+def build(runs: Sequence[RunFacts], made_at: datetime) -> Contents:
+    """The contents of a report about the runs; `made_at` is now, in UTC."""
+    parts = [_build_run(name, facts) for name, facts in zip(name_runs(runs), runs, strict=True)]
     names = list(dict.fromkeys(show(one.run.name) for one in runs))
     title = names[0] if len(names) == 1 else f"{len(runs)} runs: {', '.join(names)}"
-    standings = _rank_runs(parts) if len(parts) > 1 else []
-    versus = compare_runs([(part.name, part.facts) for part in parts]) if standings else []
-    note = _note_standings(parts, standings)
-    return Contents(title, made_at, parts, standings, note, versus)
+    leaderboard = _rank_runs(parts) if len(parts) > 1 else []
+    versus = compare_runs([(part.name, part.facts) for part in parts]) if leaderboard else []
+    note = _note_leaderboard(parts, leaderboard)
+    return Contents(title, made_at, parts, leaderboard, note, versus)
 
 
-def _compose_run(name: str, facts: RunFacts) -> RunPart:
+def _build_run(name: str, facts: RunFacts) -> RunPart:
     return RunPart(
         name=show(name),
         facts=facts,
-        pairs=whole_runs.list_pairs(facts),
+        pairs=list_facts(facts),
         learning=read_training_curves(facts),
-        scores=_compose_scores(facts) if facts.evaluation else None,
+        scores=_build_evaluation(facts) if facts.evaluation else None,
         data=_list_data(facts),
-        lineage=whole_runs.trace(facts),
-        missing=whole_runs.list_missing(facts),
+        lineage=trace_lineage(facts),
+        missing=list_missing(facts),
     )
 
 
-def _compose_scores(facts: RunFacts) -> Scores:
+def _build_evaluation(facts: RunFacts) -> EvaluationPart:
     evaluation = facts.evaluation
     assert evaluation is not None  # the caller has looked
     first = evaluation.candidates[0] if evaluation.candidates else None
-    answers = facts.answers.get(first.name, ()) if first else ()
-    told = [one for one in evaluation.candidates if one.confusion is not None][:_MATRICES]
+    predictions = facts.predictions.get(first.name, ()) if first else ()
+    confused = [one for one in evaluation.candidates if one.confusion is not None][:_MAX_MATRICES]
     named = {
-        show(one.name): facts.answers[one.name]
+        show(one.name): facts.predictions[one.name]
         for one in evaluation.candidates
-        if facts.answers.get(one.name)
+        if facts.predictions.get(one.name)
     }
-    matrices = [(show(one.name), lay_out(one.confusion)) for one in told if one.confusion]
-    separator = find_separator(facts)
-    return Scores(
+    matrices = [(show(one.name), lay_out(one.confusion)) for one in confused if one.confusion]
+    separator = read_separator(facts)
+    return EvaluationPart(
         evaluation=evaluation,
-        headline=scores.say_headline(evaluation),
-        metrics=scores.list_metrics(evaluation),
-        candidates=scores.list_candidates(evaluation),
-        verdicts=scores.list_verdicts(evaluation),
-        requirements=scores.list_requirements(evaluation),
+        headline=describe_headline(evaluation),
+        metrics=list_metrics(evaluation),
+        candidates=list_candidates(evaluation),
+        verdicts=list_verdicts(evaluation),
+        requirements=list_requirements(evaluation),
         savings=[show(text) for one in evaluation.savings for text in describe_savings(one)],
         remarks=_list_remarks(evaluation),
         matrices=matrices,
         asides=_list_asides(evaluation, matrices),
         classes=sorted(first.classes, key=lambda one: (one.f1 or 0, one.label)) if first else (),
-        worst=find_worst(answers, separator=separator),
-        examples=choose_examples(named, separator=separator),
+        worst=list_worst(predictions, separator=separator),
+        examples=select_examples(named, separator=separator),
     )
 
 
-def _list_asides(evaluation: Evaluation, matrices: Sequence[tuple[str, Matrix]]) -> list[Sentence]:
-    """What belongs beside the headline: which labels are confused, and a leak."""
-    told = [say_mistakes(name, matrix) for name, matrix in matrices[:1]]
+def _list_asides(
+    evaluation: Evaluation, matrices: Sequence[tuple[str, ConfusionMatrix]]
+) -> list[Sentence]:
+    """Sentences beside the headline: which labels are confused, and a leak."""
+    mistakes = [describe_mistakes(name, matrix) for name, matrix in matrices[:1]]
     leaks = [format_note(note) for note in evaluation.notes if note.kind is NoteKind.LEAK]
     return [
-        *(Sentence("open", text) for text in told if text),
+        *(Sentence("open", text) for text in mistakes if text),
         *(Sentence("warn", show(note)) for note in leaks),
     ]
 
 
 def _list_remarks(evaluation: Evaluation) -> list[str]:
-    """What whoever reads the figures should know."""
+    """Notes, and the candidates that were skipped."""
     remarks = [show(note) for note in list_notes(evaluation)]
-    remarks += [f"{show(one.name)} was left out: {show(one.reason)}" for one in evaluation.skipped]
+    remarks += [f"{show(one.name)} was skipped: {show(one.reason)}" for one in evaluation.skipped]
     return remarks
 
 
 def _list_data(facts: RunFacts) -> list[Sentence]:
-    """What was found in the data, the worst first."""
-    found = [_to_sentence(one.severity, one.message, one.advice) for one in facts.data]
+    """The issues of the data, the worst first."""
+    issues = [_to_sentence(one.severity, one.message, one.advice) for one in facts.data]
     prepared = facts.results.prepare
     if prepared and prepared.overlap_rows:
-        rows = say_rows(prepared.overlap_rows)
+        rows = format_rows(prepared.overlap_rows)
         text = f"{rows} of the validation data are in the training data, too."
-        found.insert(0, Sentence("bad", text))
-    return found
+        issues.insert(0, Sentence("bad", text))
+    return issues
 
 
 def _to_sentence(severity: str, message: str, advice: str) -> Sentence:
@@ -194,40 +240,42 @@ def _to_sentence(severity: str, message: str, advice: str) -> Sentence:
     return Sentence(mark, show(" ".join(part for part in (ended, advice) if part)))
 
 
-def _rank_runs(parts: Sequence[RunPart]) -> list[Standing]:
-    """The headline figure of each run that has one."""
-    found = []
+def _rank_runs(parts: Sequence[RunPart]) -> list[LeaderboardEntry]:
+    """The primary metric of each run that has one."""
+    entries = []
     for part in parts:
         if part.scores is None or not part.scores.evaluation.candidates:
             continue
         evaluation = part.scores.evaluation
         first = evaluation.candidates[0]
-        figure = first.metrics.get(evaluation.primary_metric)
-        if figure is not None:
-            found.append(Standing(part.name, show(first.name), evaluation.primary_metric, figure))
-    return found
+        result = first.metrics.get(evaluation.primary_metric)
+        if result is not None:
+            entries.append(
+                LeaderboardEntry(part.name, show(first.name), evaluation.primary_metric, result)
+            )
+    return entries
 
 
-def _note_standings(parts: Sequence[RunPart], standings: Sequence[Standing]) -> str:
-    """Whether the figures of the runs may be compared."""
-    if len(standings) < 2:
+def _note_leaderboard(parts: Sequence[RunPart], leaderboard: Sequence[LeaderboardEntry]) -> str:
+    """Whether the results of the runs can be compared."""
+    if len(leaderboard) < 2:
         return ""
-    if len({one.metric for one in standings}) > 1:
-        return "The runs were measured by different metrics: these figures cannot be compared."
+    if len({one.metric for one in leaderboard}) > 1:
+        return "The runs were measured by different metrics: these results cannot be compared."
     scored = [part.scores.evaluation for part in parts if part.scores is not None]
     hashes = {one.file_sha256 for one in scored}
     if len({one.rows for one in scored}) > 1 or len(hashes - {""}) > 1:
-        return "The runs answered different rows: a difference may be one of the rows."
+        return "The runs were evaluated on different rows, which may explain a difference."
     if "" in hashes:
-        return "Whether the runs answered the same rows was not kept."
-    return "All runs answered the same rows."
+        return "Whether the runs were evaluated on the same rows is not known."
+    return "All runs were evaluated on the same rows."
 
 
 def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     """The first run compared with each later one, in words.
 
-    Empty where they cannot be paired: other rows, other metrics, answers that were not kept, or a
-    metric that has to be made by what is not here (a function of the user's, a judge).
+    Empty if they cannot be paired: other rows, other metrics, no stored predictions, or a metric
+    that cannot be computed here (a Python function, a judge).
     """
     first = runs[0][1].evaluation
     if len(runs) < 2 or first is None or not first.candidates:
@@ -238,13 +286,101 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
         if evaluation is None or evaluation.primary_metric != first.primary_metric:
             continue
         chosen = evaluation.candidates[0] if evaluation.candidates else None
-        if chosen is not None and facts.answers.get(chosen.name):
+        if chosen is not None and facts.predictions.get(chosen.name):
             kind = CandidateKind.MODEL
-            candidates.append(CandidatePredictions(name, kind, facts.answers[chosen.name]))
+            candidates.append(CandidatePredictions(name, kind, facts.predictions[chosen.name]))
     if len(candidates) < 2 or candidates[0].name != runs[0][0]:
         return []
     try:
         metrics = create_metrics([MetricChoice(first.primary_metric)])
         return list_verdicts(evaluate(first.file, candidates, metrics))
-    except ValueError:  # other rows, or a metric that takes settings
+    except ValueError:  # other rows, or a metric with settings
         return []
+
+
+def list_metrics(evaluation: Evaluation) -> list[str]:
+    """All metrics that a candidate has, the primary one first."""
+    names = dict.fromkeys(name for one in evaluation.candidates for name in one.metrics)
+    return sorted(names, key=lambda name: name != evaluation.primary_metric)
+
+
+def list_candidates(evaluation: Evaluation) -> list[CandidateLine]:
+    """The rows of the table of candidates."""
+    metrics = list_metrics(evaluation)
+    return [
+        CandidateLine(
+            name=show(one.name),
+            about=_describe(one),
+            results=[_format_cells(one.metrics.get(name)) for name in metrics],
+            problems=show(describe_problems(one)),
+            requests=_format_requests(one.requests),
+            first=index == 0,
+        )
+        for index, one in enumerate(evaluation.candidates)
+    ]
+
+
+def describe_headline(evaluation: Evaluation) -> str:
+    """The result of the first candidate, in one sentence."""
+    if not evaluation.candidates:
+        return "There are no candidates."
+    first, metric = evaluation.candidates[0], evaluation.primary_metric
+    result = first.metrics.get(metric)
+    if result is None:
+        return f"{show(first.name)} has no {metric}."
+    interval = format_interval(result)
+    within = f" (95% interval {interval})" if interval else ""
+    value = format_value(result.value, result.unit)
+    return f"{show(first.name)} reaches {metric} {value}{within} on {format_rows(result.rows)}."
+
+
+def list_verdicts(evaluation: Evaluation) -> list[Sentence]:
+    """Each comparison in words, those by the primary metric first."""
+    ordered = sorted(
+        evaluation.comparisons, key=lambda one: one.metric != evaluation.primary_metric
+    )
+    return [Sentence(_mark(one), show(describe_comparison(one))) for one in ordered]
+
+
+def list_requirements(evaluation: Evaluation) -> list[Sentence]:
+    """Each requirement of the job file, and whether it is met."""
+    return [
+        Sentence(
+            "good" if one.met else "bad",
+            f"{'met' if one.met else 'missed'}: {show(describe_requirement(one))}",
+        )
+        for one in evaluation.requirements
+    ]
+
+
+def _format_cells(result: MetricResult | None) -> tuple[str, str]:
+    if result is None:
+        return ("", "")
+    return (format_value(result.value, result.unit), format_interval(result))
+
+
+def _describe(one: CandidateScore) -> str:
+    """Kind, model and provider."""
+    model = f"{one.model} at {one.provider}" if one.model and one.provider else one.model
+    kind = one.kind.value
+    return show(" · ".join(part for part in (kind, model or "") if part and part != one.name))
+
+
+def _format_requests(one: RequestStats | None) -> list[str]:
+    if one is None:
+        return [""] * 5
+    about = "≈" if one.estimated else ""
+    tokens = [
+        f"{about}{format_count(value)}" if value is not None else ""
+        for value in (one.prompt_tokens, one.completion_tokens)
+    ]
+    return [
+        *tokens,
+        format_usd(one.usd_per_1000),
+        format_seconds(one.p50_s),
+        format_seconds(one.p95_s),
+    ]
+
+
+def _mark(one: Comparison) -> str:
+    return {Verdict.BETTER: "good", Verdict.WORSE: "bad"}.get(one.verdict, "open")

@@ -8,8 +8,8 @@ from operator import itemgetter
 from ftops.records import Json
 from ftops.reports.diagnostic_checks import Diagnostic
 from ftops.reports.diagnostics import diagnose
-from ftops.reports.facts import RunFacts
 from ftops.reports.results import ResultRow
+from ftops.reports.run_facts import RunFacts
 
 Point = tuple[float, float]
 BUCKETS = 160

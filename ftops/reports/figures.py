@@ -10,7 +10,7 @@ from ftops.reports.charts import SERIES, Bar
 from ftops.reports.contents import Contents, RunPart
 from ftops.reports.curve_chart import NamedCurve, choose_detail, find_last_step
 from ftops.reports.curves import Curve, Point, downsample, fill_buckets
-from ftops.reports.words import show
+from ftops.reports.format import show
 
 MOST_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
 _TITLES = {"loss": "Loss by step", "accuracy": "Token accuracy by step"}
@@ -82,11 +82,11 @@ def list_bars(evaluation: Evaluation) -> list[Bar]:
     ]
 
 
-def list_standings(contents: Contents) -> list[Bar]:
+def list_leaderboard_bars(contents: Contents) -> list[Bar]:
     """The headline figure of each run, where all were measured alike."""
-    if len(contents.standings) < 2 or len({one.metric for one in contents.standings}) > 1:
+    if len(contents.leaderboard) < 2 or len({one.metric for one in contents.leaderboard}) > 1:
         return []
-    return [Bar(show(one.run, 60), one.figure) for one in contents.standings]
+    return [Bar(show(one.run, 60), one.result) for one in contents.leaderboard]
 
 
 def tell_bars(bars: Sequence[Bar], metric: str) -> str:

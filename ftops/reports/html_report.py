@@ -21,16 +21,15 @@ from ftops.metrics.result import Unit
 from ftops.reports import figures
 from ftops.reports.chart_rendering import render_svg, sanitize_svg
 from ftops.reports.charts import NARROW, PAGE, WIDE, Bar, Spec, draw_bars
-from ftops.reports.contents import Contents, RunPart
+from ftops.reports.contents import MAX_CLASSES, Contents, RunPart
 from ftops.reports.curve_chart import draw_curves
 from ftops.reports.curves import TrainingCurves
-from ftops.reports.scores import MOST_CLASSES
-from ftops.reports.whole_runs import HONEST
-from ftops.reports.words import (
-    say_moment,
-    say_rows,
+from ftops.reports.format import (
+    format_moment,
+    format_rows,
     show,
 )
+from ftops.reports.run_facts import TINY_MODEL_NOTE
 from ftops.text import show_hidden
 
 _FOLDER = Path(__file__).parent
@@ -66,7 +65,7 @@ def render_page(contents: Contents) -> str:
     data = {f"c{number}": one.to_data() for number, one in enumerate(listed)}
     page: str = _open_template().render(
         report=contents,
-        made_at=say_moment(contents.made_at),
+        made_at=format_moment(contents.made_at),
         policy=make_policy(style, script),
         style=style,
         script=script,
@@ -75,17 +74,17 @@ def render_page(contents: Contents) -> str:
         tiles=[] if contents.several else list_tiles(contents.runs[0]),
         facts=_list_facts(contents),
         curves=[_draw_curves(one, f"c{number}") for number, one in enumerate(listed)],
-        compared=_draw_bars(figures.list_standings(contents), contents, "runs"),
+        compared=_draw_bars(figures.list_leaderboard_bars(contents), contents, "runs"),
         bars=_draw_runs(contents),
         steps=[
             list_steps(run.name, run.learning) for run in contents.runs if run.facts.training.rows
         ],
-        honest=HONEST,
+        honest=TINY_MODEL_NOTE,
         version=__version__,
-        most_classes=MOST_CLASSES,
+        most_classes=MAX_CLASSES,
         tags=_TAGS,
         show=show,
-        rows=say_rows,
+        rows=format_rows,
         share=lambda value: format_value(value, Unit.SHARE),
     )
     return page
@@ -211,7 +210,7 @@ def _draw_run(run: RunPart, number: int) -> Drawing | None:
 
 
 def _draw_bars(bars: list[Bar], contents: Contents, name: str) -> Drawing | None:
-    return _draw_figures(bars, contents.standings[0].metric, name) if bars else None
+    return _draw_figures(bars, contents.leaderboard[0].metric, name) if bars else None
 
 
 def _draw_figures(bars: list[Bar], metric: str, name: str) -> Drawing | None:

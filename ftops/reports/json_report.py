@@ -2,8 +2,8 @@
 
 from ftops import __version__
 from ftops.records import Json
-from ftops.reports.contents import Contents, RunPart, Scores
-from ftops.reports.facts import Remark
+from ftops.reports.contents import Contents, EvaluationPart, RunPart
+from ftops.reports.run_facts import DataIssue
 
 VERSION = 1
 
@@ -16,19 +16,19 @@ def create_document(contents: Contents) -> dict[str, Json]:
         "title": contents.title,
         "made_at": int(contents.made_at.timestamp()),
         "runs": [_describe_run(one) for one in contents.runs],
-        "standings": [
+        "leaderboard": [
             {
                 "run": one.run,
                 "candidate": one.candidate,
                 "metric": one.metric,
-                "value": one.figure.value,
-                "low": one.figure.low,
-                "high": one.figure.high,
-                "rows": one.figure.rows,
+                "value": one.result.value,
+                "low": one.result.low,
+                "high": one.result.high,
+                "rows": one.result.rows,
             }
-            for one in contents.standings
+            for one in contents.leaderboard
         ],
-        "standing_note": contents.standing_note,
+        "leaderboard_note": contents.leaderboard_note,
         "versus": [one.text for one in contents.versus],
     }
 
@@ -70,7 +70,7 @@ def _describe_run(part: RunPart) -> dict[str, Json]:
     }
 
 
-def _describe_rows(scores: Scores) -> dict[str, Json]:
+def _describe_rows(scores: EvaluationPart) -> dict[str, Json]:
     return {
         "confusions": [
             {"candidate": name, "pairs": [one.to_json() for one in matrix.pairs]}
@@ -81,5 +81,5 @@ def _describe_rows(scores: Scores) -> dict[str, Json]:
     }
 
 
-def _describe_remark(remark: Remark) -> dict[str, Json]:
+def _describe_remark(remark: DataIssue) -> dict[str, Json]:
     return {"severity": remark.severity, "message": remark.message, "advice": remark.advice}

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from ftops import __version__
 from ftops.evaluation.text import format_value
 from ftops.metrics.result import Unit
-from ftops.reports.confusion import Matrix
-from ftops.reports.contents import Contents, RunPart, Scores
-from ftops.reports.scores import MOST_CLASSES, Sentence
-from ftops.reports.whole_runs import HONEST
+from ftops.reports.confusion import ConfusionMatrix
+from ftops.reports.contents import MAX_CLASSES, Contents, EvaluationPart, RunPart, Sentence
+from ftops.reports.format import format_moment, format_rows, show
+from ftops.reports.run_facts import TINY_MODEL_NOTE
 from ftops.reports.word_diff import DiffSegment
-from ftops.reports.words import say_moment, say_rows, show
 
 # what Markdown or the HTML in it would act on, wherever it stands
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
@@ -44,9 +43,9 @@ def _quote_mark(found: re.Match[str]) -> str:
 def _render(contents: Contents) -> Iterable[str]:
     yield f"# {escape(contents.title)}"
     yield ""
-    yield f"Fine-tuning report, made {say_moment(contents.made_at)} by ftops {__version__}."
-    if len(contents.standings) > 1:
-        yield from _render_standings(contents)
+    yield f"Fine-tuning report, made {format_moment(contents.made_at)} by ftops {__version__}."
+    if len(contents.leaderboard) > 1:
+        yield from _render_leaderboard(contents)
     for run in contents.runs:
         yield from _render_short(contents, run)
     yield from _render_facts(contents)
@@ -80,20 +79,20 @@ def _render_short(contents: Contents, run: RunPart) -> Iterable[str]:
     yield from _list(run.warnings)
     yield from _list([Sentence("warn", text) for text in run.missing])
     if run.built_in:
-        yield f"- {HONEST}"
+        yield f"- {TINY_MODEL_NOTE}"
 
 
-def _render_standings(contents: Contents) -> Iterable[str]:
+def _render_leaderboard(contents: Contents) -> Iterable[str]:
     yield ""
     yield "## Runs compared"
     yield ""
     rows = [
-        [one.run, one.candidate, one.metric, format_value(one.figure.value, one.figure.unit)]
-        for one in contents.standings
+        [one.run, one.candidate, one.metric, format_value(one.result.value, one.result.unit)]
+        for one in contents.leaderboard
     ]
     yield from _table(["run", "candidate", "metric", "value"], rows)
     yield ""
-    yield contents.standing_note
+    yield contents.leaderboard_note
     yield ""
     yield from _list(contents.versus)
 
@@ -133,16 +132,16 @@ def _render_training(contents: Contents) -> Iterable[str]:
         yield from _list(run.findings)
 
 
-def _render_scores(contents: Contents, run: RunPart, scores: Scores) -> Iterable[str]:
+def _render_scores(contents: Contents, run: RunPart, scores: EvaluationPart) -> Iterable[str]:
     yield from _heading(contents, run, "Evaluation")
     evaluation = scores.evaluation
-    yield f"{say_rows(evaluation.rows)} of {escape(evaluation.file)}; intervals hold 95%."
+    yield f"{format_rows(evaluation.rows)} of {escape(evaluation.file)}; intervals hold 95%."
     yield ""
     titles = ["candidate", *scores.metrics, "problems", "cost of 1,000", "p50"]
     rows = [
         [
             one.name,
-            *(f"{value} ({interval})" if interval else value for value, interval in one.figures),
+            *(f"{value} ({interval})" if interval else value for value, interval in one.results),
             one.problems,
             one.requests[2],
             one.requests[3],
@@ -180,7 +179,7 @@ def _render_scores(contents: Contents, run: RunPart, scores: Scores) -> Iterable
         yield from _table(["line", "prompt", "expected", *names], shown)
 
 
-def _render_matrix(name: str, matrix: Matrix) -> Iterable[str]:
+def _render_matrix(name: str, matrix: ConfusionMatrix) -> Iterable[str]:
     if matrix.pairs:
         yield from ("", f"### What {escape(name)} takes for what", "")
         rows = [
@@ -196,10 +195,10 @@ def _render_matrix(name: str, matrix: Matrix) -> Iterable[str]:
     yield from _table(["expected ↓ answered →", *matrix.columns], counts)
 
 
-def _render_classes(scores: Scores) -> Iterable[str]:
+def _render_classes(scores: EvaluationPart) -> Iterable[str]:
     yield from ("", "### By label", "")
     rows = []
-    for one in scores.classes[:MOST_CLASSES]:
+    for one in scores.classes[:MAX_CLASSES]:
         shares = [
             "" if value is None else format_value(value, Unit.SHARE)
             for value in (one.precision, one.recall, one.f1)

@@ -9,7 +9,7 @@ from ftops.reports.chart_rendering import render_png
 from ftops.reports.charts import PAPER, Spec, draw_bars, draw_matrix
 from ftops.reports.contents import Contents
 from ftops.reports.curve_chart import draw_curves
-from ftops.reports.words import show
+from ftops.reports.format import show
 
 _LONGEST_TITLE = 90
 _MOST_KEYS = 12
@@ -50,9 +50,9 @@ def list_parts(contents: Contents) -> list[Spec]:
     for figure in figures.list_curves(contents):
         spec = draw_curves(figure.curves, PAPER)
         parts.append({**spec, "title": _title(figure.legend)})
-    if standings := figures.list_standings(contents):
-        metric = contents.standings[0].metric
-        parts.append({**draw_bars(standings, metric, PAPER), "title": _say("Runs")})
+    if leaderboard := figures.list_leaderboard_bars(contents):
+        metric = contents.leaderboard[0].metric
+        parts.append({**draw_bars(leaderboard, metric, PAPER), "title": _say("Runs")})
     for run in contents.runs if len(contents.runs) <= figures.MOST_DRAWN else ():
         if run.scores is None:
             continue

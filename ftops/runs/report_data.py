@@ -13,8 +13,8 @@ from ftops.evaluation.storage import read_evaluation, read_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
 from ftops.records import Run
-from ftops.reports.facts import Remark, RunFacts
 from ftops.reports.results import ResultRow, parse_results
+from ftops.reports.run_facts import DataIssue, RunFacts
 from ftops.reports.training import create_training
 from ftops.run_folder import RunFolder
 from ftops.runs.training_data import read_training_facts
@@ -31,7 +31,7 @@ class ReportLoader:
     def __init__(self, ledger: Ledger, home: Path) -> None:
         self._ledger = ledger
         self._home = home
-        self._checked: dict[str, tuple[Remark, ...]] = {}
+        self._checked: dict[str, tuple[DataIssue, ...]] = {}
 
     def gather(self, run: Run) -> RunFacts:
         """All that is known of the run; what cannot be read is said in `missing`."""
@@ -44,7 +44,7 @@ class ReportLoader:
             stages=stages,
             training=create_training(_read_results(folder, missing), read_training_facts(stages)),
             evaluation=evaluation,
-            answers=answers,
+            predictions=answers,
             job_text=hide_webhook(
                 (_read(folder.job_file, missing) or b"").decode("utf-8", "replace"),
                 find_webhook(run.spec),
@@ -54,9 +54,9 @@ class ReportLoader:
         )
         return replace(facts, data=self._check_data(facts, folder))
 
-    def _check_data(self, facts: RunFacts, folder: RunFolder) -> list[Remark]:
+    def _check_data(self, facts: RunFacts, folder: RunFolder) -> list[DataIssue]:
         """What the checks find in the data as it was prepared."""
-        remarks: list[Remark] = []
+        remarks: list[DataIssue] = []
         prepared = facts.results.prepare
         for role, path, file in (
             ("training", folder.training_rows, prepared.training if prepared else None),
@@ -71,18 +71,18 @@ class ReportLoader:
         return sorted(remarks, key=lambda one: _ORDER.index(one.severity))
 
 
-def _check_file(path: Path, role: str) -> list[Remark]:
+def _check_file(path: Path, role: str) -> list[DataIssue]:
     size = path.stat().st_size
     if size > _MOST_BYTES:
         text = f"The {role} data has {size / 1e6:,.0f} MB and was not checked here."
-        return [Remark("advice", text, "`ftops data check` does it.")]
+        return [DataIssue("advice", text, "`ftops data check` does it.")]
     try:
         source = open_source(path)
         verdict = run_checks(source).get_result(DataTarget(), unit=source.unit)
     except DatasetError as error:
-        return [Remark("error", f"The {role} data cannot be read: {error.message}")]
+        return [DataIssue("error", f"The {role} data cannot be read: {error.message}")]
     return [
-        Remark(one.severity.value, f"{role.capitalize()} data: {one.message}.", one.advice)
+        DataIssue(one.severity.value, f"{role.capitalize()} data: {one.message}.", one.advice)
         for one in verdict.findings
         if role == "training" or one.code not in _OF_TRAINING
     ]

@@ -9,9 +9,9 @@ from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation, N
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.result import Confusion
 from ftops.records import ProviderSettings, RunStatus
-from ftops.reports.contents import Contents, compose
-from ftops.reports.facts import RunFacts
+from ftops.reports.contents import Contents, build
 from ftops.reports.html_report import render_page
+from ftops.reports.run_facts import RunFacts
 from tests.reports.sketches import NOW, make_run
 
 STYLE = Path(ftops.reports.__file__).with_name("report.css").read_text(encoding="utf-8")
@@ -31,22 +31,22 @@ def render_rows(answers: Sequence[Prediction], *, name: str) -> str:
         evaluation=Evaluation(
             name, 9, "accuracy", candidates, notes=(Note(NoteKind.METRIC, detail=name),)
         ),
-        answers={one.name: answers for one in candidates},
+        predictions={one.name: answers for one in candidates},
         job_text=name,
         missing=[name],
     )
-    return render_page(compose([facts], NOW))
+    return render_page(build([facts], NOW))
 
 
 def render_bare() -> str:
     """A page of a run that failed at once."""
     run = make_run(status=RunStatus.FAILED, error="no credit", job_id=None, fine_tuned_model=None)
-    return render_page(compose([RunFacts(run, [])], NOW))
+    return render_page(build([RunFacts(run, [])], NOW))
 
 
 def make_built_in() -> Contents:
     """A run of the built-in engine."""
-    return compose([RunFacts(make_run(provider=ProviderSettings("local")), [])], NOW)
+    return build([RunFacts(make_run(provider=ProviderSettings("local")), [])], NOW)
 
 
 def without_surrogates(value: object) -> object:

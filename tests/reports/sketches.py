@@ -23,9 +23,9 @@ from ftops.records import (
     StageStatus,
     TunedModel,
 )
-from ftops.reports.contents import Contents, compose
-from ftops.reports.facts import Remark, RunFacts
+from ftops.reports.contents import Contents, build
 from ftops.reports.results import ResultRow
+from ftops.reports.run_facts import DataIssue, RunFacts
 from ftops.reports.training import TrainingFacts, create_training
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
@@ -210,15 +210,15 @@ def make_facts(
             ),
         ),
         evaluation=make_evaluation(candidates, hostile=hostile),
-        answers={one.name: one.predictions for one in candidates},
+        predictions={one.name: one.predictions for one in candidates},
         job_text=f"name: news-topics{hostile}\nmodel: gpt-4.1-nano-2025-04-14\n",
         model=TunedModel(
             run.fine_tuned_model or "", run.id, "ftjob-abc123", run.model, run.provider, NOW
         ),
-        data=[Remark("warning", f"prompts end in no common sign{hostile}", "Append one.")],
+        data=[DataIssue("warning", f"prompts end in no common sign{hostile}", "Append one.")],
     )
 
 
 def make_contents(*facts: RunFacts) -> Contents:
     """A report about these runs, or about one with everything."""
-    return compose(facts or (make_facts(),), NOW)
+    return build(facts or (make_facts(),), NOW)

@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.metrics.result import Confusion
-from ftops.reports.confusion import OTHER, OUTSIDE, find_pairs, lay_out, say_mistakes
+from ftops.reports.confusion import OTHER, OUTSIDE, describe_mistakes, lay_out, list_mistakes
 
 MATRIX = Confusion(("a", "b", "c"), ((8, 2, 0, 0), (0, 9, 0, 1), (5, 0, 5, 0)))
 
 
 def test_the_most_frequent_mistake_stands_first() -> None:
-    pairs = [(one.expected, one.predicted, one.count, one.rows) for one in find_pairs(MATRIX)]
+    pairs = [(one.expected, one.predicted, one.count, one.rows) for one in list_mistakes(MATRIX)]
     assert pairs == [("c", "a", 5, 10), ("a", "b", 2, 10), ("b", OUTSIDE, 1, 10)]
 
 
@@ -48,8 +48,8 @@ def test_of_many_labels_those_with_the_most_mistakes_are_shown() -> None:
 
 
 def test_the_labels_that_are_confused_most_are_told_in_one_sentence() -> None:
-    assert say_mistakes("tuned", lay_out(MATRIX)) == (
-        "tuned most often takes c for a (5 of 10 rows) and a for b (2 of 10 rows)."
+    assert describe_mistakes("tuned", lay_out(MATRIX)) == (
+        "tuned most often confuses c with a (5 of 10 rows) and a with b (2 of 10 rows)."
     )
     clean = Confusion(("a", "b"), ((1, 0, 0), (0, 0, 1)))
-    assert say_mistakes("tuned", lay_out(clean)) == ""
+    assert describe_mistakes("tuned", lay_out(clean)) == ""

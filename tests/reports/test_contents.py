@@ -1,49 +1,77 @@
-"""Runs are compared where their answers can be paired, and never where they cannot."""
+"""What an evaluation found is said in words that match its figures."""
 
 from dataclasses import replace
 
-from ftops.reports.contents import compare_runs, compose
-from ftops.reports.facts import RunFacts
-from tests.reports.sketches import NOW, make_answers, make_facts
+import pytest
+
+from ftops.evaluation.result import (
+    CandidateKind,
+    CandidateScore,
+    Evaluation,
+    RequirementResult,
+)
+from ftops.evaluation.text import describe_comparison
+from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict
+from ftops.reports import contents
+from ftops.reports.format import format_bytes, format_seconds, format_usd, show
+
+SHOWN = Comparison(
+    "tuned", "base", "accuracy", 0.083, 0.017, 0.156, 0.0004, "McNemar's test", Verdict.BETTER
+)
 
 
-def make_weaker(right: float = 0.7) -> RunFacts:
-    """Another run whose model answers the same rows less well."""
-    facts = make_facts(id="run-b")
-    return replace(facts, answers={**facts.answers, "tuned": make_answers(right, seed=9)})
+@pytest.mark.parametrize(
+    ("verdict", "mark"),
+    [
+        (Verdict.BETTER, "good"),
+        (Verdict.WORSE, "bad"),
+        (Verdict.NO_DIFFERENCE, "open"),
+        (Verdict.TOO_FEW_ROWS, "open"),
+    ],
+)
+def test_a_verdict_is_marked_and_worded_as_at_the_terminal(verdict: Verdict, mark: str) -> None:
+    comparison = replace(SHOWN, verdict=verdict)
+    evaluation = Evaluation("f", 1, "accuracy", (), comparisons=(comparison,))
+    (sentence,) = contents.list_verdicts(evaluation)
+    assert sentence == contents.Sentence(mark, describe_comparison(comparison))
 
 
-def test_a_better_run_is_called_better_with_its_evidence() -> None:
-    (said,) = compare_runs([("a", make_facts()), ("b", make_weaker())])
-    assert said.mark == "good"
-    assert said.text.startswith("a is better than b by 16.1 points of accuracy (")
-    assert "McNemar" in said.text
+def test_a_missed_requirement_is_marked_and_has_its_reason() -> None:
+    missed = RequirementResult("accuracy >= 0.9", None, False, "there is no such figure")
+    evaluation = Evaluation("f", 1, "accuracy", (), requirements=(missed,))
+    (said,) = contents.list_requirements(evaluation)
+    assert (said.mark, said.text) == (
+        "bad",
+        "missed: accuracy >= 0.9 (no value: there is no such figure)",
+    )
 
 
-def test_runs_that_answer_alike_are_not_told_apart() -> None:
-    (said,) = compare_runs([("a", make_facts()), ("b", make_facts(id="run-b"))])
-    assert said.mark == "open"
+def test_the_headline_metric_stands_first_among_the_metrics() -> None:
+    figures = {name: MetricResult(0.5, None, None, 9, Unit.SHARE) for name in ("f1", "accuracy")}
+    candidate = CandidateScore("tuned", CandidateKind.TUNED, 9, figures)
+    evaluation = Evaluation("f", 9, "accuracy", (candidate,))
+    assert contents.list_metrics(evaluation) == ["accuracy", "f1"]
+    assert contents.describe_headline(evaluation) == "tuned reaches accuracy 50.0% on 9 rows."
 
 
-def test_runs_on_other_rows_or_without_answers_are_not_compared() -> None:
-    shorter = replace(make_weaker(), answers={"tuned": make_answers(0.7, seed=9, rows=90)})
-    assert compare_runs([("a", make_facts()), ("b", shorter)]) == []
-    assert compare_runs([("a", make_facts()), ("b", replace(shorter, answers={}))]) == []
-    assert compare_runs([("a", make_facts()), ("b", replace(shorter, evaluation=None))]) == []
+def test_an_evaluation_without_candidates_says_so() -> None:
+    assert (
+        contents.describe_headline(Evaluation("f", 0, "accuracy", ())) == "There are no candidates."
+    )
 
 
-def test_a_metric_that_cannot_be_made_here_compares_nothing() -> None:
-    facts, other = make_facts(), make_weaker()
-    assert facts.evaluation is not None and other.evaluation is not None
-    own = [
-        replace(one, evaluation=replace(one.evaluation, primary_metric="my_check"))
-        for one in (facts, other)
-        if one.evaluation is not None
-    ]
-    assert compare_runs([("a", own[0]), ("b", own[1])]) == []
-
-
-def test_the_report_of_two_runs_says_which_is_better() -> None:
-    contents = compose([make_facts(id="run-a"), make_weaker()], NOW)
-    (said,) = contents.versus
-    assert said.text.startswith("news-topics (run-a) is better than news-topics (run-b)")
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (format_usd(0.0), "$0"),
+        (format_usd(0.0064), "$0.0064"),
+        (format_usd(1234.5), "$1,234.50"),
+        (format_seconds(0.416), "0.42 s"),
+        (format_seconds(3_700), "1.0 h"),
+        (format_bytes(84_465), "84.5 kB"),
+        (show("a\x1b[2Jb"), "a\\u001b[2Jb"),
+        (show("x" * 20, 5), "xxxxx … (15 characters more)"),
+    ],
+)
+def test_figures_have_units_and_texts_no_control_characters(said: str, expected: str) -> None:
+    assert said == expected

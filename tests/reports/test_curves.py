@@ -12,9 +12,9 @@ from ftops.reports.curves import (
     keep_finite,
     read_training_curves,
 )
-from ftops.reports.facts import RunFacts
 from ftops.reports.figures import list_curves
 from ftops.reports.results import ResultRow, parse_results
+from ftops.reports.run_facts import RunFacts
 from ftops.reports.training import TrainingFacts, create_training
 from tests.reports.sketches import make_contents, make_facts, make_run
 

@@ -10,10 +10,10 @@ from ftops.errors import RunError
 from ftops.evaluation.result import Evaluation
 from ftops.records import RunStatus
 from ftops.reports.charts import truncate_middle
-from ftops.reports.contents import compose
-from ftops.reports.facts import RunFacts
+from ftops.reports.contents import build
 from ftops.reports.json_report import create_document
 from ftops.reports.png_report import list_parts, render_picture
+from ftops.reports.run_facts import RunFacts
 from ftops.reports.training import create_training
 from tests.reports.sketches import (
     HOSTILE,
@@ -41,7 +41,7 @@ def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:
 
 
 def test_a_bare_run_has_a_document_too() -> None:
-    document = create_document(compose([RunFacts(make_run(status=RunStatus.FAILED), [])], NOW))
+    document = create_document(build([RunFacts(make_run(status=RunStatus.FAILED), [])], NOW))
     (run,) = json.loads(json.dumps(document))["runs"]
     assert run["evaluation"] is None
     assert run["missing"][0] == "The run failed, and no reason is known"
@@ -62,12 +62,12 @@ def test_a_picture_of_hostile_texts_is_a_picture() -> None:
 
 def test_a_run_without_results_and_evaluation_is_no_picture() -> None:
     with pytest.raises(RunError, match="nothing to draw"):
-        render_picture(compose([RunFacts(make_run(), [])], NOW))
+        render_picture(build([RunFacts(make_run(), [])], NOW))
 
 
 def test_a_single_step_can_be_drawn() -> None:
     facts = RunFacts(make_run(), [], training=create_training(make_results(1)))
-    assert read_size(render_picture(compose([facts], NOW)))[1] > 500
+    assert read_size(render_picture(build([facts], NOW)))[1] > 500
 
 
 def read_size(png: bytes) -> tuple[int, int]:

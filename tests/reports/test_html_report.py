@@ -17,8 +17,8 @@ from ftops.reports.chart_rendering import render_svg, sanitize_svg
 from ftops.reports.charts import NARROW, SERIES, WIDE, Bar, draw_bars
 from ftops.reports.charts import PAGE as PAGE_COLORS
 from ftops.reports.contents import Contents
+from ftops.reports.format import show
 from ftops.reports.html_report import escape_data, render_page
-from ftops.reports.words import show
 from tests.reports import pages
 from tests.reports.sketches import HOSTILE, make_contents, make_facts, make_results
 
@@ -180,7 +180,7 @@ def test_several_runs_lie_over_each_other_in_one_chart() -> None:
     loss, accuracy = figures.list_curves(contents)
     assert [one.name for one in loss.curves] == ["news-topics (run-a)", "news-topics (run-b)"]
     assert len(accuracy.curves) == 2
-    assert len(figures.list_standings(contents)) == 2
+    assert len(figures.list_leaderboard_bars(contents)) == 2
     page = render_page(contents)
     assert "Evaluation: news-topics (run-b)" in page
     assert len(page.encode()) < 600_000
@@ -195,7 +195,7 @@ def test_many_classes_and_long_texts_stay_below_2_megabytes() -> None:
 def test_a_run_without_anything_still_makes_a_page() -> None:
     page = pages.render_bare()
     assert "There are no training curves." in page
-    assert "No evaluation: the run has not come to the stage evaluate." in "".join(
+    assert "No evaluation: the run has not reached the stage evaluate." in "".join(
         Outline(page).texts
     )
 

@@ -49,7 +49,7 @@ def test_a_run_with_all_its_files_is_gathered_whole(
     (folder / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
     facts = ReportLoader(ledger, tmp_path).gather(run)
     assert facts.evaluation == evaluation
-    assert [one.predicted for one in facts.answers["few-shot: 5"]] == ["y"]
+    assert [one.predicted for one in facts.predictions["few-shot: 5"]] == ["y"]
     assert [row.train_loss for row in facts.training.rows] == [2.5, 1.5]
     assert facts.job_text == "name: news-topics\n"
     assert any("12 rows" in one.message for one in facts.data), facts.data

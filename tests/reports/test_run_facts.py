@@ -6,19 +6,18 @@ from datetime import timedelta
 from ftops.evaluation.result import Note, NoteKind
 from ftops.evaluation.text import format_note
 from ftops.records import Json, RunStatus, Stage, StageStatus
-from ftops.reports.contents import compose
-from ftops.reports.facts import RunFacts
+from ftops.reports.contents import build
 from ftops.reports.html_report import render_page
 from ftops.reports.results import ResultRow
+from ftops.reports.run_facts import RunFacts, list_facts, list_missing, trace_lineage
 from ftops.reports.training import create_training
-from ftops.reports.whole_runs import list_missing, list_pairs, trace
 from tests.reports.sketches import NOW, make_facts, make_run, make_stages
 
 BARE = RunFacts(make_run(status=RunStatus.FAILED, error="ran out of credit", job_id=None), [])
 
 
 def test_the_facts_of_a_run_hold_data_hash_rows_tokens_cost_and_times() -> None:
-    known = dict(list_pairs(make_facts()))
+    known = dict(list_facts(make_facts()))
     assert known["training data"] == "data/train.jsonl, 720 rows, 84.5 kB, sha256 804ff684cdf5"
     assert known["tokens trained"] == "67,356"
     assert known["cost, as estimated"] == "$0.10"
@@ -30,7 +29,7 @@ def test_the_facts_of_a_run_hold_data_hash_rows_tokens_cost_and_times() -> None:
 
 
 def test_a_lineage_goes_from_the_data_to_the_model() -> None:
-    links = trace(make_facts())
+    links = trace_lineage(make_facts())
     assert [link.kind for link in links] == [
         "data",
         "files at the provider",
@@ -46,10 +45,10 @@ def test_a_failed_run_says_why_and_what_it_lacks() -> None:
     missing = list_missing(BARE)
     assert missing == [
         "The run failed: ran out of credit",
-        "No training curves: the run has not come to the stage results.",
-        "No evaluation: the run has not come to the stage evaluate.",
+        "No training curves: the run has not reached the stage results.",
+        "No evaluation: the run has not reached the stage evaluate.",
     ]
-    assert [link.name for link in trace(BARE)][-2:] == [
+    assert [link.name for link in trace_lineage(BARE)][-2:] == [
         "none was created",
         "ft:gpt-4.1-nano:acme:news:a1b2c3d4",
     ]
@@ -59,7 +58,7 @@ def test_a_pruned_run_says_when_its_files_went() -> None:
     run = make_run(pruned_at=NOW + timedelta(days=40))
     missing = list_missing(RunFacts(run, make_stages()))
     assert "`ftops prune` on 2027-01-01" in missing[0]
-    assert "No training curves: the results went with the run's files." in missing
+    assert "No training curves: deleted with the run's files." in missing
 
 
 def test_a_skipped_evaluation_gives_the_reason_of_its_stage() -> None:
@@ -75,32 +74,32 @@ def test_a_skipped_evaluation_gives_the_reason_of_its_stage() -> None:
 
 def test_a_run_on_its_way_is_told_to_be_on_its_way() -> None:
     facts = replace(make_facts(), run=make_run(status=RunStatus.RUNNING, finished_at=None))
-    assert "The run has not ended" in list_missing(facts)[0]
+    assert "The run had not ended" in list_missing(facts)[0]
 
 
 def test_runs_of_one_name_are_told_apart_by_their_ids() -> None:
-    contents = compose([make_facts(id="run-a"), make_facts(id="run-b"), make_facts(name="x")], NOW)
+    contents = build([make_facts(id="run-a"), make_facts(id="run-b"), make_facts(name="x")], NOW)
     assert [run.name for run in contents.runs] == [
         "news-topics (run-a)",
         "news-topics (run-b)",
         "x",
     ]
-    assert contents.standing_note == "All runs answered the same rows."
+    assert contents.leaderboard_note == "All runs were evaluated on the same rows."
 
 
 def test_runs_measured_on_other_rows_are_not_called_comparable() -> None:
     one, other = make_facts(), make_facts(id="run-b")
     assert other.evaluation is not None
     moved = replace(other, evaluation=replace(other.evaluation, file_sha256="other"))
-    note = compose([one, moved], NOW).standing_note
-    assert note == "The runs answered different rows: a difference may be one of the rows."
+    note = build([one, moved], NOW).leaderboard_note
+    assert note == "The runs were evaluated on different rows, which may explain a difference."
     unknown = replace(other, evaluation=replace(other.evaluation, file_sha256=""))
-    note = compose([one, unknown], NOW).standing_note
-    assert note == "Whether the runs answered the same rows was not kept."
+    note = build([one, unknown], NOW).leaderboard_note
+    assert note == "Whether the runs were evaluated on the same rows is not known."
 
 
 def test_rows_that_leaked_into_the_training_data_stand_first_in_the_data_findings() -> None:
-    (run,) = compose([make_facts()], NOW).runs
+    (run,) = build([make_facts()], NOW).runs
     assert run.data[0].mark == "bad"
     assert run.data[0].text.startswith("3 rows of the validation data are in the training data")
 
@@ -115,13 +114,13 @@ def test_how_the_data_was_prepared_is_told_with_its_labels_and_its_separator() -
     plan: Json = {"steps": steps, "read": {}}
     detail = {**first.detail, "plan": plan, "separator": "\n->"}
     prepared = replace(facts, stages=[replace(first, detail=detail), *others])
-    told = dict(list_pairs(prepared))["prepared by"]
+    told = dict(list_facts(prepared))["prepared by"]
     assert told == "encode-labels (2 labels), drop-duplicates, separator '\\n->'"
-    assert dict(list_pairs(facts))["prepared by"] == ""
+    assert dict(list_facts(facts))["prepared by"] == ""
 
 
 def test_a_report_does_not_tell_in_which_folder_its_maker_works() -> None:
-    links = {link.kind: link.name for link in trace(make_facts())}
+    links = {link.kind: link.name for link in trace_lineage(make_facts())}
     assert links["job file"] == "news-topics.yaml"
 
 
@@ -131,7 +130,7 @@ def test_what_is_wrong_with_the_figures_is_said_once_and_beside_the_headline() -
     note = Note(NoteKind.LEAK, rows=3, total=180)
     leak = format_note(note)
     leaking = replace(facts.evaluation, notes=(note,), overlap_rows=3)
-    (run,) = compose([replace(facts, evaluation=leaking)], NOW).runs
+    (run,) = build([replace(facts, evaluation=leaking)], NOW).runs
     assert run.scores is not None
     assert [text for text in run.scores.remarks if "training" in text] == [leak]
     assert leak in [one.text for one in run.scores.asides]
@@ -143,5 +142,5 @@ def test_runs_of_different_metrics_are_said_not_to_be_comparable_on_the_page() -
     first = other.evaluation.candidates[0]
     changed = replace(first, metrics={"exact_match": first.metrics["accuracy"]})
     evaluation = replace(other.evaluation, primary_metric="exact_match", candidates=(changed,))
-    page = render_page(compose([one, replace(other, evaluation=evaluation)], NOW))
+    page = render_page(build([one, replace(other, evaluation=evaluation)], NOW))
     assert "The runs were measured by different metrics" in page

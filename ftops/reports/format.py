@@ -1,22 +1,22 @@
-"""Figures and foreign texts as they are shown: the same words in every form of a report."""
+"""Numbers and foreign texts in reports, the same in every format."""
 
 from datetime import datetime
 
 from ftops.text import show_hidden
 
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
-LONGEST_TEXT = 600  # characters of a prompt or an answer that are shown
+MAX_TEXT = 600  # characters of a prompt or an answer that are shown
 
 
 def show(text: str, limit: int | None = None) -> str:
-    """A foreign text with its hidden characters made visible, cut at `limit` characters."""
+    """A foreign text with its hidden characters escaped, truncated at `limit` characters."""
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]} … ({len(text) - limit:,} characters more)"
     return show_hidden(text)
 
 
-def say_usd(value: float | None) -> str:
-    """ "$1.24"; "" where it is not known."""
+def format_usd(value: float | None) -> str:
+    """ "$1.24"; "" if it is not known."""
     if value is None:
         return ""
     if value == 0:
@@ -24,8 +24,8 @@ def say_usd(value: float | None) -> str:
     return f"${value:,.2f}" if abs(value) >= 0.1 else f"${value:.2g}"
 
 
-def say_seconds(value: float | None) -> str:
-    """ "0.42 s", "3.1 min", "2.5 h"; "" where it is not known."""
+def format_seconds(value: float | None) -> str:
+    """ "0.42 s", "3.1 min", "2.5 h"; "" if it is not known."""
     if value is None:
         return ""
     for size, unit in _SECONDS:
@@ -34,18 +34,18 @@ def say_seconds(value: float | None) -> str:
     return f"{value:.2f} s" if abs(value) < 10 else f"{value:.1f} s"
 
 
-def say_count(value: float | None) -> str:
-    """ "12,345"; "" where it is not known."""
+def format_count(value: float | None) -> str:
+    """ "12,345"; "" if it is not known."""
     return "" if value is None else f"{value:,.0f}"
 
 
-def say_rows(count: int) -> str:
+def format_rows(count: int) -> str:
     """ "1 row", "2,000 rows"."""
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
-def say_bytes(value: float | None) -> str:
-    """ "84.5 kB"; "" where it is not known."""
+def format_bytes(value: float | None) -> str:
+    """ "84.5 kB"; "" if it is not known."""
     if value is None:
         return ""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -54,6 +54,6 @@ def say_bytes(value: float | None) -> str:
     return f"{value:.0f} bytes"
 
 
-def say_moment(moment: datetime | None) -> str:
-    """ "2026-11-22 14:07 UTC"; "" where it is not known. The same on every machine."""
+def format_moment(moment: datetime | None) -> str:
+    """ "2026-11-22 14:07 UTC"; "" if it is not known. The same on every machine."""
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"

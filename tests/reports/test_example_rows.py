@@ -2,7 +2,7 @@
 
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Message
-from ftops.reports.rows import choose_examples, find_worst, say_prompt
+from ftops.reports.example_rows import format_prompt, list_worst, select_examples
 
 
 def give(line: int, expected: str, given: str, **more: object) -> Prediction:
@@ -10,7 +10,7 @@ def give(line: int, expected: str, given: str, **more: object) -> Prediction:
 
 
 def test_right_answers_are_never_among_the_worst_rows() -> None:
-    assert find_worst([give(1, "a", "a "), give(2, "b", "b")]) == []
+    assert list_worst([give(1, "a", "a "), give(2, "b", "b")]) == []
 
 
 def test_a_wrong_answer_given_with_confidence_stands_before_a_hesitant_one() -> None:
@@ -18,29 +18,29 @@ def test_a_wrong_answer_given_with_confidence_stands_before_a_hesitant_one() -> 
         give(1, "a", "b", probabilities={"b": 0.5}),
         give(2, "a", "b", probabilities={"b": 0.99}),
     ]
-    worst = find_worst(answers)
+    worst = list_worst(answers)
     assert [row.line for row in worst] == [2, 1]
-    assert worst[0].remark == "said with a probability of 99%"
+    assert worst[0].remark == "probability 99%"
 
 
 def test_without_chances_the_most_unlike_answer_stands_first() -> None:
     answers = [give(1, "in the top drawer", "in the top box"), give(2, "in the top drawer", "no")]
-    assert [row.line for row in find_worst(answers)] == [2, 1]
+    assert [row.line for row in list_worst(answers)] == [2, 1]
 
 
 def test_a_row_that_was_refused_says_so() -> None:
     answers = [give(5, "a", "", problem=Problem.REFUSED, note="I cannot")]
-    assert find_worst(answers)[0].remark == "the model declined to answer; I cannot"
+    assert list_worst(answers)[0].remark == "the model refused; I cannot"
 
 
 def test_no_more_rows_are_shown_than_asked_for() -> None:
-    assert len(find_worst([give(line, "a", "b") for line in range(90)], most=7)) == 7
+    assert len(list_worst([give(line, "a", "b") for line in range(90)], most=7)) == 7
 
 
 def test_examples_alternate_between_rows_won_and_rows_lost() -> None:
     tuned = [give(line, "a", "a" if line % 2 else "b") for line in range(1, 21)]
     other = [give(line, "a", "b" if line % 2 else "a") for line in range(1, 21)]
-    rows = choose_examples({"tuned": tuned, "base": other}, most=4)
+    rows = select_examples({"tuned": tuned, "base": other}, most=4)
     assert [row.line for row in rows] == [1, 2, 3, 4]
     assert [[correct for _, _, correct in row.answers] for row in rows[:2]] == [
         [True, False],
@@ -49,23 +49,23 @@ def test_examples_alternate_between_rows_won_and_rows_lost() -> None:
 
 
 def test_one_candidate_alone_is_not_shown_side_by_side() -> None:
-    assert choose_examples({"tuned": [give(1, "a", "a")], "base": []}) == []
+    assert select_examples({"tuned": [give(1, "a", "a")], "base": []}) == []
 
 
 def test_only_rows_that_all_candidates_answered_are_compared() -> None:
     answers = {"tuned": [give(1, "a", "a"), give(2, "a", "a")], "base": [give(2, "a", "b")]}
-    assert [row.line for row in choose_examples(answers)] == [2]
+    assert [row.line for row in select_examples(answers)] == [2]
 
 
 def test_a_chat_is_shown_turn_by_turn() -> None:
-    assert say_prompt((Message("system", "Be brief."), Message("user", "Hi"))) == (
+    assert format_prompt((Message("system", "Be brief."), Message("user", "Hi"))) == (
         "system: Be brief.\nuser: Hi"
     )
 
 
 def test_a_prompt_is_shown_without_the_separator_at_its_end() -> None:
     answers = [Prediction(1, "What is it? ->\n\n###\n\n", "a", "b")]
-    assert find_worst(answers, separator="\n\n###\n\n")[0].prompt == "What is it? ->"
-    examples = choose_examples({"x": answers, "y": answers}, separator="\n\n###\n\n")
+    assert list_worst(answers, separator="\n\n###\n\n")[0].prompt == "What is it? ->"
+    examples = select_examples({"x": answers, "y": answers}, separator="\n\n###\n\n")
     assert examples[0].prompt == "What is it? ->"
-    assert say_prompt("### inside\n\n###\n\n", " ->") == "### inside\n\n###"
+    assert format_prompt("### inside\n\n###\n\n", " ->") == "### inside\n\n###"
