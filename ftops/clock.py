@@ -1,4 +1,4 @@
-"""Time, handed in: whoever waits or dates something takes a `Clock`, so that no test sleeps."""
+"""Time as a dependency: code that waits or needs the time takes a `Clock`; no test sleeps."""
 
 import time
 from datetime import UTC, datetime
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the program may know about time."""
+    """The time, and a way to wait."""
 
     def now(self) -> datetime:
-        """The present moment, aware and in UTC."""
+        """The current time, aware and in UTC."""
 
     def monotonic_s(self) -> float:
-        """Seconds since some fixed point; for durations."""
+        """Seconds since a fixed point, for durations."""
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Wait for `seconds`."""
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The clock of this machine."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -1,12 +1,12 @@
-"""Named points at which a test may hold or kill the process, as a power cut would.
+"""Named points at which a test may stop or kill the process, as a power cut would.
 
-Code calls `reach("create.after_call")` where a death would hurt most. Nothing happens unless a
-test has armed that very name in this process, or has named a folder in the environment:
+Code calls `reach("create.after_call")` where a crash would do most harm. Nothing happens unless
+a test has armed that name in this process, or has named a folder in the environment:
 
     FTOPS_CRASH_FOLDER/trace    every point that is reached gets a line: "PID NAME"
     FTOPS_CRASH_FOLDER/hold     written by the test: "NAME N TOKEN"
-    FTOPS_CRASH_FOLDER/TOKEN    the process that first comes to NAME for the Nth time (of its own
-                                life) writes its PID here and stops; the test does the rest
+    FTOPS_CRASH_FOLDER/TOKEN    the first process that reaches NAME for the Nth time in its
+                                life writes its PID here and stops; the test does the rest
 """
 
 import os
@@ -16,18 +16,18 @@ from pathlib import Path
 
 VARIABLE = "FTOPS_CRASH_FOLDER"
 _armed: str | None = None
-_left = 1  # how often the armed point is still reached, the last time to die there
+_left = 1  # how often the armed point is reached until the process is killed
 _passed: Counter[str] = Counter()
 
 
 def arm(name: str | None, count: int = 1) -> None:
-    """Die at the `count`th `reach(name)` in this process from now on; None disarms."""
+    """Kill this process at the `count`th `reach(name)` from now on; None disarms."""
     global _armed, _left
     _armed, _left = name, count
 
 
 def reach(name: str) -> None:
-    """Die here, unannounced, if a test armed `name`; stop here if a test wants it held."""
+    """Kill this process if a test armed `name`; stop it if a test asked for that."""
     global _left
     if name == _armed:
         _left -= 1
@@ -49,9 +49,9 @@ def _pass(folder: Path, name: str) -> None:
     if wanted != name or _passed[name] < int(count):
         return
     try:
-        held = os.open(folder / token, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        descriptor = os.open(folder / token, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return
-    os.write(held, str(os.getpid()).encode())
-    os.close(held)
+    os.write(descriptor, str(os.getpid()).encode())
+    os.close(descriptor)
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,42 +1,42 @@
 """Every error that ftops raises on purpose.
 
     FtopsError
-    ├── UsageError             an option has a value that cannot be used
-    ├── SpecError              the job file is wrong
-    ├── DatasetError           a data file is wrong
+    ├── UsageError             an option has an invalid value
+    ├── SpecError              the job file is invalid
+    ├── DatasetError           a data file is invalid
     ├── ScoringError           a metric cannot be measured
-    ├── ModelsFileError        the user's own figures of models are wrong
-    ├── ProviderError          the provider said no, or said nothing
+    ├── ModelsFileError        the user's own `models.toml` is invalid
+    ├── ProviderError          a request to the provider failed
     │   ├── AuthFailed             401, or no key to send
     │   ├── PermissionRefused      403
     │   ├── NotFound               404: no such file, job or model
-    │   ├── Rejected               400, 409, 413, 415, 422, 501 to a question: final
+    │   ├── Rejected               400, 409, 413, 415, 422, 501 to a read: final
     │   ├── RateLimited            429
-    │   ├── Unavailable            408, every other 5xx, and 409 to a question
-    │   ├── Unreachable            no answer at all: refused, reset, timed out
-    │   └── BadAnswer              an answer that is not the protocol's
+    │   ├── Unavailable            408, every other 5xx, and 409 to a read
+    │   ├── Unreachable            no response: refused, reset, timed out
+    │   └── BadAnswer              a response that does not follow the API
     ├── NotTrusted             a key may not go to an address: it was not approved
     ├── LedgerError            the ledger cannot be read or written
     │   ├── LedgerTooNew           written by a later ftops
     │   └── UnknownRun             no run, job or model by that name
-    ├── RunError               the run cannot go on
+    ├── RunError               the run cannot continue
     │   ├── RunBusy                another process drives it
-    │   ├── JobFailed              the provider's job ended badly
-    │   │   └── JobCancelled           because somebody cancelled it
-    │   ├── RequirementMissed      `evaluate.require` is not met; the model is there all the same
-    │   ├── LimitExceeded          `limits:` of the job file would be broken
-    │   └── WaitedTooLong          `limits.max_wait` is over; the job itself goes on
-    │       └── JobStalled             nothing was heard of a running job for `limits.stall`
-    ├── NotifyFailed           somebody who was to be told of a run was not
-    ├── ExportFailed            a tool of `export:` has not got a run
+    │   ├── JobFailed              the provider's job failed or was cancelled
+    │   │   └── JobCancelled           it was cancelled
+    │   ├── RequirementMissed      `evaluate.require` is not met; the model exists all the same
+    │   ├── LimitExceeded          `limits:` of the job file would be exceeded
+    │   └── WaitedTooLong          `limits.max_wait` is over; the job itself continues
+    │       └── JobStalled             no sign of a running job for `limits.stall`
+    ├── NotifyFailed           a notification was not delivered
+    ├── ExportFailed           a tool of `export:` did not get a run
     ├── EngineError            the built-in engine cannot do its work
     │   ├── EngineNotRunning
     │   └── PortTaken
     └── StorageError           full disk, read-only folder, no permission
 
-Each message says what happened and where; `hint` says the next thing to do, with `JOB.yaml` for the
-path of the job file, which `ftops.cli` puts in. Domain code raises, and only `ftops.cli` turns an
-error into text and an exit code.
+Each message says what happened and where; `hint` says the next step, with `JOB.yaml` for the path
+of the job file, which `ftops.cli` fills in. Domain code raises, and only `ftops.cli` turns an error
+into text and an exit code.
 """
 
 from typing import Self
@@ -57,43 +57,43 @@ class FtopsError(Exception):
 
 
 class UsageError(FtopsError):
-    """An option of the command line has a value that cannot be used; the message names it."""
+    """An option of the command line has an invalid value; the message names it."""
 
     hint = "Add --help to the command to see its options."
 
 
 class SpecError(FtopsError):
-    """The job file is wrong; the message lists every problem with file, line and column."""
+    """The job file is invalid; the message lists every problem with file, line and column."""
 
-    hint = "Correct the job file; `ftops check JOB.yaml` checks it without sending anything."
+    hint = "Fix the job file; `ftops check JOB.yaml` checks it and sends nothing."
 
 
 class DatasetError(FtopsError):
-    """A data file is wrong; the message names the file and the lines."""
+    """A data file is invalid; the message names the file and the lines."""
 
-    hint = "Correct these rows; `ftops check JOB.yaml` checks the data without sending anything."
+    hint = "Fix these rows; `ftops check JOB.yaml` checks the data and sends nothing."
 
 
 class ScoringError(FtopsError):
-    """A metric cannot be measured: what it needs is not installed, or its own file is wrong."""
+    """A metric cannot be measured: a package is missing, or the metric's file is invalid."""
 
-    hint = "Mend that file, or leave the metric out."
+    hint = "Fix that file, or remove the metric from the job file."
 
 
 class ModelsFileError(FtopsError):
-    """The user's `models.toml` is wrong; the message names its lines and what is wanted there."""
+    """The user's `models.toml` is invalid; the message names the lines and what is expected."""
 
-    hint = "Mend that file, or move it away: ftops has figures of its own (docs/prices.md)."
+    hint = "Fix that file, or remove it: ftops has prices and limits of its own (docs/prices.md)."
 
 
 class ProviderError(FtopsError):
-    """The provider refused a request, or did not answer it.
+    """The provider refused a request, or did not respond.
 
-    `status` is the HTTP status (None without an answer), `code` and `param` are the API's own,
-    `request_id` is what the provider's support asks for, and `retry_after_s` is the pause it
-    asked for, in seconds. `final` is True when it said that asking again soon is of no use.
-    `unrecognized` is True when the body is not the protocol's error object: a proxy, or another
-    program at that address, may have answered.
+    `status` is the HTTP status (None without a response), `code` and `param` are the API's own,
+    `request_id` identifies the request for the provider's support, and `retry_after_s` is the pause
+    that it asks for, in seconds. `final` is True when another attempt soon is of no use.
+    `unrecognized` is True when the body is not the API's error object: a proxy, or another program
+    at that address, may have responded.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class ProviderError(FtopsError):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the request certainly had no effect: refused for its content, or never sent."""
+        """Whether the request certainly had no effect: refused for its content, or not sent."""
         if isinstance(self, RateLimited | Unavailable | Unreachable | BadAnswer):
             return False
         return self.status is None or (self.status in _REFUSALS and not self.unrecognized)
 
     def reworded(self, message: str, hint: str) -> Self:
-        """The same answer of the provider with another message and another hint."""
+        """The same error with another message and another hint."""
         return type(self)(
             message,
             hint=hint,
@@ -147,43 +147,46 @@ class AuthFailed(ProviderError):
 
 
 class PermissionRefused(ProviderError):
-    """The key is good, but may not do this."""
+    """The key is valid, but has no permission for this."""
 
-    hint = "Ask for the right at the provider, or name another provider in the job file."
+    hint = "Request the permission at the provider, or name another provider in the job file."
 
 
 class NotFound(ProviderError):
-    """The provider knows no such file, job or model."""
+    """The provider has no such file, job or model."""
 
-    hint = "`ftops models list`, `ftops files list` and `ftops runs` show what there is."
+    hint = "`ftops models list`, `ftops files list` and `ftops runs` list what exists."
 
 
 class Rejected(ProviderError):
-    """The provider refuses the request as it is; sending it again changes nothing."""
+    """The provider refuses the request; sending it again changes nothing."""
 
 
 class RateLimited(ProviderError):
-    """The provider wants fewer requests."""
+    """The provider limits the rate of requests."""
 
-    hint = "Wait, then give the same command again: it goes on where it stopped."
+    hint = "Wait, then run the same command again: it continues where it stopped."
 
 
 class Unavailable(ProviderError):
-    """The provider answered that it cannot serve now."""
+    """The provider cannot serve requests now."""
 
-    hint = "Give the same command again later: it goes on where it stopped."
+    hint = "Run the same command again later: it continues where it stopped."
 
 
 class Unreachable(ProviderError):
-    """No answer: the connection was refused, reset or timed out."""
+    """No response: the connection was refused, reset or timed out."""
 
-    hint = "Check the network and the provider's address; the same command goes on from here."
+    hint = (
+        "Check the network and the provider's address, then run the same command again:"
+        " it continues where it stopped."
+    )
 
 
 class BadAnswer(ProviderError):
-    """The answer is not what the protocol promises."""
+    """The response does not follow the API."""
 
-    hint = "Check `base_url`: something other than the fine-tuning API seems to answer there."
+    hint = "Check `base_url`: the server there does not seem to be a fine-tuning API."
 
 
 class NotTrusted(FtopsError):
@@ -203,13 +206,13 @@ class LedgerTooNew(LedgerError):
 
 
 class UnknownRun(LedgerError):
-    """The ledger holds no run, job or model by that name."""
+    """The ledger has no run, job or model by that name."""
 
-    hint = "`ftops runs` lists what has been run."
+    hint = "`ftops runs` lists all runs."
 
 
 class RunError(FtopsError):
-    """The run cannot go on."""
+    """The run cannot continue."""
 
 
 class RunBusy(RunError):
@@ -221,37 +224,37 @@ class JobFailed(RunError):
 
 
 class JobCancelled(JobFailed):
-    """The provider's job was cancelled, or the run before it had one."""
+    """The provider's job was cancelled, or the run was before it had a job."""
 
 
 class RequirementMissed(RunError):
-    """A figure under `evaluate.require` was not reached; the message names each of them."""
+    """A requirement of `evaluate.require` is not met; the message names each of them."""
 
-    hint = "The model is there all the same; what was required stands under evaluate.require."
+    hint = "The model exists all the same; `evaluate.require` has the requirements."
 
 
 class LimitExceeded(RunError):
-    """A figure under `limits:` in the job file would be exceeded; nothing was sent."""
+    """A limit under `limits:` in the job file would be exceeded; nothing was sent."""
 
     hint = "Raise the limit in the job file, or make the job smaller."
 
 
 class WaitedTooLong(RunError):
-    """`limits.max_wait` is over; the job goes on at the provider."""
+    """`limits.max_wait` is over; the job continues at the provider."""
 
 
 class JobStalled(WaitedTooLong):
-    """A running job has given no sign for `limits.stall`; nothing was cancelled or sent again."""
+    """No sign of a running job for `limits.stall`; nothing was cancelled or sent again."""
 
 
 class NotifyFailed(FtopsError):
-    """A command or web address of `notify:` was not told; the run itself is as it is."""
+    """A command or address of `notify:` did not get a notification; the run is unchanged."""
 
 
 class ExportFailed(FtopsError):
-    """A tool of `export:` has not got the run; the run itself is as it is."""
+    """A tool of `export:` did not get the run; the run is unchanged."""
 
-    hint = "Nothing of the run is lost; the same `ftops export` tells it again."
+    hint = "The run is intact; run `ftops export` again."
 
 
 class EngineError(FtopsError):
@@ -259,7 +262,7 @@ class EngineError(FtopsError):
 
 
 class EngineNotRunning(EngineError):
-    """No built-in engine answers."""
+    """No built-in engine is running."""
 
     hint = "`ftops serve` starts it in the foreground; `ftops run` starts it when it is needed."
 
@@ -267,10 +270,10 @@ class EngineNotRunning(EngineError):
 class PortTaken(EngineError):
     """Another program listens on the port."""
 
-    hint = "Choose another with `ftops serve --port N`, or leave the option out for a free one."
+    hint = "Choose another port with `ftops serve --port N`, or omit the option to use a free one."
 
 
 class StorageError(FtopsError):
     """The disk is full, or the folder may not be written."""
 
-    hint = "Free some space or mend the permissions, then give the same command again."
+    hint = "Free some space or fix the permissions, then run the same command again."

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, flushed, then renamed."""
+"""Atomic files: written under a temporary name, flushed, then renamed."""
 
 import contextlib
 import errno
@@ -40,15 +40,15 @@ _REASONS = {
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:
-    """What `error` means to the user, with the path in question."""
+    """The error for a path that cannot be written, with the reason in plain words."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     return StorageError(f"{path}: cannot write: {reason}")
 
 
 def make_private_dir(path: Path) -> Path:
-    """Make the folder, and those above it that are missing, for their owner alone; return it.
+    """Create the folder and its missing parents with mode 0700; returns the folder.
 
-    Folders that are there keep their mode. StorageError if it cannot be made.
+    Existing folders keep their mode. StorageError when it cannot be created.
     """
     try:
         # mkdir(parents=True) would give its mode to the last folder only
@@ -62,17 +62,17 @@ def make_private_dir(path: Path) -> Path:
 
 
 def make_private(path: Path) -> None:
-    """Take the file from all but its owner, if it is there; Windows keeps such rights elsewhere."""
+    """Give an existing file the mode 0600; does nothing on Windows."""
     with contextlib.suppress(FileNotFoundError):
         if os.name == "posix" and path.stat().st_mode & 0o077:
             path.chmod(PRIVATE_FILE)
 
 
 def make_private_database(path: Path) -> None:
-    """Make an empty file for SQLite, or take one that is there from all but its owner.
+    """Create an empty file for SQLite with mode 0600, or give an existing one that mode.
 
-    SQLite gives the -wal and -shm files that it makes the mode of the main file. A file that is
-    there is not opened: to close it would drop the locks of another connection. Raises OSError.
+    SQLite gives its -wal and -shm files the mode of the main file. An existing file is not opened:
+    closing it would drop the locks of another connection. Raises OSError.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
@@ -85,10 +85,10 @@ def make_private_database(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
-    """A binary file that appears at `path`, whole, when the block ends well, and never otherwise.
+    """A binary file that replaces `path` when the block ends without an error.
 
-    Temporary files of killed writers of `path` are removed first. Raises StorageError when the disk
-    refuses; whatever stood at `path` before is then untouched.
+    Temporary files of killed writers of `path` are removed first. StorageError when it cannot be
+    written; the file that was at `path` is then unchanged.
     """
     make_private_dir(path.parent)
     _remove_stale_parts(path)
@@ -116,7 +116,7 @@ def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
 
 
 def _create_part(path: Path) -> tuple[int, Path]:
-    """A new file beside `path`, locked until it is closed: its writer lives."""
+    """A new file beside `path`, locked until it is closed, to show that its writer is alive."""
     while True:
         descriptor, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=".part", dir=path.parent
@@ -158,13 +158,13 @@ def _remove_if_stale(name: str) -> None:
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
-    """Put `data` at `path`: all of it, or (StorageError) none of it."""
+    """Write `data` to `path`: all of it, or (StorageError) none of it."""
     with open_atomic(path, mode=mode) as stream:
         stream.write(data)
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """The content of a file; None when it is not there. StorageError when it cannot be read."""
+    """The content of a file; None when it does not exist. StorageError when it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -174,10 +174,9 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def append_lines(path: Path, lines: bytes) -> int:
-    """Append whole lines in one piece, so that no other process's stand among them.
+    """Append whole lines in one write, so that lines of other processes do not mix with them.
 
-    A last line that was cut short is ended first. How many bytes the file then has; OSError when
-    the disk refuses.
+    A last line that was cut short is ended first. Returns the new size in bytes; raises OSError.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY
     descriptor = os.open(path, flags, PRIVATE_FILE)
@@ -196,11 +195,9 @@ def append_lines(path: Path, lines: bytes) -> int:
 
 
 def append_file(source: BinaryIO, target: BinaryIO, length: int) -> None:
-    """Copy `length` bytes from where `source` stands to the end of `target`.
+    """Copy `length` bytes from the position of `source` to the end of `target`.
 
-    It is done inside the kernel where that is possible.
-
-    Both are files of this machine; elsewhere pieces of 1 MiB are read and written.
+    The kernel copies where it can; elsewhere pieces of 1 MiB are read and written.
     """
     target.flush()
     try:
@@ -218,8 +215,8 @@ def append_file(source: BinaryIO, target: BinaryIO, length: int) -> None:
     target.flush()
 
 
-def sweep_parts(path: Path) -> None:
-    """Remove what writers of `path` that were killed have left; nobody may be writing it now."""
+def remove_parts(path: Path) -> None:
+    """Remove temporary files of killed writers of `path`; no process may be writing it now."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         part.unlink(missing_ok=True)
 
@@ -234,9 +231,9 @@ def rename_dir(temporary: Path, final: Path) -> None:
 
 
 def remove_path(path: Path) -> None:
-    """Remove the file, or the folder with all that is in it; nothing happens if it is not there.
+    """Remove the file, or the folder with its content, if it exists.
 
-    Another process may remove the same at the same time. StorageError when the disk refuses.
+    Another process may remove it at the same time. StorageError when it cannot be removed.
     """
     while path.is_symlink() or path.exists():
         try:
@@ -245,7 +242,7 @@ def remove_path(path: Path) -> None:
             else:
                 path.unlink()
         except FileNotFoundError:
-            continue  # somebody else was quicker with a part of it
+            continue  # another process removed a part of it
         except OSError as error:
             raise storage_error(error, path) from error
 
@@ -283,9 +280,9 @@ def sha256_file(path: Path) -> str:
 
 
 def measure_path(path: Path) -> tuple[int, str]:
-    """How many bytes a file holds, and their SHA-256 in hex; of a folder, of all that is in it.
+    """The size in bytes and the SHA-256 in hex of a file, or of all files in a folder.
 
-    A folder's hash covers the names and the content of its files, hidden ones left out.
+    A folder's hash covers the names and the content of its files, without hidden ones.
     """
     if not path.is_dir():
         return path.stat().st_size, sha256_file(path)

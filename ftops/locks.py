@@ -1,6 +1,6 @@
-"""Locks of the operating system: one holder at a time, and they die with their process.
+"""Locks of the operating system: one holder at a time, released when their process ends.
 
-The file of a lock stays where it is; whether somebody holds it is what counts.
+The file of a lock stays; whether a process holds it is what counts.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_er
 
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[bool]:
-    """Hold the lock of the file at `path` for the block; False when somebody else has it.
+    """Hold the lock of the file at `path` for the block; False when another process holds it.
 
-    The file, and its folder, are made when they are missing; StorageError when the disk refuses.
+    The file, and its folder, are created when they are missing; StorageError when the disk refuses.
     """
     make_private_dir(path.parent)
-    lock = _find_free(path)
+    lock = _acquire(path)
     try:
         yield lock is not None
     finally:
@@ -28,17 +28,16 @@ def hold_lock(path: Path) -> Iterator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock at `path` at this moment; no file means no."""
+    """Whether a process holds the lock at `path`; False without a file."""
     if not path.exists():
         return False
-    lock = _find_free(path)
+    lock = _acquire(path)
     if lock is not None:
         lock.release()
     return lock is None
 
 
-def _find_free(path: Path) -> FileLock | None:
-    """The lock, taken, unless somebody else has it."""
+def _acquire(path: Path) -> FileLock | None:
     lock = FileLock(path, timeout=0, mode=PRIVATE_FILE, thread_local=False)
     try:
         make_private(path)

@@ -14,11 +14,11 @@ from ftops.files import (
     append_file,
     make_private_dir,
     open_atomic,
+    remove_parts,
     remove_path,
     rename_dir,
     sha256_file,
     storage_error,
-    sweep_parts,
     write_atomic,
 )
 
@@ -85,7 +85,7 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
 def test_what_killed_writers_of_a_file_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     for name in (".a.x1y2.part", ".ab.x1y2.part", "a", ".a"):
         (tmp_path / name).touch()
-    sweep_parts(tmp_path / "a")
+    remove_parts(tmp_path / "a")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a", ".ab.x1y2.part", "a"]
 
 

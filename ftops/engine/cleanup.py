@@ -7,7 +7,7 @@ from ftops import crashpoints
 from ftops.engine.ids import result_file_id
 from ftops.engine.settings import CHECKPOINTS, EngineFolder
 from ftops.engine.store import Store
-from ftops.files import sweep_parts
+from ftops.files import remove_parts
 
 
 def delete_expired(store: Store, paths: EngineFolder) -> None:
@@ -38,7 +38,7 @@ def delete_stale_files(store: Store, paths: EngineFolder) -> None:
         if path.name not in known and not path.name.startswith("."):
             path.unlink(missing_ok=True)
     for final in (paths.address, paths.last_port, paths.token):
-        sweep_parts(final)
+        remove_parts(final)
     for path in paths.jobs.iterdir():
         if store.jobs.find(path.name) is None:
             shutil.rmtree(path, ignore_errors=True)

@@ -32,7 +32,7 @@ from ftops.engine.worker_process import (
     start_worker,
 )
 from ftops.errors import FtopsError, StorageError
-from ftops.files import sweep_parts
+from ftops.files import remove_parts
 from ftops.locks import is_locked
 
 _POLL_INTERVAL_S = 0.1  # while there are workers
@@ -299,7 +299,7 @@ class Scheduler:
             shutil.rmtree(self._paths.model(job_id), ignore_errors=True)
         if self._store.files.find(result_file_id(job_id)) is None:
             self._paths.file(result_file_id(job_id)).unlink(missing_ok=True)
-        sweep_parts(self._paths.file(result_file_id(job_id)))
+        remove_parts(self._paths.file(result_file_id(job_id)))
 
 
 def _queue_event(position: int) -> NewEvent:

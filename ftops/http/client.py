@@ -27,14 +27,14 @@ def make_timeout(read_s: float = READ_TIMEOUT_S) -> httpx2.Timeout:
 class LoggingClient(httpx2.Client):
     """An `httpx2.Client` with a line in `log` for each request, and without redirects.
 
-    `secret` is kept out of the log even where a server puts it into an address or a request id.
-    With `hide_paths` the log has no path: that of a webhook is a secret itself.
+    `secret` is redacted, even where a server puts it into an address or a request id.
+    With `hide_paths` the log has no path: the path of a webhook is a secret.
     """
 
     def __init__(
         self, log: RequestLog, *, secret: str, trust_env: bool, hide_paths: bool = False
     ) -> None:
-        """ProviderError where the environment sets a proxy or certificates that cannot be used."""
+        """ProviderError when the environment names an unusable proxy or certificate."""
         if trust_env:
             check_environment()
         super().__init__(
@@ -53,7 +53,7 @@ class LoggingClient(httpx2.Client):
         except BaseException as error:
             self._record(request, error=error)
             raise
-        response.stream = _WatchedBody(self, response)
+        response.stream = _LoggedBody(self, response)
         if not stream:
             try:
                 response.read()
@@ -89,8 +89,8 @@ class LoggingClient(httpx2.Client):
         )
 
 
-class _WatchedBody(httpx2.SyncByteStream):
-    """The body of an answer; takes the exchange down when it ends, however it does."""
+class _LoggedBody(httpx2.SyncByteStream):
+    """The body of a response; logs the request when the body ends, with or without an error."""
 
     def __init__(self, client: LoggingClient, response: httpx2.Response) -> None:
         assert isinstance(response.stream, httpx2.SyncByteStream)  # the client is not async

@@ -1,7 +1,7 @@
-"""The environment variables that steer connections: proxies and certificates.
+"""The environment variables of connections: proxies and certificates.
 
-The HTTP client reads them by itself, and its errors name none of them; so they are checked before
-a client is made.
+The HTTP client reads them itself, and its errors do not name them; so they are checked before a
+client is created.
 """
 
 import os
@@ -34,7 +34,7 @@ def check_environment(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def find_proxy(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The variable with the proxy through which that address is reached, and its value."""
+    """The variable with the proxy for that address, and its value."""
     parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):
         return None
@@ -57,23 +57,23 @@ def _check_proxy(name: str, value: str) -> None:
         parts = urlsplit(url)
         reason = ""
         if parts.scheme not in _PROXY_SCHEMES:
-            reason = f"its scheme is none of {', '.join(_PROXY_SCHEMES)}"
+            reason = f"its scheme is not one of {', '.join(_PROXY_SCHEMES)}"
         elif not parts.hostname or re.search(r"\s", parts.netloc):
             reason = "it names no host"
-        elif parts.port != 0:  # raises ValueError for what is no port
+        elif parts.port != 0:  # raises ValueError for an invalid port
             httpx2.Proxy(url)
         else:
             reason = "0 is not a port"
     except (ValueError, httpx2.InvalidURL) as error:
         reason = str(error)
     if reason:
-        raise _wrong(name, _hide_password(value), f"is not the address of a proxy: {reason}")
+        raise _wrong(name, _hide_password(value), f"is not a valid proxy address: {reason}")
     if parts.scheme.startswith("socks"):
         try:
             import_module("socksio")
         except ImportError:
             raise ProviderError(
-                f"{name} names a SOCKS proxy ({_hide_password(value)}), and the package for these"
+                f"{name} names a SOCKS proxy ({_hide_password(value)}), and the package for SOCKS"
                 " is not installed",
                 hint=f"Install it with `{_SOCKS}`; or unset {name}, or name an http:// proxy.",
             ) from None
@@ -83,15 +83,15 @@ def _check_certificates(name: str, path: str) -> None:
     try:
         ssl.create_default_context(cafile=path)
     except ssl.SSLError:
-        raise _wrong(name, path, "holds no certificates in PEM form") from None
+        raise _wrong(name, path, "has no certificates in PEM format") from None
     except OSError as error:
         raise _wrong(name, path, f"cannot be read: {error.strerror or error}") from None
 
 
 def _wrong(name: str, value: str, reason: str) -> ProviderError:
     return ProviderError(
-        f"the environment variable {name} is wrong: {value!r} {reason}",
-        hint=f"Correct it, or unset {name}; nothing was sent.",
+        f"the environment variable {name} is invalid: {value!r} {reason}",
+        hint=f"Fix it, or unset {name}; nothing was sent.",
     )
 
 

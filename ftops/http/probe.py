@@ -1,4 +1,4 @@
-"""Small requests outside the OpenAI client: what a server's clock says, asked for without a key."""
+"""Small requests without a key or an SDK: the clock of a server."""
 
 import email.utils
 import http.client
@@ -13,16 +13,16 @@ _TIMEOUT_S = 5.0
 
 
 class NoRedirectHandler(urllib.request.HTTPRedirectHandler):
-    """Makes an error of each redirect: urllib would send the headers along, a token included."""
+    """Turns each redirect into an error: urllib would send the headers along, with the token."""
 
     def redirect_request(self, *_request: object) -> None:
         return None
 
 
 def find_clock_skew_s(base_url: str, now: Callable[[], datetime]) -> float | None:
-    """By how many seconds this machine is ahead of the server; None when the server tells no time.
+    """By how many seconds this machine is ahead of the server; None when the server sends no date.
 
-    Any answer will do, a refusal too: each carries a date, exact to the second.
+    Any response will do, an error too: each has a date, exact to the second.
     """
     handlers = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
     opener = urllib.request.build_opener(NoRedirectHandler(), *handlers)
@@ -30,13 +30,13 @@ def find_clock_skew_s(base_url: str, now: Callable[[], datetime]) -> float | Non
     try:
         with opener.open(request, timeout=_TIMEOUT_S) as answer:
             date = answer.headers.get("date")
-    except urllib.error.HTTPError as refusal:
-        date = refusal.headers.get("date")
-        refusal.close()
+    except urllib.error.HTTPError as error:
+        date = error.headers.get("date")
+        error.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
     try:
-        there = email.utils.parsedate_to_datetime(date or "")
+        server_time = email.utils.parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    return (now() - there.replace(tzinfo=there.tzinfo or UTC)).total_seconds()
+    return (now() - server_time.replace(tzinfo=server_time.tzinfo or UTC)).total_seconds()

@@ -1,15 +1,15 @@
-"""Takes a key out of what a server says, in the forms in which servers repeat it."""
+"""Removes a key from responses, in every encoding in which servers repeat it."""
 
 import base64
 import functools
 
 MASK = "***"
-_SHORTEST_FORM = 16  # a shorter piece of base64 may be a part of anything
+_SHORTEST_FORM = 16  # shorter base64 occurs in unrelated text
 
 
 @functools.lru_cache(maxsize=8)
 def list_forms(key: str) -> tuple[str, ...]:
-    """The key as it is, in hexadecimal, and in base64 wherever it stands in what was encoded."""
+    """The key as it is, in hexadecimal, and in base64 at every offset."""
     if not key:
         return ()
     raw = key.encode()
@@ -26,13 +26,13 @@ def redact(text: str, key: str) -> str:
 
 
 def redact_bytes(content: bytes, key: str) -> bytes:
-    """Likewise, for bytes."""
+    """The bytes with asterisks in place of the key."""
     for form in list_forms(key):
         content = content.replace(form.encode(), MASK.encode())
     return content
 
 
 def _encode(raw: bytes, before: int) -> str:
-    """The base64 digits that hold nothing but `raw`, behind as many other bytes."""
+    """The base64 digits that encode `raw` alone, after `before` other bytes."""
     digits = base64.b64encode(bytes(before) + raw).decode()
     return digits[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]

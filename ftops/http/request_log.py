@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 FILENAME = "requests.jsonl"
 MAX_BYTES = 10_000_000
-_LONGEST_TEXT = 300  # a path or a request id; a server may send anything
+_LONGEST_TEXT = 300  # of a path or a request id, which a server chooses
 
 _run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
 _attempt: ContextVar[int] = ContextVar("attempt", default=1)
@@ -37,10 +37,10 @@ _attempt: ContextVar[int] = ContextVar("attempt", default=1)
 
 @dataclass(frozen=True, slots=True)
 class RequestLogEntry:
-    """One request and what came of it.
+    """One request and its response.
 
-    `path` is without the query, `bytes_sent` is the length that the request announced, and
-    `bytes_received` what came of the body. `error` names what ended the exchange early.
+    `path` is without the query, `bytes_sent` is the announced length of the request, and
+    `bytes_received` the received length of the body. `error` names the error that ended it.
     """
 
     at: datetime
@@ -60,7 +60,7 @@ class RequestLogEntry:
         return {**asdict(self), "at": self.at.isoformat(timespec="milliseconds")}
 
     def concerns(self, run_id: str | None, job_id: str | None) -> bool:
-        """Whether it belongs to that run, or names that job in its path."""
+        """Whether it belongs to that run, or has that job in its path."""
         if run_id is not None and self.run_id == run_id:
             return True
         return job_id is not None and job_id in self.path.split("/")
@@ -68,7 +68,7 @@ class RequestLogEntry:
 
 @contextlib.contextmanager
 def run_scope(run_id: str) -> Iterator[None]:
-    """Requests that leave within the block belong to that run."""
+    """Requests within the block belong to that run."""
     token = _run_id.set(run_id)
     try:
         yield
@@ -78,7 +78,7 @@ def run_scope(run_id: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def attempt_scope(attempt: int) -> Iterator[None]:
-    """Requests that leave within the block are the attempt of that number at the same thing."""
+    """Requests within the block have that attempt number."""
     token = _attempt.set(attempt)
     try:
         yield
@@ -89,7 +89,7 @@ def attempt_scope(attempt: int) -> Iterator[None]:
 def in_run_scope(
     function: Callable[Concatenate[Run, P], T],
 ) -> Callable[Concatenate[Run, P], T]:
-    """Let requests that leave within `function` belong to the run that it is called with."""
+    """Requests within `function` belong to the run that it is called with."""
 
     @functools.wraps(function)
     def concerned(run: Run, /, *arguments: P.args, **options: P.kwargs) -> T:
@@ -100,56 +100,60 @@ def in_run_scope(
 
 
 def find_run_id() -> str | None:
-    """The run that a request which leaves now belongs to."""
+    """The run that a request belongs to now."""
     return _run_id.get()
 
 
 def get_attempt() -> int:
-    """Which attempt a request that leaves now is."""
+    """The attempt number of a request now."""
     return _attempt.get()
 
 
 class RequestLog:
-    """The file at `path`; `say` is told, once, when it cannot be written."""
+    """The log file at `path`; `on_note` is called, once, when it cannot be written."""
 
     def __init__(
-        self, path: Path, clock: Clock, say: Callable[[str], None], *, max_bytes: int = MAX_BYTES
+        self,
+        path: Path,
+        clock: Clock,
+        on_note: Callable[[str], None],
+        *,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.clock = clock
         self._path = path
-        self._say = say
+        self._on_note = on_note
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._has_complained = False
+        self._has_noted = False
 
-    def record(self, exchange: RequestLogEntry) -> None:
-        """Append it; never raises for what the disk does."""
-        line = orjson.dumps(_shorten(exchange.to_json()), option=orjson.OPT_APPEND_NEWLINE)
+    def record(self, entry: RequestLogEntry) -> None:
+        """Append the entry; raises no error of the disk."""
+        line = orjson.dumps(_shorten(entry.to_json()), option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
             try:
                 make_private_dir(self._path.parent)
                 if append_lines(self._path, line) > self._max_bytes:
                     self._rotate()
             except StorageError as error:
-                self._complain(error)
+                self._note(error)
             except OSError as error:
-                self._complain(storage_error(error, self._path))
+                self._note(storage_error(error, self._path))
 
     def _rotate(self) -> None:
-        # Whoever finds the lock taken leaves the work to the one who has it.
-        # Whoever had it a moment ago may have renamed the file, and nobody appended since.
+        # The process that holds the lock rotates; it may have renamed the file a moment ago.
         with hold_lock(self._path.with_suffix(".lock")) as held:
-            if held and _find_size(self._path) > self._max_bytes:
+            if held and _get_size(self._path) > self._max_bytes:
                 self._path.replace(get_old_path(self._path))
 
-    def _complain(self, error: StorageError) -> None:
-        if not self._has_complained:
-            self._has_complained = True
-            self._say(f"the request log misses requests: {error.message}")
+    def _note(self, error: StorageError) -> None:
+        if not self._has_noted:
+            self._has_noted = True
+            self._on_note(f"the request log misses requests: {error.message}")
 
 
 class RequestLogReader:
-    """Reads what was appended since it last looked, through changes of the file."""
+    """Reads what was appended since the last read, across rotations."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -157,25 +161,25 @@ class RequestLogReader:
         self._offset = 0
 
     def read_new(self) -> list[RequestLogEntry]:
-        """The exchanges that are new, oldest first; the first time, all that were kept."""
+        """New entries, oldest first; the first time, all entries."""
         lines: list[bytes] = []
         try:
-            # Opened before the old one is looked at: what is renamed meanwhile is not missed.
+            # Opened before the old one, so that a rotation in between loses nothing.
             with contextlib.ExitStack() as stack:
                 current = _open(self._path, stack)
-                if current is None or _find_inode(current) != self._inode:
+                if current is None or _get_inode(current) != self._inode:
                     old = _open(get_old_path(self._path), stack)
-                    if old is not None and self._inode in (0, _find_inode(old)):
+                    if old is not None and self._inode in (0, _get_inode(old)):
                         lines += self._read(old)
                 if current is not None:
                     lines += self._read(current)
         except OSError as error:
             raise StorageError(f"{self._path}: cannot read: {error.strerror or error}") from error
-        return [found for line in lines if (found := _parse(line)) is not None]
+        return [entry for line in lines if (entry := _parse(line)) is not None]
 
     def _read(self, stream: BinaryIO) -> list[bytes]:
-        """The whole lines behind those that were read before."""
-        inode = _find_inode(stream)
+        """The whole lines after those that were read before."""
+        inode = _get_inode(stream)
         if inode != self._inode:
             self._inode, self._offset = inode, 0
         stream.seek(self._offset)
@@ -185,7 +189,7 @@ class RequestLogReader:
 
 
 def get_old_path(path: Path) -> Path:
-    """Where the log before this one lies."""
+    """The path of the log before this one."""
     return path.with_name(f"{path.stem}.old{path.suffix}")
 
 
@@ -196,15 +200,15 @@ def _open(path: Path, stack: contextlib.ExitStack) -> BinaryIO | None:
         return None
 
 
-def _find_size(path: Path) -> int:
-    """How many bytes the file has; 0 when there is none."""
+def _get_size(path: Path) -> int:
+    """The size in bytes; 0 without a file."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
 
 
-def _find_inode(stream: BinaryIO) -> int:
+def _get_inode(stream: BinaryIO) -> int:
     return os.fstat(stream.fileno()).st_ino
 
 
@@ -216,7 +220,7 @@ def _shorten(document: dict[str, Json]) -> dict[str, Json]:
 
 
 def _parse(line: bytes) -> RequestLogEntry | None:
-    """The exchange in a line; None for a line that was cut short, or is of another make."""
+    """The entry in a line; None for a line that was cut short or has another format."""
     try:
         values = orjson.loads(line)
         at = datetime.fromisoformat(values["at"]).astimezone(UTC)

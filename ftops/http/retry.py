@@ -1,9 +1,8 @@
 """Whether, when and how long a request is repeated; nothing else in ftops repeats requests.
 
-Repeated are errors that may pass by themselves: `RateLimited`, `Unavailable` and `Unreachable`,
-unless the provider calls them final. Pauses grow exponentially and are drawn at random between
-nothing and the grown pause, so that many clients do not come back at the same moment; a pause that
-the provider names is kept exactly. No attempt begins after the deadline.
+Transient errors are repeated: `RateLimited`, `Unavailable` and `Unreachable`, unless they are
+final. Pauses are random, between 0 and a bound that grows exponentially (full jitter); a pause that
+the server asks for is kept exactly. No attempt starts after the deadline.
 """
 
 import random
@@ -21,16 +20,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How patient a provider is; all times in seconds."""
+    """How often and how long a request is repeated; all times in seconds."""
 
     attempts: int = 10
     deadline_s: float = 180.0  # counted from the first attempt
-    first_pause_s: float = 0.5  # the first pause is drawn below this; then it doubles
-    longest_pause_s: float = 20.0  # a pause that the provider asks for may be longer
+    first_pause_s: float = 0.5  # bound of the first pause; then it doubles
+    longest_pause_s: float = 20.0  # a pause that the server asks for may be longer
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same request may well succeed in a moment."""
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed in a moment."""
     return isinstance(error, RateLimited | Unavailable | Unreachable) and not error.final
 
 
@@ -73,7 +72,7 @@ def call_with_retries(
         sleep=clock.sleep,
         wait=pause_s,
         stop=is_over,
-        retry=retry_if_exception(is_passing),
+        retry=retry_if_exception(is_transient),
         retry_error_callback=give_up,
     )
     return retrying(call)

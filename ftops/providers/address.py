@@ -1,4 +1,4 @@
-"""The address of a provider: where it comes from, whose it is, and which key belongs to it."""
+"""The address of a provider, and the key that belongs to it."""
 
 import ipaddress
 import re
@@ -12,15 +12,15 @@ from ftops.records import ProviderSettings, find_api_address
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
-# Nothing else, so that all who read an address find the same host in it.
+# Nothing else, so that every parser finds the same host in an address.
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a provider's requests go, and the environment variable with the key that goes along.
+    """Where requests go, and the environment variable with the key.
 
-    `key_variable` is None where no key is sent: at a server on this machine that names none.
+    `key_variable` is None where no key is sent: to a server on this machine without `api_key_env`.
     """
 
     base_url: str
@@ -33,11 +33,10 @@ class Destination:
 
 
 def find_destination(settings: ProviderSettings, environ: Mapping[str, str]) -> Destination | None:
-    """Where the provider of `settings` is; None for the built-in engine.
+    """Where requests to the provider go; None for the built-in engine.
 
-    OPENAI_API_KEY is the key of the provider's own address, and of the one in OPENAI_BASE_URL,
-    which the user has set beside it. Raises ProviderError for an address elsewhere without
-    `api_key_env`, unless it is on this machine.
+    OPENAI_API_KEY is the key for OpenAI's own address and the one in OPENAI_BASE_URL. ProviderError
+    for another address without `api_key_env`, unless it is on this machine.
     """
     if settings.type != "openai":
         return None
@@ -47,7 +46,7 @@ def find_destination(settings: ProviderSettings, environ: Mapping[str, str]) -> 
     if is_loopback(base_url):
         return Destination(base_url, None)
     raise ProviderError(
-        f"the key for {base_url} is not named: {KEY_VARIABLE} is for {OFFICIAL_BASE_URL} alone",
+        f"no key is named for {base_url}: {KEY_VARIABLE} is for {OFFICIAL_BASE_URL} alone",
         hint="Name the environment variable that holds it: `api_key_env: VAR` beside `base_url`"
         " in the job file, or `--api-key-env VAR`.",
     )
@@ -56,7 +55,7 @@ def find_destination(settings: ProviderSettings, environ: Mapping[str, str]) -> 
 def list_account_variables(
     settings: ProviderSettings, environ: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """Environment variables that are sent as headers to that provider, and as what."""
+    """Environment variables that are sent to that provider as headers, with their meaning."""
     if settings.type != "openai":
         return []
     named = {
@@ -68,7 +67,7 @@ def list_account_variables(
 
 
 def missing_key(base_url: str, variable: str) -> AuthFailed:
-    """The error for a key that is not in the environment."""
+    """The error for a key that is missing in the environment."""
     return AuthFailed(
         f"no key for {base_url}: the environment variable {variable} is not set",
         hint=f"export {variable}=…, or name another variable as `api_key_env`.",
@@ -76,39 +75,38 @@ def missing_key(base_url: str, variable: str) -> AuthFailed:
 
 
 def get_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str:
-    """The address that the settings or the environment name, without a slash at its end."""
+    """The address in the settings or the environment, without a trailing slash."""
     return read_base_url(settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL)
 
 
 def read_base_url(base_url: str) -> str:
-    """The address without a slash at its end, so that one account has one spelling.
+    """The address without a trailing slash, so that an account has one spelling.
 
-    ProviderError for what is none, holds a user or a query, or could be read in two ways.
+    ProviderError for an invalid address, one with a user or a query, or an ambiguous one.
     """
     text = base_url.strip()
-    if "@" in text or "?" in text or "#" in text:  # not shown: it may be a key
+    if "@" in text or "?" in text or "#" in text:  # not shown: it may contain a key
         raise ProviderError(
-            "base_url may hold neither a user, a password nor a query",
-            hint="A key belongs into the environment variable that `api_key_env` names.",
+            "base_url must not contain a user, a password or a query",
+            hint="Put a key into the environment variable that `api_key_env` names.",
         )
     try:
         parts = urlsplit(text)
         host = parts.netloc.lower().rpartition(":")[0] if parts.port is not None else parts.netloc
-        sound = (
+        is_valid = (
             parts.scheme in PORTS
             and parts.port != 0
             and _HOST.fullmatch(host.lower()) is not None
-            and not re.search(r"[\s\x00-\x1f\x7f]", text)  # which urlsplit leaves out
+            and not re.search(r"[\s\x00-\x1f\x7f]", text)  # urlsplit drops these
         )
         if host.startswith("["):
             ipaddress.IPv6Address(host[1:-1])
     except ValueError:
-        sound = False
-    if not sound:
+        is_valid = False
+    if not is_valid:
         raise ProviderError(
-            f"base_url {base_url!r} is not the address of a server",
-            hint="It looks like https://api.openai.com/v1 and usually ends in /v1; a host name has"
-            " ASCII letters alone.",
+            f"base_url {base_url!r} is not a valid server address",
+            hint="Write an address such as https://api.openai.com/v1, with an ASCII host name.",
         )
     if address := find_api_address(text):
         raise ProviderError(
@@ -125,7 +123,7 @@ def is_from_environ(base_url: str, environ: Mapping[str, str]) -> bool:
 
 
 def is_official(base_url: str) -> bool:
-    """Whether OpenAI itself answers there."""
+    """Whether the address is OpenAI's own."""
     scheme, host, port = read_origin(base_url)
     return is_official_host(host) and (scheme, port) == ("https", 443)
 
@@ -136,10 +134,10 @@ def is_official_host(host: str) -> bool:
 
 
 def list_catalog_tables(settings: ProviderSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The names under which a `models.toml` may speak of that provider, the narrowest first.
+    """The tables of a `models.toml` that are about that provider, the narrowest first.
 
     A server is named by its host, with or without the port; OpenAI and the built-in engine by
-    their types, which therefore mean nobody else at another address.
+    their types.
     """
     if settings.type != "openai":
         return (settings.type,)

@@ -162,7 +162,7 @@ def test_a_hint_names_the_job_file_that_the_command_was_given(tmp_path: Path) ->
 
 def test_a_hint_without_a_job_file_names_none() -> None:
     _, _, err = fail(DatasetError("rows.jsonl:1: not JSON"))
-    assert err == "error: rows.jsonl:1: not JSON\nnext: Correct these rows.\n"
+    assert err == "error: rows.jsonl:1: not JSON\nnext: Fix these rows.\n"
 
 
 def test_a_wrong_address_is_shown_with_the_right_one() -> None:

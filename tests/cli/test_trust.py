@@ -206,7 +206,7 @@ def test_trust_lists_adds_and_removes(no_real_home: Path) -> None:
     [
         ((HOST,), "--api-key-env VAR"),
         ((f"http://{HOST}", "--api-key-env", "K"), "--allow-http"),
-        (("https://me@host", "--api-key-env", "K"), "neither a user"),
+        (("https://me@host", "--api-key-env", "K"), "must not contain a user"),
         (("ftp://host", "--api-key-env", "K"), "not the address of a server"),
     ],
 )

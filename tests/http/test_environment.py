@@ -24,7 +24,7 @@ from tests.providers.conftest import KEY
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("ftp://proxy", "its scheme is none of http, https, socks5, socks5h"),
+        ("ftp://proxy", "its scheme is not one of http, https, socks5, socks5h"),
         ("socks4://proxy:1080", "its scheme"),
         ("http://", "it names no host"),
         ("http://two words", "it names no host"),
@@ -55,10 +55,10 @@ def test_certificates_that_are_not_there_are_refused_with_the_variable(tmp_path:
     text = tmp_path / "notes.txt"
     text.write_text("no certificate")
     for path in (tmp_path / "gone.pem", tmp_path, text):
-        with pytest.raises(ProviderError, match="SSL_CERT_FILE is wrong"):
+        with pytest.raises(ProviderError, match="SSL_CERT_FILE is invalid"):
             check_environment({"SSL_CERT_FILE": str(path)})
     for path in (tmp_path / "gone", text):
-        with pytest.raises(ProviderError, match="SSL_CERT_DIR is wrong"):
+        with pytest.raises(ProviderError, match="SSL_CERT_DIR is invalid"):
             check_environment({"SSL_CERT_DIR": str(path)})
 
 
@@ -77,7 +77,7 @@ def test_a_client_is_not_made_with_a_wrong_variable(
     log = RequestLog(tmp_path / "requests.jsonl", clock, lambda _text: None)
     context = ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, clock, request_log=log)
     provider = build_provider(ProviderSettings("openai"), context)
-    with pytest.raises(ProviderError, match="ALL_PROXY is wrong"):
+    with pytest.raises(ProviderError, match="ALL_PROXY is invalid"):
         provider.get_job("ftjob-1")
     assert clock.slept_s == []
     LoggingClient(log, secret="", trust_env=False).close()  # this machine is reached without it

@@ -203,7 +203,7 @@ def test_a_proxy_that_is_none_is_named(
     sender: Sender, notification: Notification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy")
-    with pytest.raises(NotifyFailed, match="ALL_PROXY is wrong"):
+    with pytest.raises(NotifyFailed, match="ALL_PROXY is invalid"):
         sender.send(notification, "https://hooks.invalid/path")
     assert sender.requests() == []
 

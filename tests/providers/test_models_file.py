@@ -22,7 +22,7 @@ def read(text: str | bytes) -> ModelsFile:
 def refuse(text: str | bytes) -> str:
     with pytest.raises(ModelsFileError) as caught:
         read(text)
-    assert "models.toml" in caught.value.hint or "Mend" in caught.value.hint
+    assert "models.toml" in caught.value.hint or "Fix" in caught.value.hint
     return caught.value.message
 
 

@@ -166,7 +166,7 @@ def test_no_request_leaves_before_the_approval(bench: Bench, protocol: str) -> N
 
 def test_the_usual_key_belongs_to_the_providers_own_address_alone() -> None:
     elsewhere = ProviderSettings("openai", base_url="https://llm.example/v1")
-    with pytest.raises(ProviderError, match="is not named") as found:
+    with pytest.raises(ProviderError, match="no key is named") as found:
         find_destination(elsewhere, ENVIRON)
     assert "api_key_env" in found.value.hint
     here = find_destination(ProviderSettings("openai", base_url="http://localhost:1/v1"), ENVIRON)
