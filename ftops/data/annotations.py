@@ -17,7 +17,7 @@ import orjson
 
 from ftops.data.batch_parser import BatchParser
 from ftops.data.findings import Occurrences
-from ftops.data.fixes.filters import MOST_MARKED
+from ftops.data.fixes.filters import MAX_DROPPED
 from ftops.data.reading.source import Source
 from ftops.data.row_hash import raw_id
 from ftops.errors import DatasetError
@@ -128,9 +128,9 @@ def match_annotations(source: Source, marks: Mapping[str, Annotation], file: str
     dropped = tuple(
         sorted(row for row, mark in marks.items() if mark.verdict is AnnotationLabel.DROP)
     )
-    if len(dropped) > MOST_MARKED:
+    if len(dropped) > MAX_DROPPED:
         raise DatasetError(
-            f"{file}: {len(dropped):,} rows are marked drop, and a plan holds {MOST_MARKED:,}",
+            f"{file}: {len(dropped):,} rows are marked drop, and a plan holds {MAX_DROPPED:,}",
             hint="Leave them out of the data itself.",
         )
     fix, left = Occurrences(), set(marks)

@@ -65,7 +65,7 @@ def test_marked_rows_go_before_any_other_fix_and_wherever_they_stand(tmp_path: P
     path = write_rows(tmp_path / "rows.jsonl", [odd, *rows])
     marked = match_annotations(open_source(path), {ids(path)[0]: DROP}, "marks")
     trial = try_all(tmp_path, [odd, *rows], marked=marked)
-    assert trial.codes == ["drop-marked"]  # and no map of labels, which the odd one asked for
+    assert trial.codes == ["drop-annotated"]  # and no map of labels, which the odd one asked for
     assert trial.rows == rows
     (step,) = trial.found.plan.steps[:1]
     assert run_steps(tmp_path, [*rows[:3], odd, rows[5]], step) == [*rows[:3], rows[5]]
@@ -74,7 +74,7 @@ def test_marked_rows_go_before_any_other_fix_and_wherever_they_stand(tmp_path: P
 def test_marked_chats_go_too(tmp_path: Path) -> None:
     chats = [chat("a", "b"), chat("c", "d")]
     path = write_rows(tmp_path / "rows.jsonl", chats)
-    step = PlanStep("drop-marked", {"rows": [*ids(path)[:1]]})
+    step = PlanStep("drop-annotated", {"rows": [*ids(path)[:1]]})
     assert run_steps(tmp_path, chats, step) == chats[1:]
 
 
@@ -82,5 +82,5 @@ def test_marks_can_be_skipped(tmp_path: Path) -> None:
     rows = [pair(f"{n}{MARK}", f" {n}\n") for n in range(20)]
     path = write_rows(tmp_path / "rows.jsonl", rows)
     marked = match_annotations(open_source(path), {ids(path)[0]: DROP}, "marks")
-    assert len(try_all(tmp_path, rows, marked=marked, skip=["drop-marked"]).rows) == 20
+    assert len(try_all(tmp_path, rows, marked=marked, skip=["drop-annotated"]).rows) == 20
     assert len(try_all(tmp_path, rows, marked=marked).rows) == 19

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ftops.data.batch_parser import BatchParser
 from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import DataTarget
-from ftops.data.fixes.records import WriteArguments
+from ftops.data.fixes.records import StringifyArguments
 from ftops.data.profile import create_profile
 from ftops.data.reading.batch import Batch
 from ftops.data.rows import Row
@@ -63,7 +63,7 @@ CHATS = st.fixed_dictionaries(
 def test_any_chat_is_a_row_or_a_reason(chat: dict[str, object]) -> None:
     parsed = BatchParser().parse(Batch([chat], [1]))
     assert len(parsed.raws) + len(parsed.row_errors) == 1
-    WriteArguments({}).repair(chat)
+    StringifyArguments({}).repair(chat)
     if not parsed.raws:
         assert parsed.row_errors[0].reason
         return

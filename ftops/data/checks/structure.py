@@ -75,7 +75,7 @@ ROW_RULES = (
          " surrogate.", "Quote the value.", _DROP),
     Rule("number-column", Severity.ADVICE, "column of numbers or booleans", "All prompts or all"
          " completions are numbers or booleans, which have one representation as text.",
-         "Write them as text.", "write-numbers"),
+         "Write them as text.", "stringify-numbers"),
     Rule("empty-completion", _E, "empty completion", "There is nothing to train on in the row.",
          "Fill in the completion, or drop the row.", _DROP),
     Rule("nul-character", _E, "NUL character (U+0000)", "Many programs reject text with this"

@@ -1,4 +1,4 @@
-"""Rows that are left out though each is good: too long, there already, outvoted."""
+"""Fixes that drop valid rows: too long, duplicate, outvoted or annotated."""
 
 import sys
 from array import array
@@ -19,9 +19,11 @@ _MOST_PARTS = 64
 
 class DropLongRows(RowFilter):
     CODE = "drop-long-rows"
-    TITLE = "leave out rows that are too long"
-    ABOUT = "Rows of more characters than the number given, prompt and completion together."
-    PARAMS: ClassVar = {"characters": FixParam("number", "the most that a row may have")}
+    TITLE = "drop rows that are too long"
+    ABOUT = (
+        "Drops rows with more characters, prompt and completion together, than the given number."
+    )
+    PARAMS: ClassVar = {"characters": FixParam("number", "the maximum of a row")}
 
     def find_kept_rows(self, rows: FixBatch) -> Sequence[bool] | None:
         most = self.number("characters")
@@ -39,23 +41,23 @@ class DropLongRows(RowFilter):
 
 class MajorityVote(DatasetFilter):
     CODE = "majority-vote"
-    TITLE = "keep the completion that most rows of a prompt have"
+    TITLE = "keep the most frequent completion of a prompt"
     ABOUT = (
-        "Where one prompt has several labels, the rows of the most frequent one stay; where two are"
-        " as frequent, those of the one that stands first. Proposed for classification only:"
-        " elsewhere variety may be meant."
+        "Where a prompt has several labels, the rows with the most frequent one stay; on a"
+        " tie, those with the first one. Proposed only for classification, since variety may"
+        " be intended elsewhere."
     )
     NEEDS_PROMPTS = True
 
     def drop_rows(self, hashes: RowHashes) -> int:
-        rows, questions = hashes.rows, hashes.questions
+        rows, prompts = hashes.rows, hashes.prompts
         count = 0
-        for mask in iter_value_masks(questions):
+        for mask in iter_value_masks(prompts):
             first: dict[int, int] = {}
             several: set[int] = set()
-            for question, row in zip(compress(questions, mask), compress(rows, mask), strict=True):
-                if first.setdefault(question, row) != row:
-                    several.add(question)
+            for prompt, row in zip(compress(prompts, mask), compress(rows, mask), strict=True):
+                if first.setdefault(prompt, row) != row:
+                    several.add(prompt)
             del first
             if several:
                 count += _count_votes(hashes, several, mask)
@@ -64,32 +66,32 @@ class MajorityVote(DatasetFilter):
 
 def _count_votes(hashes: RowHashes, several: set[int], mask: bytes) -> int:
     votes: dict[int, dict[int, int]] = {}
-    for number in _find(hashes.questions, several, mask):
-        given = votes.setdefault(hashes.questions[number], {})
+    for number in _find(hashes.prompts, several, mask):
+        given = votes.setdefault(hashes.prompts[number], {})
         row = hashes.rows[number]
         given[row] = given.get(row, 0) + 1
     # max takes the first of equals, and mappings keep the order of coming
-    winners = {question: max(given, key=given.__getitem__) for question, given in votes.items()}
+    winners = {prompt: max(given, key=given.__getitem__) for prompt, given in votes.items()}
     count = 0
-    for number in _find(hashes.questions, several, mask):
-        if hashes.rows[number] != winners[hashes.questions[number]]:
+    for number in _find(hashes.prompts, several, mask):
+        if hashes.rows[number] != winners[hashes.prompts[number]]:
             hashes.drop(number)
             count += 1
     return count
 
 
-def _find(questions: "array[int]", several: set[int], mask: bytes) -> Iterator[int]:
-    for number in compress(range(len(questions)), mask):
-        if questions[number] in several:
+def _find(prompts: "array[int]", several: set[int], mask: bytes) -> Iterator[int]:
+    for number in compress(range(len(prompts)), mask):
+        if prompts[number] in several:
             yield number
 
 
 class DropDuplicates(DatasetFilter):
     CODE = "drop-duplicates"
-    TITLE = "keep the first of equal rows"
+    TITLE = "keep the first of duplicate rows"
     ABOUT = (
-        "Rows that are the same once all other fixes are done. A letter with an accent is the same"
-        " as one code point and as two; nothing is rewritten."
+        "Drops rows that are equal after all other fixes. Unicode normalization forms of a"
+        " text are equal; no text is rewritten."
     )
 
     def drop_rows(self, hashes: RowHashes) -> int:
@@ -119,18 +121,18 @@ def iter_value_masks(values: "array[int]") -> Iterator[bytes]:
         yield lowest.translate(bytes(byte % parts == part for byte in range(256)))
 
 
-MOST_MARKED = 10_000
+MAX_DROPPED = 10_000
 
 
-class DropMarked(RowFilter):
-    CODE = "drop-marked"
-    TITLE = "leave out rows that were marked drop"
+class DropAnnotated(RowFilter):
+    CODE = "drop-annotated"
+    TITLE = "drop rows annotated drop"
     ABOUT = (
-        "Rows that were marked drop in `ftops data sample`, known by what they say before any fix:"
-        " they are left out of other data, too, wherever they stand in it, and once they are edited"
-        f" they stay. A plan names {MOST_MARKED:,} at most. It is done without a question."
+        "Drops rows that were annotated drop in `ftops data sample`. They are identified by"
+        " their content before any fix, so they are dropped from other data, too; an edited"
+        " row is kept. A plan names 10,000 at most. Applied without confirmation."
     )
-    PARAMS: ClassVar = {"rows": FixParam("texts", "the ids of the rows, as in the file of marks")}
+    PARAMS: ClassVar = {"rows": FixParam("texts", "the row ids, as in the annotation file")}
 
     def __init__(self, values: Mapping[str, Json]) -> None:
         super().__init__(values)
@@ -142,7 +144,7 @@ class DropMarked(RowFilter):
 
 
 def list_row_ids(rows: FixBatch) -> Sequence[str]:
-    """The id of each row."""
+    """The content id of each row."""
     raws: Sequence[JsonObject] = rows.raws
     if rows.format is RowFormat.COMPLETION:
         pairs = zip(rows.prompts, rows.completions, strict=True)

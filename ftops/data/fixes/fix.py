@@ -1,9 +1,9 @@
-"""What a fix is: a pure function over rows, with values that stand in the plan.
+"""The base classes of fixes.
 
-A `RecordFix` makes a row of a record that is none; a `TextFix` changes the texts of good rows; a
-`RowFilter` leaves rows out; and a `Choice` leaves out what only all rows together tell. Nothing is
-inferred here: what a fix needs to know stands in its values, so that the same plan does the same to
-other data.
+A `RecordFix` repairs a record that is not a valid row; a `TextFix` changes the texts of valid rows;
+a `RowFilter` drops rows by their own content; a `DatasetFilter` drops rows by comparison with all
+others. A fix infers nothing: its parameters are in the plan, so the same plan has the same effect
+on other data.
 """
 
 from abc import ABC, abstractmethod
@@ -21,9 +21,9 @@ ParamKind: TypeAlias = Literal["text", "texts", "labels", "number"]
 
 @dataclass(frozen=True, slots=True)
 class FixParam:
-    """A value that a fix takes: `texts` is a list of them, `labels` a mapping of text to text.
+    """A parameter of a fix: `texts` is a list of texts, `labels` a mapping of text to text.
 
-    `of` holds the texts that may stand in a list; without it any may.
+    `of` lists the allowed texts; empty allows any.
     """
 
     kind: ParamKind
@@ -34,9 +34,9 @@ class FixParam:
 
 @dataclass(slots=True)
 class FixBatch:
-    """Good rows of one shape on their way; of pairs, `prompts` and `completions` are what counts.
+    """Valid rows of one format; of completion rows, fixes read `prompts` and `completions`.
 
-    `refused` are rows that a fix can do nothing with, though it was to: the whole fails with them.
+    `refused` are rows that a fix should change and cannot: they fail the whole run.
     """
 
     format: RowFormat
@@ -47,7 +47,7 @@ class FixBatch:
     refused: list[RowError] = field(default_factory=list)
 
     def keep(self, flags: Sequence[bool]) -> None:
-        """Leave the rows out whose flag is not set."""
+        """Keep the rows whose flag is set."""
 
         def chosen(values: Sequence[object]) -> list[object]:
             return [value for value, flag in zip(values, flags, strict=True) if flag]
@@ -60,7 +60,7 @@ class FixBatch:
 
 
 class Fix(ABC):
-    """One entry of the catalogue of fixes."""
+    """A fix: its code, texts for the docs, and parameters."""
 
     CODE: ClassVar[str]
     TITLE: ClassVar[str]
@@ -71,88 +71,87 @@ class Fix(ABC):
         self.values = values
 
     def text(self, name: str) -> str:
-        """The value of that name, "" when it was left out."""
+        """A text parameter; "" if it is not set."""
         return cast(str, self.values.get(name, ""))
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """The list of that name."""
+        """A list parameter."""
         return tuple(cast("list[str]", self.values.get(name, [])))
 
     def labels(self, name: str) -> dict[str, str]:
-        """The mapping of that name."""
+        """A mapping parameter."""
         return dict(cast("dict[str, str]", self.values.get(name, {})))
 
     def number(self, name: str) -> int:
-        """The number of that name."""
+        """A number parameter."""
         return cast(int, self.values[name])
 
 
 class RecordFix(Fix):
-    """Mends records that fail the checks called `CODES`."""
+    """Repairs records that fail one of the checks in `CODES`."""
 
     CODES: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def repair(self, record: object) -> object | None:
-        """A record to look at again; None when this one cannot be mended for certain."""
+        """The repaired record, to be checked again; None if the repair is not certain."""
 
 
 class TextFix(Fix):
-    """Changes texts of pairs; `EVERY` also those of chats and preferences, by `change`."""
+    """Changes texts of completion rows; with `ALL_FORMATS`, `change` also applies to others."""
 
     ALL_FORMATS: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, rows: FixBatch) -> None:
-        """Put new lists in the place of those that change."""
+        """Replace the columns that change by new lists."""
 
     def change(self, text: str) -> str:
-        """What becomes of any one text; only asked where `EVERY` is set."""
+        """The changed text of a message; used if `ALL_FORMATS` is set."""
         return text
 
     def prepare_prompt(self, text: str) -> str:
-        """What becomes of a prompt that a model is asked, which has learned of rows so fixed."""
+        """A prompt at inference, changed like the prompts of the training data."""
         rows = FixBatch(RowFormat.COMPLETION, (0,), (), (text,), ("",))
         self.apply(rows)
         return rows.prompts[0]
 
 
 class RowFilter(Fix):
-    """Leaves single rows out."""
+    """Drops rows by their own content."""
 
     @abstractmethod
     def find_kept_rows(self, rows: FixBatch) -> Sequence[bool] | None:
-        """A flag for each row, or None when all stay."""
+        """A flag per row, or None if all stay."""
 
 
-DROPPED = -1  # no hash is -1
+DROPPED = -1  # `hash` never returns -1
 _SHOWN = 2
 
 
 @dataclass(slots=True)
 class RowHashes:
-    """A 64-bit number for each row, the same for equal rows, and one for what is asked in it.
+    """A 64-bit hash of each row, and of each prompt where a filter needs it.
 
-    A row that is left out has `LEFT_OUT` for its number. `questions` is empty where nobody wants
-    them.
+    Equal rows have equal hashes. A dropped row has the hash `DROPPED`.
     """
 
     rows: "array[int]" = field(default_factory=lambda: array("q"))
-    questions: "array[int]" = field(default_factory=lambda: array("q"))
-    first: list[int] = field(default_factory=list)  # the first rows that were left out last
+    prompts: "array[int]" = field(default_factory=lambda: array("q"))
+    first: list[int] = field(default_factory=list)  # the first rows that the last filter dropped
 
     def drop(self, row: int) -> None:
-        """Leave the row with that number, from 0, out."""
+        """Drop the row with this index."""
         self.rows[row] = DROPPED
         if len(self.first) < _SHOWN or row < self.first[-1]:
             self.first = sorted([*self.first, row])[:_SHOWN]
 
 
 class DatasetFilter(Fix):
-    """Leaves rows out that only all rows together tell."""
+    """Drops rows by comparison with all others."""
 
-    NEEDS_PROMPTS: ClassVar[bool] = False  # whether it wants `Hashes.questions`
+    NEEDS_PROMPTS: ClassVar[bool] = False  # whether it needs `RowHashes.prompts`
 
     @abstractmethod
     def drop_rows(self, hashes: RowHashes) -> int:
-        """Leave rows out; how many."""
+        """Drop rows and return their number."""

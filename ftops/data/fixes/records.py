@@ -1,4 +1,4 @@
-"""Records that are no rows: mended where that is certain, otherwise left out by choice."""
+"""Fixes of records that are not valid rows."""
 
 import json
 import re
@@ -17,10 +17,10 @@ from ftops.rows.tools import TOOL_KEYS
 
 class RepairJson(RecordFix):
     CODE = "repair-json"
-    TITLE = "mend what is nearly JSON"
+    TITLE = "repair almost valid JSON"
     ABOUT = (
-        "Puts quotes around keys, makes double quotes of single and curly ones, and takes away"
-        " commas that are too many. A line of which the end is missing is not mended."
+        "Quotes keys, replaces single and curly quotes with double ones, and removes trailing"
+        " commas. A truncated line is not repaired."
     )
     CODES = ("not-json",)
 
@@ -36,7 +36,10 @@ class RepairJson(RecordFix):
 class RenameKeys(RecordFix):
     CODE = "rename-keys"
     TITLE = "rename keys to prompt and completion"
-    ABOUT = "Keys that are `prompt` and `completion` but for case and outer blanks become these."
+    ABOUT = (
+        "Renames keys that equal `prompt` and `completion` except for case and surrounding"
+        " white space."
+    )
     CODES = ("missing-key",)
 
     def repair(self, record: object) -> object | None:
@@ -49,19 +52,22 @@ class RenameKeys(RecordFix):
         return {(name if name in PAIR_KEYS else key): value for name, (key, value) in renamed}
 
 
-class WriteNumbers(RecordFix):
+class StringifyNumbers(RecordFix):
     CODE = "stringify-numbers"
-    TITLE = "write numbers, true and false as text"
+    TITLE = "convert numbers and booleans to text"
     ABOUT = (
-        "A prompt or completion that is a number, or true or false, becomes the text that stands in"
-        " the file: `1.10` stays `1.10`. Whole numbers may stand among texts; fractions and true"
-        " and false are only proposed where all values of the column are such. What a table keeps"
-        " as a floating point number too large for its digits stays refused."
+        "A prompt or completion that is a number or a boolean becomes the text in the file:"
+        " `1.10` stays `1.10`. Whole numbers may be mixed with texts; fractions and booleans"
+        " are proposed only where all values of the column have that type. A floating-point"
+        " number of a table that is too large for its digits is still rejected."
     )
     CODES = ("not-text",)
     PARAMS: ClassVar = {
         "kinds": FixParam(
-            "texts", "what is written beside whole numbers", required=False, of=(NUMBER, BOOLEAN)
+            "texts",
+            "the types to convert besides whole numbers",
+            required=False,
+            of=(NUMBER, BOOLEAN),
         )
     }
 
@@ -75,27 +81,29 @@ class WriteNumbers(RecordFix):
         }
 
 
-class WriteArguments(RecordFix):
+class StringifyArguments(RecordFix):
     CODE = "stringify-arguments"
-    TITLE = "write the arguments of calls as JSON text"
+    TITLE = "convert tool arguments to JSON text"
     ABOUT = (
-        "Arguments of a tool's call that are an object become the JSON of it, as text; an empty"
-        " text becomes `{}`. What is text already, and no JSON, stays."
+        "Arguments of a tool call that are an object become JSON text; an empty text becomes"
+        " `{}`. Text that is not valid JSON is not changed."
     )
     CODES = ("bad-call",)
 
     def repair(self, record: object) -> object | None:
         too_deep = count_strings(record) is None
-        return None if too_deep else _write_arguments(cast(Json, record))
+        return None if too_deep else _stringify_arguments(cast(Json, record))
 
 
-def _write_arguments(record: Json) -> Json:
-    """The record with the arguments of all calls in it as text."""
+def _stringify_arguments(record: Json) -> Json:
+    """The record with the arguments of all tool calls as text."""
     if isinstance(record, list):
-        return [_write_arguments(one) for one in record]
+        return [_stringify_arguments(one) for one in record]
     if not isinstance(record, dict):
         return record
-    row = {key: one if key in TOOL_KEYS else _write_arguments(one) for key, one in record.items()}
+    row = {
+        key: one if key in TOOL_KEYS else _stringify_arguments(one) for key, one in record.items()
+    }
     given = row.get("arguments")
     if "name" in row and (isinstance(given, dict) or given == ""):
         row["arguments"] = orjson.dumps(given or {}).decode()
@@ -104,14 +112,14 @@ def _write_arguments(record: Json) -> Json:
 
 class DropExtraKeys(RecordFix):
     CODE = "drop-extra-keys"
-    TITLE = "leave out keys that only describe the row"
+    TITLE = "drop metadata keys"
     ABOUT = (
-        "Leaves the named keys out. Only ids, sources, dates and the like are proposed, each by its"
-        " name. A key that may carry something to learn from is left out when a plan or `--drop`"
-        " names it, and never otherwise. Without names it is about all that only describe."
+        "Drops the named keys. Only ids, sources, dates and the like are proposed, each by"
+        " name. A key that may hold training data is dropped only if a plan or `--drop` names"
+        " it. Without names, all metadata keys are dropped."
     )
     CODES = ("extra-key", "unknown-key", "unsupported-key")
-    PARAMS: ClassVar = {"keys": FixParam("texts", "the keys that are left out", required=False)}
+    PARAMS: ClassVar = {"keys": FixParam("texts", "the keys to drop", required=False)}
 
     def repair(self, record: object) -> object | None:
         if not isinstance(record, dict):
@@ -122,8 +130,8 @@ class DropExtraKeys(RecordFix):
 
 class RemoveNul(RecordFix):
     CODE = "remove-nul"
-    TITLE = "take the character U+0000 out"
-    ABOUT = "No text needs it, and many programs cut text there."
+    TITLE = "remove the character U+0000"
+    ABOUT = "No text needs it, and many programs truncate text there."
     CODES = ("nul-character",)
 
     def repair(self, record: object) -> object | None:
@@ -140,16 +148,16 @@ def _without_nul(value: object) -> object:
     return value
 
 
-class DropBadRows(Fix):
-    """Says which row errors may be left out; what is mended before does not come here."""
+class DropInvalidRows(Fix):
+    """Names the checks whose rows the plan runner drops."""
 
     CODE = "drop-invalid-rows"
-    TITLE = "leave out rows that cannot be used"
+    TITLE = "drop invalid rows"
     ABOUT = (
-        "Leaves out the rows that fail the named checks, each check its own choice. A row that"
-        " fails another one still stops the preparation."
+        "Drops the rows that fail the named checks; each check is a choice of its own. A row"
+        " that fails another check still stops the preparation."
     )
-    PARAMS: ClassVar = {"codes": FixParam("texts", "the checks whose rows are left out")}
+    PARAMS: ClassVar = {"codes": FixParam("texts", "the checks whose rows are dropped")}
 
 
 _MOST_CHARACTERS = 1 << 20
@@ -169,7 +177,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def repair_json(text: str) -> object | None:
-    """The value that `text` was meant to be; None when that is not certain."""
+    """The parsed value of almost valid JSON; None if there is more than one way to read it."""
     if len(text) > _MOST_CHARACTERS:
         return None
     tokens = _split(text.strip().removeprefix("\ufeff"))
@@ -190,7 +198,7 @@ def repair_json(text: str) -> object | None:
 
 
 def _split(text: str) -> list[str] | None:
-    """The tokens of `text` as JSON writes them; None when something in it is no token."""
+    """The tokens of `text` in valid JSON; None if some part is not a token."""
     tokens: list[str] = []
     at = 0
     while at < len(text):
@@ -203,7 +211,7 @@ def _split(text: str) -> list[str] | None:
             return None
         if found.lastgroup == "word" and token.startswith('"'):
             rest = text[at:].lstrip()
-            if not rest.startswith(":"):  # a word alone is a key, never a value
+            if not rest.startswith(":"):  # an unquoted word may be a key, not a value
                 return None
         tokens.append(token)
     return tokens
@@ -221,7 +229,7 @@ def _rewrite(found: "re.Match[str]") -> str | None:
 
 
 def _requote(inner: str) -> str | None:
-    """What stood between single quotes, between double ones."""
+    """The content of a single-quoted string, double-quoted."""
     parts = []
     end = 0
     for found in _ESCAPED.finditer(inner):

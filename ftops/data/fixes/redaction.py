@@ -1,4 +1,4 @@
-"""Private data and secrets: a placeholder takes the place of what the scan finds."""
+"""The fix that replaces personal data and secrets with placeholders."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ REDACTED: Mapping[str, PiiKind] = {rule.code: kind for kind, rule in RULES_BY_KI
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """What one check had found in a row, gone from it; texts are `whole` rows of chats."""
+    """A redaction in one row for one check: the text before and after; of chats, the whole row."""
 
     place: int
     code: str
@@ -38,7 +38,7 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class _Clean:
-    """A text with its placeholders, and the checks that had found something in it."""
+    """A text with placeholders, and the checks that matched."""
 
     text: str
     codes: tuple[str, ...]
@@ -46,18 +46,18 @@ class _Clean:
 
 class Redact(TextFix):
     CODE = "redact"
-    TITLE = "put placeholders in the place of private data and secrets"
+    TITLE = "replace personal data and secrets with placeholders"
     ABOUT = (
         "What `ftops data check --pii` finds becomes `[EMAIL]`, `[API_KEY]` and the like, the"
-        " same in every row; a model that learned of such rows is asked in the same way. In chats"
-        " and preferences it is done to the text of every message and the arguments of tool calls,"
-        " which stay JSON, and not to names and tools."
-        " A preference of which both answers become the same is no row any more. The scan costs"
-        " time, so it is proposed with `--pii`, and done without a question, for every kind,"
-        " with `--redact`. What is shown of rows then has the first characters of each find only."
+        " same in every row; prompts at inference are redacted in the same way. In chats and"
+        " preferences, the text of every message and the arguments of tool calls, which stay"
+        " valid JSON, are redacted, but not names and tool definitions. A preference whose"
+        " answers become equal is dropped. The scan takes time, so the fix is proposed with"
+        " `--pii`, and applied without confirmation, for every kind, with `--redact`. Examples"
+        " then show only the first characters of each match."
     )
     PARAMS: ClassVar = {
-        "codes": FixParam("texts", "the checks of which the finds are replaced", of=tuple(REDACTED))
+        "codes": FixParam("texts", "the checks whose matches are replaced", of=tuple(REDACTED))
     }
     ALL_FORMATS = True
 
@@ -69,20 +69,17 @@ class Redact(TextFix):
         self.redact(rows)
 
     def change(self, text: str) -> str:
-        clean = self._look([text]).get(text)
+        clean = self._redact_texts([text]).get(text)
         return clean.text if clean else text
 
     def redact(self, rows: FixBatch) -> tuple[list[Replaced], list[RowError]]:
-        """What was replaced, row by row; rows that are none any more leave the portion."""
+        """The redactions, and errors of rows that become invalid, which are removed from `rows`."""
         if rows.format is RowFormat.COMPLETION:
             return list(self._redact_pairs(rows)), []
         return self._redact_raws(rows)
 
-    def _look(self, texts: Sequence[str], *, json: bool = False) -> dict[str, _Clean]:
-        """Those texts in which something is found; all are searched at once, as most hold nothing.
-
-        The patterns of the search take 20 ms to load.
-        """
+    def _redact_texts(self, texts: Sequence[str], *, json: bool = False) -> dict[str, _Clean]:
+        """The texts with a match, redacted; all are searched at once, since most have none."""
         from ftops.data.screening.pii import (
             blank_escapes,
             find_pii,
@@ -108,7 +105,7 @@ class Redact(TextFix):
 
     def _redact_pairs(self, rows: FixBatch) -> Iterator[Replaced]:
         columns = rows.prompts, rows.completions
-        found = [self._look(texts) for texts in columns]
+        found = [self._redact_texts(texts) for texts in columns]
         if not any(found):
             return
         rows.prompts, rows.completions = (
@@ -116,20 +113,20 @@ class Redact(TextFix):
             for texts, clean in zip(columns, found, strict=True)
         )
         for place, *row in zip(rows.places, *columns, strict=True):
-            told: set[str] = set()
+            reported: set[str] = set()
             for text, clean in zip(row, found, strict=True):
                 if text not in clean:
                     continue
                 for code in clean[text].codes:
-                    if code not in told:
+                    if code not in reported:
                         yield Replaced(place, code, text, clean[text].text)
-                told.update(clean[text].codes)
+                reported.update(clean[text].codes)
 
     def _redact_raws(self, rows: FixBatch) -> tuple[list[Replaced], list[RowError]]:
         texts = list(map(list_texts, rows.raws))
         calls = list(map(list_arguments, rows.raws))
-        found = self._look([text for row in texts for text in row])
-        called = self._look([text for row in calls for text in row], json=True)
+        found = self._redact_texts([text for row in texts for text in row])
+        called = self._redact_texts([text for row in calls for text in row], json=True)
         if not found and not called:
             return [], []
         raws: list[JsonObject] = []
@@ -152,7 +149,7 @@ class Redact(TextFix):
 
 
 def _list_codes(looked: Iterable[tuple[Mapping[str, _Clean], Sequence[str]]]) -> list[str]:
-    """The checks that had found something in one of the texts, each once."""
+    """The codes of the checks that matched one of the texts, each once."""
     codes: dict[str, None] = {}
     for found, texts in looked:
         for text in texts:
@@ -164,7 +161,7 @@ def _list_codes(looked: Iterable[tuple[Mapping[str, _Clean], Sequence[str]]]) ->
 def _change(
     raw: JsonObject, found: Mapping[str, _Clean], called: Mapping[str, _Clean]
 ) -> JsonObject:
-    """The row with clean texts, and with clean arguments of its calls."""
+    """The row with redacted texts and tool arguments."""
 
     def clean(known: Mapping[str, _Clean], text: str) -> str:
         return known[text].text if text in known else text

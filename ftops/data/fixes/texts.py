@@ -1,4 +1,4 @@
-"""How prompts and completions end: the separator, and the stop sequence."""
+"""Fixes of prompts and completions: affixes, case, encoding and labels."""
 
 import re
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from ftops.rows.messages import quote
 from ftops.text import to_nfc
 
 _BLANKS = " \t\u00a0\u3000"
-_OLD = FixParam("texts", "endings in whose place it is put", required=False)
+_OLD = FixParam("texts", "endings that it replaces", required=False)
 
 
 def end_with(texts: Sequence[str], mark: str, instead_of: Sequence[str]) -> list[str]:
-    """Texts that end with `mark`, and hold it at no other place on its account."""
+    """Texts that end with `mark` exactly once."""
     if instead_of:
         texts = [_without_ending(text, mark, instead_of) for text in texts]
     last = mark[-1]
@@ -38,7 +38,7 @@ def _without_ending(text: str, mark: str, endings: Sequence[str]) -> str:
 
 
 def _append(text: str, mark: str) -> str:
-    """`text` with `mark`; white space before it that would be taken for its beginning goes."""
+    """`text` with `mark`; white space that would match the start of `mark` is stripped."""
     if (text + mark).find(mark, max(0, len(text) - len(mark) + 1)) != len(text):
         text = text.rstrip()
     return text + mark
@@ -48,8 +48,9 @@ class AddSeparator(TextFix):
     CODE = "add-separator"
     TITLE = "end every prompt with the separator"
     ABOUT = (
-        "Appends the separator to prompts that do not end with it, in the place of other known"
-        " separators. The one proposed occurs in no row; a full stop or a letter is never one."
+        "Appends the separator to prompts that do not end with it, and replaces other known"
+        " separators. The proposed separator occurs in no row; a full stop or a letter is"
+        " never one."
     )
     PARAMS: ClassVar = {
         "separator": FixParam("text", "what every prompt ends with"),
@@ -63,16 +64,16 @@ class AddSeparator(TextFix):
 
 class ReplaceSeparator(AddSeparator):
     CODE = "replace-separator"
-    TITLE = "take a separator that stands nowhere else"
-    ABOUT = "Where the separator also stands inside of prompts, another takes its place at the end."
+    TITLE = "use a separator that occurs nowhere else"
+    ABOUT = "Where the separator also occurs inside prompts, another one replaces it at the end."
 
 
 class AddStop(TextFix):
     CODE = "add-stop"
     TITLE = "end every completion with the stop sequence"
     ABOUT = (
-        "Appends the stop sequence to completions that do not end with it, in the place of other"
-        " known ones. The one proposed occurs in no completion."
+        "Appends the stop sequence to completions that do not end with it, and replaces other"
+        " known ones. The proposed stop sequence occurs in no completion."
     )
     PARAMS: ClassVar = {
         "stop": FixParam("text", "what every completion ends with"),
@@ -86,32 +87,35 @@ class AddStop(TextFix):
 
 class ReplaceStop(AddStop):
     CODE = "replace-stop"
-    TITLE = "take a stop sequence that stands nowhere else"
-    ABOUT = "Where the stop sequence also stands inside of completions, another takes its place."
+    TITLE = "use a stop sequence that occurs nowhere else"
+    ABOUT = (
+        "Where the stop sequence also occurs inside completions, another one replaces it at"
+        " the end."
+    )
 
 
-class StripPromptEnd(TextFix):
+class StripPrompts(TextFix):
     CODE = "strip-prompts"
-    TITLE = "take blanks at the end of prompts away"
-    ABOUT = "Blanks and tabs behind the last letter of a prompt go; line ends stay."
+    TITLE = "strip trailing spaces of prompts"
+    ABOUT = "Removes spaces and tabs at the end of prompts; line breaks stay."
 
     def apply(self, rows: FixBatch) -> None:
         rows.prompts = [text.rstrip(_BLANKS) for text in rows.prompts]
 
 
 _LEADING = (" ", "\n", "\t")
-_PREFIX = FixParam("text", "the common beginning")
-_KEEP = FixParam("text", "an ending that stays as it is", required=False)
+_PREFIX = FixParam("text", "the common prefix")
+_KEEP = FixParam("text", "an ending that is not changed", required=False)
 
 
 def _without_prefix(texts: Sequence[str], prefix: str) -> list[str]:
-    """Texts without the prefix; one that is nothing else stays whole."""
+    """Texts without the prefix; a text that equals the prefix is not changed."""
     size = len(prefix)
     return [text[size:] if text.startswith(prefix) and len(text) > size else text for text in texts]
 
 
 def _lower(texts: Sequence[str], keep: str) -> list[str]:
-    """Texts in small letters, but for the ending `keep`."""
+    """Texts in lower case, except for the ending `keep`."""
     if keep == keep.lower():
         return [text.lower() for text in texts]
     size = len(keep)
@@ -120,11 +124,11 @@ def _lower(texts: Sequence[str], keep: str) -> list[str]:
 
 class RemovePromptPrefix(TextFix):
     CODE = "remove-prompt-prefix"
-    TITLE = "take the common beginning of prompts away"
+    TITLE = "remove the common prefix of prompts"
     ABOUT = (
-        "Words that begin every prompt go; no word is cut, and no prompt becomes empty. Where they"
-        " name a field and what stands in it (`Item: laptop`), other data may say something else"
-        " there: `--yes` leaves them, unless `--only` names this fix."
+        "Removes words that begin every prompt; no word is cut, and no prompt becomes empty."
+        " If they are a field with its value (`Item: laptop`), other data may have another"
+        " value: `--yes` keeps them, unless `--only` names this fix."
     )
     PARAMS: ClassVar = {"prefix": _PREFIX}
 
@@ -134,11 +138,11 @@ class RemovePromptPrefix(TextFix):
 
 class RemoveCompletionPrefix(TextFix):
     CODE = "remove-completion-prefix"
-    TITLE = "take the common beginning of completions away"
+    TITLE = "remove the common prefix of completions"
     ABOUT = (
-        "Words that begin every completion go, but for a leading blank. No word is cut, and no"
-        " label of a classification is touched. A field with what stands in it is left by `--yes`,"
-        " likewise."
+        "Removes words that begin every completion, except for a leading space. No word is"
+        " cut, and labels of a classification are not changed. `--yes` keeps a field with its"
+        " value."
     )
     PARAMS: ClassVar = {"prefix": _PREFIX}
 
@@ -154,32 +158,35 @@ class RemoveCompletionPrefix(TextFix):
         ]
 
 
-class LowerPrompts(TextFix):
+class LowercasePrompts(TextFix):
     CODE = "lowercase-prompts"
-    TITLE = "write prompts in small letters"
-    ABOUT = "Proposed where nine of ten letters are capitals. Questions are then asked so, too."
+    TITLE = "convert prompts to lower case"
+    ABOUT = (
+        "Proposed where nine of ten letters are upper case. Prompts at inference are"
+        " converted, too."
+    )
     PARAMS: ClassVar = {"keep": _KEEP}
 
     def apply(self, rows: FixBatch) -> None:
         rows.prompts = _lower(rows.prompts, self.text("keep"))
 
 
-class LowerCompletions(TextFix):
+class LowercaseCompletions(TextFix):
     CODE = "lowercase-completions"
-    TITLE = "write completions in small letters"
-    ABOUT = "Proposed where nine of ten letters are capitals, and never for labels."
+    TITLE = "convert completions to lower case"
+    ABOUT = "Proposed where nine of ten letters are upper case, and never for labels."
     PARAMS: ClassVar = {"keep": _KEEP}
 
     def apply(self, rows: FixBatch) -> None:
         rows.completions = _lower(rows.completions, self.text("keep"))
 
 
-class AddLeadingBlank(TextFix):
+class AddLeadingSpace(TextFix):
     CODE = "add-leading-space"
-    TITLE = "begin every completion with a blank"
+    TITLE = "begin every completion with a space"
     ABOUT = (
-        "For the tokenizers of the legacy models, which know most words with the blank before them."
-        " Not proposed for chat models."
+        "For the tokenizers of the legacy models, which include the space before a word in"
+        " its token. Not proposed for chat models."
     )
 
     def apply(self, rows: FixBatch) -> None:
@@ -188,23 +195,22 @@ class AddLeadingBlank(TextFix):
         ]
 
 
-# A letter of UTF-8 that was read as Windows-1252: one of C2 to F4, and what its other bytes became.
+# A UTF-8 sequence that was decoded as Windows-1252: a lead byte of C2 to F4 and its trail bytes.
 _TAIL = (
     "\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014"
     "\u2018-\u201a\u201c-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122"
 )
 _GARBLED = re.compile(f"(?:[\u00c2-\u00f4][{_TAIL}]{{1,3}})+")
 _SUSPECTS = ("\u00c2", "\u00c3", "\u00e2\u20ac", "\u00ef\u00bb\u00bf")
-_HOLES = {0x81: 0x81, 0x8D: 0x8D, 0x8F: 0x8F, 0x90: 0x90, 0x9D: 0x9D}  # no letters in cp1252
+_HOLES = {0x81: 0x81, 0x8D: 0x8D, 0x8F: 0x8F, 0x90: 0x90, 0x9D: 0x9D}  # undefined in cp1252
 
 
 class FixMojibake(TextFix):
     CODE = "fix-mojibake"
-    TITLE = "mend garbled letters"
+    TITLE = "repair garbled characters"
     ABOUT = (
-        "UTF-8 that was read as Windows-1252 is read again: `Ã©` becomes `é`. Only where all that"
-        " looks garbled in a text turns into letters; a text in which something does not is left"
-        " alone."
+        "Decodes UTF-8 that was read as Windows-1252 again: `Ã©` becomes `é`. A text in which"
+        " any garbled part cannot be decoded is not changed."
     )
     ALL_FORMATS = True
 
@@ -229,9 +235,9 @@ def _decode(found: "re.Match[str]") -> str:
     return data.decode("utf-8")
 
 
-class UnifyNewlines(TextFix):
+class NormalizeNewlines(TextFix):
     CODE = "normalize-newlines"
-    TITLE = "end lines with a line feed alone"
+    TITLE = "use LF line endings"
     ABOUT = "Carriage returns, with a line feed or alone, become line feeds."
     ALL_FORMATS = True
 
@@ -245,9 +251,9 @@ class UnifyNewlines(TextFix):
 
 class NormalizeLabels(TextFix):
     CODE = "normalize-labels"
-    TITLE = "write each label in one way"
-    ABOUT = "Labels that differ by case or blanks become the one that is most frequent."
-    PARAMS: ClassVar = {"labels": FixParam("labels", "for each way to write it, the label")}
+    TITLE = "use one spelling for each label"
+    ABOUT = "Labels that differ by case or white space become the most frequent spelling."
+    PARAMS: ClassVar = {"labels": FixParam("labels", "a mapping of spelling to label")}
 
     def apply(self, rows: FixBatch) -> None:
         labels = {to_nfc(label): one for label, one in self.labels("labels").items()}
@@ -256,13 +262,13 @@ class NormalizeLabels(TextFix):
 
 class EncodeLabels(TextFix):
     CODE = "encode-labels"
-    TITLE = "let a number stand for each label"
+    TITLE = "encode each label as a number"
     ABOUT = (
-        "Labels of several tokens become ` 1`, ` 2`, …, which are one token each. The map stands in"
-        " the plan: a run that is given it maps the answers back, in its evaluation and in"
-        " `ftops complete`. A label that is not in the map is an error, never guessed."
+        "Labels of several tokens become ` 1`, ` 2`, …, which are one token each. The mapping"
+        " is stored in the plan: a run with this plan decodes the answers, in its evaluation"
+        " and in `ftops complete`. A label that is not in the mapping is an error."
     )
-    PARAMS: ClassVar = {"labels": FixParam("labels", "for each label, what stands for it")}
+    PARAMS: ClassVar = {"labels": FixParam("labels", "a mapping of label to number")}
 
     def apply(self, rows: FixBatch) -> None:
         labels = self.labels("labels")
@@ -272,7 +278,7 @@ class EncodeLabels(TextFix):
         if None in mapped:
             for place, text, found in zip(rows.places, rows.completions, mapped, strict=True):
                 if found is None:
-                    reason = f"the label {quote(text)} is not in the plan's label map"
+                    reason = f"the label {quote(text)} is not in the label mapping of the plan"
                     rows.refused.append(RowError(place, "unknown-label", reason))
         rows.completions = [
             text if found is None else found
@@ -281,7 +287,7 @@ class EncodeLabels(TextFix):
 
 
 def invert_labels(labels: dict[str, str]) -> dict[str, str]:
-    """From what stands for a label, without outer blanks, to the label: the first that has it."""
+    """A mapping of the stripped number to the first label that has it."""
     back: dict[str, str] = {}
     for label, number in labels.items():
         back.setdefault(number.strip(), label.strip())

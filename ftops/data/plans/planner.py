@@ -12,9 +12,9 @@ from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.checks.size import NO_ROWS, ROW_COUNT_CODES, check_row_count
 from ftops.data.findings import Finding
-from ftops.data.fixes.filters import DropMarked
+from ftops.data.fixes.filters import DropAnnotated
 from ftops.data.fixes.fix import TextFix
-from ftops.data.fixes.records import DropBadRows, DropExtraKeys
+from ftops.data.fixes.records import DropExtraKeys, DropInvalidRows
 from ftops.data.fixes.redaction import REDACTED, Redact
 from ftops.data.fixes.registry import EARLY, FIXES, list_resolved_rules
 from ftops.data.plans.runner import FixStats, PlanResult, PlanRunner, apply_early, apply_plan
@@ -114,7 +114,7 @@ def draft_plan(
     source = open_again()
     options = pin_layout(options, source)
     first = verdict = _judge(source, plan_options)
-    if not first.rows and {one.step.code for one in propose_early(first)} <= {DropBadRows.CODE}:
+    if not first.rows and {one.step.code for one in propose_early(first)} <= {DropInvalidRows.CODE}:
         raise _useless(source, first)
     taken: list[Proposal] = []
     refused: list[Proposal] = []
@@ -321,7 +321,7 @@ def propose_requested(redact: bool, dropped: Sequence[str], reason: str) -> list
     """What the user has asked for, whatever is found; `dropped` are ids of rows."""
     proposals = []
     if dropped:
-        step = PlanStep(DropMarked.CODE, {"rows": list(dropped)})
+        step = PlanStep(DropAnnotated.CODE, {"rows": list(dropped)})
         proposals.append(Proposal(step, (), (reason,), wanted=True))
     if redact:  # every kind, since other data may hold what is not in this
         for code in REDACTED:

@@ -24,7 +24,7 @@ from ftops.data.fixes.fix import (
     RowHashes,
     TextFix,
 )
-from ftops.data.fixes.records import DropBadRows
+from ftops.data.fixes.records import DropInvalidRows
 from ftops.data.fixes.redaction import Redact, Replaced
 from ftops.data.fixes.registry import FIXES
 from ftops.data.reading.batch import Batch, Batches, RowError
@@ -98,11 +98,11 @@ class PlanRunner:
         self._steps = [fix for fix in fixes if isinstance(fix, TextFix | RowFilter)]
         self._dropped: dict[str, FixStats] = {}
         for fix in fixes:
-            by_check = isinstance(fix, DropBadRows | Redact)
+            by_check = isinstance(fix, DropInvalidRows | Redact)
             for code in fix.texts("codes") if by_check else [fix.CODE]:
                 stats = FixStats(fix.CODE, code if by_check else "", hides=hides)
                 self.fix_stats[code] = stats
-                if isinstance(fix, DropBadRows):
+                if isinstance(fix, DropInvalidRows):
                     self._dropped[code] = stats
         self._sifter = BatchParser(unit=unit)
 
@@ -340,7 +340,8 @@ def _advise(fix_stats: Iterable[FixStats]) -> str:
     taken = [
         stats.check or stats.code
         for stats in fix_stats
-        if stats.count and issubclass(FIXES[stats.code], RowFilter | DatasetFilter | DropBadRows)
+        if stats.count
+        and issubclass(FIXES[stats.code], RowFilter | DatasetFilter | DropInvalidRows)
     ]
     if not taken:
         return "The source holds no rows; `ftops data check` says what it holds."
@@ -351,7 +352,7 @@ def _write_rows(
     batches: Batches, runner: PlanRunner, hashes: RowHashes, places: RowPlaces, stream: BinaryIO
 ) -> RowFormat:
     """All rows but those that bad ones make useless; their shape."""
-    wants_questions = any(fix.NEEDS_PROMPTS for fix in runner.filters)
+    needs_prompts = any(fix.NEEDS_PROMPTS for fix in runner.filters)
     shape = RowFormat.COMPLETION
     for batch in batches:
         rows = runner.apply(batch)
@@ -362,8 +363,8 @@ def _write_rows(
         if runner.filters:
             places.add(rows.places)
             hashes.rows.extend(hash_rows(rows))
-            if wants_questions:
-                hashes.questions.extend(hash_prompts(rows))
+            if needs_prompts:
+                hashes.prompts.extend(hash_prompts(rows))
     return shape
 
 

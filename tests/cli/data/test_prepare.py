@@ -39,7 +39,7 @@ def test_without_a_terminal_it_is_a_dry_run_that_shows_real_rows(tmp_path: Path)
     path = write(tmp_path / "train.jsonl", 300, '{"prompt": "a", "completion": null}')
     answer = ftops("data", "prepare", path, "-o", tmp_path / "out.jsonl")
     assert answer.code == 0
-    assert "drop-invalid-rows  leave out rows that cannot be used: 1 row (null-value)" in answer.out
+    assert "drop-invalid-rows  drop invalid rows: 1 row (null-value)" in answer.out
     assert "    line 301\n      before  {" in answer.out
     assert "after   (left out)" in answer.out
     assert "add-separator  end every prompt with the separator: 300 rows" in answer.out
@@ -235,7 +235,7 @@ def test_redact_takes_private_data_out_and_shows_none_of_it(tmp_path: Path) -> N
     path = write_mails(tmp_path / "train.jsonl")
     assert "placeholders" not in ftops("data", "prepare", path).out
     dry = ftops("data", "prepare", path, "--pii")
-    assert "redact  put placeholders in the place of private data" in dry.out
+    assert "redact  replace personal data" in dry.out
     assert "2 rows (email-address)" in dry.out
     assert '      before  "1, jo.… (15 characters)?"' in dry.out
     assert '      after   "1, [EMAIL]?"' in dry.out
@@ -277,7 +277,7 @@ def test_rows_marked_drop_are_left_out_today_and_tomorrow(tmp_path: Path) -> Non
     answer = ftops("data", "prepare", path, "-o", out, "--yes")
     assert answer.code == 0, answer.err
     assert f"{marks}: 2 marks" in answer.err
-    assert "drop-marked  leave out rows that were marked drop: 1 row" in answer.out
+    assert "drop-annotated  drop rows annotated drop: 1 row" in answer.out
     assert len(read(out)) == 29
     repeated = ("-o", tmp_path / "a.jsonl", "--plan", tmp_path / "out.jsonl.plan.yaml")
     assert f"{marks}: not looked at" in ftops("data", "prepare", path, *repeated).err

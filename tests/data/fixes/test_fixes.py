@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ftops.data.checks.registry import list_rules
 from ftops.data.fixes.filters import DropDuplicates, MajorityVote
 from ftops.data.fixes.fix import DROPPED, RowHashes
-from ftops.data.fixes.records import WriteArguments, repair_json
+from ftops.data.fixes.records import StringifyArguments, repair_json
 from ftops.data.fixes.registry import EARLY, FIXES, list_resolved_rules, render_fixes
 from ftops.data.fixes.texts import FixMojibake, end_with, invert_labels
 from ftops.errors import DatasetError
@@ -102,7 +102,7 @@ def test_a_fix_does_what_it_says_and_the_second_time_nothing(tmp_path: Path, cod
 
 def test_every_fix_is_tried_here() -> None:
     elsewhere = {
-        "drop-marked",
+        "drop-annotated",
         "drop-invalid-rows",
         "drop-long-rows",
         "majority-vote",
@@ -115,7 +115,7 @@ def test_every_fix_that_a_check_names_is_there_and_answers_something() -> None:
     assert {rule.fix for rule in list_rules() if rule.fix} <= set(FIXES)
     assert set(EARLY) <= set(FIXES)
     unasked = [code for code, fix in FIXES.items() if not list_resolved_rules(fix)]
-    assert unasked == ["drop-marked", "drop-long-rows"]
+    assert unasked == ["drop-annotated", "drop-long-rows"]
     for code in FIXES:
         assert f"## {code}\n" in render_fixes()
 
@@ -253,7 +253,7 @@ def test_arguments_that_nest_too_deep_are_left_as_they_are() -> None:
     deep: dict[str, object] = {}
     for _ in range(900):
         deep = {"a": deep}
-    fix = WriteArguments({})
+    fix = StringifyArguments({})
     assert fix.repair({"name": "f", "arguments": deep}) is None
     assert fix.repair({"tools": [{"name": "f", "arguments": {}}]}) == {
         "tools": [{"name": "f", "arguments": {}}]
