@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from ftops.spec.section import Expected, Section
+from ftops.records import Json
+from ftops.spec.section import EntryType, Expected, Section, read_entries
 
 MAX_EXPORTS = 8
 _PATH = Expected("a path")
@@ -106,36 +107,34 @@ class JsonSpec(Section):
     )
 
 
-EXPORT_SECTIONS: Mapping[str, type[Section]] = {
-    "mlflow": MlflowSpec,
-    "tensorboard": TensorboardSpec,
-    "wandb": WandbSpec,
-    "json": JsonSpec,
+EXPORT_TYPES: Mapping[str, EntryType] = {
+    section.LABEL: EntryType(section.__doc__ or "", section)
+    for section in (MlflowSpec, TensorboardSpec, WandbSpec, JsonSpec)
 }
 
 
-def read_export(value: object) -> dict[str, dict[str, str]]:
+def normalize_export(value: Json) -> dict[str, dict[str, str]]:
     """An item of the list as `{tool: settings}`; ValueError when it is wrong."""
-    item = {value: None} if isinstance(value, str) else value
-    if not isinstance(item, dict) or len(item) != 1 or not set(item) <= set(EXPORT_SECTIONS):
-        raise ValueError("unknown tool")
-    ((name, settings),) = item.items()
-    section = EXPORT_SECTIONS[name].model_validate({} if settings is None else settings)
-    return {name: section.model_dump(exclude_none=True)}
+    (entry,) = read_entries((value,), EXPORT_TYPES)
+    return {entry.word: entry.settings.model_dump(exclude_none=True) if entry.settings else {}}
 
 
 def _make_schema() -> dict[str, Any]:
     sections: dict[str, Any] = {}
-    for name, section in EXPORT_SECTIONS.items():
-        schema = section.model_json_schema()
+    for name, entry_type in EXPORT_TYPES.items():
+        assert entry_type.section is not None
+        schema = entry_type.section.model_json_schema()
         schema.pop("title", None)
         for field in schema["properties"].values():
             field.pop("title", None)
         schema.pop("description", None)
-        sections[name] = {"anyOf": [schema, {"type": "null"}], "description": section.__doc__}
+        sections[name] = {
+            "anyOf": [schema, {"type": "null"}],
+            "description": entry_type.description,
+        }
     return {
         "anyOf": [
-            {"type": "string", "enum": list(EXPORT_SECTIONS)},
+            {"type": "string", "enum": list(EXPORT_TYPES)},
             {
                 "type": "object",
                 "properties": sections,
@@ -148,5 +147,5 @@ def _make_schema() -> dict[str, Any]:
 
 
 ExportSpec: TypeAlias = Annotated[
-    dict[str, dict[str, str]], BeforeValidator(read_export), WithJsonSchema(_make_schema())
+    dict[str, dict[str, str]], BeforeValidator(normalize_export), WithJsonSchema(_make_schema())
 ]

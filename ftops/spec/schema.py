@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ftops.records import Json
 from ftops.spec.evaluate import CANDIDATES, EvaluateSpec
-from ftops.spec.export import EXPORT_SECTIONS
+from ftops.spec.export import EXPORT_TYPES
 from ftops.spec.metrics import METRIC_KINDS
 from ftops.spec.model import JobSpec
 from ftops.spec.section import EntryType, Section, get_expected
@@ -121,9 +121,10 @@ def _entry_rows() -> list[str]:
 
 
 def _list_export_rows() -> Iterator[str]:
-    for name, section in EXPORT_SECTIONS.items():
-        yield _row(f"`export.{name}`", "a mapping", "", section.__doc__)
-        yield from _rows(f"export.{name}", section)
+    for name, entry_type in EXPORT_TYPES.items():
+        assert entry_type.section is not None
+        yield _row(f"`export.{name}`", "a mapping", "", entry_type.description)
+        yield from _rows(f"export.{name}", entry_type.section)
 
 
 def _complete(schema: Json, section: type[Section]) -> None:

@@ -1,17 +1,17 @@
-"""What looks like a secret: such text is refused in job files and never shown.
+"""Recognizes text that looks like a secret: job files may not contain it, messages mask it.
 
-The patterns are those of keys that name their issuer; a random-looking word alone is not one.
+The patterns match keys with the prefix of their issuer; a random-looking word alone is no secret.
 """
 
 import re
 
 _SECRET = re.compile(
     r"""(?<![A-Za-z0-9])(?:
-        sk-[A-Za-z0-9_-]{20,}                              # OpenAI and those who copy its shape
+        sk-[A-Za-z0-9_-]{20,}                              # OpenAI and others
       | sk-(?:[a-z]+-)?(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{8,}
       | (?:hf|gsk|tgp|r8)_[A-Za-z0-9_]{16,}                # Hugging Face, Groq, Together, Replicate
       | (?:AKIA|ASIA)[A-Z0-9]{12,}                         # AWS
-      | whsec_[A-Za-z0-9+/_-]{16,}                         # of a webhook
+      | whsec_[A-Za-z0-9+/_-]{16,}                         # webhooks
       | gh[opsur]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,}
       | xox[abprs]-[A-Za-z0-9-]{10,}                       # Slack
       | AIza[A-Za-z0-9_-]{20,}                             # Google
@@ -35,24 +35,24 @@ _SECRET_FIELD = re.compile(
 
 
 def list_secrets(text: str) -> list[tuple[int, int]]:
-    """Where in `text` something looks like a secret: (start, end) pairs."""
+    """The (start, end) pairs of everything in `text` that looks like a secret."""
     return [match.span() for match in _SECRET.finditer(text)]
 
 
 def mask_secrets(text: str) -> str:
-    """`text` with an asterisk for every character of what looks like a secret.
+    """`text` with an asterisk for every character that looks like part of a secret.
 
-    In an address, that is also the user, the query, and the path behind `webhook_url`.
+    In an address, these are also the user, the query, and the path of a `webhook_url`.
     """
     text = _SECRET.sub(lambda match: "*" * len(match[0]), text)
     return _PRIVATE_PART.sub(_mask_private_part, text)
 
 
 def _mask_private_part(match: re.Match[str]) -> str:
-    kept = match[match.lastindex or 0]
-    return kept + "*" * (len(match[0]) - len(kept))
+    prefix = match[match.lastindex or 0]
+    return prefix + "*" * (len(match[0]) - len(prefix))
 
 
 def is_secret_field(name: str) -> bool:
-    """Whether a field of this name would hold a secret."""
+    """Whether a field of this name holds a secret."""
     return _SECRET_FIELD.search(name) is not None

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from ftops.records import Json
 from ftops.spec.problem import KeyPath, quoted
+from ftops.spec.secret import is_secret_field
 from ftops.spec.yaml_reader import resolve_plain
 from ftops.text import suggest_name
 
@@ -240,8 +241,10 @@ def _explain(
         elif key not in section.model_fields:
             known = f"known here: {', '.join(section.model_fields)}"
             suggestion = suggest_name(key, section.model_fields, known)
-            path = paths.get(key, ())
-            yield EntryError(path, f"unknown key {quoted(key)}", suggestion, at_key=True)
+            if is_secret_field(key):
+                suggestion = "keep it in the environment"
+            message = f"unknown key {quoted(key)} under {name}"
+            yield EntryError(paths.get(key, ()), message, suggestion, at_key=True)
         elif isinstance(settings.get(key), dict):
             inner = str(detail["loc"][-1])
             message = f"{name}.{key}: the value of {quoted(inner)} is wrong"

@@ -1,7 +1,12 @@
-"""Turns the tree of a job file into plain values, and remembers for each where it stood.
+"""The values of a job file with their places: variables filled in, overrides applied.
 
-On the way variables are filled in and every text is looked at: nothing that looks like a secret
-passes, whether it was written out, escaped, or came out of the environment.
+`${VAR}` and `${VAR:-default}` are filled in from the environment that the caller passes; as in a
+shell, the default also replaces an empty variable, and `$${` is a literal `${`. Every text is
+checked: one that looks like a secret is refused, whether written out, escaped, or filled in.
+
+`--set key.path=value` changes the YAML tree before anything is validated. Its value is parsed like
+the file, so `--set seed=7`, `--set metadata={a: b}` and `--set suffix=` (null) mean the same as
+there. The last override of a key wins.
 """
 
 import re
@@ -23,17 +28,26 @@ from ftops.spec.yaml_reader import (
 )
 from ftops.text import find_nearest
 
-_SECRET_REASON = "this looks like a secret; secrets never stand in a job file"
-_SECRET_WAY_OUT = (
+_VARIABLE = re.compile(
+    r"""\$\$\{                                   # an escaped ${
+      | \$\{ (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+             (?: :- (?P<default>[^}]*) )? \}     # a variable
+      | (?P<bad>\$\{)                            # a malformed variable
+    """,
+    re.VERBOSE,
+)
+_MAX_KEYS = 8  # of the path of an override
+_SECRET_REASON = "this looks like a secret; secrets are not allowed in a job file"
+_SECRET_SUGGESTION = (
     "keep it in the environment, and name the variable under provider: {api_key_env: …}"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ValueLocation:
-    """Where a value stood (`span`), where its key stood, and how a message may show the value.
+    """The places of a value and of its key, and the text by which messages show the value.
 
-    `variables` are the names of the environment variables whose values are part of it.
+    `variables` are the names of the environment variables whose values it contains.
     """
 
     span: Span
@@ -44,9 +58,9 @@ class ValueLocation:
 
 @dataclass(slots=True)
 class Values:
-    """The plain values of a job file, with a place for every path that has one.
+    """The plain values of a job file, and the location of each.
 
-    `broken` holds the paths whose problem has been reported: nothing more is said about them.
+    `invalid` holds the paths whose problem is already reported.
     """
 
     value: Json = None
@@ -54,11 +68,11 @@ class Values:
     invalid: set[KeyPath] = field(default_factory=set)
 
     def is_invalid(self, path: KeyPath) -> bool:
-        """Whether the value at `path`, or something that holds it, has been reported."""
+        """Whether a problem of the value at `path`, or of one around it, is already reported."""
         return any(path[:length] in self.invalid for length in range(len(path) + 1))
 
     def find(self, *path: str | int) -> Json:
-        """The value at `path`; None where there is none."""
+        """The value at `path`."""
         value = self.value
         for key in path:
             if isinstance(value, dict) and isinstance(key, str):
@@ -70,52 +84,52 @@ class Values:
         return value
 
     def span(self, path: KeyPath, *, key: bool = False) -> Span:
-        """Where to point for `path`: its value or its key, else the nearest thing around it."""
+        """The place of the value or key at `path`, else of the nearest value around it."""
         for length in range(len(path), -1, -1):
-            place = self.locations.get(path[:length])
-            if place is not None:
-                use_key = place.key is not None and (key or length < len(path))
-                return place.key if use_key and place.key else place.span
+            location = self.locations.get(path[:length])
+            if location is not None:
+                use_key = location.key is not None and (key or length < len(path))
+                return location.key if use_key and location.key else location.span
         raise KeyError(path)
 
 
 def read_values(root: Node, environ: Mapping[str, str], report: ProblemReport) -> Values:
-    """The values under `root`, variables filled in; adds to `report` what must not be there."""
-    filler = _Filler(environ, report)
-    filler.values.value = filler.fill(root, (), None)
-    return filler.values
+    """The values of the tree `root`, with variables filled in; adds problems to `report`."""
+    reader = _ValueReader(environ, report)
+    reader.values.value = reader.read(root, (), None)
+    return reader.values
 
 
 def report_secrets(source: Source, report: ProblemReport) -> None:
-    """Report, and hide, everything in the raw text that looks like a secret, comments included."""
+    """Report and hide everything in the text that looks like a secret, comments included."""
     for start, end in list_secrets(source.text):
         span = Span(source, start, end)
         report.hidden.append(span)
-        report.add(span, _SECRET_REASON, _SECRET_WAY_OUT)
+        report.add(span, _SECRET_REASON, _SECRET_SUGGESTION)
 
 
-class _Filler:
+class _ValueReader:
     def __init__(self, environ: Mapping[str, str], report: ProblemReport) -> None:
         self.values = Values()
         self._environ = environ
         self._report = report
 
-    def fill(self, node: Node, path: KeyPath, key: Span | None) -> Json:
-        shown = _collection_shown(node)
+    def read(self, node: Node, path: KeyPath, key: Span | None) -> Json:
+        shown = _show_collection(node)
         self.values.locations[path] = ValueLocation(node.span, key, shown)
         if isinstance(node, ScalarNode):
-            return self._scalar(node, path, key)
+            return self._read_scalar(node, path, key)
         if isinstance(node, SequenceNode):
-            return [self.fill(item, (*path, i), None) for i, item in enumerate(node.items)]
+            return [self.read(item, (*path, i), None) for i, item in enumerate(node.items)]
         if isinstance(node, InvalidNode):
             self.values.invalid.add(path)
             return None
         return {
-            name: self.fill(value, (*path, name), key_span)
+            name: self.read(value, (*path, name), key_span)
             for name, (key_span, value) in node.entries.items()
         }
 
-    def _scalar(self, node: ScalarNode, path: KeyPath, key: Span | None) -> Json:
+    def _read_scalar(self, node: ScalarNode, path: KeyPath, key: Span | None) -> Json:
         if any(isinstance(name, str) and is_secret_field(name) for name in path):
             self._report.hidden.append(node.span)
         try:
@@ -129,11 +143,11 @@ class _Filler:
             return None
         at = find_control(filled.text)
         if at is not None:
-            reason = f"the value holds the control character U+{ord(filled.text[at]):04X}"
+            reason = f"the value contains the control character U+{ord(filled.text[at]):04X}"
             self._refuse(node, path, reason)
             return None
         value = resolve_plain(filled.text) if node.plain else filled.text
-        shown = f"what {quoted(node.text)} gives" if filled.changed else _scalar_shown(node, value)
+        shown = f"the value of {quoted(node.text)}" if filled.changed else _show_scalar(node, value)
         if path == ("notify", "webhook_url"):
             self._report.hidden.append(node.span)
         self.values.locations[path] = ValueLocation(node.span, key, shown, filled.names)
@@ -146,15 +160,17 @@ class _Filler:
     def _refuse_secret(self, node: ScalarNode, path: KeyPath, *, changed: bool) -> None:
         raw = node.span.source.text[node.span.start : node.span.end]
         if changed:
-            reason = f"what {quoted(node.text)} gives looks like a secret"
-            self._refuse(node, path, f"{reason}; secrets never stand in a job", _SECRET_WAY_OUT)
+            reason = f"the value of {quoted(node.text)} looks like a secret"
+            self._refuse(
+                node, path, f"{reason}; secrets are not allowed in a job file", _SECRET_SUGGESTION
+            )
         elif list_secrets(raw):
-            self.values.invalid.add(path)  # the scan of the raw text has reported it
+            self.values.invalid.add(path)  # the scan of the text has reported it
         else:
-            self._refuse(node, path, _SECRET_REASON, _SECRET_WAY_OUT)
+            self._refuse(node, path, _SECRET_REASON, _SECRET_SUGGESTION)
 
 
-def _scalar_shown(node: ScalarNode, value: Json) -> str:
+def _show_scalar(node: ScalarNode, value: Json) -> str:
     if value is None:
         return "nothing" if node.text == "" else "null"
     if isinstance(value, str):
@@ -162,7 +178,7 @@ def _scalar_shown(node: ScalarNode, value: Json) -> str:
     return node.text
 
 
-def _collection_shown(node: Node) -> str:
+def _show_collection(node: Node) -> str:
     if isinstance(node, SequenceNode):
         return f"a list of {len(node.items)}" if node.items else "an empty list"
     if isinstance(node, MappingNode):
@@ -170,18 +186,8 @@ def _collection_shown(node: Node) -> str:
     return ""
 
 
-_PIECE = re.compile(
-    r"""\$\$\{                                   # an escaped opening
-      | \$\{ (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-             (?: :- (?P<default>[^}]*) )? \}     # a variable
-      | (?P<bad>\$\{)                            # an opening that leads nowhere
-    """,
-    re.VERBOSE,
-)
-
-
 class InterpolationError(Exception):
-    """The text cannot be filled in; the message says why, `suggestion` what to do."""
+    """A text whose variables cannot be filled in, with a suggestion."""
 
     def __init__(self, message: str, suggestion: str) -> None:
         super().__init__(message)
@@ -191,9 +197,9 @@ class InterpolationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Interpolated:
-    """A text with its variables replaced; `changed` when there were any.
+    """A text with its variables filled in; `changed` when it had any.
 
-    `names` are the variables whose values were taken from the environment, each once.
+    `names` are the variables whose values came from the environment, each once.
     """
 
     text: str
@@ -202,7 +208,7 @@ class Interpolated:
 
 
 def interpolate(text: str, environ: Mapping[str, str]) -> Interpolated:
-    """Replace the variables in `text`; Uninterpolated when one is not set or not well written."""
+    """Fill in the variables in `text`; InterpolationError for one that is unset or malformed."""
     if "${" not in text:
         return Interpolated(text, changed=False)
     changed = False
@@ -212,7 +218,7 @@ def interpolate(text: str, environ: Mapping[str, str]) -> Interpolated:
         nonlocal changed
         if match["bad"]:
             raise InterpolationError(
-                "'${' begins a variable that is not well written",
+                "'${' starts a malformed variable",
                 "write ${NAME} or ${NAME:-default}, or $${ for a literal ${",
             )
         if match["name"] is None:
@@ -222,29 +228,26 @@ def interpolate(text: str, environ: Mapping[str, str]) -> Interpolated:
             names[match["name"]] = None
         return _lookup(match["name"], match["default"], environ)
 
-    filled = _PIECE.sub(value, text)
+    filled = _VARIABLE.sub(value, text)
     return Interpolated(filled, changed, tuple(names))
 
 
 def _lookup(name: str, default: str | None, environ: Mapping[str, str]) -> str:
-    found = environ.get(name)
+    value = environ.get(name)
     if default is not None:
-        return found or default
-    if found is None:
+        return value or default
+    if value is None:
         near = find_nearest(name, environ, strict=True)
-        meant = f"did you mean ${{{near}}}? Or " if near else ""
+        question = f"did you mean ${{{near}}}? Or " if near else ""
         raise InterpolationError(
             f"the environment variable {name} is not set",
-            f"{meant}write ${{{name}:-…}} to give a default",
+            f"{question}write ${{{name}:-…}} to give a default",
         )
-    return found
-
-
-_MAX_KEYS = 8
+    return value
 
 
 def apply_overrides(root: MappingNode, overrides: Sequence[str], report: ProblemReport) -> None:
-    """Put the overrides into the tree `root`; those that cannot be read become problems."""
+    """Apply the overrides to the tree `root`; adds invalid ones to `report`."""
     for text in overrides:
         _apply(root, text, report)
 
@@ -262,7 +265,7 @@ def _apply(root: MappingNode, text: str, report: ProblemReport) -> None:
     report_secrets(source, report)
     at = find_control(value_text)
     if at is not None:
-        report.add(span, f"the value holds the control character U+{ord(value_text[at]):04X}")
+        report.add(span, f"the value contains the control character U+{ord(value_text[at]):04X}")
     if len(report.problems) > before:
         _put(root, keys, InvalidNode(span), report)
         return
@@ -273,13 +276,13 @@ def _apply(root: MappingNode, text: str, report: ProblemReport) -> None:
 
 
 def _put(root: MappingNode, keys: list[str], node: Node, report: ProblemReport) -> None:
-    """Hang `node` at the path `keys`, making the mappings on the way."""
-    here = root
+    """Put `node` at the path `keys`, creating mappings on the way."""
+    mapping = root
     for depth, key in enumerate(keys[:-1], start=1):
-        key_span, child = here.entries.get(key, (node.span, None))
+        key_span, child = mapping.entries.get(key, (node.span, None))
         if child is None or (isinstance(child, ScalarNode) and child.plain and child.text == ""):
             child = MappingNode(node.span)
-            here.entries[key] = (key_span, child)
+            mapping.entries[key] = (key_span, child)
         if not isinstance(child, MappingNode):
             kind = "a list" if isinstance(child, SequenceNode) else "a single value"
             if not isinstance(child, InvalidNode):
@@ -287,11 +290,11 @@ def _put(root: MappingNode, keys: list[str], node: Node, report: ProblemReport) 
                 message = f"{where} is {kind} in the job file, so it has no {keys[depth]!r}"
                 report.add(node.span, message, f"set {where} as a whole")
             return
-        here = child
-    here.entries[keys[-1]] = (node.span, node)
+        mapping = child
+    mapping.entries[keys[-1]] = (node.span, node)
 
 
 def _printable(text: str) -> str:
-    """`text` as one line that a terminal shows as it is, cut after 80 characters."""
+    """`text` as one printable line of at most 80 characters."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return line if len(line) <= 80 else line[:79] + "…"

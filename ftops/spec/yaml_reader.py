@@ -1,7 +1,7 @@
-"""Reads YAML that nobody vouches for, into a tree that remembers where everything stood.
+"""Parses untrusted YAML into a tree with the place of every node.
 
-The tree is built from parser events in a flat loop: nothing is expanded, nothing is constructed,
-nothing recurses, so no file can exhaust the stack or the memory. Aliases, anchors, tags, several
+The tree is built from parser events in a loop without expansion, construction or recursion, so no
+file can exhaust the stack or the memory. Aliases, anchors, tags, several
 documents, deep nesting, and duplicate or non-text keys are problems. Plain scalars follow YAML's
 core schema: `no` and `2026-11-22` are text, `1e-1` is a number.
 """
@@ -23,32 +23,32 @@ _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _BOM = b"\xef\xbb\xbf"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-# Quoted text and comments, which may hold brackets that open nothing; and the brackets themselves.
+# Quoted text and comments, whose brackets do not count; and brackets.
 _BRACKETS = re.compile(r"""'(?:[^']|'')*'?|"(?:[^"\\]|\\.)*"?|#[^\n]*|[\[{\]}]""", re.DOTALL)
 _INT = re.compile(r"[-+]?[0-9]{1,40}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,20}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS = {
+_CONSTANTS = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
-_PLAIN_WORDS = {  # what libyaml says: what a person can act on
-    "mapping values are not allowed": "':' cannot stand here; put text that holds it in quotes",
+_MESSAGES = {  # part of a message of libyaml: a message with a way out
+    "mapping values are not allowed": "':' is not allowed here; put the text in quotes",
     "could not find expected ':'": "this line should be `key: value`, with a space after the colon",
-    "did not find expected key": "the indentation or a quote is off: a key was expected here",
-    "cannot start any token": "this character cannot begin a value; put the text in quotes",
+    "did not find expected key": "the indentation or a quote is off: expected a key here",
+    "cannot start any token": "this character cannot start a value; put the text in quotes",
     "tab character": "a tab cannot indent YAML; use spaces",
-    "found unexpected end of stream": "a quote that opens here is never closed",
+    "found unexpected end of stream": "this quote is never closed",
     "expected ',' or ']'": "a list that opens with '[' is never closed, or lacks a comma",
     "expected ',' or '}'": "a mapping that opens with '{' is never closed, or lacks a comma",
     "unknown escape character": "unknown backslash sequence; single quotes keep it as it is",
-    "document start": "nothing else can stand here, at the file's top level",
+    "document start": "nothing else is allowed here, at the top level of the file",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
-    """A piece of text; `plain` when it stood without quotes, and may be a number."""
+    """A scalar; `plain` when it has no quotes, so it may be a number."""
 
     text: str
     plain: bool
@@ -65,7 +65,7 @@ class SequenceNode:
 
 @dataclass(frozen=True, slots=True)
 class MappingNode:
-    """A mapping; of each key its place and its value."""
+    """A mapping: the place and the value of each key."""
 
     span: Span
     entries: "dict[str, tuple[Span, Node]]" = field(default_factory=dict)
@@ -73,7 +73,7 @@ class MappingNode:
 
 @dataclass(frozen=True, slots=True)
 class InvalidNode:
-    """Stands for a value whose problem has been reported."""
+    """In place of a value whose problem is reported."""
 
     span: Span
 
@@ -82,9 +82,9 @@ Node: TypeAlias = ScalarNode | SequenceNode | MappingNode | InvalidNode
 
 
 def read_source(path: Path, what: str = "job file") -> Source:
-    """The job file as text, without a byte order mark; SpecError when it cannot be had.
+    """The text of a file without a byte order mark; SpecError when it cannot be read.
 
-    `what` is what messages call it.
+    `what` names the kind of file in messages.
     """
     try:
         if path.is_dir():
@@ -101,7 +101,7 @@ def read_source(path: Path, what: str = "job file") -> Source:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError(f"{path}: cannot be read: {reason}") from error
     if len(data) > MAX_BYTES:
-        raise SpecError(f"{path}: larger than 1 MiB, so hardly a {what}")
+        raise SpecError(f"{path}: larger than 1 MiB, too large for a {what}")
     if not data.strip():
         raise SpecError(f"{path}: the file is empty")
     return _decode(str(path), data.removeprefix(_BOM))
@@ -113,7 +113,7 @@ def _decode(name: str, data: bytes) -> Source:
         source = Source(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:
         source = Source(name, data.decode("utf-8", errors="replace"))
-        # A good prefix decodes to as many characters as stand before the bad byte.
+        # The prefix decodes to the characters before the invalid byte.
         offset = len(data[: error.start].decode("utf-8"))
         message = f"not UTF-8: byte 0x{data[error.start]:02x}"
         report.add(Span(source, offset, offset + 1), message, "save the file as UTF-8")
@@ -127,39 +127,41 @@ def _decode(name: str, data: bytes) -> Source:
 
 
 def find_control(text: str) -> int | None:
-    """Where the first character stands that no job file may hold; tabs and line ends are good."""
-    found = _CONTROL.search(text)
-    return found.start() if found else None
+    """The index of the first control character other than tab and line ends."""
+    match = _CONTROL.search(text)
+    return match.start() if match else None
 
 
 def parse_yaml(source: Source, report: ProblemReport, what: str = "job files") -> Node | None:
-    """The tree of the only document in `source`; `what` is what messages call its like.
+    """The tree of the only document in `source`; `what` names such files in messages.
 
-    Adds what is wrong to `report`; None when the text holds no value or cannot be read on.
+    Adds problems to `report`; None when the text has no value or cannot be parsed further.
     """
-    walk = _Walk(source, report, what)
+    builder = _TreeBuilder(source, report, what)
     try:
         for event in _events(source.text):
-            if not walk.take(event):
+            if not builder.take(event):
                 return None
     except yaml.MarkedYAMLError as error:
         at = min(_mark_index(error), len(source.text))
         too_deep = _find_too_deep(source.text[: at + 1])
-        if too_deep is not None:  # parsers have nesting limits of their own, and words for them
+        if too_deep is not None:  # the parser has a nesting limit of its own
             report.add(Span(source, too_deep, too_deep + 1), _TOO_DEEP)
         else:
-            report.add(Span(source, at, at + 1), _plain_words(error.problem or "not valid YAML"))
+            report.add(
+                Span(source, at, at + 1), _improve_message(error.problem or "not valid YAML")
+            )
         return None
     except yaml.YAMLError as error:
         report.add(Span(source, 0, 1), f"not valid YAML: {str(error).splitlines()[0]}")
         return None
-    return walk.root
+    return builder.root
 
 
 def resolve_plain(text: str) -> bool | int | float | str | None:
-    """What an unquoted scalar means."""
-    if text in _WORDS:
-        return _WORDS[text]
+    """The value of an unquoted scalar."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if _INT.fullmatch(text):
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     return float(text) if _FLOAT.fullmatch(text) and len(text) <= 40 else text
@@ -171,7 +173,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 
 def _mark_index(error: yaml.MarkedYAMLError) -> int:
-    """Where the trouble is: for a quote that never ends, where it opens."""
+    """The index of the error: for a quote that is never closed, of the quote."""
     marks = [error.problem_mark, error.context_mark]
     if "unexpected end" in (error.problem or ""):
         marks.reverse()
@@ -179,7 +181,7 @@ def _mark_index(error: yaml.MarkedYAMLError) -> int:
 
 
 def _find_too_deep(text: str) -> int | None:
-    """The index of the first bracket that opens one level more than a job file may have."""
+    """The index of the first bracket that exceeds the nesting limit."""
     depth = 0
     for match in _BRACKETS.finditer(text):
         if match[0] in ("[", "{"):
@@ -191,15 +193,15 @@ def _find_too_deep(text: str) -> int | None:
     return None
 
 
-def _plain_words(problem: str) -> str:
-    for piece, words in _PLAIN_WORDS.items():
+def _improve_message(problem: str) -> str:
+    for piece, words in _MESSAGES.items():
         if piece in problem:
             return words
     return f"not valid YAML: {problem}"
 
 
-class _Walk:
-    """Builds the tree out of events; `take` answers whether it is worth going on."""
+class _TreeBuilder:
+    """Builds the tree from events; `take` returns False when the rest cannot be parsed."""
 
     def __init__(self, source: Source, report: ProblemReport, what: str) -> None:
         self._what = what
@@ -208,15 +210,17 @@ class _Walk:
         self._report = report
         self._open: list[
             tuple[SequenceNode | MappingNode, bool]
-        ] = []  # (collection, it is worth keeping)
-        self._keys: list[tuple[Span, str | None] | None] = []  # of each open mapping: a key waits
+        ] = []  # (collection, whether it is kept)
+        self._keys: list[
+            tuple[Span, str | None] | None
+        ] = []  # per open collection: the pending key
 
     def take(self, event: yaml.Event) -> bool:
         start = event.start_mark.index if event.start_mark else 0
         end = event.end_mark.index if event.end_mark else start
         span = Span(self._source, start, end)
         if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-            self._report.add(span, "a second document begins here; a job file holds one")
+            self._report.add(span, "a second document starts here; a job file has one")
             return False
         if isinstance(event, yaml.AliasEvent):
             self._report.add(span, f"aliases are not allowed in {self._what}", "repeat the value")
@@ -251,7 +255,7 @@ class _Walk:
         return True
 
     def _put(self, node: Node) -> bool:
-        """Hang `node` where it belongs; False when it ends up nowhere."""
+        """Add `node` to the open collection; False when it is discarded."""
         if not self._open:
             self.root = node
             return True
@@ -259,19 +263,19 @@ class _Walk:
         if isinstance(parent, SequenceNode):
             parent.items.append(node)
             return keep
-        waiting = self._keys[-1]
-        if waiting is None:
+        pending = self._keys[-1]
+        if pending is None:
             self._keys[-1] = (node.span, self._key(node, parent if keep else None))
             return False
         self._keys[-1] = None
-        key_span, key = waiting
+        key_span, key = pending
         if key is None:
             return False
         parent.entries[key] = (key_span, node)
         return keep
 
     def _key(self, node: Node, parent: MappingNode | None) -> str | None:
-        """The text of a key; None, and a problem, when it cannot be one."""
+        """The text of a key; None and a problem when it is invalid."""
         if not isinstance(node, ScalarNode):
             if not isinstance(node, InvalidNode):
                 self._report.add(node.span, "a list or a mapping cannot be a key")
@@ -282,7 +286,7 @@ class _Walk:
             return None
         if parent is not None and node.text in parent.entries:
             line = self._source.locate(parent.entries[node.text][0].start)[0]
-            message = f"duplicate key {quoted(node.text)}; it stands in line {line} already"
+            message = f"duplicate key {quoted(node.text)}; it is already in line {line}"
             self._report.add(node.span, message)
             return None
         return node.text

@@ -35,7 +35,7 @@ def test_no_tool_is_told_unless_one_is_named(tmp_path: Path, text: str) -> None:
     assert load_text(tmp_path, MINIMAL + text).spec.export == ()
 
 
-def test_who_tracks_makes_no_other_job(tmp_path: Path) -> None:
+def test_an_export_is_not_part_of_the_run_key(tmp_path: Path) -> None:
     plain = load_text(tmp_path, MINIMAL).spec
     tracked = load_text(tmp_path, MINIMAL + ALL).spec
     assert plain.canonical() == tracked.canonical()
@@ -55,28 +55,28 @@ def test_settings_are_filled_in_from_the_environment(tmp_path: Path) -> None:
         ("mlflow", "5:9: export must be a list of mlflow, tensorboard, wandb, json, not 'mlflow'"),
         ("{mlflow: }", "5:9: export must be a list of mlflow, tensorboard, wandb, json,"
          " not a mapping of 1"),
-        ("[mlflo]", "5:10: no tool 'mlflo' is known"),
-        ("[json: , 7]", "5:18: export must hold names of tools, not 7"),
-        ("[[mlflow]]", "5:10: export must hold names of tools, not a list of 1"),
-        ("[{json: , mlflow: }]", "5:10: export must hold names of tools, not a mapping of 2"),
-        ("[{}]", "5:10: export must hold names of tools, not an empty mapping"),
-        ("[json: 3]", "5:16: json must be a mapping of settings, not 3"),
+        ("[mlflo]", "5:10: unknown name 'mlflo'"),
+        ("[json: , 7]", "5:18: expected a name or `name: …`, not 7"),
+        ("[[mlflow]]", "5:10: expected a name or `name: …`, not a list"),
+        ("[{json: , mlflow: }]", "5:19: an item has one name, and 'mlflow' is a second one"),
+        ("[{}]", "5:10: expected a name or `name: …`, not a mapping"),
+        ("[json: 3]", "5:16: json must be a mapping of file, not 3"),
         ("[json: {path: x}]", "5:17: unknown key 'path' under json"),
         ("[json: {file: 3}]", "5:23: file must be a path, not 3"),
         ("[wandb: {mode: onlin}]", "5:24: mode must be offline or online, not 'onlin'"),
         ("[wandb: {project: a/b}]", "5:27: project must be text of 1 to 128 characters,"
          " none of them / \\ # ? % or :, not 'a/b'"),
-        ("[mlflow, mlflow]", "5:18: this tool is named twice, with the same settings"),
-        ("[mlflow, mlflow: ]", "5:18: this tool is named twice, with the same settings"),
+        ("[mlflow, mlflow]", "5:18: the same tool with the same settings again"),
+        ("[mlflow, mlflow: ]", "5:18: the same tool with the same settings again"),
         ("[mlflow: {tracking_uri: 'http://me@host'}]", "5:33: tracking_uri must be an address such"
          " as sqlite:///mlflow.db or https://host, without user or password, not 'http://**@host'"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_at_its_place(tmp_path: Path, value: str, head: str) -> None:
+def test_a_mistake_is_reported_at_its_place(tmp_path: Path, value: str, head: str) -> None:
     assert heads(refusal(tmp_path, f"{MINIMAL}export: {value}\n")) == [f"job.yaml:{head}"]
 
 
-def test_all_that_is_wrong_is_told_at_once_with_what_was_probably_meant(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_with_suggestions(tmp_path: Path) -> None:
     said = refusal(tmp_path, f"{MINIMAL}export: [tensorbord, mlflow: {{expriment: x}}]\nseed: x\n")
     assert len(heads(said)) == 3
     assert "did you mean 'tensorboard'?" in said
@@ -86,11 +86,11 @@ def test_all_that_is_wrong_is_told_at_once_with_what_was_probably_meant(tmp_path
 def test_a_list_without_end_is_refused(tmp_path: Path) -> None:
     items = ", ".join(f"json: {{file: '{number}'}}" for number in range(9))
     said = heads(refusal(tmp_path, f"{MINIMAL}export: [{items}]\n"))
-    assert said == ["job.yaml:5:9: export names more than 8 tools"]
+    assert said == ["job.yaml:5:9: export must have at most 8 items"]
 
 
-def test_a_key_never_stands_there(tmp_path: Path) -> None:
+def test_a_secret_key_is_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, f"{MINIMAL}export: [wandb: {{api_key: 0123456789abcdef}}]\n")
     assert "unknown key 'api_key' under wandb" in said
     assert "0123456789abcdef" not in said
-    assert "in the variable that the tool itself reads" in said
+    assert "keep it in the environment" in said

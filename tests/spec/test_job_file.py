@@ -126,7 +126,7 @@ seed: 3
         "job.yaml:9:3: classification_betas has no effect without"
         " compute_classification_metrics: true",
         "job.yaml:9:29: classification_betas[1] must be a number above 0, at most 100, not 'x'",
-        "job.yaml:10:1: duplicate key 'seed'; it stands in line 4 already",
+        "job.yaml:10:1: duplicate key 'seed'; it is already in line 4",
     ]
 
 

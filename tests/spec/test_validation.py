@@ -15,8 +15,8 @@ METRICS = "  compute_classification_metrics: true\n"
     [
         ("  classification_n_classes: 3\n", "no effect without compute_classification_metrics"),
         ("  classification_betas: [1]\n", "no effect without compute_classification_metrics"),
-        (METRICS, "need to know the classes"),
-        (METRICS + "  classification_n_classes: 2\n", "need to know the classes"),
+        (METRICS, "need the classes"),
+        (METRICS + "  classification_n_classes: 2\n", "need the classes"),
         (
             METRICS + "  classification_n_classes: 3\n  classification_positive_class: a\n",
             "classification_positive_class is for two classes, not 3",
@@ -95,7 +95,7 @@ def test_a_plan_says_what_is_done_and_nothing_else_may_stand_beside_it(
 ) -> None:
     problems = heads(refusal(tmp_path, f"{MINIMAL}prepare:\n  plan: a.yaml\n  {line}\n"))
     assert len(problems) == 1
-    assert "has no place beside a plan" in problems[0]
+    assert "has no effect beside a plan" in problems[0]
 
 
 def test_a_plan_may_stand_beside_a_system_message_and_a_sheet(tmp_path: Path) -> None:

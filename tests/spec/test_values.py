@@ -45,11 +45,11 @@ def test_a_value_out_of_the_environment_is_a_value_and_no_yaml(tmp_path: Path) -
     ("value", "reason"),
     [
         ("${NOPE}", "the environment variable NOPE is not set"),
-        ("x${", "'${' begins a variable that is not well written"),
-        ("'${1A}'", "'${' begins a variable that is not well written"),
-        ("'${A:?}'", "'${' begins a variable that is not well written"),
-        ("${CTRL}", "the value holds the control character U+0007"),
-        ("${BYTES}", "the value holds the control character U+DCFF"),
+        ("x${", "'${' starts a malformed variable"),
+        ("'${1A}'", "'${' starts a malformed variable"),
+        ("'${A:?}'", "'${' starts a malformed variable"),
+        ("${CTRL}", "the value contains the control character U+0007"),
+        ("${BYTES}", "the value contains the control character U+DCFF"),
     ],
 )
 def test_a_variable_that_cannot_be_filled_in_is_told_with_its_place(
@@ -67,7 +67,7 @@ def test_a_variable_nearly_of_that_name_is_offered(tmp_path: Path) -> None:
 
 def test_what_a_variable_holds_is_not_shown(tmp_path: Path) -> None:
     message = refusal(tmp_path, MINIMAL + "seed: ${SEED}\n", environ={"SEED": "hunter2"})
-    assert "seed must be a whole number from 0 to 2147483647, not what '${SEED}' gives" in message
+    assert "seed must be a whole number from 0 to 2147483647, not the value of '${SEED}'" in message
     assert "hunter2" not in message
 
 
@@ -93,7 +93,7 @@ def test_a_secret_is_found_behind_escapes_and_variables(tmp_path: Path) -> None:
     assert "job.yaml:5:9: this looks like a secret" in message
     assert escaped not in message
     message = refusal(tmp_path, MINIMAL + "suffix: ${KEY}\n", environ={"KEY": secret})
-    assert "job.yaml:5:9: what '${KEY}' gives looks like a secret" in message
+    assert "job.yaml:5:9: the value of '${KEY}' looks like a secret" in message
     assert secret not in message
 
 
@@ -163,8 +163,8 @@ def test_an_override_reads_variables_and_quotes_as_the_file_does(tmp_path: Path)
         ("model.size=3", "model is a single value in the job file, so it has no 'size'"),
         ("suffix=[", "not valid YAML"),
         ("suffix=*a", "aliases are not allowed"),
-        ("suffix=a\x1bb", "the value holds the control character U+001B"),
-        ("suffix=\udcff", "the value holds the control character U+DCFF"),
+        ("suffix=a\x1bb", "the value contains the control character U+001B"),
+        ("suffix=\udcff", "the value contains the control character U+DCFF"),
         ("suffix", "an override is key=value"),
         ("=3", "an override is key=value"),
         ("a..b=3", "an override is key=value"),
