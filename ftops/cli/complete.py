@@ -21,7 +21,7 @@ from ftops.errors import DatasetError, FtopsError
 from ftops.records import Json, Sampling, render_refused
 
 PromptText = Annotated[
-    str, typer.Option("--prompt", "-p", metavar="TEXT", help="The prompt; - reads it from stdin.")
+    str, typer.Option("--prompt", "-p", metavar="TEXT", help="The prompt; - for stdin.")
 ]
 _MIN_COLUMN = 36  # characters per model; with less, responses are shown below each other
 
@@ -119,7 +119,7 @@ def _read_prompt(prompt: str) -> str:
             "the prompt is not UTF-8 text", hint="Give it as UTF-8, for example from a file."
         ) from error
     if prompt == "-":
-        text = text.removesuffix("\n")  # the one that every file ends with
+        text = text.removesuffix("\n")  # of the last line
     if not text:
         raise DatasetError("the prompt is empty", hint='Give one with -p "…", or -p - for stdin.')
     return text

@@ -14,24 +14,24 @@ from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
 from ftops.spec.secret import is_secret_field, mask_secrets
 
-_SHORTEST_SECRET = 8  # a shorter value may be a part of any word
+_MIN_SECRET_LENGTH = 8  # a shorter value may be part of other words
 
 
 def read_environ() -> Mapping[str, str]:
-    """A copy of the environment variables as they stand now."""
+    """A copy of the current environment variables."""
     return dict(os.environ)
 
 
-def clear_secrets(text: str, environ: Mapping[str, str]) -> str:
-    """The text without the values of variables that are named like secrets, and without keys."""
+def redact_secrets(text: str, environ: Mapping[str, str]) -> str:
+    """The text without keys and without the values of variables whose names mean secrets."""
     for name, value in environ.items():
-        if is_secret_field(name) and len(value) >= _SHORTEST_SECRET:
+        if is_secret_field(name) and len(value) >= _MIN_SECRET_LENGTH:
             text = text.replace(value, "***")
     return mask_secrets(text)
 
 
-def find_home(environ: Mapping[str, str]) -> Path:
-    """The folder of everything ftops keeps: FTOPS_HOME, else the platform's user state folder."""
+def resolve_home(environ: Mapping[str, str]) -> Path:
+    """FTOPS_HOME, else the user state folder of the platform."""
     chosen = environ.get("FTOPS_HOME", "")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -39,12 +39,12 @@ def find_home(environ: Mapping[str, str]) -> Path:
 
 
 def get_home() -> Path:
-    """The folder of everything that ftops keeps; it need not exist yet."""
-    return find_home(read_environ())
+    """The home folder of this process; it need not exist yet."""
+    return resolve_home(read_environ())
 
 
 @contextlib.contextmanager
 def open_ledger() -> Iterator[Ledger]:
-    """The ledger of this home, made when it is missing."""
+    """The ledger in the home folder, created when it is missing."""
     with contextlib.closing(Ledger(get_home() / "ledger.db", SystemClock())) as ledger:
         yield ledger

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 import typer
 
 from ftops import __version__
-from ftops.cli.environment import clear_secrets, find_home, read_environ
+from ftops.cli.environment import read_environ, redact_secrets, resolve_home
 from ftops.cli.output import Mode, Output, render_json
 from ftops.errors import FtopsError, JobFailed, ProviderError, RequirementMissed, UsageError
 from ftops.files import write_atomic
@@ -138,15 +138,15 @@ def _report_bug(error: Exception) -> dict[str, Json]:
             "".join(traceback.format_exception(error)),
         ]
     )
-    text = clear_secrets(text, environ)
-    path = find_home(environ) / "reports" / f"bug-{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
+    text = redact_secrets(text, environ)
+    path = resolve_home(environ) / "reports" / f"bug-{now:%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     try:
         write_atomic(path, text.encode("utf-8", "backslashreplace"))
         hint = f"This is a bug in ftops. Please report it and attach {path}."
     except FtopsError:
         sys.stderr.write(text)
         hint = "This is a bug in ftops. Please report it with the details above."
-    return _describe("Bug", clear_secrets(f"{type(error).__name__}: {error}", environ), hint)
+    return _describe("Bug", redact_secrets(f"{type(error).__name__}: {error}", environ), hint)
 
 
 def _discard_stdout() -> None:

@@ -25,7 +25,7 @@ from ftops.files import write_atomic
 from ftops.metrics.result import Confusion, Verdict
 from ftops.reports.ci_report import render_junit, render_markdown
 
-_MORE_METRICS = 2  # beside the headline, as many as 80 columns hold
+_MORE_METRICS = 2  # beside the primary metric, as 80 columns allow
 _MATRIX_CLASSES = 8
 _SHOWN_PAIRS = 8
 _SHOWN_CLASSES = 6
@@ -35,204 +35,215 @@ _VERDICT_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 
 
 def render_evaluation(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """All of it, the answer to "was it worth it?" first."""
+    """The whole evaluation: candidates, verdicts, requirements, notes, classes."""
     rows = f"{evaluation.rows:,} row{'' if evaluation.rows == 1 else 's'}"
     yield heading(f"Evaluation on {_wrap(evaluation.file)} ({rows})")
     yield indent(render_candidates(evaluation))
     yield from render_verdicts(evaluation)
-    yield from _render_gate(evaluation.requirements)
-    yield from _render_remarks(evaluation)
+    yield from _render_requirements(evaluation.requirements)
+    yield from _render_notes(evaluation)
     first = evaluation.candidates[0] if evaluation.candidates else None
     if first is not None:
         yield from render_classes(first)
 
 
 def render_candidates(evaluation: Evaluation) -> Table:
-    """One line a candidate: headline with its interval, other figures, what asking took."""
+    """One line per candidate: primary metric with interval, other metrics, cost of its requests."""
     metrics = _choose_metrics(evaluation)
-    asked = [one.requests for one in evaluation.candidates if one.requests is not None]
+    requests = [
+        candidate.requests for candidate in evaluation.candidates if candidate.requests is not None
+    ]
     extra = []
-    if any(one.prompt_tokens is not None for one in asked):
+    if any(cost.prompt_tokens is not None for cost in requests):
         extra.append("tokens")
-    if any(one.usd_per_1000 for one in asked):
+    if any(cost.usd_per_1000 for cost in requests):
         extra.append("$/1,000")
-    if any(one.p50_s is not None for one in asked):
+    if any(cost.p50_s is not None for cost in requests):
         extra.append("p50")
     columns = [*metrics, *extra]
     table = make_table("candidate", *columns, right=columns, whole=columns)
-    for one in evaluation.candidates:
-        table.add_row(cell(one.name), *_cells(one, metrics, extra))
+    for candidate in evaluation.candidates:
+        table.add_row(cell(candidate.name), *_list_cells(candidate, metrics, extra))
     return table
 
 
 def _choose_metrics(evaluation: Evaluation) -> list[str]:
-    names = dict.fromkeys(name for one in evaluation.candidates for name in one.metrics)
+    names = dict.fromkeys(name for candidate in evaluation.candidates for name in candidate.metrics)
     others = [name for name in names if name != evaluation.primary_metric]
     return [evaluation.primary_metric, *others[:_MORE_METRICS]]
 
 
-def _cells(one: CandidateScore, metrics: Sequence[str], extra: Sequence[str]) -> Iterator[Text]:
+def _list_cells(
+    candidate: CandidateScore, metrics: Sequence[str], extra: Sequence[str]
+) -> Iterator[Text]:
     for number, name in enumerate(metrics):
-        figure = one.metrics.get(name)
-        if figure is None:
+        result = candidate.metrics.get(name)
+        if result is None:
             yield cell("–")
         else:
             yield cell(
-                format_result(figure) if number == 0 else format_value(figure.value, figure.unit)
+                format_result(result) if number == 0 else format_value(result.value, result.unit)
             )
-    spent = one.requests
+    cost = candidate.requests
     for name in extra:
-        if spent is None:
+        if cost is None:
             yield cell("0" if name == "tokens" else "")
         elif name == "tokens":
-            tokens = (spent.prompt_tokens or 0) + (spent.completion_tokens or 0)
-            mark = "~" if spent.estimated else ""
-            yield cell("" if spent.prompt_tokens is None else f"{mark}{tokens:,.0f}")
+            tokens = (cost.prompt_tokens or 0) + (cost.completion_tokens or 0)
+            mark = "~" if cost.estimated else ""
+            yield cell("" if cost.prompt_tokens is None else f"{mark}{tokens:,.0f}")
         elif name == "p50":
-            yield cell(render_seconds(spent.p50_s) if spent.p50_s is not None else "")
+            yield cell(render_seconds(cost.p50_s) if cost.p50_s is not None else "")
         else:
-            price = spent.usd_per_1000
+            price = cost.usd_per_1000
             yield cell("" if price is None else f"{price:,.3g}")
 
 
 def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """Who is better than whom, and how sure that is."""
+    """The comparisons, and what the fine-tuned model saves."""
     outcome = describe_outcome(evaluation)
     if outcome:
         yield ""
         yield indent(cell(_wrap(outcome), "bold"))
-    for one in evaluation.comparisons:
-        style = _VERDICT_STYLES.get(one.verdict, "yellow")
-        yield _say(Text("• ", style), describe_comparison(one))
-    for saved in evaluation.savings:
-        for sentence in describe_savings(saved):
-            yield _say(Text("• "), sentence)
+    for comparison in evaluation.comparisons:
+        style = _VERDICT_STYLES.get(comparison.verdict, "yellow")
+        yield _render_sentence(Text("• ", style), describe_comparison(comparison))
+    for savings in evaluation.savings:
+        for sentence in describe_savings(savings):
+            yield _render_sentence(Text("• "), sentence)
 
 
-def _render_gate(requirements: Sequence[RequirementResult]) -> Iterator[RenderableType]:
+def _render_requirements(requirements: Sequence[RequirementResult]) -> Iterator[RenderableType]:
     if not requirements:
         return
-    yield heading("Required")
-    for one in requirements:
-        mark = Text("✓ ", "green") if one.met else Text("✗ ", "bold red")
-        yield _say(mark, describe_requirement(one))
+    yield heading("Requirements")
+    for requirement in requirements:
+        mark = Text("✓ ", "green") if requirement.met else Text("✗ ", "bold red")
+        yield _render_sentence(mark, describe_requirement(requirement))
 
 
-def _render_remarks(evaluation: Evaluation) -> Iterator[RenderableType]:
+def _render_notes(evaluation: Evaluation) -> Iterator[RenderableType]:
     remarks = list_notes(evaluation)
     if remarks:
         yield heading("Notes")
         for text in remarks:
-            yield _say(Text("• "), text)
+            yield _render_sentence(Text("• "), text)
     if evaluation.skipped:
-        yield heading("Left out")
-        for gone in evaluation.skipped:
-            yield _say(Text("• "), f"{gone.name}: {gone.reason}")
+        yield heading("Skipped")
+        for candidate in evaluation.skipped:
+            yield _render_sentence(Text("• "), f"{candidate.name}: {candidate.reason}")
 
 
 def render_classes(candidate: CandidateScore) -> Iterator[RenderableType]:
-    """How the classes did, and which of them are mistaken for which."""
+    """The metrics of the classes, and their confusion matrix."""
     if len(candidate.classes) < 2:
         return
-    worst = sorted(candidate.classes, key=lambda one: one.f1 if one.f1 is not None else 2.0)
-    shown = sorted(worst[:_SHOWN_CLASSES], key=lambda one: one.label)
+    worst = sorted(
+        candidate.classes, key=lambda scores: scores.f1 if scores.f1 is not None else 2.0
+    )
+    shown = sorted(worst[:_SHOWN_CLASSES], key=lambda scores: scores.label)
     total = len(candidate.classes)
     which = "Classes" if total <= _SHOWN_CLASSES else f"Worst {_SHOWN_CLASSES} of {total} classes"
     yield heading(f"{which} ({candidate.name})")
     table = make_table(
         "class", "rows", "recall", "precision", "F1", right=("rows", "recall", "precision", "F1")
     )
-    for one in shown:
-        figures = (one.recall, one.precision, one.f1)
-        texts = ["–" if value is None else f"{value:.0%}" for value in figures]
-        table.add_row(_cut(one.label), f"{one.rows:,}", *texts)
+    for scores in shown:
+        values = (scores.recall, scores.precision, scores.f1)
+        texts = ["–" if value is None else f"{value:.0%}" for value in values]
+        table.add_row(_truncate(scores.label), f"{scores.rows:,}", *texts)
     yield indent(table)
     if candidate.confusion is not None:
         yield from render_confusion(candidate.confusion)
 
 
 def render_confusion(confusion: Confusion) -> Iterator[RenderableType]:
-    """The whole matrix where it fits; else the pairs that are mistaken most often."""
-    pairs = _find_pairs(confusion)
+    """The confusion matrix if it fits, else the most frequent confusions."""
+    pairs = _list_confused_pairs(confusion)
     if not pairs:
         return
     if len(confusion.labels) <= _MATRIX_CLASSES:
-        yield heading("What was answered (columns) where what was expected (lines)")
+        yield heading("Confusion matrix (rows: expected, columns: predicted)")
         yield indent(_render_matrix(confusion))
         return
-    yield heading("Mistaken most often")
-    table = make_table("rows", "of", "expected", "answered", right=("rows", "of"))
+    yield heading("Most frequent confusions")
+    table = make_table("rows", "of", "expected", "predicted", right=("rows", "of"))
     for pair in pairs[:_SHOWN_PAIRS]:
-        table.add_row(f"{pair.count:,}", f"{pair.rows:,}", _cut(pair.expected), _cut(pair.given))
+        table.add_row(
+            f"{pair.count:,}", f"{pair.rows:,}", _truncate(pair.expected), _truncate(pair.predicted)
+        )
     yield indent(table)
 
 
 def _render_matrix(confusion: Confusion) -> Table:
-    """Columns carry the labels where there is room for them, else letters that the lines explain.
+    """The columns have the labels as titles if they fit, else letters that the rows explain.
 
-    Never numbers: labels often are numbers themselves.
+    Never numbers: labels are often numbers.
     """
-    outside = any(line[-1] for line in confusion.counts)
-    labels = [_cut(label) for label in confusion.labels]
-    ends = [*labels, Text("none")] if outside else labels
-    if not _fits(labels, [[f"{n:,}" for n in line] for line in confusion.counts], ends):
-        ends = [Text(letter) for letter in _LETTERS[: len(labels)]] + ends[len(labels) :]
+    has_other = any(line[-1] for line in confusion.counts)
+    labels = [_truncate(label) for label in confusion.labels]
+    titles = [*labels, Text("none")] if has_other else labels
+    if not _fits(labels, [[f"{n:,}" for n in line] for line in confusion.counts], titles):
+        titles = [Text(letter) for letter in _LETTERS[: len(labels)]] + titles[len(labels) :]
         labels = [Text.assemble(f"{_LETTERS[n]}  ", label) for n, label in enumerate(labels)]
-    table = make_table("", *(end.plain for end in ends), right=[end.plain for end in ends])
+    table = make_table(
+        "", *(title.plain for title in titles), right=[title.plain for title in titles]
+    )
     for number, (label, line) in enumerate(zip(labels, confusion.counts, strict=True)):
         cells = []
-        for place, count in enumerate(line if outside else line[:-1]):
+        for place, count in enumerate(line if has_other else line[:-1]):
             style = "green" if place == number else "red" if count else "dim"
             cells.append(Text(f"{count:,}" if count else "·", style))
         table.add_row(label, *cells)
     return table
 
 
-def _fits(labels: Sequence[Text], counts: Sequence[Sequence[str]], ends: Sequence[Text]) -> bool:
-    """Whether columns that carry these ends stand beside the labels in 80 screen columns."""
+def _fits(labels: Sequence[Text], counts: Sequence[Sequence[str]], titles: Sequence[Text]) -> bool:
+    """Whether columns with these titles fit next to the labels in 80 columns."""
     widths = [
-        max(end.cell_len, *(len(line[place]) for line in counts)) for place, end in enumerate(ends)
+        max(title.cell_len, *(len(line[place]) for line in counts))
+        for place, title in enumerate(titles)
     ]
-    side = max(label.cell_len for label in labels)
-    return side + sum(width + 2 for width in widths) <= WIDTH
+    label_width = max(label.cell_len for label in labels)
+    return label_width + sum(width + 2 for width in widths) <= WIDTH
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """So many of the rows that expect one label were answered another."""
+    """`count` of the `rows` with the expected label were predicted as another."""
 
     count: int
     rows: int
     expected: str
-    given: str
+    predicted: str
 
 
-def _find_pairs(confusion: Confusion) -> list[_Pair]:
-    """Mistakes by how often they were made."""
-    given = [*confusion.labels, "none of the classes"]
+def _list_confused_pairs(confusion: Confusion) -> list[_Pair]:
+    """The confused pairs, most frequent first."""
+    predicted = [*confusion.labels, "none of the classes"]
     pairs = [
-        _Pair(count, sum(line), expected, given[place])
+        _Pair(count, sum(line), expected, predicted[place])
         for number, (expected, line) in enumerate(
             zip(confusion.labels, confusion.counts, strict=True)
         )
         for place, count in enumerate(line)
         if count and place != number
     ]
-    return sorted(pairs, key=lambda pair: (-pair.count, pair.expected, pair.given))
+    return sorted(pairs, key=lambda pair: (-pair.count, pair.expected, pair.predicted))
 
 
-def _say(mark: Text, sentence: str) -> RenderableType:
-    """A sentence to the right of its mark, in lines of 80 columns also where none are asked for."""
+def _render_sentence(mark: Text, sentence: str) -> RenderableType:
+    """A sentence with a hanging indent after its mark, wrapped at 80 columns."""
     return indent(hang(mark, cell(_wrap(sentence))))
 
 
 def _wrap(text: str) -> str:
-    """The text in lines that leave room for a mark; cleaned, since what is cleaned is longer."""
+    """The escaped text in lines that fit beside a mark."""
     return "\n".join(textwrap.wrap(clean(text), WIDTH - 4))
 
 
-def _cut(label: str) -> Text:
-    """The label on one line of few screen columns, of which wide characters take two each."""
+def _truncate(label: str) -> Text:
+    """The label on one line, truncated to the columns of a terminal."""
     line = cell(" ".join(label.split()) or "(empty)")
     line.truncate(_LABEL_COLUMNS, overflow="ellipsis")
     return line

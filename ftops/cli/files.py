@@ -13,7 +13,7 @@ from ftops.cli.format import (
     cell,
     make_table,
     render_bytes,
-    render_short_moment,
+    render_short_time,
     to_timestamp,
 )
 from ftops.cli.options import ProviderOptions, Yes
@@ -64,7 +64,7 @@ def render_files(files: Sequence[RemoteFile]) -> RenderableType:
         table.add_row(
             cell(file.id, "cyan"),
             cell(render_bytes(file.bytes)),
-            cell(render_short_moment(file.created_at)),
+            cell(render_short_time(file.created_at)),
             cell(file.filename),
         )
     return table

@@ -1,6 +1,7 @@
 """Formats values for the terminal: texts, tables, bytes, durations, times, paths.
 
-Everything fits 80 columns. Texts from outside pass through `cell`, which makes them harmless.
+Everything fits 80 columns. Text from data, job files and providers passes through `cell`, which
+escapes it.
 """
 
 import shlex
@@ -21,7 +22,7 @@ _STATUS_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", 
 
 
 def cell(value: object, style: str = "") -> Text:
-    """A text for a table or a line, literally; empty for None."""
+    """A literal text for a table or a line; empty for None."""
     return Text("" if value is None else clean(str(value)), style=style)
 
 
@@ -38,7 +39,7 @@ def heading(title: str) -> Text:
 
 
 def render_pairs(pairs: Iterable[tuple[str, object]]) -> Padding:
-    """Names and values in two columns; pairs without a value are left out."""
+    """Names and values in two columns; pairs without a value are omitted."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -49,40 +50,40 @@ def render_pairs(pairs: Iterable[tuple[str, object]]) -> Padding:
 
 
 def render_path(path: str | Path) -> str:
-    """The path as seen from here, where it lies below."""
-    absolute, here = Path(path), Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+    """The path, relative to the current folder if it is in there."""
+    absolute, current = Path(path), Path.cwd()
+    return str(absolute.relative_to(current) if absolute.is_relative_to(current) else absolute)
 
 
-def render_moment(moment: datetime | None) -> str:
-    """A time of the user's own zone, to the minute."""
+def render_time(moment: datetime | None) -> str:
+    """A time in the local time zone, to the minute."""
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def render_seconds(to_timestamp: float | None) -> str:
+def render_seconds(seconds: float | None) -> str:
     """A duration: 0.31 s, 12.4 s, 3 min 05 s, 2 h 10 min."""
-    if to_timestamp is None:
+    if seconds is None:
         return ""
-    if to_timestamp < 60:
-        return f"{to_timestamp:.2f} s" if to_timestamp < 10 else f"{to_timestamp:.1f} s"
-    minutes, rest = divmod(round(to_timestamp), 60)
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def render_commands(commands: Iterable[str]) -> list[Text]:
-    """Commands to type next; each stays on one line, so that it can be copied."""
+    """Commands to copy; each stays on one line."""
     return [cell(f"  {line}", "cyan") for line in commands]
 
 
 def quote(*words: str) -> str:
-    """A command line that a shell reads as these words."""
+    """The words as a shell command."""
     return shlex.join(words)
 
 
 def render_bytes(count: float) -> str:
-    """The number of bytes with the unit that fits: 812 B, 34.1 kB, 1.2 MB."""
+    """A size with a fitting unit: 812 B, 34.1 kB, 1.2 MB."""
     if count < 1e3:
         return f"{count:.0f} B"
     if count < 1e6:
@@ -91,7 +92,7 @@ def render_bytes(count: float) -> str:
 
 
 def make_table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
-    """A table without frames; columns in `right` hold figures, those in `whole` are not broken."""
+    """A table without borders; `right` columns are right-aligned, `whole` ones never wrap."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
@@ -103,10 +104,10 @@ def make_table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = 
     return table
 
 
-def render_short_moment(moment: datetime) -> str:
+def render_short_time(moment: datetime) -> str:
     return moment.astimezone().strftime("%m-%d %H:%M")
 
 
 def to_timestamp(moment: datetime | None) -> int | None:
-    """Whole to_timestamp since 1970."""
+    """Whole seconds since 1970."""
     return None if moment is None else int(moment.timestamp())

@@ -20,9 +20,9 @@ from ftops.cli.format import (
     cell,
     heading,
     render_bytes,
-    render_moment,
     render_pairs,
     render_path,
+    render_time,
     to_timestamp,
 )
 from ftops.cli.models import describe_cost, describe_end, describe_headline
@@ -50,13 +50,13 @@ _PROMPT = "Your prompt"
 _MAX_TOKENS = 64
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, run id or job id.")]
 CodeLanguage = Annotated[
-    Language | None, typer.Option("--code", help="Print nothing but the program that asks it.")
+    Language | None, typer.Option("--code", help="Print only the code, in this language.")
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCard:
-    """A model with its lineage, the oldest generation first; none for one of unknown origin."""
+class ModelDetails:
+    """A model with its lineage, oldest version first; empty if its origin is unknown."""
 
     name: str
     provider: ProviderSettings
@@ -71,7 +71,7 @@ class ModelCard:
 
     @property
     def made(self) -> ModelVersion | None:
-        """How this very model was made."""
+        """The version of this model itself."""
         return self.lineage[-1] if self.lineage else None
 
     def to_json(self) -> dict[str, Json]:
@@ -100,35 +100,35 @@ class ModelCard:
         }
 
 
-def render_card(card: ModelCard, today: date) -> Iterator[RenderableType]:
-    """For people: what it is, where it comes from, its job file, how to use it."""
-    made = card.made
-    yield cell(card.name, "bold green")
+def render_details(details: ModelDetails, today: date) -> Iterator[RenderableType]:
+    """The model, its origin, its job file and code that uses it."""
+    made = details.made
+    yield cell(details.name, "bold green")
     yield render_pairs(
         [
-            ("base", card.base),
-            ("provider", _describe_provider(card.provider)),
-            ("run", made.tuned.run_id if made else "none that this ledger knows"),
+            ("base", details.base),
+            ("provider", _describe_provider(details.provider)),
+            ("run", made.tuned.run_id if made else "not in this ledger"),
             ("job", made.tuned.job_id if made else None),
-            ("created", render_moment(made.tuned.created_at) if made else None),
-            ("deleted", render_moment(made.tuned.deleted_at) or None if made else None),
-            ("measured", describe_headline(card.headline) or None),
-            ("cost", describe_cost(card.cost) or None),
-            ("ends", describe_end(card.ends, today) if card.ends else None),
-            *(("checkpoint", _describe_checkpoint(one)) for one in card.checkpoints),
+            ("created", render_time(made.tuned.created_at) if made else None),
+            ("deleted", render_time(made.tuned.deleted_at) or None if made else None),
+            ("metric", describe_headline(details.headline) or None),
+            ("cost", describe_cost(details.cost) or None),
+            ("ends", describe_end(details.ends, today) if details.ends else None),
+            *(("checkpoint", _describe_checkpoint(one)) for one in details.checkpoints),
         ]
     )
     if made is not None:
         yield heading("Lineage")
-        yield from (cell(line) for line in render_chain(card.lineage))
-        yield from _render_making(made, card.home)
+        yield from (cell(line) for line in render_chain(details.lineage))
+        yield from _render_making(made, details.home)
     for language in Language:
         yield heading(f"Use it: {language.value}")
-        yield Text(render_code(card.usage, language).rstrip("\n"))
+        yield Text(render_code(details.usage, language).rstrip("\n"))
 
 
 def render_chain(lineage: Sequence[ModelVersion]) -> Iterator[str]:
-    """Data, files, job and model, from the first generation on, one line each."""
+    """Data, files, job and model of each version, one line each."""
     for number, made in enumerate(lineage):
         arrow = "  " if number == 0 else "  + "
         for file in made.prepared.files if made.prepared else ():
@@ -160,7 +160,7 @@ def _render_making(made: ModelVersion, home: Path) -> Iterator[RenderableType]:
     yield heading(f"Job file: {render_path(made.run.job_file)}")
     text = read_job_file(made.run, home)
     if text is None:
-        yield Text("  Its copy was removed; --json has its values as the ledger keeps them.")
+        yield Text("  Its copy was deleted; --json shows its values from the ledger.")
         return
     yield cell(text.rstrip("\n"))
     if made.run.overrides:
@@ -183,7 +183,7 @@ def _describe_file(
 
 
 def _find_remote_id(made: ModelVersion, file: PreparedFile) -> str:
-    """What the provider calls the file; "" when it was never sent."""
+    """The id of the file at the provider; "" if it was not uploaded."""
     uploaded = made.results.upload
     file_id = None
     if uploaded:
@@ -192,8 +192,8 @@ def _find_remote_id(made: ModelVersion, file: PreparedFile) -> str:
 
 
 def _describe_checkpoint(one: Checkpoint) -> str:
-    """Its name, then its step and what was measured there, so that one can be chosen."""
-    # of the same few rows at each checkpoint, while all rows are measured at some alone
+    """The model of a checkpoint with its step and validation loss."""
+    # valid_loss is measured at each checkpoint, full_valid_loss only at some
     loss = one.metrics.get("valid_loss", one.metrics.get("full_valid_loss"))
     measured = "" if loss is None else f", validation loss {loss:.3g}"
     return f"{one.model} (step {one.step:,}{measured})"
@@ -240,37 +240,37 @@ def _generation_document(made: ModelVersion, home: Path) -> dict[str, Json]:
 def make_usage(
     named: ResolvedModel, row_format: RowFormat, *, home: Path, environ: Mapping[str, str]
 ) -> Usage:
-    """How the model is asked, with a short prompt of its own data where there is one.
+    """How to send requests to the model, with an example prompt of its own data.
 
-    `row_format` is that of a model which the ledger does not know.
+    `row_format` is for a model that the ledger does not know.
     """
     tuned, settings = named.tuned, named.provider
     separator = tuned.separator if tuned else ""
-    found = find_example_prompt(named.run, home, separator) if named.run else None
+    example = find_example_prompt(named.run, home, separator) if named.run else None
     return Usage(
         model=named.name,
         row_format=tuned.row_format if tuned else row_format,
-        prompt=found or _PROMPT,
+        prompt=example or _PROMPT,
         key_env=settings.api_key_env or KEY_VARIABLE,
         base_url=None if settings.uses_engine else get_base_url(settings, environ),
         set_up=POINT_AT_ENGINE if settings.uses_engine else "",
         separator=separator,
         stop=tuned.stop if tuned else None,
         system=_find_system(named),
-        max_tokens=_find_max_tokens(named),
+        max_tokens=_get_max_tokens(named),
         labels=dict(get_label_map(named.plan)),
-        headers={} if settings.uses_engine else _find_headers(settings, environ),
+        headers={} if settings.uses_engine else _list_headers(settings, environ),
         notes=_list_notes(named),
     )
 
 
-def _find_headers(settings: ProviderSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    """Who pays, as every request says it."""
-    named = {
+def _list_headers(settings: ProviderSettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The headers with the account that pays."""
+    headers = {
         "OpenAI-Organization": settings.organization or environ.get("OPENAI_ORG_ID"),
         "OpenAI-Project": settings.project or environ.get("OPENAI_PROJECT_ID"),
     }
-    return {name: value for name, value in named.items() if value}
+    return {name: value for name, value in headers.items() if value}
 
 
 def _find_system(named: ResolvedModel) -> str | None:
@@ -279,10 +279,10 @@ def _find_system(named: ResolvedModel) -> str | None:
     return system if isinstance(system, str) else None
 
 
-def _find_max_tokens(named: ResolvedModel) -> int:
+def _get_max_tokens(named: ResolvedModel) -> int:
     evaluate = named.run.spec.get("evaluate") if named.run else None
-    most = evaluate.get("max_tokens") if isinstance(evaluate, dict) else None
-    return most if isinstance(most, int) else _MAX_TOKENS
+    max_tokens = evaluate.get("max_tokens") if isinstance(evaluate, dict) else None
+    return max_tokens if isinstance(max_tokens, int) else _MAX_TOKENS
 
 
 def _list_notes(named: ResolvedModel) -> tuple[str, ...]:
@@ -290,8 +290,8 @@ def _list_notes(named: ResolvedModel) -> tuple[str, ...]:
     if not steps:
         return ()
     return (
-        f"The data's plan has changed prompts, too ({', '.join(steps)}):"
-        " `ftops complete` does the same to yours, this code does not.",
+        f"The data plan also changed the prompts ({', '.join(steps)}):"
+        " `ftops complete` does the same, this code does not.",
     )
 
 
@@ -309,40 +309,42 @@ def show(
     provider: ProviderOptions,
     code: CodeLanguage = None,
 ) -> None:
-    """Show where a model comes from, and the code that asks it.
+    """Show the lineage of a model, and code that uses it.
 
-    The job file and the data that made it, its base and theirs, times, cost and figures; then a
-    program in Python, for curl and for Node, with the right separator, stop sequence, system
-    message and labels. No key is ever printed: the programs read an environment variable.
+    Shows its job file, training data, base model, times, cost and metrics, then code for Python,
+    curl and Node with the right separator, stop sequence, system message and labels. Keys are never
+    printed: the code reads an environment variable.
     """
     typed = provider.find_settings()
     with open_ledger() as ledger:
-        card = _collect(ledger, resolve_model(ledger, name, typed), typed)
+        details = _load_details(ledger, resolve_model(ledger, name, typed), typed)
     if code is not None:
-        text = render_code(card.usage, code)
-        out.finish_text({"id": card.name, "language": code.value, "code": text}, text)
+        text = render_code(details.usage, code)
+        out.finish_text({"id": details.name, "language": code.value, "code": text}, text)
         return
     out.finish(
-        card.to_json(),
-        essential=[card.name],
-        human=lambda: render_card(card, SystemClock().now().date()),
+        details.to_json(),
+        essential=[details.name],
+        human=lambda: render_details(details, SystemClock().now().date()),
     )
 
 
-def _collect(ledger: Ledger, named: ResolvedModel, typed: ProviderSettings | None) -> ModelCard:
-    """What is known of the model; its provider is asked only where the ledger never met it."""
+def _load_details(
+    ledger: Ledger, named: ResolvedModel, typed: ProviderSettings | None
+) -> ModelDetails:
+    """The details of the model; a request is sent only if the ledger does not know it."""
     tuned, home = named.tuned, get_home()
     base, shutdown_date, row_format = tuned.base if tuned else None, None, RowFormat.COMPLETION
     if tuned is None:
         with open_provider(named.provider, typed=typed) as source:
-            found = source.get_model(named.name)
+            model = source.get_model(named.name)
             row_format = source.row_format(named.name)
-        base, shutdown_date = found.base, found.shutdown_date
+        base, shutdown_date = model.base, model.shutdown_date
     figures = get_model_info(named.provider, base or named.name)
     generations = lineage.trace_lineage(ledger, tuned) if tuned else []
     evaluation = lineage.find_evaluation(named.run, home) if named.run else None
     is_whole = named.run is None or named.run.fine_tuned_model == named.name
-    return ModelCard(
+    return ModelDetails(
         name=named.name,
         provider=named.provider,
         base=base,

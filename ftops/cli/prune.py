@@ -16,7 +16,7 @@ from ftops.cli.format import (
     cell,
     make_table,
     render_bytes,
-    render_moment,
+    render_time,
 )
 from ftops.cli.options import Yes
 from ftops.cli.output import Mode, Output, confirm
@@ -191,7 +191,7 @@ def render_prune_table(runs: Sequence[RunArtifacts]) -> RenderableType:
         table.add_row(
             cell(one.run.id, "cyan"),
             cell(one.run.name),
-            cell(render_moment(one.run.finished_at).partition(" ")[0]),
+            cell(render_time(one.run.finished_at).partition(" ")[0]),
             cell(render_bytes(one.folder_bytes)),
             cell(len(one.uploads) or ""),
             cell(render_bytes(one.upload_bytes) if one.uploads else ""),

@@ -26,7 +26,6 @@ from ftops.cli.training_view import (
     training_document,
 )
 from ftops.errors import RunError
-from ftops.evaluation.result import Evaluation
 from ftops.files import write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
@@ -47,7 +46,7 @@ RunRefs = Annotated[
     list[str],
     typer.Argument(
         metavar="ID...",
-        help="Run id (or its first 4 letters or more), job id, model or job name; several are"
+        help="Run id (or at least its first 4 letters), job id, model or job name; several are"
         " compared.",
     ),
 ]
@@ -56,7 +55,7 @@ CsvFile = Annotated[
     typer.Option(
         "--csv",
         metavar="FILE",
-        help="Write them as CSV with the same columns whoever trained; - for the standard output.",
+        help="Write CSV with the same columns for every provider; - for stdout.",
     ),
 ]
 RawFile = Annotated[
@@ -64,15 +63,15 @@ RawFile = Annotated[
     typer.Option(
         "--raw",
         metavar="FILE",
-        help="Write the results file as the provider gave it; - for the standard output.",
+        help="Write the unmodified results file of the provider; - for stdout.",
     ),
 ]
 Follow = Annotated[
-    bool, typer.Option("--follow", "-f", help="Go on with the run, and draw its curve as it comes.")
+    bool, typer.Option("--follow", "-f", help="Continue the run, and draw its curve live.")
 ]
-AllRows = Annotated[bool, typer.Option("--all", help="Show every step, not only some.")]
+AllRows = Annotated[bool, typer.Option("--all", help="Show every step.")]
 _LAST_STEPS = 4  # below the curve
-_LINES = 20  # about so many for a whole training, beside those that measure validation
+_LINES = 20  # approximate number for a training, plus those with validation
 _LOUD_LEVELS = ("warn", "error")
 
 
@@ -91,17 +90,17 @@ def results(
     csv_file: CsvFile = None,
     raw_file: RawFile = None,
     follow: Follow = False,
-    every: AllRows = False,
+    all_rows: AllRows = False,
 ) -> None:
-    """Show loss and accuracy by step, and what they say.
+    """Show training metrics by step, with diagnostics.
 
-    As curve, findings in words and table; several runs in one curve. A finding names what to do,
-    and the checkpoint to prefer where there is one.
+    Shows a curve, diagnostics and a table; the curves of several runs share one chart. A diagnostic
+    says what to do, and which checkpoint is best.
     """
     if csv_file is not None and raw_file is not None:
-        raise typer.BadParameter("--csv and --raw are two files; ask for one of them")
+        raise typer.BadParameter("give --csv or --raw, not both")
     if len(refs) > 1 and (follow or raw_file is not None):
-        raise typer.BadParameter("--follow and --raw are about one run")
+        raise typer.BadParameter("--follow and --raw take one run")
     with open_ledger() as ledger:
         runs = list({run.id: run for run in map(ledger.get_run, refs)}.values())
         if follow:
@@ -113,11 +112,11 @@ def results(
     if csv_file is not None:
         _write_csv(out, trainings, csv_file)
     else:
-        _show(out, trainings, every=every)
+        _show(out, trainings, all_rows=all_rows)
 
 
 def _follow(out: Output, ledger: Ledger, run: Run) -> Run:
-    """Drive the run to its end, its curve being drawn meanwhile."""
+    """Drive the run to its end, and draw its curve."""
     with show_curve(out, ledger, run) as observer:
         run, _ = drive_observed(out, ledger, run.provider, lambda _context: run, observer)
     return run
@@ -126,25 +125,25 @@ def _follow(out: Output, ledger: Ledger, run: Run) -> Run:
 def _load(run: Run, ledger: Ledger) -> Training:
     training = load_training(run, ledger.list_stages(run.id), get_home())
     if run.pruned_at is not None and not training.rows:
-        raise _pruned(run)
+        raise _create_pruned_error(run)
     return training
 
 
-def _pruned(run: Run) -> RunError:
+def _create_pruned_error(run: Run) -> RunError:
     return RunError(
         f"the results of {run.id} were removed by `ftops prune` on {run.pruned_at:%Y-%m-%d}",
-        hint=f"`ftops show {run.id}` tells what the ledger has kept.",
+        hint=f"`ftops show {run.id}` shows the records of the ledger.",
     )
 
 
 def _write_raw(out: Output, run: Run, path: Path) -> None:
     content = load_raw_results(run, get_home())
     if content is None and run.pruned_at is not None:
-        raise _pruned(run)
+        raise _create_pruned_error(run)
     if content is None:
         raise RunError(
-            f"{run.id} has fetched no results file yet",
-            hint=f"`ftops follow {run.id}` goes on with it.",
+            f"{run.id} has no results file yet",
+            hint=f"`ftops follow {run.id}` continues the run.",
         )
     if str(path) == "-":
         text = content.decode("utf-8", "replace")
@@ -154,7 +153,7 @@ def _write_raw(out: Output, run: Run, path: Path) -> None:
     out.finish(
         {"run_id": run.id, "file": str(path), "bytes": len(content)},
         essential=[str(path)],
-        human=lambda: [f"{path} is written, {len(content):,} bytes as the provider gave them."],
+        human=lambda: [f"Wrote {path} ({len(content):,} bytes, unmodified)."],
     )
 
 
@@ -173,16 +172,16 @@ def _write_csv(out: Output, trainings: Sequence[tuple[Run, Training]], path: Pat
     out.finish(
         list(document) if isinstance(document, list) else document,
         essential=[str(path)],
-        human=lambda: [f"{path} is written, with {steps} steps."],
+        human=lambda: [f"Wrote {path} with {steps} steps."],
     )
 
 
-def _show(out: Output, trainings: Sequence[tuple[Run, Training]], *, every: bool) -> None:
-    judged = [(run, training, _find_evaluation(run)) for run, training in trainings]
-    named = len(judged) > 1
+def _show(out: Output, trainings: Sequence[tuple[Run, Training]], *, all_rows: bool) -> None:
+    evaluated = [(run, training, load_evaluation(run, get_home())) for run, training in trainings]
+    named = len(evaluated) > 1
     documents = [
         training_document(run, training, list_findings(training, evaluation))
-        for run, training, evaluation in judged
+        for run, training, evaluation in evaluated
         if out.mode is Mode.JSON
     ]
     table = [(run.id if named else "", training.rows) for run, training in trainings]
@@ -190,31 +189,29 @@ def _show(out: Output, trainings: Sequence[tuple[Run, Training]], *, every: bool
         list(documents) if named or not documents else documents[0],
         essential=render_csv_of_runs(table).splitlines() if out.mode is Mode.QUIET else (),
         human=lambda: (
-            render_compared_runs(judged) if named else render_run_results(*judged[0], every=every)
+            render_compared_runs(evaluated)
+            if named
+            else render_run_results(*evaluated[0], all_rows=all_rows)
         ),
     )
 
 
-def _find_evaluation(run: Run) -> Evaluation | None:
-    return load_evaluation(run, get_home())
-
-
 @contextlib.contextmanager
 def show_curve(out: Output, ledger: Ledger, run: Run) -> Iterator[Observer]:
-    """An observer that draws what the job's events tell for as long as the block lasts.
+    """An observer that draws the metrics of the events while the block runs.
 
-    It begins with what the ledger knows already.
+    The curve starts with the events of the ledger.
     """
     if out.mode is Mode.QUIET:
         yield NullObserver()
         return
     curve = LiveCurve(out, run)
     for event in ledger.list_events(run.id):
-        curve.learn(event)
+        curve.add(event)
     if not out.console.is_terminal:
         yield curve
         return
-    # What stays behind is what the command ends with.
+    # It is removed at the end: the command prints the final curve.
     with Live(
         console=out.console,
         get_renderable=curve.render,
@@ -226,7 +223,7 @@ def show_curve(out: Output, ledger: Ledger, run: Run) -> Iterator[Observer]:
 
 
 class LiveCurve:
-    """The steps that the events have told so far."""
+    """The metrics of the events so far, as a live curve."""
 
     def __init__(self, out: Output, run: Run) -> None:
         self.is_drawn = False
@@ -235,11 +232,11 @@ class LiveCurve:
         self._rows: dict[int, ResultRow] = {}
         self._total: int | None = None
         self._status = run.status.value
-        self._said_until = 0
+        self._shown_until = 0
         self._lock = threading.Lock()
 
-    def learn(self, event: JobEvent) -> ResultRow | None:
-        """Take in the figures of an event; the whole of what is known of its step."""
+    def add(self, event: JobEvent) -> ResultRow | None:
+        """Add the metrics of an event; returns all known metrics of its step."""
         row = read_event_row(event)
         with self._lock:
             self._total = find_total_steps([event]) or self._total
@@ -254,12 +251,12 @@ class LiveCurve:
             rows, total, status = list(self._rows.values()), self._total, self._status
         training = create_training(rows, TrainingFacts(total_steps=total))
         last = training.rows[-1].step if training.rows else 0
-        so_far = f"  step {last:,}" + (f" of {total:,}" if total else "") if last else ""
+        position = f"  step {last:,}" + (f" of {total:,}" if total else "") if last else ""
         title = Text.assemble(cell(f"{self._run.name}  {self._run.id}", "bold"), f"  {status}")
-        title.append(so_far, style="dim")
+        title.append(position, style="dim")
         curve = render_training_curve(training)
         if not curve:
-            return Group(title, Text("  no figures yet", style="dim"))
+            return Group(title, Text("  no metrics yet", style="dim"))
         table = render_results(training.rows[-_LAST_STEPS:])
         return Group(title, "", indent(Text(curve)), "", indent(table))
 
@@ -279,20 +276,20 @@ class LiveCurve:
             self._show(f"job {status}")
 
     def on_event(self, event: JobEvent) -> None:
-        row = self.learn(event)
+        row = self.add(event)
         if event.level in _LOUD_LEVELS:
             self._show(render_event(event))
-        if row and not self.is_drawn and self._is_worth_a_line(row):
-            self._said_until = row.step
+        if row and not self.is_drawn and self._should_show(row):
+            self._shown_until = row.step
             self._show(_describe_row(row, self._total))
 
     def on_note(self, text: str) -> None:
         self._show(f"note: {text}")
 
-    def _is_worth_a_line(self, row: ResultRow) -> bool:
-        is_measured = row.valid_loss is not None or row.full_valid_loss is not None
-        every = max(1, (self._total or 0) // _LINES)
-        return is_measured or row.step - self._said_until >= every or row.step == self._total
+    def _should_show(self, row: ResultRow) -> bool:
+        is_validated = row.valid_loss is not None or row.full_valid_loss is not None
+        interval = max(1, (self._total or 0) // _LINES)
+        return is_validated or row.step - self._shown_until >= interval or row.step == self._total
 
     def _note_status(self, status: str) -> None:
         with self._lock:
@@ -305,11 +302,11 @@ class LiveCurve:
 
 def _describe_row(row: ResultRow, total: int | None) -> str:
     parts = [f"step {row.step}" + (f" of {total}" if total else "")]
-    for words, value in (
+    for label, value in (
         ("training loss", row.train_loss),
         ("validation loss", row.valid_loss),
         ("full validation loss", row.full_valid_loss),
     ):
         if value is not None:
-            parts.append(f"{words} {value:.4f}")
+            parts.append(f"{label} {value:.4f}")
     return "  ".join(parts)

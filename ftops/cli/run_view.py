@@ -87,12 +87,12 @@ def _describe_prepare(result: PreparedData) -> list[str]:
 
 def _describe_upload(result: UploadResult) -> list[str]:
     if result.bytes and not result.sent_bytes:
-        return ["already there, nothing sent"]
+        return ["already uploaded, nothing sent"]
     return [f"{render_bytes(result.sent_bytes)} sent"] if result.bytes else []
 
 
 def _describe_create(result: CreateResult) -> list[str]:
-    return [result.job_id, "found again" if result.adopted else ""]
+    return [result.job_id, "existing job found" if result.adopted else ""]
 
 
 def _describe_follow(result: FollowResult) -> list[str]:
@@ -121,7 +121,7 @@ def _describe_evaluate(result: EvaluateResult) -> list[str]:
 
 
 def run_document(run: Run) -> dict[str, Json]:
-    """One line of `ftops runs`."""
+    """A run, as in `ftops runs --json`."""
     return {
         "run_id": run.id,
         "name": run.name,
@@ -165,7 +165,7 @@ def event_document(event: JobEvent) -> dict[str, Json]:
 
 
 def render_header(run: Run, *, resumed: bool) -> RenderableType:
-    """Which run of which job file this is."""
+    """The run, its job file, provider, model and data."""
     title = Text.assemble((clean(run.name), "bold"), "  ", (run.id, "cyan"))
     if resumed:
         title.append(f"  {_describe_resumed(run)}", style="dim")
@@ -187,10 +187,10 @@ def render_header(run: Run, *, resumed: bool) -> RenderableType:
 
 def _describe_resumed(run: Run) -> str:
     return {
-        RunStatus.SUCCEEDED: "(done before)",
+        RunStatus.SUCCEEDED: "(finished before)",
         RunStatus.FAILED: "(failed before)",
         RunStatus.CANCELLED: "(cancelled before)",
-    }.get(run.status, "(goes on)")
+    }.get(run.status, "(resumed)")
 
 
 def describe_provider(run: Run) -> str:
@@ -208,24 +208,24 @@ def describe_model(run: Run) -> str:
 
 
 def render_stage(record: StageRecord) -> RenderableType:
-    """Mark, name, time, what came out."""
+    """Mark, name, time and result of a stage."""
     mark, style = _STAGE_MARKS[record.status]
     line = Text.assemble((f"  {mark} ", style), f"{record.stage.value:<9}")
     line.append(f"{render_seconds(record.seconds):>11}   ", style="dim")
     if record.status is StageStatus.FAILED:
-        return hang(line, Text("failed", style="red"))  # the reason follows as the error
+        return hang(line, Text("failed", style="red"))  # the error is printed below
     return hang(line, cell(describe_stage_result(record)))
 
 
 def render_event(event: JobEvent) -> RenderableType:
-    """Time of day and the provider's message."""
+    """The time of day and the message of an event."""
     style = {"warn": "yellow", "error": "red"}.get(event.level, "")
     moment = f"    {event.created_at.astimezone():%H:%M:%S}  "
     return hang(Text(moment, style="dim"), cell(event.message, style))
 
 
 def render_stage_times(records: Sequence[StageRecord]) -> RenderableType:
-    """The stages side by side with their times and the sum; attempts where one was not enough."""
+    """The stages with their times and the total, and their attempts if any had several."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for record in records:
         table.add_column(record.stage.value, justify="right", no_wrap=True)

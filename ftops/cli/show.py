@@ -18,12 +18,12 @@ from ftops.cli.format import (
     make_table,
     quote,
     render_commands,
-    render_moment,
     render_pairs,
     render_path,
     render_seconds,
-    render_short_moment,
+    render_short_time,
     render_status,
+    render_time,
     to_timestamp,
 )
 from ftops.cli.options import RunRef
@@ -131,7 +131,7 @@ def render_calls(calls: Sequence[RemoteCall], place: str = "remote id") -> Rende
             cell(call.request.get("tool", call.name)),
             cell(call.state),
             cell(call.remote_id or call.error),
-            cell(render_short_moment(call.began_at)),
+            cell(render_short_time(call.began_at)),
         )
     return table
 
@@ -183,8 +183,8 @@ def render_details(
     yield render_pairs(
         [
             ("status", render_status(run.status.value)),
-            ("started", render_moment(run.created_at)),
-            ("ended", render_moment(run.finished_at) or None),
+            ("started", render_time(run.created_at)),
+            ("ended", render_time(run.finished_at) or None),
             ("job", run.job_id),
             ("model", run.fine_tuned_model),
             ("error", run.error),
@@ -237,7 +237,7 @@ def render_summary(summary: RunSummary) -> Iterator[RenderableType]:
         yield heading("Model")
         yield indent(cell(summary.run.fine_tuned_model, "bold green"))
         if summary.model and summary.model.deleted_at:
-            moment = render_moment(summary.model.deleted_at)
+            moment = render_time(summary.model.deleted_at)
             yield indent(Text(f"Deleted on {moment}.", style="yellow"))
         elif summary.run.provider.uses_engine:
             yield indent(Text(_TINY_MODEL_NOTE, style="dim"))
@@ -314,7 +314,7 @@ def _get_user_text(prompt: Prompt, separator: str) -> str:
 def describe_pruned(run: Run) -> str | None:
     if run.pruned_at is None:
         return None
-    return f"removed by `ftops prune` on {render_moment(run.pruned_at)}"
+    return f"removed by `ftops prune` on {render_time(run.pruned_at)}"
 
 
 def metrics_document(rows: Sequence[ResultRow], evaluation: Evaluation | None) -> dict[str, Json]:

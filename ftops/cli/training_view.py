@@ -25,11 +25,11 @@ from ftops.reports.results import HEADERS, ResultRow
 from ftops.reports.terminal_chart import Series, Ticks, render_curve
 from ftops.reports.training import Training
 
-_MOST_EPOCHS_MARKED = 30  # more of them leave no axis to be seen
-_MOST_MARKS = 40  # of one run among others
+_MAX_EPOCH_MARKS = 30  # more would hide the axis
+_MAX_POINTS = 40  # of one run in a chart of several
 _FINDING_SIGN = "  ! "
 SHOWN_RESULTS = 7
-# title, field of ResultRow, how the figure is written, whether it always has its column
+# title, field of ResultRow, number format, whether the column is always shown
 _RESULT_COLUMNS = (
     ("step", "step", "d", True),
     ("epoch", "epoch", "d", False),
@@ -43,7 +43,7 @@ _RESULT_COLUMNS = (
 
 
 def list_findings(training: Training, evaluation: Evaluation | None) -> list[Diagnostic]:
-    """What training and evaluation say together."""
+    """The diagnostics of a training and its evaluation."""
     first = evaluation.candidates[0] if evaluation and evaluation.candidates else None
     return diagnose(training, first.classes if first else ())
 
@@ -51,60 +51,62 @@ def list_findings(training: Training, evaluation: Evaluation | None) -> list[Dia
 def render_training_curve(
     training: Training, findings: Sequence[Diagnostic] = (), *, height: int = CURVE_HEIGHT
 ) -> str:
-    """Training and validation loss with epochs and the checkpoint to prefer; "" without losses."""
+    """Training and validation loss with epochs and the best checkpoint; "" without losses."""
     series = [Series("training", _list_points(training.rows, "train_loss"))]
     for label, name in (("validation", "valid_loss"), ("full validation", "full_valid_loss")):
         points = _list_points(training.rows, name)
         if points:
             series.append(Series(label, points))
     ends = training.epoch_ends
-    chosen = [finding.checkpoint.step for finding in findings if finding.checkpoint]
+    best = [finding.checkpoint.step for finding in findings if finding.checkpoint]
     return render_curve(
         series,
         width=WIDTH - 2,
         height=height,
         ticks=[
-            Ticks("┴", "an epoch ends", ends if len(ends) <= _MOST_EPOCHS_MARKED else ()),
-            Ticks("▲", "checkpoint to prefer", chosen),
+            Ticks("┴", "end of epoch", ends if len(ends) <= _MAX_EPOCH_MARKS else ()),
+            Ticks("▲", "best checkpoint", best),
         ],
     )
 
 
 def render_findings(findings: Sequence[Diagnostic], *, of: str = "") -> Iterator[RenderableType]:
-    """A paragraph for each: its name and sentence, then what to do; `of` names the run."""
+    """A paragraph per diagnostic: its code, its meaning and what to do; `of` names the run."""
     if not findings:
         return
-    yield heading(f"What the curves of {clean(of)} say" if of else "What the curves say")
+    yield heading(f"Diagnostics of {clean(of)}" if of else "Diagnostics")
     for finding in findings:
-        said = _wrap(f"{finding.code}: {clean(finding.message)}")
-        text = Text.assemble((finding.code, "bold yellow"), said.removeprefix(finding.code))
+        paragraph = _wrap(f"{finding.code}: {clean(finding.message)}")
+        text = Text.assemble((finding.code, "bold yellow"), paragraph.removeprefix(finding.code))
         text.append(f"\n{_wrap(clean(finding.advice))}", style="dim")
         yield hang(Text(_FINDING_SIGN, style="yellow"), text)
 
 
 def render_overlay(runs: Sequence[tuple[str, Training]], *, height: int = CURVE_HEIGHT) -> str:
-    """One loss of several runs, by marks: validation if each of them has it, else training."""
+    """The loss of several runs as points: validation loss if all have it, else training loss."""
     name, words = choose_loss([training for _, training in runs])
-    series = [Series(label, _thin(_list_points(training.rows, name))) for label, training in runs]
-    label = f"{words} (nats a token)"
+    series = [
+        Series(label, _downsample(_list_points(training.rows, name))) for label, training in runs
+    ]
+    label = f"{words} (nats per token)"
     return render_curve(series, width=WIDTH - 2, height=height, lines=0, y_label=label)
 
 
 def choose_loss(trainings: Sequence[Training]) -> tuple[str, str]:
-    """The loss by which these trainings can be compared: its column, and its name.
+    """The loss by which the trainings are compared: its column and its name.
 
-    One point each is no curve: that is taken only where there is nothing better of validation.
+    A validation loss with only one point is chosen if no other validation loss has more.
     """
     validation = (("full_valid_loss", "full validation loss"), ("valid_loss", "validation loss"))
-    for least in (2, 1):
+    for min_points in (2, 1):
         for name, words in validation:
-            if all(len(_list_points(one.rows, name)) >= least for one in trainings):
+            if all(len(_list_points(training.rows, name)) >= min_points for training in trainings):
                 return name, words
     return "train_loss", "training loss"
 
 
 def render_compared(runs: Sequence[tuple[str, str, Training]]) -> Table:
-    """One line a run: its lowest and its last loss, and after how many steps."""
+    """One line per run: its lowest and its last loss, and their steps."""
     name, words = choose_loss([training for _, _, training in runs])
     right = ("steps", "epochs", "lowest", "at step", "last")
     table = make_table("run", "name", *right, right=right, whole=("run",))
@@ -127,7 +129,7 @@ def render_compared(runs: Sequence[tuple[str, str, Training]]) -> Table:
 def render_single(
     training: Training, findings: Sequence[Diagnostic], *, height: int = CURVE_HEIGHT
 ) -> Iterator[RenderableType]:
-    """The curve under its heading, then the findings; nothing where there are no losses."""
+    """The curve with its heading, then the diagnostics; nothing without losses."""
     curve = render_training_curve(training, findings, height=height)
     if curve:
         yield heading("Training")
@@ -136,7 +138,7 @@ def render_single(
 
 
 def _wrap(text: str) -> str:
-    """The text in lines; no name in it is broken, so that it can be copied."""
+    """The text in lines; no name is broken."""
     width = WIDTH - len(_FINDING_SIGN)
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines)
@@ -146,17 +148,17 @@ def _list_points(rows: Sequence[ResultRow], name: str) -> list[tuple[float, floa
     return [(row.step, value) for row in rows if (value := getattr(row, name)) is not None]
 
 
-def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most so many points that they can be told apart: means of neighbours."""
-    size = -(-len(points) // _MOST_MARKS) or 1
+def _downsample(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `_MAX_POINTS` points: means of neighbors."""
+    size = -(-len(points) // _MAX_POINTS) or 1
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]
 
 
 def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESULTS) -> Table:
-    """Steps with loss and accuracy: all, or the first, some between, and the last.
+    """Loss and accuracy by step: all steps, or up to `limit` of them.
 
-    What only some providers tell has a column only where it was told.
+    A metric that only some providers report has a column only if it was reported.
     """
     columns = [
         (title, name, digits)
@@ -166,18 +168,18 @@ def render_results(rows: Sequence[ResultRow], *, limit: int | None = SHOWN_RESUL
     titles = [title for title, _, _ in columns]
     table = make_table(*titles, right=titles)
     for row in rows if limit is None else choose_rows(rows, limit):
-        table.add_row(*(_figure(getattr(row, name), digits) for _, name, digits in columns))
+        table.add_row(*(_format_number(getattr(row, name), digits) for _, name, digits in columns))
     return table
 
 
 def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
-    """First and last row and up to `limit` in all, rather those where validation was measured."""
+    """The first, the last and some rows between, preferably those with validation metrics."""
     if len(rows) <= limit:
         return list(rows)
-    measured = [
+    validated = [
         row for row in rows[1:-1] if row.valid_loss is not None or row.full_valid_loss is not None
     ]
-    between = measured if len(measured) >= limit - 2 else list(rows[1:-1])
+    between = validated if len(validated) >= limit - 2 else list(rows[1:-1])
     stride = len(between) / (limit - 2)
     return [
         rows[0],
@@ -186,20 +188,20 @@ def choose_rows(rows: Sequence[ResultRow], limit: int) -> list[ResultRow]:
     ]
 
 
-def _figure(value: float | None, digits: str) -> str:
+def _format_number(value: float | None, digits: str) -> str:
     return "" if value is None else format(value, digits)
 
 
 def result_document(row: ResultRow) -> dict[str, Json]:
-    """One step under the titles of the normalised table."""
-    figures: dict[str, Json] = {titles[0]: getattr(row, name) for name, titles in HEADERS.items()}
-    return {"step": row.step, **figures, **row.extra}
+    """One step with the column names of the CSV."""
+    metrics: dict[str, Json] = {titles[0]: getattr(row, name) for name, titles in HEADERS.items()}
+    return {"step": row.step, **metrics, **row.extra}
 
 
 def training_document(
     run: Run, training: Training, findings: Sequence[Diagnostic]
 ) -> dict[str, Json]:
-    """`ftops results --json`: every step of a run, its checkpoints, and what they say."""
+    """A run for `ftops results --json`: its steps, checkpoints and diagnostics."""
     return {
         "run_id": run.id,
         "name": run.name,
@@ -209,8 +211,12 @@ def training_document(
         "steps": [result_document(row) for row in training.rows],
         "epoch_ends": list(training.epoch_ends),
         "checkpoints": [
-            {"step": one.step, "model": one.model, "metrics": dict(one.metrics)}
-            for one in training.facts.checkpoints
+            {
+                "step": checkpoint.step,
+                "model": checkpoint.model,
+                "metrics": dict(checkpoint.metrics),
+            }
+            for checkpoint in training.facts.checkpoints
         ],
         "findings": [finding.to_json() for finding in findings],
     }
@@ -220,33 +226,33 @@ def _render_steps(rows: Sequence[ResultRow], limit: int | None) -> Iterator[Rend
     yield heading("Results")
     yield indent(render_results(rows, limit=limit))
     if limit is not None and len(rows) > limit:
-        yield Text(f"  {len(rows)} steps in all; --all shows each, --csv writes them", style="dim")
+        yield Text(f"  {len(rows)} steps; --all shows each, --csv writes them", style="dim")
 
 
 def render_run_results(
-    run: Run, training: Training, evaluation: Evaluation | None, *, every: bool
+    run: Run, training: Training, evaluation: Evaluation | None, *, all_rows: bool
 ) -> Iterator[RenderableType]:
-    """Curve, findings, table and evaluation; for `ftops results`."""
+    """Curve, diagnostics, table and evaluation; for `ftops results`."""
     yield cell(f"{run.name}  {run.id}", "bold")
     findings = list_findings(training, evaluation)
     yield from render_single(training, findings)
     if training.rows:
-        yield from _render_steps(training.rows, None if every else SHOWN_RESULTS)
+        yield from _render_steps(training.rows, None if all_rows else SHOWN_RESULTS)
     else:
-        yield cell(f"No results: it is {run.status.value}. `ftops show {run.id}` says more.")
+        yield cell(f"No results: the run is {run.status.value}. `ftops show {run.id}` shows more.")
     if evaluation is not None:
         yield from render_evaluation(evaluation)
 
 
 def render_compared_runs(
-    judged: Sequence[tuple[Run, Training, Evaluation | None]],
+    runs: Sequence[tuple[Run, Training, Evaluation | None]],
 ) -> Iterator[RenderableType]:
-    """Several runs in one curve and one table, then what each one's curve says."""
-    overlay = render_overlay([(run.id, training) for run, training, _ in judged])
+    """Several runs in one chart and one table, then the diagnostics of each."""
+    overlay = render_overlay([(run.id, training) for run, training, _ in runs])
     if overlay:
         yield indent(Text(overlay))
         yield ""
-    yield indent(render_compared([(run.id, run.name, training) for run, training, _ in judged]))
-    for run, training, evaluation in judged:
+    yield indent(render_compared([(run.id, run.name, training) for run, training, _ in runs]))
+    for run, training, evaluation in runs:
         findings = list_findings(training, evaluation)
         yield from render_findings(findings, of=run.id)

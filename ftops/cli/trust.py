@@ -40,9 +40,9 @@ from ftops.spec.notify import hide_path
 
 Host = Annotated[
     str | None,
-    typer.Argument(metavar="[HOST]", help="A host, with a port where needed, or an address."),
+    typer.Argument(metavar="[HOST]", help="Host (with port, if needed) or URL."),
 ]
-Remove = Annotated[bool, typer.Option("--remove", help="Take the approval back.")]
+Remove = Annotated[bool, typer.Option("--remove", help="Remove the approval.")]
 
 
 @command(
@@ -60,64 +60,64 @@ def trust(
     allow_http: AllowHttp = False,
     remove: Remove = False,
 ) -> None:
-    """Approve that a key goes to an address, or list what is approved.
+    """Approve sending a key to an address, or list the approvals.
 
-    The key that a job file names goes to the address that it names only when that is approved; what
-    loads a job file takes --trust-host, too. An approval holds for one scheme, host, port and key
-    variable. A provider's own address and this machine need none. With --remove, all approvals of
-    the address are taken back, or only that of --api-key-env.
+    A key that a job file names is sent to an address that it names only after approval; commands
+    that load a job file also take --trust-host. An approval is for one scheme, host, port and key
+    variable. The default address of a provider and this machine need none. --remove removes all
+    approvals of the address, or only the one for --api-key-env.
     """
     file = open_trust().file
     if host is None:
         _finish(out, file.read())
         return
     address = host if "://" in host else f"https://{host}"
-    where = Destination(read_base_url(address), api_key_env)
-    approval = make_approval(where)
+    destination = Destination(read_base_url(address), api_key_env)
+    approval = make_approval(destination)
     if remove:
-        taken = [
-            one
-            for one in file.read()
-            if one.address == approval.address and api_key_env in (None, one.api_key_env)
+        removed = [
+            known
+            for known in file.read()
+            if known.address == approval.address and api_key_env in (None, known.api_key_env)
         ]
-        file.remove(taken)
-        _finish(out, taken, verb="No longer approved")
+        file.remove(removed)
+        _finish(out, removed, verb="No longer approved")
         return
     if api_key_env is None:
-        raise typer.BadParameter("name the variable whose key may go there: --api-key-env VAR")
-    if is_plain_http(where) and not allow_http:
+        raise typer.BadParameter("name the variable of the key to approve: --api-key-env VAR")
+    if is_plain_http(destination) and not allow_http:
         raise typer.BadParameter(
-            f"{approval.address} is not encrypted: key and data can be read on the way;"
-            " --allow-http approves it nevertheless"
+            f"{approval.address} is not encrypted: others can read the key and the data;"
+            " --allow-http approves it anyway"
         )
     file.add([approval])
     _finish(out, [approval], verb="Approved")
 
 
 def _finish(out: Output, approvals: list[Approval], *, verb: str = "") -> None:
-    lines = [f"{one.address}  {one.api_key_env}" for one in approvals]
+    lines = [f"{approval.address}  {approval.api_key_env}" for approval in approvals]
     out.finish(
-        [_to_json(one) for one in approvals],
+        [_to_json(approval) for approval in approvals],
         essential=lines,
         human=lambda: (
             [f"{verb}: {line}" if verb else line for line in lines]
-            or ["No address is approved beside the providers' own and this machine."]
+            or ["No addresses are approved, except the providers' own and this machine."]
         ),
     )
 
 
-def _to_json(one: Approval) -> dict[str, Json]:
+def _to_json(approval: Approval) -> dict[str, Json]:
     return {
-        "scheme": one.scheme,
-        "host": one.host,
-        "port": one.port,
-        "api_key_env": one.api_key_env,
+        "scheme": approval.scheme,
+        "host": approval.host,
+        "port": approval.port,
+        "api_key_env": approval.api_key_env,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who gets something: named at `field` of the job file; no `destination` is this machine."""
+    """A receiver of data, named by `field` of the job file; this machine has no `destination`."""
 
     field: str
     name: str
@@ -138,12 +138,12 @@ class Recipient:
         return f"{self.name} at {self.destination.base_url}{plain}, {with_key}{trusted}"
 
     def to_json(self) -> dict[str, Json]:
-        where = self.destination
+        destination = self.destination
         return {
             "field": self.field,
             "name": self.name,
-            "address": where.base_url if where else None,
-            "api_key_env": where.key_variable if where else None,
+            "address": destination.base_url if destination else None,
+            "api_key_env": destination.key_variable if destination else None,
             "api_key_set": self.has_key,
             "approved": self.is_trusted,
         }
@@ -151,7 +151,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingData:
-    """What leaves: `files` by field and name with their bytes, `variables` by name and field."""
+    """What a job file sends: `files` are field, name and bytes; `variables` are name and field."""
 
     recipients: tuple[Recipient, ...]
     files: tuple[tuple[str, str, int], ...]
@@ -160,13 +160,15 @@ class OutgoingData:
 
     @property
     def stays_here(self) -> bool:
-        """Whether nothing leaves for another address than the built-in engine's."""
-        return not self.webhook and all(one.destination is None for one in self.recipients)
+        """Whether nothing is sent to other machines."""
+        return not self.webhook and all(
+            recipient.destination is None for recipient in self.recipients
+        )
 
     def list_pairs(self) -> Iterator[tuple[str, str | None]]:
-        """For people, each with its label."""
-        for one in self.recipients:
-            yield "sends to", one.describe()
+        """Labels and texts."""
+        for recipient in self.recipients:
+            yield "sends to", recipient.describe()
         files = ", ".join(f"{name} ({render_bytes(size)})" for _, name, size in self.files)
         yield "files", files or None
         yield "webhook", self.webhook
@@ -174,12 +176,12 @@ class OutgoingData:
         yield "variables", variables or None
 
     def describe(self) -> str:
-        """The same on one line."""
+        """The labels and texts on one line."""
         return "; ".join(f"{label} {text}" for label, text in self.list_pairs() if text)
 
     def to_json(self) -> dict[str, Json]:
         return {
-            "to": [one.to_json() for one in self.recipients],
+            "to": [recipient.to_json() for recipient in self.recipients],
             "files": [
                 {"field": field, "name": name, "bytes": size} for field, name, size in self.files
             ],
@@ -189,7 +191,7 @@ class OutgoingData:
 
 
 def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
-    """What the job file sends; nothing is asked and nothing is sent for it."""
+    """What the job file sends; sends nothing itself."""
     environ, trust = read_environ(), open_trust()
     webhook = job.spec.notify.webhook_url
     variables = list_variables(job)
@@ -206,115 +208,116 @@ def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
 def approve(
     out: Output, job: LoadedJob, options: ApprovalOptions, *, ask: bool = True
 ) -> OutgoingData:
-    """What the job file sends, once every key may go there; NotTrusted otherwise.
+    """What the job file sends, after approval of every address; NotTrusted otherwise.
 
-    What `--trust-host` names, or the user agrees to at a terminal, is approved and kept.
+    Approves, permanently, what `--trust-host` names or the user confirms at a terminal.
     """
     outgoing, trust = collect_outgoing_data(job), open_trust()
-    missing = [one.destination for one in outgoing.recipients if not one.is_trusted]
+    missing = [
+        recipient.destination for recipient in outgoing.recipients if not recipient.is_trusted
+    ]
     if not missing:
         return outgoing
     can_ask = ask and out.mode is Mode.HUMAN and sys.stdin.isatty()
     if can_ask:
         show_outgoing_data(out, outgoing)
-    for where in filter(None, missing):
-        if is_plain_http(where) and not options.allow_http:
-            trust.check(where)
-        if not any(_names(host, where) for host in options.trust_host or ()):
+    for destination in filter(None, missing):
+        if is_plain_http(destination) and not options.allow_http:
+            trust.check(destination)
+        if not any(_matches(host, destination) for host in options.trust_host or ()):
             if not can_ask:
-                trust.check(where)
-            if not _agrees(where):
+                trust.check(destination)
+            if not _confirm(destination):
                 raise NotTrusted("nothing was sent")
-        trust.file.add([make_approval(where)])
+        trust.file.add([make_approval(destination)])
     return collect_outgoing_data(job)
 
 
 def check_keys(outgoing: OutgoingData) -> None:
-    """AuthFailed when the key of a provider is not in the environment; nothing is sent."""
-    for one in outgoing.recipients:
-        where = one.destination
-        is_export = one.field.startswith("export")  # which may need no key
-        if where and where.key_variable and not one.has_key and not is_export:
-            raise missing_key(where.base_url, where.key_variable)
+    """AuthFailed when the key of a provider is not in the environment."""
+    for recipient in outgoing.recipients:
+        destination = recipient.destination
+        is_export = recipient.field.startswith("export")  # which may need no key
+        if destination and destination.key_variable and not recipient.has_key and not is_export:
+            raise missing_key(destination.base_url, destination.key_variable)
 
 
 def approve_typed_address(settings: ProviderSettings, options: ApprovalOptions) -> None:
-    """Keep the approval of an address that the user has typed, for the commands that follow."""
-    where, trust = find_destination(settings, read_environ()), open_trust()
-    if where is not None and not trust.is_trusted(where):
-        if is_plain_http(where) and not options.allow_http:
-            trust.check(where)
-        trust.file.add([make_approval(where)])
+    """Approve an address that the user gave as an option, also for later commands."""
+    destination, trust = find_destination(settings, read_environ()), open_trust()
+    if destination is not None and not trust.is_trusted(destination):
+        if is_plain_http(destination) and not options.allow_http:
+            trust.check(destination)
+        trust.file.add([make_approval(destination)])
 
 
 def show_outgoing_data(out: Output, outgoing: OutgoingData) -> None:
-    """Show it to people; nothing where all stays on this machine, or in the quiet mode."""
+    """Print it, except in the quiet mode or when nothing leaves this machine."""
     if out.mode is not Mode.QUIET and not (outgoing.stays_here and not outgoing.variables):
         out.show(render_pairs(outgoing.list_pairs()))
         out.show("")
 
 
-def _agrees(where: Destination) -> bool:
-    address = where.base_url
-    question = f"May the key in {where.key_variable} and the data go to {address}?"
+def _confirm(destination: Destination) -> bool:
+    question = f"Send the key in {destination.key_variable} and the data to {destination.base_url}?"
     try:
         return typer.confirm(clean(question), err=True)
     except typer.Abort:  # Ctrl-C, or the end of the input
         return False
 
 
-def _names(host: str, where: Destination) -> bool:
-    """Whether a host, with or without scheme and port, names that server."""
+def _matches(host: str, destination: Destination) -> bool:
+    """Whether a host, with or without scheme and port, is that of the destination."""
     scheme, _, rest = host.rpartition("://")
     parts = urlsplit(f"//{rest}")
-    its_scheme, its_host, its_port = where.origin
+    own_scheme, own_host, own_port = destination.origin
     try:
         port = parts.port
     except ValueError:
         return False
     return (
-        (parts.hostname or "").removesuffix(".") == its_host
-        and scheme.lower() in ("", its_scheme)
-        and port in (None, its_port)
+        (parts.hostname or "").removesuffix(".") == own_host
+        and scheme.lower() in ("", own_scheme)
+        and port in (None, own_port)
     )
 
 
 def _list_recipients(
     job: LoadedJob, environ: Mapping[str, str], trust: Trust
 ) -> Iterator[Recipient]:
-    found: dict[tuple[str, Destination | None], str] = {}
-    for place, settings in list_providers(job):
-        where = find_destination(settings, environ)
-        found.setdefault((settings.type, where), ".".join(map(str, place)))
+    fields: dict[tuple[str, Destination | None], str] = {}
+    for path, settings in list_providers(job):
+        destination = find_destination(settings, environ)
+        fields.setdefault((settings.type, destination), ".".join(map(str, path)))
     for number, item in enumerate(job.spec.export):
-        for tool, chosen in item.items():
-            if where := find_export_destination(chosen, environ):
-                found.setdefault((tool, where), f"export.{number}")
-    for (name, where), field in found.items():
-        key = where.key_variable if where else None
+        for tool, tool_settings in item.items():
+            if server := find_export_destination(tool_settings, environ):
+                fields.setdefault((tool, server), f"export.{number}")
+    for (name, destination), field in fields.items():
+        key = destination.key_variable if destination else None
         yield Recipient(
             field=field,
             name=name,
-            destination=where,
+            destination=destination,
             has_key=bool(key and environ.get(key, "").strip()),
-            is_trusted=where is None or trust.is_trusted(where),
+            is_trusted=destination is None or trust.is_trusted(destination),
         )
 
 
 def _list_files(job: LoadedJob) -> Iterator[tuple[str, str, int]]:
     spec = job.spec
-    named = {
+    files = {
         "training_file": spec.training_file,
         "validation_file": spec.validation_file,
         "evaluate.file": spec.evaluate.file,
     }
-    for field, name in named.items():
+    for field, name in files.items():
         path = resolve_data(job.path, name) if name else None
         if name and path is not None:
-            yield field, name, _measure(path)
+            yield field, name, _get_size(path)
 
 
-def _measure(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder."""
+def _get_size(path: Path) -> int:
+    """The size of a file, or of all files in a folder, in bytes."""
     files = path.rglob("*") if path.is_dir() else [path]
-    return sum(one.stat().st_size for one in files if one.is_file())
+    return sum(file.stat().st_size for file in files if file.is_file())

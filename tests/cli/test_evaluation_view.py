@@ -56,7 +56,7 @@ def test_the_classes_of_few_labels_are_shown_as_a_matrix() -> None:
     text = render(evaluate("f", candidates, choose_default_metrics(answers)))
     assert "Classes (tuned)" in text
     lines = text.splitlines()
-    place = lines.index("What was answered (columns) where what was expected (lines)")
+    place = lines.index("Confusion matrix (rows: expected, columns: predicted)")
     assert lines[place + 1].split() == ["a", "b", "c"]
     assert lines[place + 3].split() == ["b", "4", "16", "·"]
 
@@ -94,7 +94,7 @@ def test_of_many_classes_the_pairs_that_are_mistaken_most_often_are_shown() -> N
         tuple(9 if i == j else i if j == (i + 1) % 40 else 0 for j in range(41)) for i in range(40)
     )
     text = show(*render_confusion(Confusion(labels, counts)))
-    assert "Mistaken most often" in text
+    assert "Most frequent confusions" in text
     assert len(text.splitlines()) <= 12
     assert max(map(len, text.splitlines())) <= 80
     first = next(line for line in text.splitlines() if line.strip().startswith("39"))

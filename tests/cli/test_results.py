@@ -48,14 +48,14 @@ def test_an_over_fitted_run_is_called_so_with_the_checkpoint_to_prefer(
     shown = ftops("results", runs[0].id).out
     assert "! overfitting: Validation loss rose from" in shown
     assert "ft:ada:ckpt-step-120" in shown
-    assert "┴ an epoch ends   ▲ checkpoint to prefer" in shown
+    assert "┴ end of epoch   ▲ best checkpoint" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_clean_run_is_shown_without_a_word(runs: tuple[Run, Run]) -> None:
     shown = ftops("results", runs[1].id).out
     assert "Training" in shown
-    assert "What the curves say" not in shown
+    assert "Diagnostics" not in shown
 
 
 def test_json_holds_steps_checkpoints_and_findings(runs: tuple[Run, Run]) -> None:
@@ -70,8 +70,8 @@ def test_several_runs_come_in_one_curve_and_one_table(runs: tuple[Run, Run]) -> 
     shown = ftops("results", runs[0].id, runs[1].id).out
     assert "full validation loss" in shown
     assert f"o {runs[0].id}   x {runs[1].id}" in shown
-    assert f"What the curves of {runs[0].id} say" in shown
-    assert f"What the curves of {runs[1].id} say" not in shown
+    assert f"Diagnostics of {runs[0].id}" in shown
+    assert f"Diagnostics of {runs[1].id}" not in shown
     assert max(map(len, shown.splitlines())) <= 80
     documents = json.loads(ftops("results", runs[0].id, runs[1].id, "--json").out)
     assert [one["run_id"] for one in documents] == [run.id for run in runs]
@@ -95,7 +95,7 @@ def test_a_run_without_results_says_how_it_stands(no_real_home: Path, tmp_path: 
     bench.ledger.close()
     bench.home.rename(no_real_home)
     shown = ftops("results", run.id).out
-    assert f"No results: it is {run.status.value}. `ftops show {run.id}` says more." in shown
+    assert f"No results: the run is {run.status.value}. `ftops show {run.id}` shows more." in shown
     assert "step" not in shown
 
 

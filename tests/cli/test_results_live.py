@@ -56,9 +56,9 @@ def test_the_quiet_mode_tells_nothing() -> None:
 def test_what_the_ledger_knows_already_is_in_the_curve_and_not_told_again() -> None:
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=io.StringIO())
     curve = LiveCurve(out, RUN)
-    assert "no figures yet" in render(curve.render())
+    assert "no metrics yet" in render(curve.render())
     for step in range(1, 51):
-        curve.learn(event(step))
+        curve.add(event(step))
     shown = render(curve.render())
     assert "step 50 of 100" in shown
     assert cast(io.StringIO, out.stdout).getvalue() == ""

@@ -192,6 +192,6 @@ def test_a_stage_tells_what_came_out_or_why_not() -> None:
     done = replace(STAGES[1], detail=UploadResult("file-1", bytes=10).to_json())
     skipped = replace(STAGES[5], status=StageStatus.SKIPPED, detail={"reason": "no file"})
     failed = replace(STAGES[2], status=StageStatus.FAILED, error="refused")
-    assert describe_stage_result(done) == "already there, nothing sent"
+    assert describe_stage_result(done) == "already uploaded, nothing sent"
     assert describe_stage_result(skipped) == "skipped: no file"
     assert describe_stage_result(failed) == "refused"

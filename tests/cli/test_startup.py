@@ -44,7 +44,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
 def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
     packages = ("ftops.http.request_log", "ftops.reports", "ftops.providers", "ftops.spec.job_file")
     heavy = (*tuple(name for name in HEAVY if name != "rich"), *packages)
-    assert run_lines(["runs"], heavy) == ("Nothing has been run yet.\n", "[]")
+    assert run_lines(["runs"], heavy) == ("No runs yet.\n", "[]")
 
 
 def test_whether_a_run_is_driven_is_found_out_without_what_drives_it() -> None:

@@ -182,7 +182,7 @@ def approve(*words: str) -> Answer:
 
 
 def test_trust_lists_adds_and_removes(no_real_home: Path) -> None:
-    assert "No address is approved" in approve().out
+    assert "No addresses are approved" in approve().out
     assert not no_real_home.exists()
     added = approve(HOST, "--api-key-env", "CI_TOKEN")
     assert added.out == f"Approved: https://{HOST}  CI_TOKEN\n"
@@ -214,7 +214,7 @@ def test_what_cannot_be_approved_says_what_to_write(words: tuple[str, ...], said
     answer = approve(*words)
     assert answer.code in (1, 2)
     assert said in " ".join(answer.err.replace("│", " ").split())
-    assert "No address is approved" in approve().out
+    assert "No addresses are approved" in approve().out
 
 
 def test_a_host_that_is_named_beside_the_job_file_stays_approved(

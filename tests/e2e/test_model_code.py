@@ -176,5 +176,5 @@ def test_the_list_knows_run_data_and_cost_and_can_be_narrowed(house: House, host
 def test_a_model_that_the_ledger_does_not_know_is_shown_with_its_code(house: House) -> None:
     answer = house.look("models", "show", "ada")
     assert answer.code == 0, answer.err
-    assert "none that this ledger knows" in answer.out
+    assert "not in this ledger" in answer.out
     assert "Use it: curl" in answer.out
