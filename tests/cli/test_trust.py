@@ -207,7 +207,7 @@ def test_trust_lists_adds_and_removes(no_real_home: Path) -> None:
         ((HOST,), "--api-key-env VAR"),
         ((f"http://{HOST}", "--api-key-env", "K"), "--allow-http"),
         (("https://me@host", "--api-key-env", "K"), "must not contain a user"),
-        (("ftp://host", "--api-key-env", "K"), "not the address of a server"),
+        (("ftp://host", "--api-key-env", "K"), "not a valid server address"),
     ],
 )
 def test_what_cannot_be_approved_says_what_to_write(words: tuple[str, ...], said: str) -> None:
