@@ -14,7 +14,7 @@
     │   ├── RateLimited            429
     │   ├── Unavailable            408, every other 5xx, and 409 to a read
     │   ├── Unreachable            no response: refused, reset, timed out
-    │   └── BadAnswer              a response that does not follow the API
+    │   └── InvalidResponse        a response that does not follow the API
     ├── NotTrusted             a key may not go to an address: it was not approved
     ├── LedgerError            the ledger cannot be read or written
     │   ├── LedgerTooNew           written by a later ftops
@@ -121,7 +121,7 @@ class ProviderError(FtopsError):
     @property
     def is_refusal(self) -> bool:
         """Whether the request certainly had no effect: refused for its content, or not sent."""
-        if isinstance(self, RateLimited | Unavailable | Unreachable | BadAnswer):
+        if isinstance(self, RateLimited | Unavailable | Unreachable | InvalidResponse):
             return False
         return self.status is None or (self.status in _REFUSALS and not self.unrecognized)
 
@@ -183,7 +183,7 @@ class Unreachable(ProviderError):
     )
 
 
-class BadAnswer(ProviderError):
+class InvalidResponse(ProviderError):
     """The response does not follow the API."""
 
     hint = "Check `base_url`: the server there does not seem to be a fine-tuning API."

@@ -39,7 +39,7 @@ from ftops.cli.run_view import (
 )
 from ftops.cli.training_view import list_findings, render_results, render_single
 from ftops.data.rows import read_rows
-from ftops.errors import BadAnswer, FtopsError, RunError
+from ftops.errors import FtopsError, InvalidResponse, RunError
 from ftops.evaluation.result import Evaluation
 from ftops.ledger.ledger import Ledger, RemoteCall, StateChange
 from ftops.records import (
@@ -283,7 +283,7 @@ def list_next_commands(summary: RunSummary) -> list[str]:
 def _find_results(run: Run, home: Path) -> Sequence[ResultRow]:
     try:
         return load_results(run, home)
-    except (RunError, BadAnswer):  # missing or unreadable, as the stage has reported
+    except (RunError, InvalidResponse):  # missing or unreadable, as the stage has reported
         return ()
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter
 
 from ftops import __version__
-from ftops.errors import BadAnswer, LedgerError
+from ftops.errors import InvalidResponse, LedgerError
 from ftops.evaluation.storage import read_evaluation
 from ftops.files import read_if_there
 from ftops.records import Json, Run, StageRecord
@@ -226,7 +226,7 @@ def _read_results(path: Path) -> Sequence[ResultRow]:
     content = read_if_there(path)
     try:
         return [] if content is None else parse_results(content)
-    except BadAnswer:
+    except InvalidResponse:
         return ()  # the run has reported it, and the file itself is exported
 
 

@@ -14,7 +14,7 @@ import httpx2
 
 from ftops import crashpoints
 from ftops.clock import Clock
-from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
+from ftops.errors import InvalidResponse, NotFound, ProviderError, Rejected
 from ftops.http.errors import HTTP_ERRORS, find_body_error, no_hint, read_error
 from ftops.http.redaction import redact_bytes
 from ftops.http.request_log import attempt_scope
@@ -206,7 +206,9 @@ class ApiClient(Generic[C]):
             raise self.read_error(error, action) from error
         crashpoints.reach("remote.after_call")
         if isinstance(response, RedactedResponse):
-            with contextlib.suppress(BadAnswer):  # not every call wants JSON: its reader complains
+            with contextlib.suppress(
+                InvalidResponse
+            ):  # not every call wants JSON: its reader complains
                 self.parse(response, action)  # here, so that an error in it is repeated like others
         return response
 

@@ -15,7 +15,7 @@ import httpx2
 
 from ftops.errors import (
     AuthFailed,
-    BadAnswer,
+    InvalidResponse,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -83,9 +83,11 @@ def read_error(
         )
     if isinstance(error, json.JSONDecodeError):
         excerpt = render_excerpt(error.doc.encode("utf-8", errors="replace"))
-        return BadAnswer(redact(f"{action}: malformed response: it is not JSON: {excerpt}", secret))
+        return InvalidResponse(
+            redact(f"{action}: malformed response: it is not JSON: {excerpt}", secret)
+        )
     if isinstance(error, RecursionError):
-        return BadAnswer(f"{action}: malformed response: the JSON is nested too deeply")
+        return InvalidResponse(f"{action}: malformed response: the JSON is nested too deeply")
     return Rejected(redact(f"{action}: {error}", secret))
 
 
@@ -189,7 +191,7 @@ def read_connection_error(
     )
 
 
-def refuse_redirect(response: httpx2.Response, action: str) -> BadAnswer:
+def refuse_redirect(response: httpx2.Response, action: str) -> InvalidResponse:
     """The error for a redirect, which is never followed: a key or data would go along.
 
     It names both hosts, but no path and no query, which may be secret.
@@ -199,7 +201,7 @@ def refuse_redirect(response: httpx2.Response, action: str) -> BadAnswer:
         target = format_server(source.join(response.headers.get("location", "")))
     except (httpx2.InvalidURL, ValueError):
         target = "an invalid address"
-    return BadAnswer(
+    return InvalidResponse(
         f"{action}: {format_server(source)} redirects to {target} (HTTP {response.status_code});"
         " redirects are not followed",
         hint="If the server has moved and you know the new host, name it in the job file.",
@@ -220,7 +222,7 @@ def get_error_type(status: int, method: str) -> type[ProviderError]:
     if status == 408 or status >= 500 or (status == 409 and method == "GET"):
         return Unavailable
     if status < 400:
-        return BadAnswer
+        return InvalidResponse
     by_status: Mapping[int, type[ProviderError]] = {
         401: AuthFailed,
         403: PermissionRefused,

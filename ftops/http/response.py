@@ -1,8 +1,8 @@
 """Reads JSON responses, lists of several pages and event streams.
 
 Servers leave fields out, send null or add fields of their own, so only what a record cannot be
-without is required. A body that is not a JSON object, or lacks a required field, is a `BadAnswer`
-that shows how the body starts.
+without is required. A body that is not a JSON object, or lacks a required field, is an
+`InvalidResponse` that shows how the body starts.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-from ftops.errors import BadAnswer
+from ftops.errors import InvalidResponse
 from ftops.records import Json
 
 EXCERPT_CHARS = 200
@@ -94,14 +94,16 @@ class JsonObject:
             objects.append(type(self)(item, self.action, self.request_id))
         return objects
 
-    def malformed(self, reason: str) -> BadAnswer:
+    def malformed(self, reason: str) -> InvalidResponse:
         """The error for a response that does not follow the API."""
         excerpt = render_excerpt(json.dumps(self.values, ensure_ascii=False).encode())
         return _malformed(self.action, reason, excerpt, self.request_id)
 
 
-def _malformed(action: str, reason: str, excerpt: str, request_id: str | None) -> BadAnswer:
-    return BadAnswer(f"{action}: malformed response: {reason}: {excerpt}", request_id=request_id)
+def _malformed(action: str, reason: str, excerpt: str, request_id: str | None) -> InvalidResponse:
+    return InvalidResponse(
+        f"{action}: malformed response: {reason}: {excerpt}", request_id=request_id
+    )
 
 
 def parse_object(content: bytes, action: str, request_id: str | None = None) -> JsonObject:
@@ -196,7 +198,7 @@ def read_pages(
         may_end = is_last(items)  # called for every page
         if not fresh or after is None or (may_end and page.values.get("has_more") is False):
             return
-    raise BadAnswer(f"{page.action}: the list does not end after {MAX_PAGES} pages")
+    raise InvalidResponse(f"{page.action}: the list does not end after {MAX_PAGES} pages")
 
 
 def read_event_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -204,7 +206,7 @@ def read_event_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
     Other lines (comments that keep the connection alive, `event:`, `id:`, blank ones) are skipped.
     A line counts once its end has arrived, so the rest of a cut line is never taken for one.
-    BadAnswer for a line that does not end within MAX_LINE_BYTES.
+    InvalidResponse for a line that does not end within MAX_LINE_BYTES.
     """
     rest = b""
     for piece in pieces:
@@ -214,4 +216,6 @@ def read_event_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
             if line.startswith(b"data:"):
                 yield line.removeprefix(b"data:").removeprefix(b" ")
         if len(rest) > MAX_LINE_BYTES:
-            raise BadAnswer(f"a line of the event stream is longer than {MAX_LINE_BYTES} bytes")
+            raise InvalidResponse(
+                f"a line of the event stream is longer than {MAX_LINE_BYTES} bytes"
+            )

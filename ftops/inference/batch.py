@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from ftops.clock import Clock
 from ftops.errors import (
-    BadAnswer,
+    InvalidResponse,
     NotFound,
     ProviderError,
     RateLimited,
@@ -424,4 +424,4 @@ def may_be_row_error(error: ProviderError) -> bool:
         return error.status == _INTERNAL_ERROR
     if isinstance(error, Rejected):
         return not (error.param or "").startswith("model")
-    return isinstance(error, BadAnswer)
+    return isinstance(error, InvalidResponse)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import openai
 
 from ftops.capabilities import Capabilities
-from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected
+from ftops.errors import InvalidResponse, NotFound, ProviderError, Rejected
 from ftops.http.api_client import RawResponse
 from ftops.http.client import make_timeout
 from ftops.http.response import JsonObject, read_pages
@@ -185,7 +185,7 @@ class OpenAIProvider(Provider):
     def get_job(self, job_id: str) -> Job:
         job = self._fetch_job(job_id)
         if job.id != job_id:  # a gateway's own record, for example: it must not end a run
-            raise BadAnswer(f"look up the job {job_id}: the response is about {job.id!r}")
+            raise InvalidResponse(f"look up the job {job_id}: the response is about {job.id!r}")
         return job
 
     def cancel_job(self, job_id: str) -> Job:
@@ -274,7 +274,7 @@ class OpenAIProvider(Provider):
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """The categories in which each text is flagged, from one request for all of them.
 
-        BadAnswer when the results are not as many as the texts.
+        InvalidResponse when the results are not as many as the texts.
         https://platform.openai.com/docs/api-reference/moderations
         """
         if not self.capabilities.moderation:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import openai
 
 from ftops.clock import Clock
-from ftops.errors import BadAnswer, Unavailable
+from ftops.errors import InvalidResponse, Unavailable
 from ftops.http.client import make_timeout
 from ftops.http.response import JsonObject, read_event_data
 from ftops.providers.openai_client import OpenAIClient
@@ -85,7 +85,7 @@ def stream(
 ) -> Iterator[str]:
     """One completion, piece by piece; repeated only while no piece has arrived.
 
-    BadAnswer, after the pieces, for a completion without an end.
+    InvalidResponse, after the pieces, for a completion without an end.
     """
     action = f"request a completion from {model}"
     is_text = isinstance(prompt, str)
@@ -185,7 +185,7 @@ def _complete_chat(
     )
     choices = fields.get_objects("choices")
     if not choices:
-        raise BadAnswer(
+        raise InvalidResponse(
             f"{fields.action}: the response is empty: it has no choices", hint=_RUN_AGAIN
         )
     message = choices[0].get_object("message")
@@ -219,7 +219,7 @@ def _read_completion(choice: JsonObject, text: object) -> Completion:
     _check_finish_reason(choice)
     # Some servers leave the field out; an unfinished completion has null there.
     if choice.values.get("finish_reason", "") is None:
-        raise BadAnswer(
+        raise InvalidResponse(
             f"{choice.action}: the response was cut off: its finish_reason is null",
             hint=_RUN_AGAIN_FOR_WHOLE,
         )
@@ -286,7 +286,7 @@ def _get_first(fields: JsonObject, name: str) -> Json:
 
 
 def _read_pieces(api: OpenAIClient, action: str, stream: openai.Stream[Any]) -> Iterator[str]:
-    """The texts in a stream; BadAnswer where its end is missing.
+    """The texts in a stream; InvalidResponse where its end is missing.
 
     The SDK's own iterator ends in the same way after the last event and where a connection was cut,
     so the events are read here: a response is whole once an event has a finish_reason or `[DONE]`
@@ -296,14 +296,16 @@ def _read_pieces(api: OpenAIClient, action: str, stream: openai.Stream[Any]) -> 
         content_type = stream.response.headers.get("content-type", "")
         content = api.read_stream(action, stream.response.iter_bytes())
         if "html" in content_type or "json" in content_type:
-            with contextlib.suppress(BadAnswer):
+            with contextlib.suppress(InvalidResponse):
                 api.parse_body(api.redact(b"".join(content)), action)
-            raise BadAnswer(f"{action}: the response is {content_type}, not an event stream")
+            raise InvalidResponse(f"{action}: the response is {content_type}, not an event stream")
         is_complete = has_choices = False
         for data in read_event_data(content):
             if data.strip().startswith(_DONE):
                 if not has_choices:
-                    raise BadAnswer(f"{action}: the stream holds no completion", hint=_RUN_AGAIN)
+                    raise InvalidResponse(
+                        f"{action}: the stream holds no completion", hint=_RUN_AGAIN
+                    )
                 return
             if not data.strip():  # keeps the connection alive
                 continue
@@ -316,7 +318,7 @@ def _read_pieces(api: OpenAIClient, action: str, stream: openai.Stream[Any]) -> 
                 _check_finish_reason(choice)
                 is_complete = is_complete or choice.find_text("finish_reason") is not None
     if not is_complete:
-        raise BadAnswer(
+        raise InvalidResponse(
             f"{action}: the response was cut off: the stream ended without a finish_reason and"
             " without [DONE]",
             hint=_RUN_AGAIN_FOR_WHOLE,
@@ -328,7 +330,7 @@ def _read_piece(choice: JsonObject) -> str:
     # A refusal is in a field of its own.
     text = choice.values.get("text") or delta.get("content") or delta.get("refusal")
     if text is not None and not isinstance(text, str):
-        raise BadAnswer(f"{choice.action}: a piece of the completion is not text")
+        raise InvalidResponse(f"{choice.action}: a piece of the completion is not text")
     return text or ""
 
 

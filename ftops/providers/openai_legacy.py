@@ -17,7 +17,7 @@ import httpx2
 import openai
 
 from ftops.capabilities import Capabilities
-from ftops.errors import BadAnswer, ProviderError, Rejected
+from ftops.errors import InvalidResponse, ProviderError, Rejected
 from ftops.http.client import READ_TIMEOUT_S, make_timeout
 from ftops.http.response import JsonObject, parse_object, read_event_data
 from ftops.providers.openai import (
@@ -121,7 +121,7 @@ class OpenAILegacyProvider(OpenAIProvider):
 
     @contextlib.contextmanager
     def _open_stream(self, job_id: str, wait_s: float) -> Iterator[Iterator[bytes]]:
-        """The bytes of the job's event stream; BadAnswer for another kind of response."""
+        """The bytes of the job's event stream; InvalidResponse for another kind of response."""
         action = f"follow {job_id}"
         stream = self._api.send_once(
             action,
@@ -140,7 +140,7 @@ class OpenAILegacyProvider(OpenAIProvider):
         with stream:
             content_type = stream.response.headers.get("content-type", "")
             if "text/event-stream" not in content_type:
-                raise BadAnswer(
+                raise InvalidResponse(
                     f"{action}: the response is {content_type or 'untyped'}, not an event stream"
                 )
             yield self._api.read_stream(action, stream.response.iter_bytes())
@@ -152,7 +152,7 @@ class OpenAILegacyProvider(OpenAIProvider):
                 return
 
     def _read_stream(self, pieces: Iterable[bytes], action: str) -> Iterator[JsonObject]:
-        """The events in a stream, until its end; BadAnswer for anything else in it."""
+        """The events in a stream, until its end; InvalidResponse for anything else in it."""
         for data in read_event_data(pieces):
             if data.strip() == _END:
                 return

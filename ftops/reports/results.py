@@ -18,7 +18,7 @@ from itertools import repeat
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ftops.errors import BadAnswer
+from ftops.errors import InvalidResponse
 
 STEP = "step"
 # field of ResultRow -> the headers that mean it; the first one is what `render_csv` writes
@@ -86,7 +86,7 @@ class ResultRow(NamedTuple):
 
 
 def parse_results(content: bytes) -> list[ResultRow]:
-    """Read a results file as the provider stores it; BadAnswer when it is none."""
+    """Read a results file as the provider stores it; InvalidResponse when it is none."""
     text = _unwrap(content)
     table = _Table(text)
     known = {name: table.read(title) for title, name in _find_columns(table.header).items()}
@@ -171,16 +171,16 @@ class _Table:
         return [cells[place::width] for place in range(width)]
 
     def _read_columns(self) -> list[Sequence[str]]:
-        """The columns of any CSV; BadAnswer with the line where it is none."""
+        """The columns of any CSV; InvalidResponse with the line where it is none."""
         reader = csv.reader(io.StringIO(self._text), strict=True)
         try:
             self.header = [name.strip() for name in next(reader)]
             rows = [cells for cells in reader if cells]
         except csv.Error as error:
-            raise BadAnswer(f"results file, line {reader.line_num}: {error}") from error
+            raise InvalidResponse(f"results file, line {reader.line_num}: {error}") from error
         for index, cells in enumerate(rows):
             if len(cells) != len(self.header):
-                raise BadAnswer(
+                raise InvalidResponse(
                     f"results file, line {self._find_line(index)}: {len(cells)} cells under"
                     f" {len(self.header)} headers; the file may have been cut off"
                 )
@@ -190,7 +190,7 @@ class _Table:
         return self._length
 
     def read(self, title: str, *, strict: bool = True) -> _Column:
-        """The figures under a title. BadAnswer for text in a column that is known (`strict`).
+        """The figures under a title. InvalidResponse for text in a column that is known (`strict`).
 
         There, negative figures count as none: losses and shares are never negative, and Azure
         writes -1 where nothing was measured.
@@ -205,13 +205,13 @@ class _Table:
         for index in () if is_sure else range(len(cells)):
             if figures[index] is None and cells[index].strip().lower() not in _NO_FIGURE:
                 line = self._find_line(index)
-                raise BadAnswer(
+                raise InvalidResponse(
                     f"results file, line {line}: {title} {cells[index]!r} is not a number"
                 )
         return [None if figure is not None and figure < 0 else figure for figure in figures]
 
     def read_steps(self) -> list[int]:
-        """The steps; BadAnswer for one that is no whole number."""
+        """The steps; InvalidResponse for one that is no whole number."""
         if self._is_plain:
             with contextlib.suppress(ValueError):
                 return list(map(int, self._cells[STEP]))
@@ -219,7 +219,9 @@ class _Table:
         for index, figure in enumerate(figures):
             if figure is None or figure < 0 or figure != int(figure):
                 line, cell = self._find_line(index), self._cells[STEP][index]
-                raise BadAnswer(f"results file, line {line}: step {cell!r} is not a whole number")
+                raise InvalidResponse(
+                    f"results file, line {line}: step {cell!r} is not a whole number"
+                )
         return [int(figure) for figure in figures if figure is not None]
 
     def find_lost(self) -> list[bool]:
@@ -252,7 +254,7 @@ def _unwrap(content: bytes) -> str:
     if inner is not None and _has_step(inner):
         return inner
     shown = content[:40].decode("utf-8", "replace")
-    raise BadAnswer(
+    raise InvalidResponse(
         "the results file is empty"
         if not content.strip()
         else f"the results file has no column {STEP!r}; it begins with {shown!r}"

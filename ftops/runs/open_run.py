@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ftops.errors import (
-    BadAnswer,
     FtopsError,
+    InvalidResponse,
     LedgerError,
     NotFound,
     ProviderError,
@@ -121,7 +121,7 @@ def load_results(run: Run, home: Path) -> list[ResultRow]:
     content = load_raw_results(run, home)
     try:
         return [] if content is None else parse_results(content)
-    except BadAnswer:
+    except InvalidResponse:
         return []
 
 

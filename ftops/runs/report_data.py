@@ -7,7 +7,7 @@ from pathlib import Path
 from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.reading.source import open_source
-from ftops.errors import BadAnswer, DatasetError, LedgerError, StorageError
+from ftops.errors import DatasetError, InvalidResponse, LedgerError, StorageError
 from ftops.evaluation.result import Evaluation
 from ftops.evaluation.storage import read_evaluation, read_predictions
 from ftops.ledger.ledger import Ledger
@@ -94,7 +94,7 @@ def _read_results(folder: RunFolder, missing: list[str]) -> Sequence[ResultRow]:
         return ()
     try:
         return parse_results(content)
-    except BadAnswer as error:
+    except InvalidResponse as error:
         missing.append(f"The results file is kept as it came, but cannot be read: {error.message}")
         return ()
 

@@ -14,7 +14,7 @@ import openai
 from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.errors import (
-    BadAnswer,
+    InvalidResponse,
     ProviderError,
     RateLimited,
     Rejected,
@@ -36,7 +36,7 @@ _ERRORS: dict[Kind, Callable[[], ProviderError]] = {
     "limited_long": lambda: RateLimited("slow down", status=429, retry_after_s=300.0),
     "conflict": lambda: Rejected("there is a conflict", status=409),
     "lost": lambda: Unreachable("connection reset before the answer came"),
-    "garbled": lambda: BadAnswer("the answer is not JSON"),
+    "garbled": lambda: InvalidResponse("the answer is not JSON"),
     "bad_gateway": lambda: Unavailable("<html>bad gateway</html>", status=502),
 }
 
@@ -98,7 +98,7 @@ def _read_answer(fault: Fault, clock: Clock) -> ProviderError:
     """The error that ftops makes of an answer with that status and body."""
     action, body = f"{fault.method} is answered", _PAGE if fault.page else _OBJECT
     if fault.status < 400:
-        return BadAnswer(f"{action}: malformed response: it is not JSON")
+        return InvalidResponse(f"{action}: malformed response: it is not JSON")
     asks = httpx2.Request("POST" if fault.kind == "answer_after" else "GET", "http://host/v1/x")
     response = httpx2.Response(fault.status, content=body, request=asks)
     return read_error_response(response, action, now=clock.now(), secret="")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import AuthFailed, BadAnswer, ProviderError, Rejected, Unreachable
+from ftops.errors import AuthFailed, InvalidResponse, ProviderError, Rejected, Unreachable
 from ftops.http.request_log import RequestLog, RequestLogEntry, RequestLogReader, run_scope
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
@@ -147,7 +147,7 @@ def test_no_redirect_is_followed_whatever_is_asked(path: Path, tmp_path: Path, s
                 lambda: list(provider.stream("m", "prompt", Sampling(max_tokens=1))),
             ]
             for ask in asks:
-                with pytest.raises(BadAnswer, match="redirects are not followed") as caught:
+                with pytest.raises(InvalidResponse, match="redirects are not followed") as caught:
                     ask()
                 here, there = (one.base_url.removesuffix("/v1") for one in (server, other))
                 assert f"{here} redirects to {there} (HTTP {status})" in caught.value.message
@@ -164,7 +164,7 @@ def test_a_redirect_to_nowhere_is_an_error_like_any_other(path: Path) -> None:
     with (
         scripted_server(away) as server,
         opened(server.base_url, path) as provider,
-        pytest.raises(BadAnswer, match="redirects to an invalid address"),
+        pytest.raises(InvalidResponse, match="redirects to an invalid address"),
     ):
         provider.get_file("file-1")
 

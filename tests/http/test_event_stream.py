@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.errors import BadAnswer
+from ftops.errors import InvalidResponse
 from ftops.http.response import MAX_LINE_BYTES, read_event_data
 
 MESSAGES = ["Created fine-tune: ft-1", "Epoch — fünf 🎉", "Fine-tune succeeded"]
@@ -71,5 +71,5 @@ def test_an_event_is_handed_on_before_the_next_bytes_are_asked_for() -> None:
 
 
 def test_a_line_without_end_is_given_up() -> None:
-    with pytest.raises(BadAnswer, match="longer than"):
+    with pytest.raises(InvalidResponse, match="longer than"):
         list(read_event_data([b"data: 1\n", b"x" * MAX_LINE_BYTES, b"x" * MAX_LINE_BYTES]))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ftops.errors import (
     AuthFailed,
-    BadAnswer,
     EngineError,
     FtopsError,
+    InvalidResponse,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -57,7 +57,7 @@ def test_errors_that_pass_by_themselves_are_repeated(kind: type[ProviderError]) 
 
 
 @pytest.mark.parametrize(
-    "kind", [AuthFailed, PermissionRefused, NotFound, Rejected, BadAnswer, EngineError]
+    "kind", [AuthFailed, PermissionRefused, NotFound, Rejected, InvalidResponse, EngineError]
 )
 def test_errors_that_stay_are_raised_at_once_and_unchanged(kind: type[FtopsError]) -> None:
     failure = kind("no")

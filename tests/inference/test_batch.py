@@ -7,7 +7,7 @@ import pytest
 
 from ftops.errors import (
     AuthFailed,
-    BadAnswer,
+    InvalidResponse,
     NotFound,
     ProviderError,
     RateLimited,
@@ -34,7 +34,7 @@ def test_answers_come_in_the_order_of_the_prompts_with_progress(parlour: Parlour
 def test_questions_without_an_answer_are_not_counted_as_answers(parlour: Parlour) -> None:
     def fail(number: int, _prompts: Sequence[Prompt]) -> None:
         if number in (2, 3):
-            raise BadAnswer("cut off")
+            raise InvalidResponse("cut off")
 
     parlour.oracle.at_request = fail
     parlour.texts(PROMPTS[:6], concurrency=1)
@@ -156,7 +156,7 @@ def test_a_question_that_a_policy_forbids_is_told_apart_now_and_later(parlour: P
 
 @pytest.mark.parametrize(
     "error",
-    [BadAnswer("nonsense"), Unavailable("it broke", status=500), Rejected("odd", status=422)],
+    [InvalidResponse("nonsense"), Unavailable("it broke", status=500), Rejected("odd", status=422)],
 )
 def test_one_question_that_is_never_answered_well_fails_alone_and_is_put_again_next_time(
     parlour: Parlour, error: ProviderError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import BadAnswer, Unreachable
+from ftops.errors import InvalidResponse, Unreachable
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
 from ftops.records import JobRequest, ProviderSettings, Sampling
@@ -171,6 +171,6 @@ def test_an_address_where_something_else_answers_is_a_bad_answer(
     server: Server, provider: Provider
 ) -> None:
     server.turns = [answer(["welcome"])]
-    with pytest.raises(BadAnswer, match="welcome") as caught:
+    with pytest.raises(InvalidResponse, match="welcome") as caught:
         provider.get_job("ftjob-1")
     assert "`base_url`" in caught.value.hint

@@ -6,7 +6,7 @@ import httpx
 import pytest
 import respx
 
-from ftops.errors import AuthFailed, BadAnswer, ProviderError, RateLimited, Rejected
+from ftops.errors import AuthFailed, InvalidResponse, ProviderError, RateLimited, Rejected
 from ftops.providers.provider import Provider
 from ftops.providers.registry import require_moderation
 from ftops.records import Json, ProviderSettings
@@ -63,7 +63,7 @@ def test_an_answer_that_does_not_judge_every_text_judges_none(
     api: respx.MockRouter, provider: Provider, answer: Json
 ) -> None:
     api.post("/moderations").respond(json=answer)
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidResponse):
         provider.moderate(["a", "b"])
 
 

@@ -9,7 +9,7 @@ import pytest
 import respx
 
 from ftops.capabilities import Capabilities
-from ftops.errors import BadAnswer, NotFound, Rejected, Unavailable, Unreachable
+from ftops.errors import InvalidResponse, NotFound, Rejected, Unavailable, Unreachable
 from ftops.http.response import MAX_PAGES
 from ftops.providers.openai import render_request
 from ftops.providers.provider import Provider
@@ -131,7 +131,7 @@ def test_a_hyperparameter_that_would_be_ignored_is_refused_before_sending(
         (httpx.ReadTimeout("slow"), Unreachable),
         (httpx.ConnectError("refused"), Unreachable),
         (httpx.RemoteProtocolError("cut"), Unreachable),
-        (httpx.Response(200, content=b'{"id": "ftj'), BadAnswer),
+        (httpx.Response(200, content=b'{"id": "ftj'), InvalidResponse),
     ],
 )
 def test_a_job_is_asked_for_exactly_once_whatever_goes_wrong(
@@ -350,7 +350,7 @@ def test_a_server_that_repeats_its_first_page_for_ever_is_seen_through(
 def test_a_list_that_never_ends_is_a_bad_answer(api: respx.MockRouter, provider: Provider) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events")
     route.mock(side_effect=lambda request: page(event(10**6 - route.call_count), has_more=True))
-    with pytest.raises(BadAnswer, match="does not end"):
+    with pytest.raises(InvalidResponse, match="does not end"):
         provider.list_events("ftjob-1", known=frozenset())
     assert route.call_count == MAX_PAGES
 
@@ -411,7 +411,7 @@ def test_a_checkpoint_without_its_step_is_a_bad_answer(
     api.get("/fine_tuning/jobs/ftjob-1/checkpoints").mock(
         return_value=page(checkpoint(1, step_number=None), has_more=False)
     )
-    with pytest.raises(BadAnswer, match="step_number"):
+    with pytest.raises(InvalidResponse, match="step_number"):
         provider.list_checkpoints("ftjob-1")
 
 
@@ -447,5 +447,5 @@ def test_an_answer_about_another_job_is_no_answer(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/fine_tuning/jobs/ftjob-2").respond(json={"id": "request-7", "status": "failed"})
-    with pytest.raises(BadAnswer, match="ftjob-2: the response is about 'request-7'"):
+    with pytest.raises(InvalidResponse, match="ftjob-2: the response is about 'request-7'"):
         provider.get_job("ftjob-2")

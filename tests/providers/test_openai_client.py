@@ -12,7 +12,7 @@ import respx
 
 from ftops.errors import (
     AuthFailed,
-    BadAnswer,
+    InvalidResponse,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -321,7 +321,7 @@ def test_a_success_that_is_not_the_protocols_is_a_bad_answer(
         lambda: provider.complete("m", [(Message("user", "hello"),)], Sampling()),
     ]
     for ask in asked:
-        with pytest.raises(BadAnswer) as caught:
+        with pytest.raises(InvalidResponse) as caught:
             ask()
         assert caught.value.request_id == "req-9"
         assert content.decode() in caught.value.message

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import respx
 
-from ftops.errors import BadAnswer, NotFound, PermissionRefused, RateLimited, Unavailable
+from ftops.errors import InvalidResponse, NotFound, PermissionRefused, RateLimited, Unavailable
 from ftops.providers.openai_completions import MAX_CONCURRENT_CHATS
 from ftops.providers.provider import Provider
 from ftops.records import Completion, Json, Message, Sampling
@@ -226,10 +226,10 @@ def test_a_stream_in_which_a_model_declines_says_so(
 
 def test_too_few_answers_are_a_bad_answer(api: respx.MockRouter, provider: Provider) -> None:
     api.post("/completions").respond(json={"choices": [{"index": 0, "text": "A"}]})
-    with pytest.raises(BadAnswer, match="1 completions for 2 prompts"):
+    with pytest.raises(InvalidResponse, match="1 completions for 2 prompts"):
         provider.complete("m", ["a", "b"], GREEDY)
     api.post("/chat/completions").respond(json={"choices": []})
-    with pytest.raises(BadAnswer, match="no choices"):
+    with pytest.raises(InvalidResponse, match="no choices"):
         provider.complete("m", [(Message("user", "a"),)], GREEDY)
 
 
@@ -316,11 +316,11 @@ def test_the_beginning_of_a_stream_is_repeated(api: respx.MockRouter, provider: 
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        (stream_of(end=b'data: {"choices": [{"te\n\n'), BadAnswer),
+        (stream_of(end=b'data: {"choices": [{"te\n\n'), InvalidResponse),
         (stream_of({"error": {"message": "overloaded", "type": "server_error"}}), Unavailable),
         (stream_of({"error": {"message": "slow", "code": "rate_limit_exceeded"}}), RateLimited),
-        (httpx.Response(200, html="<html>hello</html>"), BadAnswer),
-        (httpx.Response(200, json={"choices": [{"text": "yes"}]}), BadAnswer),
+        (httpx.Response(200, html="<html>hello</html>"), InvalidResponse),
+        (httpx.Response(200, json={"choices": [{"text": "yes"}]}), InvalidResponse),
     ],
 )
 def test_trouble_inside_a_stream_is_an_error(
@@ -343,7 +343,7 @@ def test_a_stream_without_an_end_is_an_error_after_the_part_that_came(
     api.route(method="POST").mock(return_value=stream_of(PART, end=end))
     pieces = provider.stream("m", prompt, GREEDY)
     assert next(pieces) == "ye"
-    with pytest.raises(BadAnswer, match="cut off") as caught:
+    with pytest.raises(InvalidResponse, match="cut off") as caught:
         list(pieces)
     assert "base_url" not in caught.value.hint
 
@@ -407,11 +407,11 @@ def test_a_whole_answer_may_lack_a_finish_reason_but_not_deny_it(
     api.post("/completions").respond(json={"choices": [{"text": "yes"}]})
     assert provider.complete("m", ["?"], GREEDY)[0].text == "yes"
     api.post("/completions").respond(json={"choices": [{"text": "ye", "finish_reason": None}]})
-    with pytest.raises(BadAnswer, match="cut off"):
+    with pytest.raises(InvalidResponse, match="cut off"):
         provider.complete("m", ["?"], GREEDY)
 
 
 def test_a_stream_without_any_answer_is_an_error(api: respx.MockRouter, provider: Provider) -> None:
     api.post("/completions").mock(return_value=stream_of({"choices": []}))
-    with pytest.raises(BadAnswer, match="holds no completion"):
+    with pytest.raises(InvalidResponse, match="holds no completion"):
         list(provider.stream("m", "?", GREEDY))

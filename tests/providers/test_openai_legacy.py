@@ -11,7 +11,14 @@ import httpx2
 import pytest
 import respx
 
-from ftops.errors import BadAnswer, NotFound, ProviderError, Rejected, Unavailable, Unreachable
+from ftops.errors import (
+    InvalidResponse,
+    NotFound,
+    ProviderError,
+    Rejected,
+    Unavailable,
+    Unreachable,
+)
 from ftops.providers.openai_response import UNKNOWN_TIME
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
@@ -156,7 +163,7 @@ def test_everything_that_was_set_is_sent_at_the_top_level(
     [
         (httpx.Response(502), Unavailable),
         (httpx.ReadTimeout("slow"), Unreachable),
-        (httpx.Response(200, content=b'{"id": "ft'), BadAnswer),
+        (httpx.Response(200, content=b'{"id": "ft'), InvalidResponse),
     ],
 )
 def test_a_job_is_asked_for_exactly_once_whatever_goes_wrong(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.capabilities import Naming
-from ftops.errors import BadAnswer
+from ftops.errors import InvalidResponse
 from ftops.http.response import JsonObject, parse_object, render_excerpt
 from ftops.providers.openai_response import (
     UNKNOWN_TIME,
@@ -100,7 +100,7 @@ def test_a_job_needs_no_more_than_an_id_and_a_status() -> None:
 
 @pytest.mark.parametrize("lacking", ["id", "status"])
 def test_a_job_without_id_or_status_is_a_bad_answer_that_is_shown(lacking: str) -> None:
-    with pytest.raises(BadAnswer, match=f"missing '{lacking}'.*gpt-4o-mini"):
+    with pytest.raises(InvalidResponse, match=f"missing '{lacking}'.*gpt-4o-mini"):
         read_job(job(**{lacking: None}))
 
 
@@ -205,7 +205,7 @@ def test_a_model_carries_the_date_on_which_it_is_shut_down() -> None:
     ],
 )
 def test_what_is_not_a_json_object_is_a_bad_answer(content: bytes, reason: str) -> None:
-    with pytest.raises(BadAnswer, match=f"look up: malformed response: {reason}"):
+    with pytest.raises(InvalidResponse, match=f"look up: malformed response: {reason}"):
         parse_object(content, "look up")
 
 
@@ -220,7 +220,7 @@ def test_the_excerpt_is_the_first_200_characters_on_one_line() -> None:
 def test_any_bytes_are_read_or_refused_as_a_bad_answer(content: bytes) -> None:
     try:
         read_job(parse_object(content, "look up"))
-    except BadAnswer as error:
+    except InvalidResponse as error:
         assert len(error.message) < 400
 
 
@@ -236,7 +236,7 @@ def test_any_json_in_the_fields_of_a_job_is_read_or_refused(values: dict[str, Js
     content = json.dumps({**JOB, **values}).encode()
     try:
         assert read_job(parse_object(content, "look up")).id
-    except BadAnswer:
+    except InvalidResponse:
         assert not (
             isinstance(values.get("id"), str) and isinstance(values.get("status"), str)
         ) or (not values["id"] or not values["status"])

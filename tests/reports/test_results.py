@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.errors import BadAnswer
+from ftops.errors import InvalidResponse
 from ftops.reports.results import ResultRow, parse_results, render_csv, render_csv_of_runs
 
 OPENAI = b"""step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy
@@ -133,7 +133,7 @@ def test_a_file_with_headers_alone_has_no_rows() -> None:
     ],
 )
 def test_what_is_no_results_file_is_a_bad_answer_that_says_why(content: bytes, reason: str) -> None:
-    with pytest.raises(BadAnswer, match="results file") as caught:
+    with pytest.raises(InvalidResponse, match="results file") as caught:
         parse_results(content)
     assert reason in caught.value.message
 
@@ -174,7 +174,7 @@ def test_no_content_makes_the_reader_fail_in_another_way(content: bytes) -> None
     for candidate in (content, b"step,train_loss\n" + content):
         try:
             parse_results(candidate)
-        except BadAnswer:
+        except InvalidResponse:
             continue
 
 
@@ -200,5 +200,5 @@ def test_a_plain_file_is_read_as_the_same_file_in_quotes(rows: list[tuple[int, s
 
 @pytest.mark.parametrize("line", ["1,2,3", "1", "1.5,2", "x,2", "1,1e-", "1,2.5.5"])
 def test_a_line_that_is_none_is_named_in_a_plain_file_too(line: str) -> None:
-    with pytest.raises(BadAnswer, match="line 3"):
+    with pytest.raises(InvalidResponse, match="line 3"):
         parse_results(f"step,train_loss\n0,1.5\n{line}\n".encode())

@@ -7,8 +7,8 @@ import pytest
 
 from ftops.errors import (
     AuthFailed,
-    BadAnswer,
     FtopsError,
+    InvalidResponse,
     JobCancelled,
     NotFound,
     PermissionRefused,
@@ -88,7 +88,7 @@ def test_a_job_that_was_recorded_is_not_made_again_though_its_stage_did_not_end(
 
 
 @pytest.mark.parametrize(
-    "error", [Unreachable("reset"), Unavailable("502"), BadAnswer("not JSON")], ids=repr
+    "error", [Unreachable("reset"), Unavailable("502"), InvalidResponse("not JSON")], ids=repr
 )
 def test_a_job_that_is_not_found_is_in_doubt_and_the_next_command_asks_first(
     bench: Bench, error: ProviderError
@@ -252,7 +252,7 @@ AMBIGUOUS = [
     AuthFailed("<html>", status=401, unrecognized=True),
     PermissionRefused("<html>", status=403, unrecognized=True),
     NotFound("<html>", status=404, unrecognized=True),
-    BadAnswer("cut", status=200),
+    InvalidResponse("cut", status=200),
     Unreachable("reset"),
 ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from ftops.errors import (
     AuthFailed,
-    BadAnswer,
+    InvalidResponse,
     JobFailed,
     JobStalled,
     NotFound,
@@ -131,7 +131,7 @@ def test_a_resumed_follow_shows_progress_from_where_it_was(bench: Bench) -> None
 
 @pytest.mark.parametrize(
     "error",
-    [Unreachable("no route"), Unavailable("502"), RateLimited("slower"), BadAnswer("<html>")],
+    [Unreachable("no route"), Unavailable("502"), RateLimited("slower"), InvalidResponse("<html>")],
     ids=lambda error: type(error).__name__,
 )
 def test_a_provider_that_is_away_for_a_while_is_waited_for(
@@ -174,8 +174,8 @@ def test_days_without_network_are_survived(bench: Bench) -> None:
 
 def test_answers_that_stay_unreadable_end_the_command_but_not_the_run(bench: Bench) -> None:
     job = bench.write_job()
-    bench.provider.fail("get_job", *[BadAnswer("<html>")] * 200)
-    with pytest.raises(BadAnswer):
+    bench.provider.fail("get_job", *[InvalidResponse("<html>")] * 200)
+    with pytest.raises(InvalidResponse):
         bench.run(job)
     assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
 
@@ -195,7 +195,7 @@ def test_a_job_that_is_unknown_for_a_moment_is_asked_for_again(bench: Bench) -> 
         (Unavailable("locked", status=409), 1800),
         (Rejected("gone", status=410), 1800),
         (Rejected("legal reasons", status=451), 1800),
-        (BadAnswer("<html>", status=307), 1800),
+        (InvalidResponse("<html>", status=307), 1800),
         (RateLimited("no credit", status=429, final=True), 1800),
     ],
     ids=lambda value: str(value.status) if isinstance(value, ProviderError) else "",
@@ -255,7 +255,7 @@ NO_EVENTS = [
     Rejected("not implemented", status=501),
     PermissionRefused("forbidden", status=403),
     AuthFailed("unauthorized", status=401),
-    BadAnswer("<html>"),
+    InvalidResponse("<html>"),
     Unavailable("broken", status=500),
 ]
 

@@ -6,7 +6,7 @@ import pytest
 
 from ftops.errors import (
     AuthFailed,
-    BadAnswer,
+    InvalidResponse,
     JobFailed,
     NotFound,
     PermissionRefused,
@@ -91,7 +91,7 @@ def test_retry_creates_another_job_once_the_first_is_seen_to_have_ended_badly(
         Rejected("conflict", status=400),
         Unavailable("down", status=503),
         Unreachable("no route"),
-        BadAnswer("<html>"),
+        InvalidResponse("<html>"),
     ],
     ids=lambda error: type(error).__name__,
 )

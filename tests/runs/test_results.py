@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from ftops.errors import (
-    BadAnswer,
+    InvalidResponse,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -96,7 +96,7 @@ NOT_THERE = [
     Rejected("not allowed", status=405),
     PermissionRefused("forbidden", status=403),
     Unavailable("broken", status=500),
-    BadAnswer("<html>"),
+    InvalidResponse("<html>"),
 ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ftops.errors import (
-    BadAnswer,
+    InvalidResponse,
     NotFound,
     PermissionRefused,
     ProviderError,
@@ -25,7 +25,7 @@ from ftops.stage_results import TrainingResult
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may come a little after the success
 _CUT_PAUSES_S = (1.0, 4.0)
 # What a server answers that does not have the file, or the route.
-_NOT_THERE = (NotFound, Rejected, PermissionRefused, BadAnswer, Unavailable)
+_NOT_THERE = (NotFound, Rejected, PermissionRefused, InvalidResponse, Unavailable)
 
 
 def results(stage: StageContext) -> StageResult:
@@ -43,7 +43,7 @@ def results(stage: StageContext) -> StageResult:
     result = TrainingResult(file_id, len(content), checkpoints=_list_checkpoints(stage))
     try:
         rows = parse_results(content)
-    except BadAnswer as error:
+    except InvalidResponse as error:
         stage.observer.on_note(f"{path} is kept unchanged, but cannot be read: {error.message}")
         return StageResult(replace(result, error=error.message).to_json())
     step = rows[-1].step if rows else None
