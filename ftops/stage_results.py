@@ -35,6 +35,11 @@ class PreparedFile:
         """The file's name in the run's folder."""
         return f"{self.role}.jsonl"
 
+    @property
+    def remote_name(self) -> str:
+        """The name under which it is uploaded, by which a later run finds it again."""
+        return make_remote_name(self.sha256, self.role)
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
@@ -306,6 +311,11 @@ class StageResults:
             results=TrainingResult.from_json(results) if results else None,
             evaluate=EvaluateResult.from_json(evaluate) if evaluate else None,
         )
+
+
+def make_remote_name(sha256: str, role: str) -> str:
+    """The name under which content is uploaded, by which a later run finds it again."""
+    return f"ftops-{sha256[:16]}-{role}.jsonl"
 
 
 def find_skip_reason(record: StageRecord) -> str | None:

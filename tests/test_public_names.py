@@ -12,7 +12,7 @@ import ftops
 from ftops.cli.errors import EXIT_CODES, choose_exit_code
 from ftops.errors import FtopsError, JobCancelled, JobFailed, RequirementMissed, Unreachable
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
-from ftops.runs.keys import make_remote_name
+from ftops.stage_results import make_remote_name
 
 # By these a job is found again at its provider, also from another machine.
 METADATA_KEYS = ("ftops_run", "ftops_key")

@@ -304,7 +304,7 @@ def _find_warnings(found: Preview) -> Sequence[str]:
     warnings = []
     if found.training and found.training.duplicate_rows:
         warnings.append(f"{found.training.duplicate_rows:,} training rows are duplicates")
-    if found.estimate and (cut := found.estimate.say_long_rows()):
+    if found.estimate and (cut := found.estimate.describe_long_rows()):
         warnings.append(cut)
     if found.overlap_rows:
         warnings.append(

@@ -20,15 +20,16 @@ from ftops.runs.commands import format_follow_command
 from ftops.runs.context import RunContext, StageContext
 from ftops.runs.notifications import end_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
-from ftops.runs.reconcile import reconcile, take_earlier_job
-from ftops.runs.stages.create import make_request
-from ftops.runs.states import DONE, ENDED, RUN_MOVES
-from ftops.runs.unanswered import (
+from ftops.runs.reconcile import (
     CANCEL_CALL,
     close_unanswered,
+    reconcile,
     record_job_end,
     reopen_for_job,
+    take_earlier_job,
 )
+from ftops.runs.stages.create import make_request
+from ftops.runs.states import DONE, ENDED, RUN_MOVES
 from ftops.spec.model import JobSpec
 
 UPLOAD_CALL = "upload_file"

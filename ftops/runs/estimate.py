@@ -18,7 +18,7 @@ from ftops.providers.provider import Provider
 from ftops.records import (
     Auto,
 )
-from ftops.spec.model import LimitSpec
+from ftops.spec.model import JobSpec, LimitSpec
 
 _UNKNOWN_EPOCHS = (
     "what n_epochs becomes is not known beforehand; give hyperparameters.n_epochs a number"
@@ -43,7 +43,7 @@ class Estimate:
     row_limit: int | None = None
     batch_size: int | None = None  # what "auto" becomes, as far as that is known
 
-    def say_long_rows(self) -> str | None:
+    def describe_long_rows(self) -> str | None:
         """That rows will be cut, for people; None when none is known to be."""
         if not self.long_rows:
             return None
@@ -211,3 +211,34 @@ class TokenCounter:
 
 def _as_counted(estimate: TokenEstimate) -> TokenCount:
     return TokenCount(estimate.tokens, estimate.method, estimate.error)
+
+
+def estimate_training(
+    spec: JobSpec, summary: DataSummary, provider: Provider, tokens: TokenCounter
+) -> Estimate:
+    """What training on the prepared file takes; the file must still be there."""
+    rule = provider.capabilities.auto_epochs
+    n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, summary.rows, rule)
+    counted = tokens.count(summary, provider, spec.model)
+    if n_epochs is None and spec.hyperparameters.batch_size == "auto":
+        n_epochs = counted.n_epochs
+    model = provider.get_model_info(spec.model)
+    return Estimate(
+        tokens=counted.tokens,
+        n_epochs=n_epochs,
+        epochs_assumed=assumed,
+        price_usd=model.train_usd,
+        method=counted.method,
+        error=counted.error,
+        price_advice=model.price_advice,
+        long_rows=counted.long_rows,
+        row_limit=counted.row_limit,
+        batch_size=_assume_batch(spec, summary.rows, provider, counted),
+    )
+
+
+def _assume_batch(spec: JobSpec, rows: int, provider: Provider, counted: TokenCount) -> int | None:
+    if spec.hyperparameters.batch_size != "auto":
+        return None
+    rule = provider.capabilities.auto_batch
+    return rule.estimate(rows) if rule else counted.batch_size

@@ -11,7 +11,7 @@ import orjson
 from ftops.errors import DatasetError
 from ftops.files import measure_path
 from ftops.records import Json, RunId
-from ftops.runs.preprocessing import draft_plan
+from ftops.runs.preprocessing import load_plan
 from ftops.spec.job_file import LoadedJob, resolve_data
 
 # No letters or digits that are mistaken for one another when read aloud at night.
@@ -54,7 +54,7 @@ def make_key(job: LoadedJob, account: str) -> str:
         "validation": _content(job.path, spec.validation_file) if spec.validation_file else None,
         "account": account,
     }
-    plan = draft_plan(spec, job.path)
+    plan = load_plan(spec, job.path)
     if plan is not None:
         parts["plan"] = plan.to_json()
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -64,11 +64,6 @@ def make_run_id(now: datetime) -> RunId:
     """A fresh id that sorts by time, like run-20261122-1407-k3f9."""
     tail = "".join(secrets.choice(_LETTERS) for _ in range(_TAIL))
     return RunId(f"run-{now:%Y%m%d-%H%M}-{tail}")
-
-
-def make_remote_name(sha256: str, role: str) -> str:
-    """The name under which content is uploaded, such that a later run finds it again."""
-    return f"ftops-{sha256[:16]}-{role}.jsonl"
 
 
 def _fill_first_defaults(canonical: Mapping[str, Json]) -> dict[str, Json]:

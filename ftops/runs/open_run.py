@@ -27,11 +27,9 @@ from ftops.runs.context import RunContext, StageContext
 from ftops.runs.keys import make_key, make_run_id
 from ftops.runs.notifications import send_pending_of_idle_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
-from ftops.runs.reconcile import find_earlier_job
-from ftops.runs.rewording import find_request
+from ftops.runs.reconcile import find_earlier_job, rebuild_request, record_job_end
 from ftops.runs.runner import drive
 from ftops.runs.states import RUN_MOVES, plan_retry
-from ftops.runs.unanswered import record_job_end
 from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.stage_results import StageResults
 
@@ -98,7 +96,7 @@ def cancel_job_file(job: LoadedJob, context: RunContext) -> Run:
     context.provider.ensure_ready()
     fresh = make_run(job, context, key)
     stage = StageContext(fresh, job.spec, context)
-    request = find_request(job, stage)
+    request = rebuild_request(job, stage)
     found = find_earlier_job(stage, request) if request else None
     if found is None:
         raise UnknownRun(

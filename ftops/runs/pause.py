@@ -8,8 +8,8 @@ from ftops.http.request_log import in_run_scope
 from ftops.records import Job, Run, RunStatus, Stage
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.context import RunContext
+from ftops.runs.reconcile import PAUSE_CALL, RESUME_CALL
 from ftops.runs.states import ENDED
-from ftops.runs.unanswered import PAUSE_CALL, RESUME_CALL
 
 _RESTING = frozenset({"pausing", "paused"})
 _PATIENCE_S = 60.0  # for a job that is about to pause, before it can be resumed

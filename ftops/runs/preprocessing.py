@@ -1,21 +1,26 @@
 """How a job's data is prepared: by its `prepare:` section, its plan, and its model's format."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops.data.fixes.registry import FIX_PARAMS
-from ftops.data.prepare import Recipe, find_row_format, make_recipe
+from ftops.data.prepare import Recipe, find_row_format, make_recipe, prepare_file
 from ftops.data.reading.options import options_from_plan
 from ftops.data.secret_scan import check_for_secrets
+from ftops.data.summary import DataSummary, count_overlap
+from ftops.errors import DatasetError
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
+from ftops.runs.estimate import Estimate, TokenCounter, estimate_training
 from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.spec.model import JobSpec
 from ftops.spec.plan_file import read_plan
+from ftops.stage_results import PreparedData, PreparedFile, Role
 
 
-def draft_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
-    """The plan, read anew; None when the job file names none. SpecError with all its mistakes."""
+def load_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
+    """The data plan of the job file; None without one. SpecError with all its mistakes."""
     if spec.prepare.plan is None:
         return None
     return read_plan(job_file.absolute().parent / spec.prepare.plan, FIX_PARAMS)
@@ -24,19 +29,118 @@ def draft_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
 def check_data_for_keys(job: LoadedJob) -> None:
     """DatasetError when the first rows of a file that the job sends hold keys or tokens."""
     spec = job.spec
-    plan, options = draft_plan(spec, job.path), options_from_plan(spec.prepare.reading)
+    plan, options = load_plan(spec, job.path), options_from_plan(spec.prepare.reading)
     for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
         path = resolve_data(job.path, value) if value else None
         if path is not None:
             check_for_secrets(path, options, plan)
 
 
-def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
-    """What the job file's `prepare:` says, for the rows that the model wants.
+@dataclass(frozen=True, slots=True)
+class PreparedFileResult:
+    """One prepared data file; no summary for a file that is at the provider."""
 
-    A provider that takes either shape gets the data in its own; preferences have only one.
+    file: PreparedFile
+    summary: DataSummary | None = None
+
+    @property
+    def remote_name(self) -> str:
+        """Its id at the provider, or the name under which it is uploaded."""
+        return self.file.file_id or self.file.remote_name
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedJob:
+    """All data of a job, prepared in one folder."""
+
+    recipe: Recipe
+    training: PreparedFileResult
+    validation: PreparedFileResult | None
+
+    @property
+    def files(self) -> tuple[PreparedFileResult, ...]:
+        """Training and, when there is one, validation."""
+        return (self.training, self.validation) if self.validation else (self.training,)
+
+    def count_overlap(self) -> int:
+        """The validation rows that are training rows, too, as far as both files are here."""
+        if not (self.training.summary and self.validation and self.validation.summary):
+            return 0
+        return count_overlap(self.training.summary, self.validation.summary)
+
+    def estimate(self, spec: JobSpec, provider: Provider, tokens: TokenCounter) -> Estimate | None:
+        """What training takes; None when the data is at the provider."""
+        if self.training.summary is None:
+            return None
+        return estimate_training(spec, self.training.summary, provider, tokens)
+
+    def to_result(self, estimate: Estimate | None, overlap_rows: int) -> PreparedData:
+        """What the ledger stores."""
+        has_separator = self.recipe.format is RowFormat.COMPLETION
+        summary = self.training.summary
+        return PreparedData(
+            row_format=self.recipe.format,
+            separator=self.recipe.separator if has_separator else "",
+            stop=self.recipe.stop if has_separator else None,
+            training=self.training.file,
+            validation=self.validation.file if self.validation else None,
+            tokens=estimate.tokens if estimate else None,
+            n_epochs=estimate.n_epochs if estimate else None,
+            cost_usd=estimate.cost_usd if estimate else None,
+            overlap_rows=overlap_rows or None,
+            plan=self.recipe.plan,
+            classes=(summary.classes or {}) if summary else {},
+        )
+
+
+def prepare_job(
+    spec: JobSpec,
+    job_file: Path,
+    folder: Path,
+    provider: Provider,
+    on_file: Callable[[PreparedFileResult], None] = lambda _result: None,
+) -> PreparedJob:
+    """Prepare the data files of the job file into `folder`; DatasetError when the data is bad."""
+    recipe = choose_recipe(spec, job_file, provider)
+    training = prepare_data_file(job_file, "train", spec.training_file, recipe, folder)
+    on_file(training)
+    validation = None
+    if spec.validation_file:
+        validation = prepare_data_file(job_file, "validation", spec.validation_file, recipe, folder)
+        on_file(validation)
+    return PreparedJob(recipe, training, validation)
+
+
+def prepare_data_file(
+    job_file: Path, role: Role, value: str, recipe: Recipe, folder: Path
+) -> PreparedFileResult:
+    """Prepare the data file that the job file names `value`, into `folder`."""
+    source = resolve_data(job_file, value)
+    file = PreparedFile(role=role, source=value)
+    if source is None:
+        return PreparedFileResult(replace(file, file_id=value))
+    summary = prepare_file(source, folder / file.filename, recipe)
+    file = replace(file, sha256=summary.sha256, bytes=summary.bytes, rows=summary.rows)
+    return PreparedFileResult(file, summary)
+
+
+def check_rows(training: PreparedFileResult, provider: Provider) -> None:
+    """DatasetError when there are fewer rows than the provider accepts."""
+    min_rows = provider.capabilities.min_rows
+    if training.summary is not None and training.file.rows < min_rows:
+        rows = "1 row" if training.file.rows == 1 else f"{training.file.rows} rows"
+        raise DatasetError(
+            f"{training.file.source} has {rows}, and {provider.name} needs {min_rows} or more",
+            hint="Add rows; nothing was sent.",
+        )
+
+
+def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
+    """How the job file's data is prepared, in the row format that the model needs.
+
+    A provider that takes any format gets the data in its own; preferences have only one.
     """
-    plan = draft_plan(spec, job_file)
+    plan = load_plan(spec, job_file)
     recipe = make_recipe(spec.prepare, _choose_format(spec, job_file, provider, plan), plan)
     if provider.capabilities.tools:
         return recipe

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.summary import DataSummary, count_overlap
+from ftops.data.summary import DataSummary
 from ftops.errors import DatasetError
 from ftops.evaluation.estimate import (
     EvaluationEstimate,
@@ -26,17 +26,8 @@ from ftops.runs.estimate import (
     find_price_advice,
     raise_broken,
 )
-from ftops.runs.keys import make_remote_name
-from ftops.runs.preprocessing import choose_recipe
-from ftops.runs.stages.prepare import (
-    PreparedFileResult,
-    check_rows,
-    make_estimate,
-    make_file,
-    make_prepared,
-)
+from ftops.runs.preprocessing import check_rows, prepare_job
 from ftops.spec.job_file import LoadedJob
-from ftops.spec.model import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +67,13 @@ def preview(
     `reach` opens the providers of those whom the model is to be compared with.
     """
     spec, tokens = job.spec, tokens or TokenCounter()
-    recipe = choose_recipe(spec, job.path, provider)
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:
         folder = Path(name)
-        training = make_file(job.path, "train", spec.training_file, recipe, folder)
-        validation = (
-            make_file(job.path, "validation", spec.validation_file, recipe, folder)
-            if spec.validation_file
-            else None
-        )
-        overlap_rows = (
-            count_overlap(training.summary, validation.summary)
-            if training.summary and validation and validation.summary
-            else 0
-        )
-        estimate = make_estimate(spec, training, provider, tokens)
-        prepared = make_prepared(recipe, training, validation, estimate, overlap_rows)
+        prepared_job = prepare_job(spec, job.path, folder, provider)
+        training, validation = prepared_job.training, prepared_job.validation
+        overlap_rows = prepared_job.count_overlap()
+        estimate = prepared_job.estimate(spec, provider, tokens)
+        prepared = prepared_job.to_result(estimate, overlap_rows)
         check_evaluation(spec, job.path, prepared, folder, run_code=False)
         evaluation = estimate_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
@@ -101,39 +83,29 @@ def preview(
         check_rows(training, provider)
     except DatasetError as error:
         problems.insert(0, error.message)
-    made = [training, validation] if validation else [training]
     return Preview(
-        row_format=recipe.format,
+        row_format=prepared_job.recipe.format,
         training=training.summary,
         validation=validation.summary if validation else None,
         overlap_rows=overlap_rows,
         estimate=estimate,
-        request=_make_request(spec, provider, training, validation),
-        uploads={_remote_name(one): one.file.source for one in made if one.summary},
+        request=JobRequest(
+            model=spec.model,
+            training_file=training.remote_name,
+            validation_file=validation.remote_name if validation else None,
+            suffix=spec.suffix,
+            hyperparameters=spec.hyperparameters.to_record(),
+            seed=spec.seed,
+            metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
+            method=Method(spec.method),
+        ),
+        uploads={
+            result.remote_name: result.file.source
+            for result in prepared_job.files
+            if result.summary
+        },
         figures=provider.get_model_info(spec.model),
         problems=tuple(problems),
         price_advice=find_price_advice(spec.limits, estimate),
         evaluation=evaluation,
     )
-
-
-def _make_request(
-    spec: JobSpec,
-    provider: Provider,
-    training: PreparedFileResult,
-    validation: PreparedFileResult | None,
-) -> JobRequest:
-    return JobRequest(
-        model=spec.model,
-        training_file=_remote_name(training),
-        validation_file=_remote_name(validation) if validation else None,
-        suffix=spec.suffix,
-        hyperparameters=spec.hyperparameters.to_record(),
-        seed=spec.seed,
-        metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
-        method=Method(spec.method),
-    )
-
-
-def _remote_name(made: PreparedFileResult) -> str:
-    return made.file.file_id or make_remote_name(made.file.sha256, made.file.role)

@@ -1,21 +1,26 @@
-"""Finds a job that exists already although this ledger does not know it, before one is created.
+"""Finds a job that exists although this ledger does not know it, and closes lost requests.
 
-There are two ways to get there. A request whose answer was lost has left an intent in the ledger;
-its job is told by the mark of its run (`reconcile`). A job that was created from another ledger, or
-from one that is gone, is told by the mark of the run's key (`find_earlier_job`). A provider that
-keeps no marks is asked for a job in the same words.
+There are two ways to get there. A request whose response was lost has left an intent in the ledger;
+its job carries the id of its run (`reconcile`). A job that was created from another ledger, or from
+one that is gone, carries the key of the run (`find_earlier_job`). A provider without metadata is
+searched for a job with the same parameters.
 """
 
 import itertools
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
-from ftops.ledger.ledger import RemoteCall
+from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
-from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Stage
-from ftops.runs.context import StageContext
-from ftops.stage_results import find_value, get_value
+from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Method, Run, RunStatus, Stage
+from ftops.runs.context import RunContext, StageContext
+from ftops.runs.preprocessing import prepare_job
+from ftops.runs.states import RUN_MOVES
+from ftops.spec.job_file import LoadedJob
+from ftops.stage_results import PreparedFile, find_value, get_value
 
 CALL = "create_job"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two looks at the listing; the last one repeats
@@ -164,3 +169,97 @@ def _was_uploaded_elsewhere(stage: StageContext, file_id: str) -> bool:
     if stage.spec.training_file == file_id:
         return False  # the user's own file, named in the job file
     return not stage.ledger.is_upload_known(file_id)
+
+
+def rebuild_request(job: LoadedJob, stage: StageContext) -> JobRequest | None:
+    """The request for the job of this file, without a ledger.
+
+    Where the provider keeps metadata, that alone identifies the job. Elsewhere the data is prepared
+    again, in a temporary folder, and its files are looked for by their names; None when they are
+    not there, so that no job can have been created with them. DatasetError for data that is bad.
+    """
+    if stage.provider.capabilities.metadata:
+        return JobRequest(job.spec.model, "")
+    with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
+        prepared = prepare_job(job.spec, job.path, Path(folder), stage.provider)
+    file_ids = [_find_file_id(result.file, stage) for result in prepared.files]
+    if None in file_ids:
+        return None
+    training, validation = (*file_ids, None)[:2]
+    assert training is not None
+    return build_request(stage, training_file=training, validation_file=validation)
+
+
+def _find_file_id(file: PreparedFile, stage: StageContext) -> str | None:
+    if file.file_id is not None:
+        return file.file_id
+    there = stage.provider.find_file(file.remote_name, file.bytes)
+    return there.id if there else None
+
+
+def build_request(
+    stage: StageContext, *, training_file: str, validation_file: str | None
+) -> JobRequest:
+    """The request of this run for these files at the provider."""
+    spec, capabilities = stage.spec, stage.provider.capabilities
+    marks = {RUN_ID_METADATA: _mark(stage), RUN_KEY_METADATA: stage.run.key[:32]}
+    return JobRequest(
+        model=spec.model,
+        training_file=training_file,
+        validation_file=validation_file,
+        suffix=spec.suffix,
+        hyperparameters=spec.hyperparameters.to_record(),
+        seed=spec.seed,
+        metadata={**spec.metadata, **marks} if capabilities.metadata else {},
+        method=Method(spec.method),
+        idempotency_key=_make_idempotency_key(stage),
+    )
+
+
+def _mark(stage: StageContext) -> str:
+    """The run's id, numbered from its second job on, so that each job has a mark of its own."""
+    made = count_jobs(stage)
+    return stage.run.id if made == 0 else f"{stage.run.id}.{made + 1}"
+
+
+def _make_idempotency_key(stage: StageContext) -> str:
+    """The same until `--retry` opens the run again, whichever command sends the request."""
+    opened = sum(
+        move.stage is None and move.after == RunStatus.RUNNING
+        for move in stage.ledger.list_state_changes(stage.run.id)
+    )
+    return f"{stage.run.id}.{opened}"
+
+
+CANCEL_CALL = "cancel_job"
+PAUSE_CALL = "pause_job"
+RESUME_CALL = "resume_job"
+
+
+def reopen_for_job(run: Run, context: RunContext) -> Run:
+    """The run; open again, from the follow stage on, when it ended before its job did."""
+    if not run.ended_before_job:
+        return run
+    RUN_MOVES["reopen"].check(run.status)
+    context.observer.on_note(
+        f"{run.id} counts as {run.status}, but its job {run.job_id} was not seen to end;"
+        " the run is open again"
+    )
+    return context.ledger.reopen_run(run, (Stage.FOLLOW, Stage.RESULTS, Stage.EVALUATE))
+
+
+def record_job_end(ledger: Ledger, run: Run, job: Job) -> None:
+    """The run's job was seen to end: the ledger knows how, and no request about it is in doubt."""
+    ledger.record_job_end(run.id, job.id, job.status)
+    close_unanswered(ledger, run, job.status)
+
+
+def close_unanswered(ledger: Ledger, run: Run, status: str) -> None:
+    """The run's job has ended with this status: no request about it is in doubt any more."""
+    if run.job_id is None:
+        return
+    late = f"got no answer, and the job has {status} since"
+    if status == RunStatus.CANCELLED:
+        late = "got no answer, and the job was cancelled since"
+        ledger.close_calls(run.id, (CANCEL_CALL,), remote_id=run.job_id)
+    ledger.close_calls(run.id, (CANCEL_CALL, PAUSE_CALL, RESUME_CALL), error=late)

@@ -26,6 +26,7 @@ from ftops.runs.notifications import (
     send_pending,
     warn_of_unusable_targets,
 )
+from ftops.runs.reconcile import close_unanswered, reopen_for_job
 from ftops.runs.stages import STAGES
 from ftops.runs.states import (
     DONE,
@@ -36,7 +37,6 @@ from ftops.runs.states import (
     find_ending,
     plan,
 )
-from ftops.runs.unanswered import close_unanswered, reopen_for_job
 from ftops.runs.watch import watch
 from ftops.spec.model import JobSpec
 from ftops.stage_results import StageResults

@@ -88,6 +88,6 @@ def test_an_unknown_price_and_a_cost_limit_are_refused(bench: Bench) -> None:
 def test_fewer_rows_than_the_provider_takes_are_refused(bench: Bench) -> None:
     job = bench.write_job()
     write_rows(bench.folder / "train.jsonl", [("a\n\n", " 1")])
-    with pytest.raises(DatasetError, match=r"train\.jsonl has 1 row, and fake takes 2 or more"):
+    with pytest.raises(DatasetError, match=r"train\.jsonl has 1 row, and fake needs 2 or more"):
         bench.run(job)
     assert bench.provider.count("upload_file") == 0

@@ -57,11 +57,11 @@ def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> No
     local.capabilities = replace(local.capabilities, own_vocabulary=True)
     seen = preview(job, local, TokenCounter(estimate_with_engine=lambda _path, _model: FORECAST))
     assert seen.estimate is not None
-    assert seen.estimate.say_long_rows() == (
+    assert seen.estimate.describe_long_rows() == (
         "2 training rows are longer than 1,024 tokens, and will be cut"
     )
     assert (seen.estimate.n_epochs, seen.estimate.batch_size) == (8, 4)
-    assert Estimate(1, 1, False, None).say_long_rows() is None
+    assert Estimate(1, 1, False, None).describe_long_rows() is None
 
 
 def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:

@@ -38,8 +38,7 @@ from ftops.data.summary import CharCounts, count_chars
 from ftops.data.tokens.counter import VocabularyCounter, estimate_error, format_method, open_counter
 from ftops.errors import DatasetError
 from ftops.records import Json, RowFormat
-from ftops.runs.preprocessing import choose_recipe
-from ftops.runs.stages.prepare import make_file
+from ftops.runs.preprocessing import choose_recipe, prepare_data_file
 
 _LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"
 _SHOWN_CHARACTERS = 600  # characters of a piece
@@ -283,7 +282,7 @@ def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bo
         open_provider(spec.provider_settings()) as provider,
     ):
         recipe = choose_recipe(spec, job.path, provider)
-        made = make_file(job.path, "train", spec.training_file, recipe, Path(folder))
+        made = prepare_data_file(job.path, "train", spec.training_file, recipe, Path(folder))
         if made.summary is None:
             raise DatasetError(
                 f"{path}: training_file is {spec.training_file}, which lies at the provider",

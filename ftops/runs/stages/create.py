@@ -24,13 +24,12 @@ from ftops.errors import (
     RunError,
 )
 from ftops.ledger.ledger import RemoteCall
-from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
-from ftops.records import Job, JobRequest, Method, Run, RunStatus, Stage
+from ftops.records import Job, JobRequest, Run, Stage
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.reconcile import (
     CALL,
-    count_jobs,
+    build_request,
     reconcile,
     render_request,
     take_earlier_job,
@@ -70,25 +69,6 @@ def make_request(stage: StageContext) -> JobRequest:
         raise LedgerError(f"the ledger is damaged: {stage.run.id} has no uploaded files")
     return build_request(
         stage, training_file=files.training_file, validation_file=files.validation_file
-    )
-
-
-def build_request(
-    stage: StageContext, *, training_file: str, validation_file: str | None
-) -> JobRequest:
-    """The request of this run for these files at the provider."""
-    spec, capabilities = stage.spec, stage.provider.capabilities
-    marks = {RUN_ID_METADATA: _mark(stage), RUN_KEY_METADATA: stage.run.key[:32]}
-    return JobRequest(
-        model=spec.model,
-        training_file=training_file,
-        validation_file=validation_file,
-        suffix=spec.suffix,
-        hyperparameters=spec.hyperparameters.to_record(),
-        seed=spec.seed,
-        metadata={**spec.metadata, **marks} if capabilities.metadata else {},
-        method=Method(spec.method),
-        idempotency_key=_make_idempotency_key(stage),
     )
 
 
@@ -221,18 +201,3 @@ def _offer_deletion(stage: StageContext, request: JobRequest) -> str:
         return ""
     words = list_provider_options(stage.run.provider)
     return f"{format_command('files', 'delete', *own, *words)} deletes what was uploaded for it."
-
-
-def _mark(stage: StageContext) -> str:
-    """The run's id, numbered from its second job on, so that each job has a mark of its own."""
-    made = count_jobs(stage)
-    return stage.run.id if made == 0 else f"{stage.run.id}.{made + 1}"
-
-
-def _make_idempotency_key(stage: StageContext) -> str:
-    """The same until `--retry` opens the run again, whichever command sends the request."""
-    opened = sum(
-        move.stage is None and move.after == RunStatus.RUNNING
-        for move in stage.ledger.list_state_changes(stage.run.id)
-    )
-    return f"{stage.run.id}.{opened}"

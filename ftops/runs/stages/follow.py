@@ -11,7 +11,7 @@ from ftops.runs.context import StageContext, StageResult
 from ftops.runs.observer import find_progress, show_progress, show_unshown
 from ftops.runs.pause import note_if_paused
 from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
-from ftops.runs.unanswered import record_job_end
+from ftops.runs.reconcile import record_job_end
 from ftops.stage_results import FollowResult
 
 _NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little after the success

@@ -14,7 +14,6 @@ from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.keys import make_remote_name
 from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
@@ -66,7 +65,7 @@ def _bring(stage: StageContext, file: PreparedFile, before: int, total: int) -> 
     """The id of the file at the provider, and how many bytes had to be sent for it."""
     if file_id := _find_known(stage, file):
         return file_id, 0
-    name = make_remote_name(file.sha256, file.role)
+    name = file.remote_name
     call = _find_open_call(stage, name)
     if there := _find_there(stage, name, file.bytes, call):
         record = _to_upload(stage, file, there)
@@ -128,7 +127,7 @@ def _send(
             f"{path} is not the file that was prepared for {stage.run.id}",
             hint=f"Delete it; {format_run_command(stage.run)} then prepares it again.",
         )
-    name = make_remote_name(file.sha256, file.role)
+    name = file.remote_name
     if call is None:
         call = stage.ledger.record_intent(
             stage.run.id,
