@@ -241,7 +241,7 @@ def make_question(out: Output, unit: str) -> ConfirmFix:
         out.show("")
         for line in render_fix(stats, proposal.reasons, unit):
             out.show(line)
-        if proposal.wanted:
+        if proposal.requested:
             return True
         try:
             return typer.confirm("Do this?", default=True, err=True)

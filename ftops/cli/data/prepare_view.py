@@ -77,7 +77,7 @@ def _render_deeds(
         yield "Nothing needs to be mended."
     for stats in () if shown else fix_stats:
         yield ""
-        yield from render_fix(stats, find_reasons(found.taken, stats), unit)
+        yield from render_fix(stats, find_reasons(found.accepted, stats), unit)
 
 
 def _render_dry_run(outcome: PlanResult) -> Iterator[RenderableType]:
@@ -203,7 +203,7 @@ def fix_to_json(stats: FixStats, found: PlanDraft) -> Json:
         "code": stats.code,
         "check": stats.check or None,
         "title": FIXES[stats.code].TITLE,
-        "reasons": [*find_reasons(found.taken, stats)],
+        "reasons": [*find_reasons(found.accepted, stats)],
         "rows": stats.count,
         "values": dict(values),
         "examples": [

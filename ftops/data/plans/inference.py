@@ -1,4 +1,4 @@
-"""How a model is asked that learned of rows which a plan made ready, and what its answers mean."""
+"""Prepares prompts for a model trained on data that a plan prepared, and decodes its answers."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from ftops.data.fixes.texts import EncodeLabels, invert_labels
 from ftops.data.plans.runner import build_fix
 from ftops.records import DataPlan
 
-# What these do to texts concerns answers, or is told by `get_separator_and_stop` and `find_labels`.
-_NOT_OF_QUESTIONS = frozenset(
+# fixes of completions, and those that `get_separator_and_stop` and `get_label_map` return
+_NOT_FOR_PROMPTS = frozenset(
     {
         "add-leading-space",
         "add-separator",
@@ -24,7 +24,7 @@ _NOT_OF_QUESTIONS = frozenset(
 
 
 def prepare_prompt(plan: DataPlan, prompt: str) -> str:
-    """The prompt as the plan makes those of the rows: with its separator, without its prefix."""
+    """The prompt with the fixes of the plan: with its separator, without its prefix."""
     for step in plan.steps:
         fix = build_fix(step)
         if isinstance(fix, TextFix):
@@ -37,13 +37,13 @@ def get_separator_and_stop(plan: DataPlan) -> tuple[str, str | None]:
     separator, stop = "", None
     for step in plan.steps:
         separator = str(step.values.get("separator", separator))
-        found = step.values.get("stop", stop)
-        stop = None if found is None else str(found)
+        value = step.values.get("stop", stop)
+        stop = None if value is None else str(value)
     return separator, stop
 
 
 def get_label_map(plan: DataPlan | None) -> Mapping[str, str]:
-    """For what a model answers, without outer blanks, the label that it stands for."""
+    """A mapping of the stripped answer of a model to its label."""
     for step in plan.steps if plan else ():
         fix = build_fix(step)
         if isinstance(fix, EncodeLabels):
@@ -52,9 +52,9 @@ def get_label_map(plan: DataPlan | None) -> Mapping[str, str]:
 
 
 def list_prompt_steps(plan: DataPlan | None) -> list[str]:
-    """The codes of the steps that may change a prompt in another way than by its separator."""
+    """The codes of the steps that change a prompt besides its separator."""
     return [
         step.code
         for step in (plan.steps if plan else ())
-        if step.code not in _NOT_OF_QUESTIONS and isinstance(build_fix(step), TextFix)
+        if step.code not in _NOT_FOR_PROMPTS and isinstance(build_fix(step), TextFix)
     ]

@@ -1,4 +1,8 @@
-"""From data to a plan that makes it ready: look, propose, ask, look again, propose the rest."""
+"""Creates a plan for data: run the checks, propose fixes, ask, check again, propose the rest.
+
+Some fixes change what the checks see, such as repaired rows. They come first; then the checks run
+again, and the other fixes are proposed for the new findings.
+"""
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -31,35 +35,35 @@ from ftops.text import find_nearest
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A step that answers findings: their codes, and what they said.
+    """A step that resolves findings: their codes and messages.
 
-    One that is `kept` changes nothing today; it is in the plan for the data of tomorrow. One that
-    is `wanted` is no question: the user has asked for it.
+    A `preventive` step changes nothing in this data and is meant for other data. A `requested` step
+    needs no confirmation.
     """
 
     step: PlanStep
-    answers: tuple[str, ...]
+    resolves: tuple[str, ...]
     reasons: tuple[str, ...] = ()
-    kept: bool = False
-    wanted: bool = False
+    preventive: bool = False
+    requested: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells it from others."""
-        return self.step.code, *self.answers
+        """The identity of the proposal."""
+        return self.step.code, *self.resolves
 
 
 ConfirmFix = Callable[[Proposal, FixStats], bool]
-_KEPT_BYTES = 8 << 20  # of a workbook, which is packed
+_KEPT_BYTES = 8 << 20  # of a workbook, which is compressed
 _LINES = (Format.JSONL, Format.JSON)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
-    """What the user wants of a preparation; `only` and `skip` hold codes of fixes or checks.
+    """The options of a preparation; `only` and `skip` hold codes of fixes or checks.
 
-    `pii` asks for the scan for private data and secrets, `redact` for placeholders of every
-    kind. `marked` says which rows are to be left out.
+    `pii` enables the scan for personal data and secrets, and `redact` replaces all kinds of them.
+    `marked` names the rows to drop.
     """
 
     target: DataTarget = field(default_factory=DataTarget)
@@ -75,26 +79,26 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class PlanDraft:
-    """The plan that came out, the proposals in it, those that were refused, and what was found.
+    """The plan with its accepted and declined proposals and the check results.
 
-    `first` is what was found before any fix, `verdict` what was found once the early ones are done.
+    `first` is the result before any fix, `verdict` the result after the early fixes.
     """
 
     plan: DataPlan
-    taken: tuple[Proposal, ...]
+    accepted: tuple[Proposal, ...]
     refused: tuple[Proposal, ...]
     first: CheckResult
     verdict: CheckResult
     target: DataTarget
 
     def list_unresolved(self, rows: int) -> list[Finding]:
-        """What no fix of the plan answers; of the amount, what the plan leaves: so many rows."""
-        answered = {code for one in self.taken for code in one.answers} | ROW_COUNT_CODES
+        """Findings that the plan does not resolve, with the row count after the plan."""
+        resolved = {code for one in self.accepted for code in one.resolves} | ROW_COUNT_CODES
         steps = {step.code for step in self.plan.steps}
         others = (
             found
             for found in self.verdict.findings
-            if found.code not in answered and not is_redundant(found.fix or "", steps)
+            if found.code not in resolved and not is_redundant(found.fix or "", steps)
         )
         return [*check_row_count(rows, self.target), *others]
 
@@ -105,48 +109,48 @@ def draft_plan(
     plan_options: PlanOptions,
     ask: ConfirmFix | None = None,
 ) -> PlanDraft:
-    """The plan for the source that `reopen` opens each time anew.
+    """The plan for a source; `open_again` opens it from the start.
 
-    `ask` is told of each proposal, with what it would do, and decides; without it all are taken
-    but for those that are doubtful, unless `wishes.only` names what is to be done. DatasetError,
-    with what was found, when no row can be used and no fix makes one usable.
+    `ask` gets each proposal with its effect and decides; without it, all proposals that need no
+    confirmation are accepted, or those that `plan_options.only` names. Raises DatasetError with the
+    findings if no row is usable and no fix makes one usable.
     """
     source = open_again()
     options = pin_layout(options, source)
-    first = verdict = _judge(source, plan_options)
+    first = verdict = _check(source, plan_options)
     if not first.rows and {one.step.code for one in propose_early(first)} <= {DropInvalidRows.CODE}:
-        raise _useless(source, first)
-    taken: list[Proposal] = []
+        raise _no_usable_rows(source, first)
+    accepted: list[Proposal] = []
     refused: list[Proposal] = []
-    while True:  # what is mended may show what else is wrong with it
-        known = {one.key for one in (*taken, *refused)}
-        early = {one.key: one for one in (*propose_early(verdict), *_propose_wanted(plan_options))}
+    while True:  # a repaired row may have other errors
+        known = {one.key for one in (*accepted, *refused)}
+        early = {one.key: one for one in (*propose_early(verdict), *_list_requested(plan_options))}
         proposed = filter_proposals([*early.values()], plan_options.only, plan_options.skip)
         proposed = [one for one in proposed if one.key not in known]
         if not proposed:
             break
-        more, declined = _decide(proposed, taken, open_again, ask)
-        taken, refused = taken + more, refused + declined
+        more, declined = _decide(proposed, accepted, open_again, ask)
+        accepted, refused = accepted + more, refused + declined
         if more:
-            verdict = _judge(apply_early(open_again(), make_plan(taken, {})), plan_options)
+            verdict = _check(apply_early(open_again(), make_plan(accepted, {})), plan_options)
     if not first.rows and not verdict.rows:
-        raise _useless(source, first)
+        raise _no_usable_rows(source, first)
     late = propose_late(
-        verdict, {one.step.code for one in taken}, most_characters=plan_options.most_characters
+        verdict, {one.step.code for one in accepted}, most_characters=plan_options.most_characters
     )
     late = filter_proposals(late, plan_options.only, plan_options.skip)
     doubtful = [
         one for one in late if ask is None and not plan_options.only and needs_confirmation(one)
     ]
     certain = [one for one in late if one not in doubtful]
-    more, declined = _decide(certain, taken, open_again, ask)
-    taken, refused = taken + more, refused + declined + doubtful
-    plan = make_plan(taken, options_to_plan(options))
-    return PlanDraft(plan, tuple(taken), tuple(refused), first, verdict, plan_options.target)
+    more, declined = _decide(certain, accepted, open_again, ask)
+    accepted, refused = accepted + more, refused + declined + doubtful
+    plan = make_plan(accepted, options_to_plan(options))
+    return PlanDraft(plan, tuple(accepted), tuple(refused), first, verdict, plan_options.target)
 
 
 def can_prepare(path: Path, options: ReadOptions) -> bool:
-    """Whether a plan makes any row of data usable of which none is."""
+    """Whether fixes make at least one row of the data usable."""
     try:
         draft_plan(make_opener(path, options), options, PlanOptions())
     except DatasetError:
@@ -154,24 +158,24 @@ def can_prepare(path: Path, options: ReadOptions) -> bool:
     return True
 
 
-def _useless(source: Source, verdict: CheckResult) -> DatasetError:
-    """What a check says of data of which no row can be used."""
+def _no_usable_rows(source: Source, verdict: CheckResult) -> DatasetError:
+    """The error for data without a usable row."""
     wrong = [found for found in verdict.findings if found.code != NO_ROWS.code]
     lines = [f"{source.name}: no row can be used", *(f"{one.code}: {one.message}" for one in wrong)]
     return DatasetError("\n".join(lines), hint=wrong[0].advice if wrong else "Add rows to it.")
 
 
 def pin_layout(options: ReadOptions, source: Source) -> ReadOptions:
-    """The options with the layout that was recognised, so that other data is read by the same."""
+    """The options with the detected layout, so other data is read with the same one."""
     return options if source.layout is None else replace(options, layout=source.layout)
 
 
-def _propose_wanted(plan_options: PlanOptions) -> list[Proposal]:
+def _list_requested(plan_options: PlanOptions) -> list[Proposal]:
     marked = plan_options.marked or AnnotatedRows("")
     return propose_requested(plan_options.redact, marked.dropped, f"{marked.file} says so")
 
 
-def _judge(source: Source, plan_options: PlanOptions) -> CheckResult:
+def _check(source: Source, plan_options: PlanOptions) -> CheckResult:
     asked = ["pii"] if plan_options.pii else []
     examination = run_checks(source, asked=asked, environ=plan_options.environ)
     return examination.get_result(plan_options.target, task=plan_options.task, unit=source.unit)
@@ -183,40 +187,40 @@ def _decide(
     open_again: Callable[[], Source],
     ask: ConfirmFix | None,
 ) -> tuple[list[Proposal], list[Proposal]]:
-    """Which proposals are taken, and which are refused, when those `before` are taken already."""
-    taken: list[Proposal] = []
+    """The accepted and the declined proposals, given those accepted `before`."""
+    accepted: list[Proposal] = []
     refused: list[Proposal] = []
-    fix_stats = _rehearse(open_again(), [*before, *proposed]) if ask and proposed else ()
+    fix_stats = _preview(open_again(), [*before, *proposed]) if ask and proposed else ()
     for number, one in enumerate(proposed):
-        codes = {other.step.code for other in taken}
-        if not drop_redundant([one], codes) or (_comes(proposed, one) and not ask):
+        codes = {other.step.code for other in accepted}
+        if not drop_redundant([one], codes) or (_is_superseded(proposed, one) and not ask):
             continue
         stats = find_stats(fix_stats, one)
         if ask is None or stats is None or not stats.count or ask(one, stats):
-            taken.append(one)
+            accepted.append(one)
         else:
-            refused.append(one)  # and what follows does something else without it
-            fix_stats = _rehearse(open_again(), [*before, *taken, *proposed[number + 1 :]])
-    return taken, refused
+            refused.append(one)  # the effect of the next proposals changes without it
+            fix_stats = _preview(open_again(), [*before, *accepted, *proposed[number + 1 :]])
+    return accepted, refused
 
 
-def _comes(proposed: Sequence[Proposal], one: Proposal) -> bool:
-    """Whether a proposal that follows makes this one useless."""
+def _is_superseded(proposed: Sequence[Proposal], one: Proposal) -> bool:
+    """Whether a later proposal makes this one redundant."""
     return not drop_redundant([one], {other.step.code for other in proposed})
 
 
 def find_stats(fix_stats: Sequence[FixStats], proposal: Proposal) -> FixStats | None:
-    """What a proposal's step did; of rows that are left out, what was done for its check."""
+    """The statistics of a proposal: those of its fix, or of its check."""
     for stats in fix_stats:
         if stats.code == proposal.step.code and (
-            not stats.check or stats.check in proposal.answers
+            not stats.check or stats.check in proposal.resolves
         ):
             return stats
     return None
 
 
-def _rehearse(source: Source, proposals: Sequence[Proposal]) -> Sequence[FixStats]:
-    """What the proposals would do; nothing is left of it."""
+def _preview(source: Source, proposals: Sequence[Proposal]) -> Sequence[FixStats]:
+    """The effect of the proposals, without writing."""
     plan = make_plan(proposals, {})
     runner = PlanRunner(plan, source.name, source.unit)
     if runner.filters:
@@ -227,19 +231,19 @@ def _rehearse(source: Source, proposals: Sequence[Proposal]) -> Sequence[FixStat
 
 
 def dry_run(source: Source, plan: DataPlan) -> PlanResult:
-    """What the plan would do; nothing is left of it."""
+    """The result of the plan, without writing."""
     with tempfile.TemporaryFile(prefix="ftops-") as stream:
         return apply_plan(source, plan, cast(BinaryIO, stream))
 
 
 def write_prepared(source: Source, plan: DataPlan, path: Path, mode: int = 0o644) -> PlanResult:
-    """Put the rows, made ready, at `path`: whole, or (DatasetError, StorageError) not at all."""
+    """Write the fixed rows to `path`, atomically. Raises DatasetError or StorageError."""
     with open_atomic(path, mode=mode) as stream:
         return apply_plan(source, plan, stream)
 
 
 def make_opener(path: Path, options: ReadOptions) -> Callable[[], Source]:
-    """Opens the source anew each time; a workbook, slow to read, is read once while it is small."""
+    """A function that opens the source from the start; a small workbook is read only once."""
     first = open_source(path, options)
     if first.format is not Format.XLSX or path.stat().st_size > _KEPT_BYTES:
         return lambda: open_source(path, options)
@@ -253,10 +257,10 @@ def make_opener(path: Path, options: ReadOptions) -> Callable[[], Source]:
 
 
 def open_for_plan(path: Path, options: ReadOptions, plan: DataPlan) -> Source:
-    """The source as the plan reads it; what `options` say counts more.
+    """The source, read with the options of the plan; `options` take precedence.
 
-    Rows that need no columns or layout are taken as they are, whatever the plan names: a plan may
-    be given data that it has prepared.
+    Rows that need no columns or layout are read unchanged: a plan may be applied to its own
+    output.
     """
     said = options_to_plan(options)
     by_column = bool({"prompt", "completion"} & set(said))
@@ -286,10 +290,10 @@ def _is_prepared(record: JsonObject, wanted: ReadOptions) -> bool:
 
 
 _ORDER = list(FIXES)
-# Fixes by which rows that differ may become the same.
+# fixes that may make different rows equal
 _MERGING = {code for code, fix in FIXES.items() if issubclass(fix, TextFix)} | {"majority-vote"}
-# A fix that is of no use beside others.
-_COVERED = {
+# fixes that are redundant next to others
+_REDUNDANT = {
     "add-separator": {"replace-separator"},
     "add-stop": {"replace-stop", "encode-labels"},
     "normalize-labels": {"encode-labels"},
@@ -298,51 +302,51 @@ _COVERED = {
 
 
 def propose_early(verdict: CheckResult) -> list[Proposal]:
-    """What to do before the checks look again."""
+    """The proposals of fixes after which the checks run again."""
     found = {finding.code: finding for finding in verdict.findings}
     proposals: list[Proposal] = []
     for code in EARLY:
-        answered = [found[one] for one in list_resolved_rules(FIXES[code]) if one in found]
-        if code == DropExtraKeys.CODE:  # what else it could leave out, only the user may name
-            answered = [finding for finding in answered if finding.fix == code]
-        if code == Redact.CODE:  # each kind by itself
-            proposals += map(_answer, answered)
-        elif answered:
-            codes = tuple(finding.code for finding in answered)
-            reasons = tuple(finding.message for finding in answered)
+        resolved = [found[one] for one in list_resolved_rules(FIXES[code]) if one in found]
+        if code == DropExtraKeys.CODE:  # other keys are dropped only if the user names them
+            resolved = [finding for finding in resolved if finding.fix == code]
+        if code == Redact.CODE:  # one proposal per kind
+            proposals += map(_to_proposal, resolved)
+        elif resolved:
+            codes = tuple(finding.code for finding in resolved)
+            reasons = tuple(finding.message for finding in resolved)
             values: dict[str, Json] = {}
-            for finding in answered:
+            for finding in resolved:
                 values |= (finding.fix_params or {}) if finding.fix == code else {}
             proposals.append(Proposal(PlanStep(code, values), codes, reasons))
     return proposals
 
 
 def propose_requested(redact: bool, dropped: Sequence[str], reason: str) -> list[Proposal]:
-    """What the user has asked for, whatever is found; `dropped` are ids of rows."""
+    """The proposals that the user requested; `dropped` are row ids."""
     proposals = []
     if dropped:
         step = PlanStep(DropAnnotated.CODE, {"rows": list(dropped)})
-        proposals.append(Proposal(step, (), (reason,), wanted=True))
-    if redact:  # every kind, since other data may hold what is not in this
+        proposals.append(Proposal(step, (), (reason,), requested=True))
+    if redact:  # every kind, for other data
         for code in REDACTED:
             step = PlanStep(Redact.CODE, {"codes": [code]})
-            proposals.append(Proposal(step, (code,), wanted=True))
+            proposals.append(Proposal(step, (code,), requested=True))
     return proposals
 
 
 def propose_late(
     verdict: CheckResult, early: Collection[str] = (), *, most_characters: int | None = None
 ) -> list[Proposal]:
-    """What to do about what is found once the `early` fixes are done."""
+    """The proposals for findings after the `early` fixes."""
     proposals = [
-        _answer(finding)
+        _to_proposal(finding)
         for finding in verdict.findings
         if finding.fix in FIXES and finding.fix not in EARLY and finding.fix_params is not None
     ]
     codes = {one.step.code for one in proposals}
     proposals += _keep_endings(verdict, codes)
     if "drop-duplicates" not in codes and not _MERGING.isdisjoint([*codes, *early]):
-        reasons = ("rows that are equal once the other fixes are done",)
+        reasons = ("rows that are equal after the other fixes",)
         proposals.append(Proposal(PlanStep("drop-duplicates"), ("duplicate-rows",), reasons))
     if most_characters is not None:
         step = PlanStep("drop-long-rows", {"characters": most_characters})
@@ -351,62 +355,62 @@ def propose_late(
 
 
 def needs_confirmation(proposal: Proposal) -> bool:
-    """Whether only the user can say that nothing is lost: words that all rows share are content."""
+    """Whether the user must confirm: words that all rows share may be content."""
     return "prefix" in proposal.step.values
 
 
-def _answer(finding: Finding) -> Proposal:
+def _to_proposal(finding: Finding) -> Proposal:
     step = PlanStep(finding.fix or "", finding.fix_params or {})
     return Proposal(step, (finding.code,), (finding.message,))
 
 
 def _keep_endings(verdict: CheckResult, proposed: set[str]) -> Iterable[Proposal]:
-    """The endings that all rows have: the next rows may lack them, and whoever asks needs them."""
+    """The common endings of all rows: other data may lack them, and inference needs them."""
     if verdict.format is not RowFormat.COMPLETION:
         return
     mark = verdict.separator.rstrip(" \t\u00a0\u3000")
     if mark and not proposed & {"add-separator", "replace-separator"}:
-        yield Proposal(PlanStep("add-separator", {"separator": mark}), (), kept=True)
+        yield Proposal(PlanStep("add-separator", {"separator": mark}), (), preventive=True)
     if verdict.stop and not proposed & {"add-stop", "replace-stop"}:
-        yield Proposal(PlanStep("add-stop", {"stop": verdict.stop}), (), kept=True)
+        yield Proposal(PlanStep("add-stop", {"stop": verdict.stop}), (), preventive=True)
 
 
-def drop_redundant(proposals: Sequence[Proposal], taken: Collection[str]) -> list[Proposal]:
-    """The proposals that are still of use when the fixes `taken` are done."""
-    return [one for one in proposals if not is_redundant(one.step.code, taken)]
+def drop_redundant(proposals: Sequence[Proposal], accepted: Collection[str]) -> list[Proposal]:
+    """The proposals that are not redundant next to the accepted fixes."""
+    return [one for one in proposals if not is_redundant(one.step.code, accepted)]
 
 
-def is_redundant(code: str, taken: Collection[str]) -> bool:
-    """Whether a fix is of no use beside those that are taken."""
-    return not _COVERED.get(code, set()).isdisjoint(taken)
+def is_redundant(code: str, accepted: Collection[str]) -> bool:
+    """Whether a fix is redundant next to the accepted ones."""
+    return not _REDUNDANT.get(code, set()).isdisjoint(accepted)
 
 
 def filter_proposals(
     proposals: Sequence[Proposal], only: Collection[str], skip: Collection[str]
 ) -> list[Proposal]:
-    """The proposals that --only and --skip leave; a code is a fix's, or that of a check."""
+    """The proposals selected by --only and --skip, which name fixes or checks."""
     return [
         one
         for one in proposals
-        if (not only or one.kept or {one.step.code, *one.answers} & set(only))
-        and not {one.step.code, *one.answers} & set(skip)
+        if (not only or one.preventive or {one.step.code, *one.resolves} & set(only))
+        and not {one.step.code, *one.resolves} & set(skip)
     ]
 
 
 def check_codes(codes: Collection[str], rules: Collection[str], flag: str) -> None:
-    """UsageError when a code is neither a fix's nor that of a check."""
+    """Raise UsageError for a code of neither a fix nor a check."""
     known = [*FIXES, *rules]
     for code in codes:
         if code not in known:
             near = find_nearest(code, known)
             raise UsageError(
-                f"{flag} {code}: there is no fix and no check of that name",
+                f"{flag} {code}: unknown fix or check",
                 hint=f"Did you mean {near!r}?" if near else f"The fixes are {', '.join(FIXES)}.",
             )
 
 
 def make_plan(proposals: Iterable[Proposal], read: dict[str, str]) -> DataPlan:
-    """The plan that the proposals make, in the order in which fixes are applied."""
+    """A plan of the proposals, in the order in which fixes are applied."""
     joined: dict[str, dict[str, Json]] = {}
     for one in proposals:
         values = joined.setdefault(one.step.code, {})
@@ -417,7 +421,7 @@ def make_plan(proposals: Iterable[Proposal], read: dict[str, str]) -> DataPlan:
 
 
 def _join(known: Json, more: Json) -> Json:
-    """Two answers to one question: lists and mappings are put together."""
+    """Merge two values of a parameter: lists and mappings are combined."""
     if isinstance(known, list) and isinstance(more, list):
         return known + [one for one in more if one not in known]
     if isinstance(known, dict) and isinstance(more, dict):

@@ -1,6 +1,8 @@
-"""Does what a plan says to rows, a batch at a time, and keeps account of it.
+"""Runs a plan on rows, a batch at a time, and counts what each fix changes.
 
-The rows of a batch are looked at as columns: what a fix leaves as it is costs next to nothing.
+The rows of a batch are columns, so a fix that changes nothing costs almost nothing. The same plan
+and data always give the same bytes. Besides a batch, 8 bytes per row are held to drop duplicates,
+and 16 for a majority vote.
 """
 
 import gc
@@ -43,9 +45,9 @@ SHOWN_EXAMPLES = 2
 
 @dataclass(frozen=True, slots=True)
 class FixExample:
-    """A text before and after a fix; `after` is None when its row was left out.
+    """A text before and after a fix; `after` is None if the row was dropped.
 
-    The text of a `whole` row is the row as it stood, or as JSON.
+    The text of a `whole` row is the original line, or the row as JSON.
     """
 
     place: int
@@ -56,10 +58,10 @@ class FixExample:
 
 @dataclass(slots=True)
 class FixStats:
-    """What one fix did: to how many rows, and the first of them.
+    """How many rows one fix changed, with the first ones as examples.
 
-    `check` is set where a fix answers several checks, each by itself. Where `hides` is set, nothing
-    private or secret is shown whole.
+    `check` is set if the fix resolves several checks, one at a time. With `hides`, examples mask
+    personal data and secrets.
     """
 
     code: str
@@ -69,7 +71,7 @@ class FixStats:
     hides: bool = False
 
     def note(self, place: int, before: str, after: str | None, *, whole: bool = True) -> None:
-        """Keep an example, while there is room."""
+        """Keep the first examples."""
         if len(self.examples) >= SHOWN_EXAMPLES:
             return
         if self.hides:
@@ -80,12 +82,12 @@ class FixStats:
 
 
 def build_fix(step: PlanStep) -> Fix:
-    """The fix of a step whose code and values were checked."""
+    """The fix of a step with a valid code and valid parameters."""
     return FIXES[step.code](step.values)
 
 
 class PlanRunner:
-    """One execution of a plan; `fix_stats` and `bad` hold its result."""
+    """Runs a plan on batches; `fix_stats` and `bad` hold the result."""
 
     def __init__(self, plan: DataPlan, name: str, unit: str) -> None:
         fixes = [build_fix(step) for step in plan.steps]
@@ -104,13 +106,13 @@ class PlanRunner:
                 self.fix_stats[code] = stats
                 if isinstance(fix, DropInvalidRows):
                     self._dropped[code] = stats
-        self._sifter = BatchParser(unit=unit)
+        self._parser = BatchParser(unit=unit)
 
     def apply(self, batch: Batch) -> FixBatch:
-        """The good rows of a batch, after every fix but the choices; row errors go into `bad`."""
+        """The valid rows of a batch after all fixes but the dataset filters; errors go to `bad`."""
         rows, row_errors = self.repair(batch)
         for row_error in [*row_errors, *self._apply_all(rows)]:
-            self._give_up(row_error)
+            self._drop_or_report(row_error)
         for row_error in rows.refused:
             self.bad.add_error(row_error)
         self.rows += len(rows.places)
@@ -118,7 +120,7 @@ class PlanRunner:
         return rows
 
     def apply_early(self, batch: Batch) -> Batch:
-        """The same for the checks to look at: row errors stay among the records."""
+        """The same as a batch for the checks, with its row errors."""
         rows, row_errors = self.repair(batch)
         row_errors = sorted(
             [*row_errors, *self._apply_all(rows)], key=lambda row_error: row_error.place
@@ -131,7 +133,7 @@ class PlanRunner:
 
     def repair(self, batch: Batch) -> tuple[FixBatch, list[RowError]]:
         """The good and repaired rows of a batch in order, and the row errors that remain."""
-        rows = self._sifter.parse(batch)
+        rows = self._parser.parse(batch)
         if not rows.row_errors:
             return _to_fix_batch(rows), []
         left: list[RowError] = []
@@ -144,10 +146,10 @@ class PlanRunner:
                 repaired.append((row_error.place, found))
         if not repaired:
             return _to_fix_batch(rows), left
-        # Names of shapes are decided by the first good row, which may be a repaired one.
+        # the first valid row decides the format, and it may be a repaired one
         both = sorted([*zip(rows.places, rows.raws, strict=True), *repaired], key=itemgetter(0))
         values: list[object] = [raw for _, raw in both]
-        again = self._sifter.parse(Batch(values, [place for place, _ in both]))
+        again = self._parser.parse(Batch(values, [place for place, _ in both]))
         return _to_fix_batch(again), left
 
     def _repair(self, row_error: RowError) -> JsonObject | RowError:
@@ -158,7 +160,7 @@ class PlanRunner:
             value = fix.repair(row_error.record)
             if value is None or value == row_error.record:
                 continue
-            parsed = self._sifter.parse(Batch([value], [row_error.place]))
+            parsed = self._parser.parse(Batch([value], [row_error.place]))
             if not parsed.raws and parsed.row_errors[0].code == row_error.code:
                 continue
             stats = self.fix_stats[fix.CODE]
@@ -169,7 +171,7 @@ class PlanRunner:
             row_error = parsed.row_errors[0]  # which another fix may repair
         return row_error
 
-    def _give_up(self, row_error: RowError) -> None:
+    def _drop_or_report(self, row_error: RowError) -> None:
         stats = self._dropped.get(row_error.code)
         if stats is None:
             self.bad.add_error(row_error)
@@ -181,7 +183,7 @@ class PlanRunner:
         )
 
     def _apply_all(self, rows: FixBatch) -> Iterator[RowError]:
-        """Every step; row errors are rows that one of them made useless."""
+        """Apply all steps; yields errors of rows that a step made invalid."""
         for fix in self._steps:
             if not rows.raws and not rows.prompts:
                 return
@@ -276,13 +278,13 @@ def _show_value(value: object) -> object:
 
 
 def show_record(record: object) -> str:
-    """A record as text: as it stood, or as JSON."""
+    """A record as text: the original line, or JSON."""
     if isinstance(record, bytes):
         return record.decode("utf-8", "replace")
     try:
         data = orjson.dumps(record, default=_show_value, option=orjson.OPT_PASSTHROUGH_DATACLASS)
         return data.decode("utf-8", "replace")
-    except TypeError:  # it nests too deep
+    except TypeError:  # nested too deeply
         return "…"
 
 
@@ -293,7 +295,7 @@ _NEWLINE = orjson.OPT_APPEND_NEWLINE
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What a plan did: rows that are there now, and the statistics of each fix."""
+    """The number of rows after a plan, and the statistics of each fix."""
 
     rows: int
     format: RowFormat
@@ -306,9 +308,9 @@ class PlanResult:
 
 
 def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> PlanResult:
-    """Write the rows of `source` as JSON lines to the empty `stream`, which can be read again.
+    """Write the rows of `source` as JSON lines to the empty, seekable `stream`.
 
-    DatasetError, with the first ten places, when rows are bad and the plan does not say what to do.
+    Raises DatasetError with the first ten row errors that the plan does not resolve.
     """
     runner = PlanRunner(plan, source.name, source.unit)
     hashes, places = RowHashes(), RowPlaces()
@@ -321,12 +323,12 @@ def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> PlanResult:
             gc.enable()
     if runner.bad.bad:
         raise runner.bad.error()
-    left_out = 0
+    dropped = 0
     for fix in runner.filters:
-        left_out += _choose(fix, runner.fix_stats[fix.CODE], hashes, places, stream)
-    if left_out:
+        dropped += _apply_filter(fix, runner.fix_stats[fix.CODE], hashes, places, stream)
+    if dropped:
         drop_lines(stream, hashes)
-    rows = runner.rows - left_out
+    rows = runner.rows - dropped
     if not rows:
         raise DatasetError(
             f"{source.name}: no row is left", hint=_advise(runner.fix_stats.values())
@@ -336,7 +338,7 @@ def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> PlanResult:
 
 
 def _advise(fix_stats: Iterable[FixStats]) -> str:
-    """What to do where no row is left: a fix may be left out where one left rows out."""
+    """The hint if no row is left: skip a fix that dropped rows."""
     taken = [
         stats.check or stats.code
         for stats in fix_stats
@@ -344,21 +346,21 @@ def _advise(fix_stats: Iterable[FixStats]) -> str:
         and issubclass(FIXES[stats.code], RowFilter | DatasetFilter | DropInvalidRows)
     ]
     if not taken:
-        return "The source holds no rows; `ftops data check` says what it holds."
-    return f"Leave a fix out, such as with --skip {taken[0]}."
+        return "The source holds no rows; run `ftops data check` on it."
+    return f"Skip a fix, for example --skip {taken[0]}."
 
 
 def _write_rows(
     batches: Batches, runner: PlanRunner, hashes: RowHashes, places: RowPlaces, stream: BinaryIO
 ) -> RowFormat:
-    """All rows but those that bad ones make useless; their shape."""
+    """Write all rows, unless there are row errors; returns the row format."""
     needs_prompts = any(fix.NEEDS_PROMPTS for fix in runner.filters)
     shape = RowFormat.COMPLETION
     for batch in batches:
         rows = runner.apply(batch)
         shape = rows.format
         if runner.bad.bad:
-            continue  # nothing will come of it: only what is wrong is still looked for
+            continue  # nothing is written after an error; the rest is read to report all errors
         stream.write(b"".join(render_lines(rows)))
         if runner.filters:
             places.add(rows.places)
@@ -369,7 +371,7 @@ def _write_rows(
 
 
 def apply_early(source: Source, plan: DataPlan) -> Source:
-    """The source as the checks see it once the plan's fixes are done; its row errors stay in it."""
+    """The source after the fixes of the plan, for the checks; row errors are kept."""
 
     def read() -> Batches:
         runner = PlanRunner(plan, source.name, source.unit)
@@ -379,7 +381,7 @@ def apply_early(source: Source, plan: DataPlan) -> Source:
 
 
 def render_lines(rows: FixBatch) -> Iterable[bytes]:
-    """Each row as a line of JSON."""
+    """The rows as JSON lines."""
     if rows.format is RowFormat.COMPLETION:
         return [
             orjson.dumps({"prompt": prompt, "completion": completion}, option=_NEWLINE)
@@ -389,7 +391,7 @@ def render_lines(rows: FixBatch) -> Iterable[bytes]:
 
 
 def hash_rows(rows: FixBatch) -> Iterable[int]:
-    """A number for each row, the same for equal rows within one process."""
+    """A hash per row; equal rows have equal hashes within one process."""
     if rows.format is RowFormat.COMPLETION:
         columns = map(to_nfc, rows.prompts), map(to_nfc, rows.completions)
         return map(hash, zip(*columns, strict=True))
@@ -401,22 +403,22 @@ def _hash_json(value: object) -> int:
 
 
 def hash_prompts(rows: FixBatch) -> Iterable[int]:
-    """A number for what is asked in each row."""
+    """A hash per prompt."""
     if rows.format is RowFormat.COMPLETION:
         return map(hash, map(to_nfc, rows.prompts))
-    return [_hash_json(_asked(raw)) for raw in map(number_calls, rows.raws)]
+    return [_hash_json(_get_prompt(raw)) for raw in map(number_calls, rows.raws)]
 
 
-def _asked(raw: JsonObject) -> object:
+def _get_prompt(raw: JsonObject) -> object:
     if "input" in raw:
         return raw["input"]
     return {**raw, "messages": cast("list[Json]", raw["messages"])[:-1]}
 
 
-def _choose(
+def _apply_filter(
     fix: DatasetFilter, stats: FixStats, hashes: RowHashes, places: RowPlaces, stream: BinaryIO
 ) -> int:
-    """Let the fix choose, and note what it did with the first rows that go."""
+    """Apply a dataset filter, and keep the first dropped rows as examples."""
     hashes.first = []
     stats.count = fix.drop_rows(hashes)
     if hashes.first:
@@ -429,7 +431,7 @@ def _choose(
 
 
 def drop_lines(stream: BinaryIO, hashes: RowHashes) -> None:
-    """Take the lines of the rows that are left out out of the file, in its own place."""
+    """Remove the lines of dropped rows from the file, in place."""
     read_at = write_at = number = 0
     tail = b""
     while True:
