@@ -1,10 +1,10 @@
-"""Marks that people leave on rows when they read them: JSON lines, one object a mark.
+"""Annotations of rows by reviewers: JSON Lines, one object each.
 
     {"row": "9f86d081884c7d65", "mark": "drop", "note": "two questions at once"}
 
-`row` is the id of the row's content (`identity.row_id`), so a mark stays with its row whatever the
-order or the name of the file, and is gone when the row is edited. `mark` is `fine`, `fix` or
-`drop`; `note` may be left out. Of several marks of one row the last counts.
+`row` is the id of the row's content (`row_hash.row_id`): an annotation follows its row through
+reordered and renamed files, and ends when the row is edited. `mark` is `fine`, `fix` or `drop`;
+`note` is optional. The last annotation of a row counts.
 """
 
 import re
@@ -33,7 +33,7 @@ _SHOWN = 5
 
 
 class AnnotationLabel(StrEnum):
-    """What somebody thinks of a row: keep it, mend it, leave it out."""
+    """What to do with a row: keep it, fix it or drop it."""
 
     FINE = "fine"
     FIX = "fix"
@@ -42,14 +42,14 @@ class AnnotationLabel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What somebody thinks of a row, and why."""
+    """The label of a row, with a note."""
 
     verdict: AnnotationLabel
     note: str = ""
 
 
 def read_annotations(path: Path) -> dict[str, Annotation]:
-    """The marks of a file by the ids of their rows; DatasetError names the line that is none."""
+    """The annotations of a file by row id; DatasetError names the invalid line."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DatasetError(f"{path}: more than {_MOST_BYTES >> 20} MiB are no marks of rows")
@@ -79,7 +79,7 @@ def _load(line: bytes) -> object:
 
 
 def parse_annotation(value: object) -> tuple[str, Annotation]:
-    """A row's id and its mark; ValueError, which says why, for anything else."""
+    """A row's id and its annotation; ValueError, with the reason, for anything else."""
     if not isinstance(value, dict):
         raise ValueError("not an object")
     unknown = sorted(set(value) - _KEYS)
@@ -96,7 +96,7 @@ def parse_annotation(value: object) -> tuple[str, Annotation]:
 
 
 def write_annotations(path: Path, marks: Mapping[str, Annotation]) -> None:
-    """Put the marks at `path`, whole or not at all."""
+    """Write the annotations to `path`, atomically."""
     write_atomic(path, b"".join(map(_render, marks.items())), mode=_MODE)
 
 
@@ -108,10 +108,10 @@ def _render(item: tuple[str, Annotation]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedRows:
-    """What the marks mean for a source.
+    """The annotations of a source.
 
-    `dropped` are the ids of all rows marked drop, there or not: other data may hold them. `fix` are
-    the rows still marked fix, and `absent` counts marks of rows that are not there (any more).
+    `dropped` are the ids of all rows marked drop, also of rows that the source does not have. `fix`
+    are the rows marked fix; `absent` counts annotations of rows that are not in the source.
     """
 
     file: str
@@ -121,9 +121,9 @@ class AnnotatedRows:
 
 
 def match_annotations(source: Source, marks: Mapping[str, Annotation], file: str) -> AnnotatedRows:
-    """What the marks of that file mean for the source; DatasetError when a plan cannot hold them.
+    """The annotations of `file` that apply to the source; DatasetError for too many to plan.
 
-    Only good rows are looked at, as only those are shown to be marked.
+    Only valid rows are matched, as only those are shown for review.
     """
     dropped = tuple(
         sorted(row for row, mark in marks.items() if mark.verdict is AnnotationLabel.DROP)
@@ -146,7 +146,7 @@ def match_annotations(source: Source, marks: Mapping[str, Annotation], file: str
 
 
 def format_rows_to_fix(marked: AnnotatedRows, unit: str) -> str:
-    """Which rows are marked fix; "" when none is."""
+    """The rows that are marked fix, in words; "" without any."""
     if marked.fix is None:
         return ""
     count, places = marked.fix.count, marked.fix.places[:_SHOWN]

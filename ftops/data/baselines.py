@@ -1,7 +1,7 @@
-"""What the simplest models reach on the validation data, after learning from the training data.
+"""Baselines: naive Bayes, nearest neighbour and the majority label, scored on validation data.
 
-They are written in NumPy rather than taken from a library: two of them are a hundred lines, learn
-11,200 sentences in half a second, and ask nobody to install what he needs once.
+They are written in NumPy: both models are a hundred lines and train on 11,200 sentences in half a
+second, without another dependency.
 """
 
 import random
@@ -23,7 +23,7 @@ from ftops.errors import DatasetError
 from ftops.text import to_nfc
 
 MOST_CLASSES = 1000
-MOST_TRAINING, MOST_VALIDATION = 50_000, 5_000  # rows; of more, as many are drawn
+MOST_TRAINING, MOST_VALIDATION = 50_000, 5_000  # rows; a random sample of more
 MOST_CHARS = 16_000_000  # of their texts together, which takes some 300 MB and ten seconds
 
 
@@ -40,9 +40,9 @@ _FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Which feature stands in which text, how often: three arrays side by side, text by text.
+    """The features of texts with their counts, in CSR form.
 
-    `starts` has for each text where its features begin, and the end of the last one.
+    The features of text i are `features[starts[i]:starts[i + 1]]`.
     """
 
     starts: Ids
@@ -51,16 +51,16 @@ class Counts:
 
     @property
     def texts(self) -> int:
-        """How many texts there are."""
+        """The number of texts."""
         return len(self.starts) - 1
 
     def rows(self) -> Ids:
-        """The text of each entry."""
+        """The text index of each entry."""
         return np.repeat(np.arange(self.texts), np.diff(self.starts))
 
 
 class NgramVocabulary:
-    """The words and pairs of the training texts; what is not in it is left out of other texts."""
+    """The words and word pairs of the training texts; others are ignored."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._numbers: dict[str, int] = {}
@@ -68,7 +68,7 @@ class NgramVocabulary:
 
     @property
     def size(self) -> int:
-        """How many different features there are."""
+        """The number of distinct features."""
         return len(self._numbers)
 
     def count(self, texts: Sequence[str]) -> Counts:
@@ -97,7 +97,7 @@ class NgramVocabulary:
 
 
 class NaiveBayes:
-    """Counts words and pairs of words by class."""
+    """Multinomial naive Bayes on words and word pairs."""
 
     name = "naive Bayes"
 
@@ -114,7 +114,7 @@ class NaiveBayes:
         self._before: Numbers = np.log(np.bincount(classes, minlength=kinds) / len(labels))
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable label of each text; of equal ones the first in the alphabet."""
+        """The most probable label of each text; ties go to the first in alphabetical order."""
         counts = self._vocabulary.count(texts)
         best = [self._score(counts, row) for row in range(counts.texts)]
         return [self._labels[index] for index in best]
@@ -126,7 +126,7 @@ class NaiveBayes:
 
 
 class NearestNeighbour:
-    """Keeps, for each word and pair, the texts that hold it."""
+    """The label of the most similar training text, by TF-IDF, with an inverted index."""
 
     name = "nearest neighbour"
 
@@ -143,13 +143,13 @@ class NearestNeighbour:
         self._starts = np.concatenate([[0], np.cumsum(holding)])
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The label of each text's nearest; of the first training text where none is near."""
+        """The label of each text's nearest neighbour; of the first training text without one."""
         counts = self._vocabulary.count(texts)
         weights = self._weigh(counts)
         return [self._labels[self._find(counts, weights, row)] for row in range(counts.texts)]
 
     def rank(self, texts: Sequence[str], most: int) -> Iterator[list[int]]:
-        """For each text the numbers of the training texts most like it, the nearest first."""
+        """For each text the indices of the most similar training texts, nearest first."""
         counts = self._vocabulary.count(texts)
         weights = self._weigh(counts)
         for row in range(counts.texts):
@@ -167,7 +167,7 @@ class NearestNeighbour:
         return int(np.argmax(self._compare(counts, weights, row)))
 
     def _compare(self, counts: Counts, weights: Numbers, row: int) -> Numbers:
-        """How much each training text has in common with that row's text."""
+        """The similarity of each training text to that row's text."""
         likeness = np.zeros(len(self._labels))
         for entry in range(counts.starts[row], counts.starts[row + 1]):
             feature = counts.features[entry]
@@ -178,7 +178,7 @@ class NearestNeighbour:
 
 
 class Predictor(Protocol):
-    """Whatever answers a text with a label."""
+    """Predicts a label for a text."""
 
     @property
     def name(self) -> str: ...
@@ -190,7 +190,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BaselineScore:
-    """How many of the validation rows a candidate answers right."""
+    """The validation rows that a baseline predicts correctly."""
 
     name: str
     right: int
@@ -199,11 +199,11 @@ class BaselineScore:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Scores, the best first; `majority` is what always saying the most frequent label reaches.
+    """Scores, the best first; `majority` is the accuracy of the most frequent label.
 
-    `classes` is None where completions are no labels: then only the look-up is tried. `unknown` is
-    the share of validation rows whose answer no training row gives, which nobody can look up;
-    `leaked` is the share of those whose question a training row asks, which anybody can.
+    `classes` is None where completions are not labels; then only the nearest neighbour is scored.
+    `unknown` is the share of validation rows whose answer no training row has; `leaked` is the
+    share whose prompt is in the training data.
     """
 
     training_rows: int
@@ -216,7 +216,7 @@ class Baseline:
     scores: tuple[BaselineScore, ...]
 
     def verdict(self, goal: float) -> str:
-        """One sentence: whether the goal, a share of right answers, is reached without a model."""
+        """One sentence: whether a baseline reaches the goal, an accuracy."""
         best = self.scores[0]
         simplest = max(best.accuracy, self.majority)
         name = best.name if best.accuracy >= self.majority else "the most frequent answer"
@@ -234,7 +234,7 @@ class Baseline:
 def score_baselines(
     training: Path, validation: Path, options: ReadOptions, *, seed: int = 42
 ) -> Baseline:
-    """Train on one file and score on the other; DatasetError when rows are bad."""
+    """Train on one file and score on the other; DatasetError when rows are invalid."""
     known = _draw(training, options, MOST_TRAINING, seed)
     held = _draw(validation, options, MOST_VALIDATION, seed)
     texts, labels = zip(*known, strict=True)
@@ -265,12 +265,12 @@ def score_baselines(
 
 
 def are_classes(labels: Sequence[str]) -> bool:
-    """Whether there are so few different labels that each is seen often enough."""
+    """Whether the labels repeat often enough to be classes."""
     return len(set(labels)) <= min(MOST_CLASSES, len(labels) // 3)
 
 
 def get_majority_label(labels: Sequence[str]) -> str:
-    """The most frequent label; of equal ones the first in the alphabet."""
+    """The most frequent label; ties go to the first in alphabetical order."""
     counted = Counter(labels)
     return min(counted, key=lambda one: (-counted[one], one))
 
@@ -278,14 +278,14 @@ def get_majority_label(labels: Sequence[str]) -> str:
 def score_predictor(
     candidate: Predictor, texts: Sequence[str], answers: Sequence[str]
 ) -> BaselineScore:
-    """Compare a candidate's labels with the right ones."""
+    """Compare predicted labels with the expected ones."""
     found = candidate.predict(texts)
     right = sum(one == other for one, other in zip(found, answers, strict=True))
     return BaselineScore(candidate.name, right, right / len(answers))
 
 
 def _draw(path: Path, options: ReadOptions, most: int, seed: int) -> list[tuple[str, str]]:
-    """Question and answer (without blanks around) of each row, or of `most` drawn by lot."""
+    """Prompt and stripped answer of each row, or of a random sample of `most`."""
     chosen = random.Random(seed)
     kept: list[tuple[str, str]] = []
     for number, pair in enumerate(_read_pairs(path, options)):
@@ -297,7 +297,7 @@ def _draw(path: Path, options: ReadOptions, most: int, seed: int) -> list[tuple[
 
 
 def _fit(pairs: list[tuple[str, str]], chosen: random.Random) -> list[tuple[str, str]]:
-    """As many of the rows, drawn by lot, as have no more characters together than are allowed."""
+    """A random sample of the rows of at most MOST_CHARS characters."""
     lengths = [len(text) for text, _ in pairs]
     if sum(lengths) <= MOST_CHARS:
         return pairs

@@ -1,7 +1,7 @@
-"""Parsed records become good rows, a batch at a time; the others become row errors.
+"""Turns parsed records into valid rows and row errors, a batch at a time.
 
-A batch of completion rows is looked at as a whole, and row by row only when something is wrong in
-it: a row has exactly two quotes for each of its strings, so quotes tell of keys that stand twice.
+A batch of completion rows is validated by columns, and row by row only after a failure. A row has
+two quotes for each of its strings, so the number of quotes reveals duplicate keys.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ from ftops.text import all_to_nfc, json_to_nfc, to_nfc
 
 _PAIRS = (None, COMPLETION)
 _PAIR = itemgetter("prompt", "completion")
-TEXT_SEPARATOR = "\x1e"  # between texts that are searched at once
+TEXT_SEPARATOR = "\x1e"  # between joined texts
 _TWICE_BYTES = len('{"prompt":"","completion":""}') + len('"prompt":0,')
 
 
@@ -41,12 +41,11 @@ def _lengths(texts: Sequence[str]) -> list[int]:
 
 @dataclass(slots=True)
 class RowBatch:
-    """Good rows of one shape, and the row errors among them.
+    """Valid rows of one format, and the errors among them.
 
-    `prompts` and `completions` are what the model is given and what it should answer; of a chat,
-    the text of all messages but the last, and the text of the last; calls of tools are text, too.
-    Of a preference, the preferred answer is the completion, and the other one stands in `others`,
-    which is empty elsewhere.
+    The prompt of a chat is the text of all messages but the last, its completion that of the last;
+    tool calls count as text. The completion of a preference is the preferred answer; `others` has
+    the other answers, and is empty for other formats.
     """
 
     format: RowFormat
@@ -57,37 +56,37 @@ class RowBatch:
     row_errors: list[RowError] = field(default_factory=list)
     others: Sequence[str] = ()
     pairs: Sequence[tuple[str, str]] = ()  # prompts with completions, where they were made anyway
-    _kept: dict[str, Any] = field(default_factory=dict)  # what several checks ask for
+    _kept: dict[str, Any] = field(default_factory=dict)  # values that several checks use
 
     def prompt_text(self) -> str:
-        """All prompts as one text, to be searched at once, with U+001E between them."""
+        """All prompts, joined by U+001E, for one search over all."""
         return cast(str, self._keep("prompt text", TEXT_SEPARATOR.join, self.prompts))
 
     def completion_text(self) -> str:
-        """All completions as one text, likewise."""
+        """All completions, joined likewise."""
         return cast(str, self._keep("completion text", TEXT_SEPARATOR.join, self.completions))
 
     def prompt_lengths(self) -> list[int]:
-        """The characters of each prompt."""
+        """The length of each prompt in characters."""
         return cast("list[int]", self._keep("prompt lengths", _lengths, self.prompts))
 
     def completion_lengths(self) -> list[int]:
-        """The characters of each completion."""
+        """The length of each completion in characters."""
         return cast("list[int]", self._keep("completion lengths", _lengths, self.completions))
 
     def row_lengths(self) -> list[int]:
-        """The characters of each prompt with its completion."""
+        """The length of each prompt with its completion."""
         lengths = self.prompt_lengths(), self.completion_lengths()
         return cast(
             "list[int]", self._keep("row lengths", lambda pair: list(map(add, *pair)), lengths)
         )
 
     def prompts_in_nfc(self) -> Sequence[str]:
-        """The prompts as they are compared; they themselves where that changes none."""
+        """The prompts in NFC; `prompts` itself where nothing changes."""
         return self._in_nfc("prompts in NFC", self.prompts, self.prompt_text())
 
     def completions_in_nfc(self) -> Sequence[str]:
-        """The completions as they are compared, likewise."""
+        """The completions in NFC, likewise."""
         return self._in_nfc("completions in NFC", self.completions, self.completion_text())
 
     def _in_nfc(self, name: str, texts: Sequence[str], joined: str) -> Sequence[str]:
@@ -101,7 +100,7 @@ class RowBatch:
         return self._kept[name]
 
     def row_hashes(self) -> Iterable[int]:
-        """A number for each row, the same for equal rows within one process."""
+        """A hash for each row, equal for equal rows within one process."""
         if self.format is COMPLETION:
             prompts, completions = self.prompts_in_nfc(), self.completions_in_nfc()
             same = prompts is self.prompts and completions is self.completions
@@ -114,10 +113,10 @@ class RowBatch:
         ]
 
     def question_hashes(self) -> Iterable[int]:
-        """A number for what is asked in each row: different rows that share it contradict.
+        """A hash for the question of each row; different rows that share it contradict.
 
-        A prompt may stand in many preferences; the same two answers want the same order. With
-        other tools it is another question.
+        A prompt may be in many preferences; the same two answers must be in the same order. Other
+        tools make another question.
         """
         prompts = self.prompts_in_nfc()
         if self.format is COMPLETION:
@@ -130,12 +129,12 @@ class RowBatch:
 
 
 class BatchParser:
-    """Sorts batches; all rows must have the shape of the first (or the one that is `expected`)."""
+    """Parses batches into rows of one format: that of the first row, or `expected`."""
 
     def __init__(self, expected: RowFormat | None = None, unit: str = "line") -> None:
         self.format = expected
         self._unit = unit
-        self._first = 0  # the place of the first row, where it decided the shape
+        self._first = 0  # the place of the first row, if it set the format
 
     def parse(self, batch: Batch) -> RowBatch:
         """The good rows of a batch; row errors of reading stay row errors."""
@@ -145,14 +144,14 @@ class BatchParser:
                 if self.format is None:
                     self.format, self._first = COMPLETION, batch.places[0]
                 return rows
-        return self._sift_each(batch)
+        return self._parse_each(batch)
 
-    def _say_mixed(self, found: RowFormat) -> str:
+    def _describe_mixed(self, found: RowFormat) -> str:
         if not self._first:
             return f"a {found} row among {self.format} rows"
         return f"a {found} row; {self._unit} {self._first} began with {self.format} rows"
 
-    def _sift_each(self, batch: Batch) -> RowBatch:
+    def _parse_each(self, batch: Batch) -> RowBatch:
         raws: list[JsonObject] = []
         places: list[int] = []
         row_errors = batch.row_errors
@@ -172,7 +171,7 @@ class BatchParser:
                 if self.format is None:
                     self.format, self._first = found, place
                 elif found is not self.format:
-                    raise InvalidRow(self._say_mixed(found), "mixed-formats")
+                    raise InvalidRow(self._describe_mixed(found), "mixed-formats")
             except InvalidRow as problem:
                 error = problem
                 if isinstance(problem, UnexpectedKeys):
@@ -215,7 +214,7 @@ def _gather_preferences(
 
 
 def _take_pairs(batch: Batch) -> RowBatch | None:
-    """The batch as rows, when all of its records are good pairs; else None."""
+    """The batch as rows, when all of its records are valid pairs; else None."""
     values = batch.values
     if set(map(type, values)) != {dict} or set(map(len, cast("list[JsonObject]", values))) != {2}:
         return None
@@ -240,10 +239,10 @@ def _take_pairs(batch: Batch) -> RowBatch | None:
 
 
 def _keys_stand_once(lines: list[bytes], rows: RowBatch) -> bool:
-    """Whether no row names a key twice.
+    """Whether no row has a duplicate key.
 
-    Another member would make its line longer by what it takes to write one; the quotes of lines
-    that are so much longer (by escapes, white space, letters of several bytes) are counted.
+    Another member makes a line longer. Only in longer lines (also by escapes, white space or
+    multi-byte characters) are the quotes counted.
     """
     extra = list(map(sub, map(len, lines), rows.row_lengths()))
     if max(extra) < _TWICE_BYTES:

@@ -64,14 +64,13 @@ def run_checks(
     token_limit: TokenLimit = NO_TOKEN_LIMIT,
     words: WordList = NO_WORDS,
 ) -> CheckSet:
-    """Read the source once and show it to all checks, those that must be `asked` for included.
+    """Read the source once and run all checks over it, and the optional ones that are `asked` for.
 
-    `like` is the survey of data that this is to be compared with; `words` are looked for by the
-    check of that name.
+    `like` is the profile of the data to compare with; `words` is the list of the word-list check.
 
-    With `environ` (for the processes that it starts) a large file on an idle machine is read by
-    several; `processes` fixes their number. The outcome is the same. DatasetError when the source
-    cannot be read to its end.
+    With `environ` (the environment of worker processes) several processes read a large file on an
+    idle machine; `processes` sets their number. The result is the same. DatasetError when the
+    source cannot be read to its end.
     """
     batches = source.batches()
     first, profile = read_profile(batches, source.unit, asked, like)
@@ -85,7 +84,7 @@ def run_checks(
 
 
 def choose_processes(path: Path, wanted: int | None) -> int:
-    """How many processes to use: as many as `wanted`, else as there are idle processors."""
+    """The number of processes to use: `wanted`, else that of idle processors."""
     if wanted is not None:
         return wanted
     if path.stat().st_size < _LEAST_BYTES:
@@ -96,10 +95,10 @@ def choose_processes(path: Path, wanted: int | None) -> int:
 
 
 def _count_busy() -> float:
-    """How many processors others keep busy; many, where nobody knows.
+    """The number of busy processors; many where it is unknown.
 
-    Linux tells how many threads would run just now, this one included. Elsewhere it is the average
-    of the last minute, which still counts what ended long ago.
+    Linux reports the runnable threads, this one included. Elsewhere it is the load average of the
+    last minute.
     """
     try:
         running = Path("/proc/loadavg").read_text(encoding="ascii").split()[3]
@@ -113,7 +112,7 @@ def _count_busy() -> float:
 
 
 def find_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
-    """Byte ranges that together are the file; each ends behind a line that is not blank.
+    """Byte ranges that cover the file; each ends after a line that is not blank.
 
     So blank lines at the end of a range are at the end of the file.
     """
@@ -122,7 +121,7 @@ def find_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
     with path.open("rb") as stream:
         for part in range(1, parts):
             stream.seek(max(size * part // parts, bounds[-1]))
-            _pass_line(stream)  # the one that the range would begin within
+            _pass_line(stream)  # the line that the boundary falls into
             while _pass_line(stream):
                 pass
             if bounds[-1] < stream.tell() < size:
@@ -131,7 +130,7 @@ def find_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
 
 
 def _pass_line(stream: BinaryIO) -> bool:
-    """Read to the end of a line, however long; whether it was blank, and not the file's end."""
+    """Read to the end of a line; whether the line was blank and not the end of the file."""
     blank, first = True, True
     while piece := stream.readline(PIECE_BYTES):
         blank = blank and not piece.strip()
@@ -158,7 +157,7 @@ def check_in_processes(
     environ: Mapping[str, str],
     asked: Collection[str] = (),
 ) -> CheckSet:
-    """Examine the JSON lines at `path` with several processes; DatasetError when one dies."""
+    """Check the JSON Lines at `path` with several processes; DatasetError when one fails."""
     seed = str(int.from_bytes(os.urandom(4)))
     command = [sys.executable, "-P", "-m", "ftops.data.check_runner"]
     seeded = {**environ, "PYTHONHASHSEED": seed}
@@ -193,19 +192,19 @@ def _collect(path: Path, workers: list[subprocess.Popen[bytes]]) -> Iterator[Che
         data = worker.stdout.read()
         if worker.wait() != 0:
             raise DatasetError(
-                f"{path}: a process that read a part of it ended with code {worker.returncode}",
-                hint="Give the same command again; --processes 1 reads the file in one.",
+                f"{path}: a process that checked a part of it exited with code {worker.returncode}",
+                hint="Run the command again, or with `--processes 1`.",
             )
         yield cast(CheckSet, deserialize(data))
 
 
 def serialize(value: object) -> bytes:
-    """`value` as JSON; TypeError when something in it is of no kind that can be sent."""
+    """`value` as JSON; TypeError when it has a type that cannot be sent."""
     return orjson.dumps(_pack(value))
 
 
 def deserialize(data: bytes) -> Any:
-    """What `write_parcel` was given; KeyError when it names a kind that cannot be sent."""
+    """The value that was serialized; KeyError for a type that cannot be sent."""
     return _unpack(orjson.loads(data))
 
 
@@ -250,7 +249,7 @@ def _unpack(packed: Any) -> Any:
 
 
 def main() -> None:
-    """Examine the range that standard input names; leave the outcome on standard output."""
+    """Check the range that standard input names; write the checks to standard output."""
     name, start, end, profile, asked = deserialize(sys.stdin.buffer.read())
     pieces = read_range(Path(name), start, end)
     examination = check_batches(read_json_lines(pieces), profile, "line", asked)

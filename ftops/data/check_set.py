@@ -26,7 +26,7 @@ from ftops.records import (
 
 
 class CheckSet:
-    """All checks with what they have seen so far; parts merge in the order of the file."""
+    """All checks with what they counted so far; parts merge in the order of the file."""
 
     def __init__(self, profile: DatasetProfile, asked: Collection[str] = ()) -> None:
         self.profile = profile
@@ -40,7 +40,7 @@ class CheckSet:
         ]
 
     def add(self, batch: RowBatch) -> None:
-        """Show a batch to all checks."""
+        """Run all checks over a batch."""
         self.rows += len(batch.raws)
         if batch.raws:
             self.last_place = max(self.last_place, batch.places[-1])
@@ -53,7 +53,7 @@ class CheckSet:
             check.add(batch)
 
     def merge(self, later: "CheckSet") -> None:
-        """Take in the part that follows; its places begin at 1 again."""
+        """Add the part that follows; its places start at 1."""
         for check, other in zip(self.checks, later.checks, strict=True):
             check.merge(other, self.last_place)
         self.rows += later.rows
@@ -65,7 +65,7 @@ class CheckSet:
     def get_result(
         self, target: DataTarget, *, task: str | None = None, unit: str = "line"
     ) -> "CheckResult":
-        """What was found; `task` says what the rows are when the user knows better."""
+        """The result; `task` overrides the detected task."""
         (classes_check,) = (check for check in self.checks if isinstance(check, Classes))
         classes = classes_check.find_classes(asked=task == CLASSIFICATION)
         looks_like = self._guess_task(classes)
@@ -104,7 +104,7 @@ class CheckSet:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome of an examination: findings, and figures of the good rows.
+    """The result of all checks: findings, and figures of the valid rows.
 
     `longest_chars` is the most characters of a prompt with its completion; `separator` and `stop`
     are what most prompts and completions end with, "" for nothing. `auto_epochs` and `auto_batch`
@@ -136,7 +136,7 @@ def read_profile(
     asked: Collection[str] = (),
     like: DatasetProfile | None = None,
 ) -> tuple[list[Batch], DatasetProfile]:
-    """The first batches, and what their rows look like."""
+    """The first batches, and their profile."""
     kept, rows, parsed = [], 0, []
     parser = BatchParser(unit=unit)
     for batch in batches:
@@ -160,11 +160,11 @@ def read_profile(
 def check_batches(
     batches: Iterable[Batch], profile: DatasetProfile, unit: str, asked: Collection[str] = ()
 ) -> CheckSet:
-    """One pass, in this process."""
+    """Run all checks over the batches in this process."""
     examination = CheckSet(profile, asked)
     parser = BatchParser(profile.format, unit)
     collecting = gc.isenabled()
-    gc.disable()  # rows hold no cycles, and walking them over and over costs a tenth of the time
+    gc.disable()  # rows hold no cycles; collections cost a tenth of the time
     try:
         for batch in batches:
             examination.add(parser.parse(batch))

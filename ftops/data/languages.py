@@ -1,8 +1,8 @@
-"""In which scripts texts are written, by the blocks of Unicode, and in which languages, guessed.
+"""Detects scripts by Unicode blocks, and languages by script or common words.
 
-A language is guessed from its script where that decides it, else from common short words that stand
-in the text; rows with fewer than two of them are of no language that is known here. It is meant to
-find rows that do not belong, not to tell dialects.
+A language follows from its script where that is unique, else from common short words in the text;
+texts with fewer than two of them are of unknown language. It finds rows that do not belong; it does
+not distinguish dialects.
 """
 
 import re
@@ -51,7 +51,7 @@ _ENOUGH = 2
 
 
 def count_scripts(text: str) -> Counter[str]:
-    """The letters of each script in the text."""
+    """The number of letters of each script in the text."""
     if text.isascii():
         latin = len(text.encode().translate(None, _NO_LETTERS))
         return Counter({"Latin": latin} if latin else {})
@@ -63,7 +63,7 @@ def count_scripts(text: str) -> Counter[str]:
 
 
 def guess_language(text: str) -> str:
-    """The language of a text; "" when nothing tells it."""
+    """The language of a text; "" when it is unknown."""
     text = text[:_LOOKED_AT]
     scripts = count_scripts(text)
     if not scripts:
@@ -85,12 +85,12 @@ def guess_language(text: str) -> str:
 
 @dataclass(slots=True)
 class LanguageCounter:
-    """Rows by language and letters by script, added up."""
+    """Counts rows by language and letters by script."""
 
     languages: Counter[str] = field(default_factory=Counter)
     scripts: Counter[str] = field(default_factory=Counter)
 
     def add(self, text: str) -> None:
-        """Look at the text of one row."""
+        """Count the text of one row."""
         self.languages[guess_language(text)] += 1
         self.scripts.update(count_scripts(text))

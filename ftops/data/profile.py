@@ -1,4 +1,4 @@
-"""What the first rows look like, so that one pass over all of them can count the exceptions."""
+"""The profile of a data set, from its first rows: format, separator, stop, token limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SEPARATORS = (
     " ->",
 )  # fmt: skip
 STOPS = ("\n", " END", "###", "***", "+++", "&&&", "$$$", "@@@", "%%%", " [END]")
-# what other tools and people end prompts with; it is known, and never proposed
+# other separators in use: recognised, never proposed
 OTHER_SEPARATORS = (
     "\n\n###", "\n###\n", "###", "\n\n===", "\n\n---", "->", "-->", "--->", "=>", "==>", "===>",
     ">>>", "\n\n",
@@ -24,8 +24,9 @@ _MOST_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class TokenLimit:
-    """The model reads by `vocabulary` and at most `limit` tokens a row; vocabularies may lie in
-    `folders`. "" and None are for what is not known.
+    """The vocabulary of the model and its limit of tokens per row.
+
+    `folders` may hold vocabulary files. "" and None mean unknown.
     """
 
     limit: int | None = None
@@ -38,12 +39,12 @@ NO_TOKEN_LIMIT = TokenLimit()
 
 @dataclass(frozen=True, slots=True)
 class DatasetProfile:
-    """The shape of the rows, how most prompts and completions end ("" for in no one way), and what
-    rows are measured by.
+    """The format of the rows, the common ending of prompts and completions ("" for none), and the
+    settings of checks.
 
-    `common` are the runs of letters that many prompts hold (`screening/sketches.py`), where
-    somebody asked for texts that are nearly the same. `field_lists` is the share of prompts that
-    are names with values rather than sentences. `words` are those that somebody looks for.
+    `common` are the shingles that many prompts share (`screening/minhash.py`), for the check of
+    near duplicates. `field_lists` is the share of prompts that are names with values rather than
+    sentences. `words` is the list of the word-list check.
     """
 
     format: RowFormat | None = None
@@ -56,15 +57,15 @@ class DatasetProfile:
 
 
 def create_profile(batches: Sequence[RowBatch]) -> DatasetProfile:
-    """Look at the first rows."""
+    """The profile of the first rows."""
     prompts: list[str] = []
     completions: list[str] = []
     row_format = None
     for batch in batches:
         row_format = row_format or (batch.format if batch.raws else None)
-        room = PROFILED_ROWS - len(prompts)
-        prompts += batch.prompts[:room]
-        completions += batch.completions[:room]
+        left = PROFILED_ROWS - len(prompts)
+        prompts += batch.prompts[:left]
+        completions += batch.completions[:left]
     if row_format is not RowFormat.COMPLETION:
         return DatasetProfile(row_format)
     stop = ""
@@ -76,26 +77,25 @@ def create_profile(batches: Sequence[RowBatch]) -> DatasetProfile:
 
 
 def get_removable_markers(profile: DatasetProfile) -> tuple[str, str]:
-    """The separator and the stop sequence that may be taken off texts; "" for none.
+    """The separator and the stop sequence that may be removed from texts; "" for none.
 
-    White space is a mark only beside a separator that can be seen: elsewhere it may be content.
+    White space counts only beside a visible separator: elsewhere it may be content.
     """
     separator = profile.separator if profile.separator.strip() else ""
     return separator, profile.stop if separator or profile.stop.strip() else ""
 
 
 def _few_different(completions: Sequence[str]) -> bool:
-    """Whether they look like labels: then a common ending is one only if it is a known sign."""
+    """Whether they look like labels, which share an ending only when it is a known stop."""
     return len(set(completions)) * 3 < len(completions) and not any(
         all(text.endswith(stop) for text in completions) for stop in STOPS
     )
 
 
 def get_common_ending(texts: Sequence[str], known: Sequence[str]) -> str:
-    """The known mark that at least four of five texts end with, with a blank behind it if there is
-    one; "" when there is none.
+    """The known ending of at least four of five texts, with a space after it if they have one.
 
-    No other ending is ever taken for one: words, tags and punctuation that texts share are content.
+    "" when there is none. Unknown endings (words, tags, punctuation) are content.
     """
     enough = max(min(2, len(texts)), len(texts) * _MOST_SHARE)
     with_blanks = [f"{mark} " for mark in known if mark.strip()]
@@ -106,7 +106,7 @@ def get_common_ending(texts: Sequence[str], known: Sequence[str]) -> str:
 
 
 def get_common_prefix(texts: Sequence[str]) -> str:
-    """What all of them begin with."""
+    """The longest common prefix."""
     first, last = min(texts), max(texts)
     for size, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:

@@ -1,4 +1,4 @@
-"""A random sample of rows to read by eye: the same for the same rows and seed, in any order."""
+"""Random samples of rows for review; the same rows and seed give the same sample in any order."""
 
 import heapq
 from collections.abc import Collection, Mapping
@@ -34,7 +34,7 @@ class SampledRow:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The rows in the order of the file; `problem` says what was wrong with others."""
+    """The rows in the order of the file; `problem` is the first error of other rows."""
 
     rows: tuple[SampledRow, ...]
     of: int
@@ -44,9 +44,9 @@ class Sample:
 def draw_sample(
     path: Path, options: ReadOptions, count: int, seed: int, *, without: Collection[str] = ()
 ) -> Sample:
-    """`count` different rows, but for those whose id is in `without`.
+    """A sample of `count` distinct rows, without those whose id is in `without`.
 
-    DatasetError when there is no good row at all. Only the rows that are drawn are kept.
+    DatasetError when there is no valid row. Memory holds only the sample.
     """
     kept: list[tuple[int, str, Row]] = []
     drawn: set[str] = set()
@@ -75,7 +75,7 @@ def draw_sample(
 
 
 def read_parts(row: Row) -> tuple[tuple[str, str], ...]:
-    """Names and texts of what a row says: prompt and completion, or who says what."""
+    """Names and texts of a row: prompt and completion, or roles and messages."""
     if row.format is COMPLETION:
         return tuple((key, cast(str, row.raw[key])) for key in ("prompt", "completion"))
     parts = [(cast(str, message["role"]), answer_text(message)) for message in row.messages]
@@ -88,9 +88,9 @@ def read_parts(row: Row) -> tuple[tuple[str, str], ...]:
 def render_page(
     sample: Sample, marks: Mapping[str, Annotation], *, name: str, unit: str, marks_file: Path
 ) -> str:
-    """The page; texts stand in it as data, never as markup or script.
+    """The review page as HTML; texts are data in it, never markup or script.
 
-    Hidden characters are shown as escapes. Notes are saved as they were unless they are edited.
+    Hidden characters are shown as escapes. Notes keep their text unless they are edited.
     """
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Reads training data row by row; what is wrong is told with file, line and reason."""
+"""Reads training data row by row; errors have file, line and reason."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _SHOWN_ROWS = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One good row: its line in the file, from 1, its shape, and the JSON object as it stood."""
+    """A valid row: its line in the file (from 1), its format, and the JSON object."""
 
     line: int
     format: RowFormat
@@ -30,7 +30,7 @@ class Row:
 
     @property
     def prompt(self) -> Prompt:
-        """What the model is given: the prompt, or all messages but the answer."""
+        """The prompt, or all messages but the answer."""
         if self.format is COMPLETION:
             return cast(str, self.raw["prompt"])
         return tuple(
@@ -40,9 +40,9 @@ class Row:
 
     @property
     def completion(self) -> str:
-        """What the model should answer: the completion, the last message, the preferred one.
+        """The answer: the completion, the last message, or the preferred answer.
 
-        Calls of tools are part of it, as the JSON that `calls.py` writes.
+        Tool calls are part of it, as the JSON of `rows.tools.write_calls`.
         """
         if self.format is COMPLETION:
             return cast(str, self.raw["completion"])
@@ -50,7 +50,7 @@ class Row:
 
     @property
     def messages(self) -> list[JsonObject]:
-        """The messages of a chat, as they stood; of a preference, with the preferred answer."""
+        """The messages of a chat; of a preference, with the preferred answer."""
         if self.format is PREFERENCE:
             asked = cast(dict[str, list[JsonObject]], self.raw["input"])
             return asked["messages"] + cast(list[JsonObject], self.raw["preferred_output"])
@@ -58,16 +58,16 @@ class Row:
 
     @property
     def other(self) -> str:
-        """The answer of a preference row that was not preferred; nothing in other rows."""
+        """The non-preferred answer of a preference; "" in other rows."""
         found = cast(list[JsonObject], self.raw.get("non_preferred_output") or [])
         return "".join(message_text(message) for message in found)
 
 
 @dataclass(slots=True)
 class RowErrors:
-    """What was wrong in a file: how many rows, and the first ten with their reasons.
+    """The invalid rows of a file: their number, and the first ten with reasons.
 
-    `columns` are options that name columns of a row without any key that is known.
+    `columns` are suggested options for a row without known keys.
     """
 
     path: Path | str
@@ -86,12 +86,12 @@ class RowErrors:
         self.bad += row_error.count
         if row_error.code == "missing-key" and not self.columns:
             self.columns = suggest_columns(row_error.record)
-        room = min(row_error.count, _SHOWN_ROWS - len(self.shown))
-        for line in range(row_error.place, row_error.place + room):
+        shown = min(row_error.count, _SHOWN_ROWS - len(self.shown))
+        for line in range(row_error.place, row_error.place + shown):
             self.shown.append(f"{self.path}:{line}: {row_error.reason}")
 
     def error(self) -> DatasetError:
-        """All of it as one error."""
+        """All of them as one error."""
         total = self.good + self.bad
         rows = "row is" if total == 1 else "rows are"
         lines = [f"{self.path}: {self.bad} of {total} {rows} bad", *self.shown]
@@ -104,16 +104,15 @@ class RowErrors:
 
 
 def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
-    """The good rows of any readable data; then DatasetError if there was a bad one.
+    """The valid rows of a file; at its end DatasetError if there were invalid ones.
 
-    The error has the count and the first ten, so only a reader who came to the end knows that the
-    data is good.
+    The error has their number and the first ten: data is valid only when the iterator ends.
     """
     yield from read_source_rows(open_source(path, options))
 
 
 def read_source_rows(source: Source) -> Iterator[Row]:
-    """The good rows of a source that was opened; then DatasetError, likewise."""
+    """The valid rows of an open source; at its end DatasetError, likewise."""
     bad = RowErrors(source.name)
     parser = BatchParser(unit=source.unit)
     for batch in source.batches():

@@ -1,4 +1,4 @@
-"""One pass over a source that leaves all figures of it."""
+"""Statistics of a data set in one pass: lengths, tokens, words, languages."""
 
 from array import array
 from bisect import bisect_right
@@ -26,17 +26,17 @@ def _numbers() -> "array[int]":
 
 @dataclass(slots=True)
 class DataCounts:
-    """Lengths in characters, tokens by each vocabulary, words and languages of the good rows."""
+    """Lengths in characters, tokens by vocabulary, words and languages of the valid rows."""
 
     prompts: "array[int]" = field(default_factory=_numbers)
     completions: "array[int]" = field(default_factory=_numbers)
     tokens: dict[str, TokenCounts] = field(default_factory=dict)
     words: WordCounter = field(default_factory=WordCounter)
     languages: LanguageCounter = field(default_factory=LanguageCounter)
-    bad_rows: int = 0  # which are left out
+    bad_rows: int = 0  # not counted elsewhere
 
     def add(self, batch: RowBatch, counters: Mapping[str, VocabularyCounter]) -> None:
-        """Take a batch in; `counters` go by their vocabularies."""
+        """Add a batch; `counters` are keyed by vocabulary."""
         self.bad_rows += sum(row_error.count for row_error in batch.row_errors)
         if not batch.raws:
             return
@@ -61,7 +61,7 @@ class DataCounts:
 
 @dataclass(frozen=True, slots=True)
 class DataStatistics:
-    """What a source holds; the verdict has its rows, what they look like, and their classes."""
+    """The statistics of a source; `result` has its rows, format and classes."""
 
     result: CheckResult
     tally: DataCounts
@@ -70,7 +70,7 @@ class DataStatistics:
 def measure_source(
     source: Source, counters: Sequence[VocabularyCounter], *, task: str | None = None
 ) -> DataStatistics:
-    """Read the source once; rows that cannot be used are counted and left out."""
+    """Read the source once; invalid rows are counted and skipped."""
     batches = source.batches()
     first, profile = read_profile(batches, source.unit)
     examination = CheckSet(profile)
@@ -86,7 +86,7 @@ def measure_source(
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Where numbers lie; all 0 when there are none. `high` is what 95 of 100 do not exceed."""
+    """Summary statistics of numbers, 0 without any; `high` is the 95th percentile."""
 
     least: int = 0
     median: int = 0
@@ -98,7 +98,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """How many numbers lie from `first` to `last`, both included."""
+    """The number of values from `first` to `last`, both included."""
 
     first: int
     last: int
@@ -106,7 +106,7 @@ class Bin:
 
 
 def describe_distribution(numbers: Sequence[int]) -> Distribution:
-    """The marks of `numbers`, which come in any order."""
+    """The summary statistics of `numbers`."""
     if not numbers:
         return Distribution()
     ordered = sorted(numbers)
@@ -122,9 +122,9 @@ def describe_distribution(numbers: Sequence[int]) -> Distribution:
 
 
 def make_bins(numbers: Sequence[int]) -> list[Bin]:
-    """At most a dozen bins of round bounds, equally wide where a few do not lie far from the rest.
+    """At most twelve bins with round bounds, of equal width unless there are outliers.
 
-    Else each bin is twice as wide as the one before it.
+    With outliers each bin is twice as wide as the one before it.
     """
     if not numbers:
         return []
@@ -140,7 +140,7 @@ def make_bins(numbers: Sequence[int]) -> list[Bin]:
 
 
 def _bounds(least: int, most: int, high: int) -> list[int]:
-    """The first number of each bin, and the one behind the last."""
+    """The first number of each bin, and the one after the last bin."""
     if most > 4 * max(high, 1):
         return _doubling(least, most)
     width, power = 1, 0

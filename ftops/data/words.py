@@ -1,4 +1,4 @@
-"""What words texts are made of, and whether they are sentences or lists of fields."""
+"""Words of texts: splitting, counting, shares, and lists of fields."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ _LEAST_FIELDS = 2
 _VALUE_WORDS = 4
 
 
-# A Chinese, Japanese or Korean character counts as a word: nothing parts words there.
+# A Chinese, Japanese or Korean character counts as a word: they are written without spaces.
 _COUNTED_WORD = re.compile(
     "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\\W\\d_]+(?:['’][^\\W\\d_]+)?"
 )
@@ -22,7 +22,7 @@ MOST_DIFFERENT = 500_000
 
 
 def list_words(text: str) -> list[str]:
-    """The words of a text in small letters; numbers and signs are none."""
+    """The words of a text in lower case, without numbers and punctuation."""
     return _WORD.findall(to_nfc(text).lower())
 
 
@@ -39,7 +39,7 @@ def get_unknown_share(texts: Iterable[str], vocabulary: set[str]) -> float:
 
 
 def is_field_list(text: str) -> bool:
-    """Whether the text is names with short values, such as "Product:laptop.Brand:Dell"."""
+    """Whether the text is a list of fields, such as "Product:laptop.Brand:Dell"."""
     found = list(_KEY.finditer(text))
     if len(found) < _LEAST_FIELDS or found[0].start() > 0:
         return False
@@ -49,7 +49,7 @@ def is_field_list(text: str) -> bool:
 
 
 def get_field_list_share(texts: Sequence[str], ending: str) -> float:
-    """The share of texts, without the sign that they end with, that are lists of fields."""
+    """The share of texts, without their `ending`, that are lists of fields."""
     if not texts:
         return 0.0
     return sum(is_field_list(text.removesuffix(ending)) for text in texts) / len(texts)
@@ -57,7 +57,7 @@ def get_field_list_share(texts: Sequence[str], ending: str) -> float:
 
 @dataclass(slots=True)
 class WordCounter:
-    """Counts words, small and capital letters alike; new ones only up to half a million."""
+    """Counts words in any case; stops adding new words at half a million."""
 
     total: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -74,5 +74,5 @@ class WordCounter:
 
     @property
     def once(self) -> int:
-        """How many words stand there only once."""
+        """The number of words that occur once."""
         return sum(1 for count in self.counts.values() if count == 1)

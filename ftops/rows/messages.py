@@ -1,4 +1,4 @@
-"""What one message of a row may look like, and the words in which rows are refused."""
+"""The rules of a message in a training row, and the errors of rows."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
@@ -48,7 +48,7 @@ class UnexpectedKeys(InvalidRow):
 
 
 def message_text(message: Mapping[str, Json]) -> str:
-    """The text of a message that was checked: its content, or the text of its parts."""
+    """The text of a valid message: its content, or the text of its parts."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -62,10 +62,7 @@ def change_texts(
     keys: Collection[str] = TEXT_KEYS,
     key: str = "",
 ) -> Json:
-    """`value` with the texts under these keys changed: those of messages, unless others are named.
-
-    Roles, names and all else stay.
-    """
+    """`value` with the texts under `keys` changed, by default those of messages."""
     if isinstance(value, dict):
         return {name: change_texts(one, change, keys, name) for name, one in value.items()}
     if isinstance(value, list):
@@ -74,7 +71,7 @@ def change_texts(
 
 
 def drop_nulls(value: Json, kept: Collection[str]) -> Json:
-    """`value` without keys that hold null, but for those `kept`, with all that they hold."""
+    """`value` without null members, except under the keys `kept`."""
     if isinstance(value, dict):
         return {
             key: one if key in kept else drop_nulls(one, kept)
@@ -85,7 +82,7 @@ def drop_nulls(value: Json, kept: Collection[str]) -> Json:
 
 
 def list_texts(value: Json, keys: Collection[str] = TEXT_KEYS) -> list[str]:
-    """The texts that `change_texts` is about, in their order."""
+    """The texts that `change_texts` changes, in order."""
     texts: list[str] = []
     _add_texts(value, keys, "", texts)
     return texts
@@ -104,7 +101,7 @@ def _add_texts(value: Json, keys: Collection[str], key: str, texts: list[str]) -
 
 
 def list_arguments(raw: JsonObject) -> list[str]:
-    """The arguments of all calls of tools and functions in a row of chat or preference."""
+    """The arguments of all tool calls of a chat or preference row."""
     messages = [raw.get("messages"), raw.get("preferred_output"), raw.get("non_preferred_output")]
     asked = raw.get("input")
     messages.append(asked.get("messages") if isinstance(asked, dict) else None)
@@ -112,12 +109,12 @@ def list_arguments(raw: JsonObject) -> list[str]:
 
 
 def describe_type(value: object) -> str:
-    """What a JSON value is, for people."""
+    """The type of a JSON value, in words."""
     return _KINDS.get(type(value), type(value).__name__)
 
 
 def is_plain(message: object) -> bool:
-    """Whether `message` is nothing but a role that speaks and a text, as nearly all are."""
+    """Whether `message` is only a role and a text, as most are."""
     return (
         type(message) is dict
         and len(message) == 2
@@ -168,15 +165,15 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
 
 
 def get_value_code(value: object) -> str:
-    """Which check a value fails that should be text."""
+    """The code of the check that a value fails that should be text."""
     return "null-value" if value is None else "not-text"
 
 
 def describe_non_text(value: object) -> str:
-    """What a value is that should be text, for people."""
+    """The type of a value that should be text, in words."""
     return "null" if value is None else f"{describe_type(value)}, not text"
 
 
 def quote(text: str) -> str:
-    """`text` for a message: in quotes, escaped, not longer than 40 characters."""
+    """`text` for a message: quoted, escaped, at most 40 characters."""
     return repr(text if len(text) <= 40 else text[:39] + "…")

@@ -1,8 +1,9 @@
-"""Whether the tools of a chat, the calls of them and their answers fit together.
+"""Tools of a chat: their definitions, calls and answers.
 
-The rules are those of the chat API: a call has an id, a function's name and its arguments as JSON
-text; the tools' messages that answer it follow at once, but for calls at the end, which are what
-the model learns. Of messages with the weight 0, which nobody learns to say, the calls may be wrong.
+The rules are those of the chat API: a call has an id, the name of a function and its arguments as
+JSON text; tool messages with the answers follow at once, except after calls at the end, which are
+trained on. Calls in messages of weight 0 are not trained on and may be wrong. A call as text is
+`{"name": …, "arguments": {…}}` with sorted keys and without its id, which is random.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ _SHOWN_NAMES = 5
 
 
 def check_tools(chat: JsonObject, messages: Sequence[JsonObject], inside: str = "") -> None:
-    """InvalidRow when tools or calls are malformed; `inside` is where the messages stand."""
+    """InvalidRow when tools or calls are malformed; `inside` is the prefix of the messages."""
     offered = _check_offered(chat, inside)
     waiting: dict[str, str] = {}  # the ids of calls without an answer, and where they are made
     for index, message in enumerate(messages):
@@ -45,7 +46,7 @@ def check_tools(chat: JsonObject, messages: Sequence[JsonObject], inside: str = 
 
 
 def list_offered(chat: Mapping[str, Json]) -> dict[str, JsonObject]:
-    """The functions that a good chat offers, by name, in both spellings of the API."""
+    """The functions of a valid chat by name, from `tools` and `functions`."""
     tools = cast("list[JsonObject]", chat.get("tools") or [])
     functions = [cast(JsonObject, tool["function"]) for tool in tools if "function" in tool]
     functions += cast("list[JsonObject]", chat.get("functions") or [])
@@ -79,7 +80,7 @@ def find_tool_use(row: JsonObject) -> str | None:
 
 
 def _check_offered(chat: JsonObject, inside: str) -> frozenset[str]:
-    """The names of what may be called."""
+    """The names of the tools."""
     names: list[str] = []
     for key in ("tools", "functions"):
         offered = chat.get(key)
@@ -147,7 +148,7 @@ def _refuse_waiting(waiting: Mapping[str, str], where: str) -> None:
 
 
 def _check_calls(message: JsonObject, where: str, offered: frozenset[str]) -> dict[str, str]:
-    """The ids of the calls that a message makes, each with its place."""
+    """The ids of the calls of a message, each with its location."""
     ids: dict[str, str] = {}
     lenient = message.get("weight") == 0
     for place, call in _list_calls(message, where):
@@ -161,7 +162,7 @@ def _check_calls(message: JsonObject, where: str, offered: frozenset[str]) -> di
 
 
 def _list_calls(message: JsonObject, where: str) -> Iterator[tuple[str, Json]]:
-    """What is called, with its place, once what stands around it is good."""
+    """The called functions with their locations, once ids and types are checked."""
     called, function = message.get("tool_calls"), message.get("function_call")
     if message["role"] != "assistant" and (called or function):
         raise InvalidRow(f"{where}: only the assistant calls tools", "bad-call")
@@ -208,7 +209,7 @@ TOOL_KEYS = ("tools", "functions")
 
 
 def answer_text(message: Mapping[str, Json]) -> str:
-    """All that a message says: its text, and on a line of its own the calls that it makes."""
+    """The text of a message, and its tool calls on a line of their own."""
     text = message_text(message)
     if not any(message.get(key) for key in CALL_KEYS):
         return text
@@ -216,16 +217,16 @@ def answer_text(message: Mapping[str, Json]) -> str:
 
 
 def write_calls(message: Mapping[str, Json], *, verbatim: bool = False) -> str:
-    """The calls of a message as a JSON list; "" when it makes none.
+    """The calls of a message as a JSON list; "" without any.
 
-    With `verbatim` the arguments are the very text that the model reads.
+    With `verbatim` the arguments keep their text.
     """
     calls = [_write_call(call, verbatim) for call in list_calls(message)]
     return f"[{','.join(calls)}]" if calls else ""
 
 
 def list_calls(message: Mapping[str, Json]) -> Iterator[Json]:
-    """What is called, in its order: objects with `name` and `arguments` in rows that are good."""
+    """The called functions in order: objects with `name` and `arguments` in valid rows."""
     called = message.get("tool_calls")
     for call in called if isinstance(called, list) else ():
         yield call.get("function", call) if isinstance(call, dict) else call
@@ -234,7 +235,7 @@ def list_calls(message: Mapping[str, Json]) -> Iterator[Json]:
 
 
 def read_arguments(text: Json) -> JsonObject | None:
-    """The arguments of a call; None when they are no JSON object, or nest too deep."""
+    """The arguments of a call; None when they are not a JSON object or nest too deep."""
     try:
         value = orjson.loads(text) if isinstance(text, str) else None
     except orjson.JSONDecodeError:
@@ -256,15 +257,12 @@ def _write_call(call: Json, verbatim: bool) -> str:
 
 
 def write_tools(raw: Mapping[str, Json]) -> dict[str, str]:
-    """The tools that a chat may use, as JSON, by the key under which they stand."""
+    """The tools of a chat as JSON, by their key."""
     return {key: orjson.dumps(raw[key]).decode() for key in TOOL_KEYS if raw.get(key)}
 
 
 def number_calls(raw: JsonObject) -> JsonObject:
-    """The row with numbers for the ids of its calls: rows that differ by these alone are the same.
-
-    A row without calls is itself.
-    """
+    """The row with numbered call ids, so that rows that differ in these alone are equal."""
     inside = raw.get("input")
     chat = inside if isinstance(inside, dict) else raw
     messages = cast("list[JsonObject]", chat.get("messages") or [])
@@ -289,9 +287,9 @@ def _number_ids(message: JsonObject, numbers: dict[str, str]) -> JsonObject:
 
 
 def change_arguments(raw: JsonObject, change: Callable[[str], str]) -> JsonObject:
-    """The row with the texts inside the arguments of its calls changed.
+    """The row with the texts in the arguments of its calls changed.
 
-    Arguments in which nothing changes stay as they are, to the letter.
+    Arguments without a change keep their text.
     """
     return cast(JsonObject, change_texts(raw, partial(_change_json, change), ARGUMENT_KEYS))
 

@@ -136,7 +136,7 @@ class Lengths(Check):
         return open_counter(token_limit)
 
     def __init__(self, profile: DatasetProfile) -> None:
-        self._gauge = profile.token_limit
+        self._token_limit = profile.token_limit
         self._marks = len(profile.separator) + len(profile.stop)
         self._separator = profile.separator
         self._rows = 0
@@ -164,7 +164,7 @@ class Lengths(Check):
             for raw, place in zip(batch.raws, batch.places, strict=True):
                 if _is_untrained(cast("list[JsonObject]", raw["messages"])):
                     self._untrained.add(place)
-        limit = self._gauge.limit
+        limit = self._token_limit.limit
         if limit is not None and max(lengths) * _BYTES_A_CHARACTER > limit:
             self._add_long(batch, lengths, limit)
 
@@ -182,7 +182,7 @@ class Lengths(Check):
         may_be = [length * widest > limit for length in lengths]
         if not any(may_be):
             return
-        counter = self.open_counter(self._gauge)
+        counter = self.open_counter(self._token_limit)
         least = limit / (1 - counter.error)  # over by the estimate, however far that is off
         for raw, place in compress(zip(batch.raws, batch.places, strict=True), may_be):
             prompt, answer = _count_tokens(Row(place, batch.format, raw), counter)
@@ -219,10 +219,10 @@ class Lengths(Check):
             yield create_finding(FEW_TRAINED, f"{share:.1%} of the characters are completions")
 
     def _say_long(self) -> str:
-        counter = self.open_counter(self._gauge)
+        counter = self.open_counter(self._token_limit)
         are = "row is" if self._long.count == 1 else "rows are"
         how = format_method(counter.method, counter.error)
-        text = f"{self._long.count:,} {are} longer than {self._gauge.limit:,} tokens ({how})"
+        text = f"{self._long.count:,} {are} longer than {self._token_limit.limit:,} tokens ({how})"
         if self._filled:
             text += f"; the prompt alone fills that in {self._filled:,}"
         return text

@@ -1,4 +1,9 @@
-"""Texts are sent to a judge in bounded batches, each of them once, and what he says is kept."""
+"""Moderation of texts: sent once, in bounded batches, with a cache of the categories.
+
+The cache file has a line of JSON for each text: its hash and its categories, never the text. Lines
+are appended in one write; damaged lines are ignored. A large file becomes the old one and replaces
+the one before it.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
@@ -12,7 +17,7 @@ from numpy.typing import NDArray
 from ftops.files import append_lines, make_private_dir, storage_error
 from ftops.locks import hold_lock
 
-# The categories in which each of the texts is harmful; empty for one that is not.
+# The categories that each text is flagged with; empty for a harmless text.
 ModerationFunction: TypeAlias = Callable[[Sequence[str]], list[tuple[str, ...]]]
 
 MOST_TEXTS = 32
@@ -25,48 +30,48 @@ MAX_BYTES = 50_000_000  # about 900,000 texts
 _DIGEST_BYTES = 16
 
 
-_FRESH = 1 << 16  # kept in a dict until they are this many
+_MAX_PENDING = 1 << 16  # entries that are kept in a dict before they are merged
 
 
 class HashIndex:
-    """Keeps the last number that was put there for each key."""
+    """A map from 64-bit keys to numbers in 12 bytes an entry; the last number of a key counts."""
 
-    def __init__(self, fresh: int = _FRESH) -> None:
-        self._most_fresh = fresh
-        self._fresh: dict[int, int] = {}
+    def __init__(self, max_pending: int = _MAX_PENDING) -> None:
+        self._max_pending = max_pending
+        self._pending: dict[int, int] = {}
         self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._numbers: NDArray[np.uint32] = np.empty(0, np.uint32)
 
     def put(self, key: int, number: int) -> None:
-        """Keep a number from 0 to 4,294,967,295."""
-        self._fresh[key] = number
-        if len(self._fresh) >= self._most_fresh:
-            self._settle()
+        """Store a number from 0 to 4,294,967,295."""
+        self._pending[key] = number
+        if len(self._pending) >= self._max_pending:
+            self._merge_pending()
 
     def find(self, key: int) -> int | None:
-        """The number of that key, None when there is none."""
-        if key in self._fresh:
-            return self._fresh[key]
+        """The number of a key, None when there is none."""
+        if key in self._pending:
+            return self._pending[key]
         wanted = np.uint64(key)
         place = int(np.searchsorted(self._keys, wanted))
         if place < len(self._keys) and self._keys[place] == wanted:
             return int(self._numbers[place])
         return None
 
-    def _settle(self) -> None:
-        """Sort what is fresh in; of two numbers of one key the later one stays."""
-        count = len(self._fresh)
-        keys = np.concatenate([np.fromiter(self._fresh.keys(), np.uint64, count), self._keys])
+    def _merge_pending(self) -> None:
+        """Merge the new entries into the sorted arrays; the later number of a key counts."""
+        count = len(self._pending)
+        keys = np.concatenate([np.fromiter(self._pending.keys(), np.uint64, count), self._keys])
         numbers = np.concatenate(
-            [np.fromiter(self._fresh.values(), np.uint32, count), self._numbers]
+            [np.fromiter(self._pending.values(), np.uint32, count), self._numbers]
         )
         self._keys, first = np.unique(keys, return_index=True)
         self._numbers = numbers[first]
-        self._fresh.clear()
+        self._pending.clear()
 
 
 class ModerationCache:
-    """The verdicts of one judge, who is known by his name: another one may judge otherwise."""
+    """The categories of texts by one moderation model."""
 
     def __init__(self, folder: Path, judge: str, max_bytes: int = MAX_BYTES) -> None:
         self._path = folder / FILENAME
@@ -74,20 +79,20 @@ class ModerationCache:
         self._max_bytes = max_bytes
         # UTF-8 has no byte 0xFF: no name and text read like another name and text
         self._seed = blake2b(judge.encode() + b"\xff", digest_size=_DIGEST_BYTES)
-        self._known = HashIndex()  # which of the verdicts each text has
-        self._verdicts: list[tuple[str, ...]] = []  # each that was ever given, once
+        self._known = HashIndex()  # the index of the categories of each text
+        self._verdicts: list[tuple[str, ...]] = []  # distinct categories
         self._numbers: dict[tuple[str, ...], int] = {}
         for path in (self._old_path, self._path):
             for digest, categories in _read(path):
                 self._keep(digest, categories)
 
     def find(self, text: str) -> tuple[str, ...] | None:
-        """The categories of a text, None when it was not judged."""
+        """The categories of a text, None when it is not cached."""
         number = self._known.find(_key(self._digest(text)))
         return None if number is None else self._verdicts[number]
 
     def add(self, texts: Sequence[str], verdicts: Sequence[tuple[str, ...]]) -> None:
-        """Keep what was said of these texts; StorageError when the disk refuses."""
+        """Store the categories of texts; StorageError when writing fails."""
         lines = []
         for text, categories in zip(texts, verdicts, strict=True):
             digest = self._digest(text)
@@ -121,13 +126,13 @@ class ModerationCache:
                 if is_mine and self._path.stat().st_size > self._max_bytes:
                     self._path.replace(self._old_path)
             except FileNotFoundError:
-                return  # another process was quicker
+                return  # another process renamed it first
             except OSError as error:
                 raise storage_error(error, self._path) from error
 
 
 class Moderator:
-    """Asks the judge only about texts whose verdicts are not known."""
+    """Sends only texts that the cache does not have."""
 
     def __init__(
         self, judge: ModerationFunction, verdicts: ModerationCache, on_sent: Callable[[int], None]
@@ -138,9 +143,9 @@ class Moderator:
         self.sent = 0  # texts
 
     def judge(self, rows: Iterable[Sequence[str]]) -> list[frozenset[str]]:
-        """What is harmful in each row, by all of its texts.
+        """The categories of each row, by all of its texts.
 
-        Verdicts are kept after each request, so that an error, or a death, loses at most one.
+        The cache is written after each request: an error loses at most one.
         """
         pieces = [[piece for text in row for piece in cut_text(text)] for row in rows]
         distinct = dict.fromkeys(piece for row in pieces for piece in row)
@@ -156,9 +161,9 @@ class Moderator:
 
 
 def cut_text(text: str) -> list[str]:
-    """The text, in pieces when it is longer than a request; nothing of a blank one.
+    """The text in pieces that fit into a request; empty for a blank text.
 
-    Half a surrogate pair, which no request can carry, becomes a question mark.
+    A lone surrogate becomes a question mark.
     """
     if not text.strip():
         return []
@@ -193,7 +198,7 @@ def _key(digest: bytes) -> int:
 
 
 def _read(path: Path) -> Iterator[tuple[bytes, tuple[str, ...]]]:
-    """The whole lines of a file that may not be there."""
+    """The valid lines of a file, none if it does not exist."""
     try:
         with path.open("rb") as stream:
             for line in stream:

@@ -1,6 +1,6 @@
-"""Private data and secrets in a text: where they are, and the text without them.
+"""Finds and redacts personal data and secrets that have a recognisable form.
 
-What is looked for can be told by its form; names and addresses of people cannot, and are not.
+Names and postal addresses of people have none, and are not found.
 """
 
 import math
@@ -218,7 +218,7 @@ def find_keys(data: bytes) -> Iterator[PiiMatch]:
 
 
 def _look_around(data: bytes, start: int, end: int) -> Iterator[PiiMatch]:
-    """What the run of letters and digits from `start` to `end` is, or belongs to."""
+    """The secrets that the run of letters and digits from `start` to `end` belongs to."""
     begin = max(0, start - _BEFORE)
     if data.find(b"eyJ", begin, end) >= 0:
         for found in _WEB_TOKEN.finditer(data, begin, end + _AFTER):
@@ -236,7 +236,7 @@ def _look_around(data: bytes, start: int, end: int) -> Iterator[PiiMatch]:
 
 
 def is_random(value: bytes) -> bool:
-    """Whether letters and digits look drawn by lot rather than written."""
+    """Whether letters and digits look random, by their entropy."""
     counts = Counter(value)
     if not any(48 <= byte <= 57 for byte in counts) or all(48 <= byte <= 57 for byte in counts):
         return False

@@ -1,11 +1,11 @@
-"""What private data and secrets there are, and where one was found."""
+"""The kinds of personal data and secrets, and a match in a text."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class PiiKind(StrEnum):
-    """What a text may hold; the value is what `redact` puts in its place."""
+    """A kind of personal data or secret; the value replaces it in redacted text."""
 
     PRIVATE_KEY = "[PRIVATE_KEY]"
     WEB_TOKEN = "[WEB_TOKEN]"
@@ -20,7 +20,7 @@ class PiiKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class PiiMatch:
-    """Characters `start` to `end` of a text, and what they are; `of` says whose or which."""
+    """Characters `start` to `end` of a text with their kind; `of` is the issuer or country."""
 
     start: int
     end: int

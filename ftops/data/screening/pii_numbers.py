@@ -1,7 +1,8 @@
-"""Numbers that name a person, a phone, a card or an account, told from others by check digits.
+"""Finds phone, card, bank account and national numbers, verified by check digits.
 
-Numbers without check digits count only in a form that little else has: a leading plus sign, groups
-as people write them, or the word "phone" in front.
+Numbers without check digits count only in a distinctive form: a leading plus sign, the usual
+groups, or the word "phone" in front. Rules: ISO/IEC 7812-1 (Luhn), ISO 13616 (IBAN), ISO/IEC 7064,
+and the law of each country.
 """
 
 import re

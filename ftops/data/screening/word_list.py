@@ -1,4 +1,9 @@
-"""A list of words that somebody hands in, each with its language."""
+"""Word lists of the user, and their search in texts.
+
+A word matches a whole word. Chinese, Japanese, Thai and others are written without spaces: their
+words match anywhere. Korean adds endings to words: they match at the start of a word. Case and
+width of letters do not count.
+"""
 
 import functools
 import re
@@ -29,13 +34,13 @@ _GAP = r"[\s\-_'’.]{1,3}"  # between the words of a phrase, as in son-of-a-gun
 
 @dataclass(frozen=True, slots=True)
 class WordList:
-    """Words, as they are searched for, each with the language that its list names."""
+    """Normalised words, each with the language that the list names."""
 
     entries: tuple[tuple[str, str], ...] = ()
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Every language that is named, in the order of the list."""
+        """The languages in the order of the list."""
         return tuple(dict.fromkeys(language for language, _ in self.entries))
 
 
@@ -43,7 +48,7 @@ NO_WORDS = WordList()
 
 
 def normalize_text(text: str) -> str:
-    """The text as words are searched in it: small letters of one width."""
+    """The text in NFKC and lower case, as words are searched in it."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKC", text).casefold()
@@ -58,12 +63,12 @@ def read_word_list(path: Path) -> WordList:
         data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else None
     except OSError as error:
         raise DatasetError(
-            f"{path}: this list of words cannot be read: {error.strerror}",
+            f"{path}: cannot read the word list: {error.strerror}",
             hint="Name a text file with one word a line.",
         ) from error
     if data is None:
         raise DatasetError(
-            f"{path}: a list of words of more than {_MOST_BYTES >> 20} MiB",
+            f"{path}: a word list of more than {_MOST_BYTES >> 20} MiB",
             hint="Name a text file with one word a line, not the data.",
         )
     try:
@@ -71,11 +76,11 @@ def read_word_list(path: Path) -> WordList:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetError(
-            f"{path}:{line}: this list of words is not UTF-8", hint="Save it as UTF-8."
+            f"{path}:{line}: the word list is not UTF-8", hint="Save it as UTF-8."
         ) from None
     entries = dict.fromkeys(_parse(path, text))
     if not entries:
-        raise DatasetError(f"{path}: there is no word in this list", hint="Write one a line.")
+        raise DatasetError(f"{path}: the word list is empty", hint="Write one a line.")
     return WordList(tuple(entries))
 
 
@@ -100,7 +105,7 @@ def _parse(path: Path, text: str) -> Iterator[tuple[str, str]]:
 
 
 class WordSearch:
-    """Finds the words of a list in many texts at once; most hold none."""
+    """Finds the words of a list in texts, most of which have none."""
 
     def __init__(self, words: WordList) -> None:
         self._single: dict[str, list[int]] = {}
@@ -113,7 +118,7 @@ class WordSearch:
                 self._patterns.append((longest, _compile(word), index))
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """The place in the text, which was normalised, and the entry, for each word found."""
+        """Position and entry of each match in a normalised text."""
         token = _ASCII_TOKEN if text.isascii() else _find_token()
         if not self._single.keys().isdisjoint(token.findall(text)):
             for found in token.finditer(text):
@@ -127,7 +132,7 @@ class WordSearch:
 
 @functools.lru_cache(maxsize=1)
 def open_search(words: WordList) -> WordSearch:
-    """The search for a list, made once."""
+    """The search for a list (cached)."""
     return WordSearch(words)
 
 
@@ -156,7 +161,7 @@ def _list_ranges(codes: Sequence[int]) -> str:
 
 
 def _compile(word: str) -> re.Pattern[str]:
-    """A phrase, or a word with signs in it, or of a script of its own ways."""
+    """The pattern of a phrase, or of a word that is not plain letters."""
     body = _GAP.join(re.escape(part) for part in word.split(" "))
     edge = f"(?:{_LETTER}|[{_find_marks()}])"
     before = "" if _HAS_UNSPACED.match(word) else f"(?<!{edge})"

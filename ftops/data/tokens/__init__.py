@@ -1,1 +1,1 @@
-"""How many tokens texts, rows and files have: exactly where a vocabulary is at hand, else about."""
+"""Token counts of texts, rows and files: exact with a vocabulary, else estimated."""

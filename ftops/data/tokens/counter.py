@@ -1,4 +1,4 @@
-"""Who counts tokens: the seam between all that asks and the vocabularies, which may be missing."""
+"""Token counters: exact with a vocabulary, else estimated from the characters."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ _LATIN_ERROR, _OTHER_ERROR = 0.25, 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """Characters a token: of Latin text, of other alphabets, of Chinese, Japanese and Korean."""
+    """Characters per token: Latin, other alphabets, and Chinese, Japanese and Korean."""
 
     latin: float
     alphabet: float
@@ -37,8 +37,7 @@ _SHARES: Mapping[str, _Share] = {
 class VocabularyCounter(Protocol):
     """Counts tokens by one vocabulary.
 
-    `method` says how, for people; `error` is the share by which a sum may be off, 0 where it is
-    exact.
+    `method` is a description; `error` is the relative error of a sum, 0 when it is exact.
     """
 
     @property
@@ -55,7 +54,7 @@ class VocabularyCounter(Protocol):
 
 
 class Estimator:
-    """Estimates the tokens of texts for a vocabulary; "" is for one that is not known."""
+    """Estimates the tokens of texts for a vocabulary; "" for an unknown one."""
 
     def __init__(self, vocabulary: str = "") -> None:
         self.vocabulary = vocabulary
@@ -64,7 +63,7 @@ class Estimator:
         self._share = _SHARES.get(vocabulary, _NEWEST)
 
     def count(self, texts: Iterable[str]) -> list[int]:
-        """The tokens of each text; at least one unless it is empty."""
+        """The tokens of each text, at least one unless it is empty."""
         return [self._count_one(text) for text in texts]
 
     def _count_one(self, text: str) -> int:
@@ -73,7 +72,7 @@ class Estimator:
         return max(1, round(self.convert(count_chars(text))))
 
     def convert(self, letters: CharCounts) -> float:
-        """The tokens that so many letters are."""
+        """The tokens for character counts."""
         share = self._share
         return (
             letters.latin / share.latin
@@ -84,19 +83,19 @@ class Estimator:
 
 @dataclass(frozen=True, slots=True)
 class CounterFactory:
-    """Where counters come from: `folders` may hold vocabularies. Nothing is fetched."""
+    """Opens counters; `folders` may hold vocabularies. Nothing is downloaded."""
 
     folders: tuple[Path, ...] = ()
 
     def open(self, vocabulary: str) -> VocabularyCounter:
-        """An exact counter for that vocabulary where it is at hand, else one that estimates."""
+        """An exact counter if the vocabulary is on disk, else one that estimates."""
         from ftops.data.tokens.vocabulary import find_vocabulary
 
         return find_vocabulary(vocabulary, self.folders) or Estimator(vocabulary)
 
 
 def open_counter(token_limit: TokenLimit) -> VocabularyCounter:
-    """The counter for rows that are measured so."""
+    """The counter for a token limit."""
     return _open(token_limit.vocabulary, token_limit.folders)
 
 
@@ -107,7 +106,7 @@ def _open(vocabulary: str, folders: tuple[str, ...]) -> VocabularyCounter:
 
 @dataclass(frozen=True, slots=True)
 class TokenEstimate:
-    """Tokens of one pass over a file (one epoch); `error` is the share it may be off by."""
+    """Tokens of one epoch; `error` is the relative error."""
 
     tokens: int
     method: str
@@ -115,7 +114,7 @@ class TokenEstimate:
 
 
 def estimate_tokens(summary: DataSummary, vocabulary: str = "") -> TokenEstimate:
-    """Estimate the tokens of the file that `summary` is of, counted once."""
+    """Estimate the tokens of one epoch of a file."""
     tokens = Estimator(vocabulary).convert(summary.letters)
     if summary.messages:
         tokens += TOKENS_A_MESSAGE * summary.messages + TOKENS_A_CHAT * summary.rows
@@ -127,12 +126,12 @@ def estimate_tokens(summary: DataSummary, vocabulary: str = "") -> TokenEstimate
 
 
 def format_method(method: str, error: float) -> str:
-    """How tokens were counted, with how far that may be off, for people."""
+    """The method of counting with its error, in words."""
     return f"{method}, within {error:.0%} for ordinary text" if error else method
 
 
 def estimate_error(letters: CharCounts) -> float:
-    """The share by which the estimate for so many letters may be off."""
+    """The relative error of the estimate for character counts."""
     total = letters.latin + letters.alphabet + letters.dense
     other = (total - letters.latin) / total if total else 0.0
     return round(_LATIN_ERROR + (_OTHER_ERROR - _LATIN_ERROR) * other, 2)

@@ -1,4 +1,4 @@
-"""Tokens row by row: sums, lengths, and how many of them are learned."""
+"""The segments of rows with their tokens: lengths, sums, and how many are trained on."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True, slots=True)
 class RowSegment:
-    """A text with its role; `trained` when the model learns to say it.
+    """A text of a row with its role; `trained` when the loss counts it.
 
-    `marks` are tokens beside those of the text: who speaks, where a message ends.
+    `marks` are the tokens of role and end of a message.
     """
 
     role: str
@@ -30,10 +30,7 @@ class RowSegment:
 
 
 def split_row(row: Row) -> list[RowSegment]:
-    """The pieces of a row in the order in which the model reads them.
-
-    Of a preference, both answers are learned from: the one to be said rather than the other.
-    """
+    """The segments of a row in order; both answers of a preference are trained on."""
     if row.format is RowFormat.COMPLETION:
         return [
             RowSegment("prompt", str(row.raw["prompt"]), trained=False),
@@ -52,7 +49,7 @@ def split_row(row: Row) -> list[RowSegment]:
 
 
 def _cut_tools(raw: Mapping[str, Json]) -> Iterator[RowSegment]:
-    """The tools that a chat may use, as JSON: how they are written out is the provider's own."""
+    """The tools of a chat, as JSON: the provider's own rendering is unknown."""
     for key, text in write_tools(raw).items():
         yield RowSegment(key, text, trained=False)
 
@@ -69,11 +66,7 @@ def _cut_chat(messages: list[JsonObject], *, learned: bool = True) -> Iterator[R
 
 @dataclass(slots=True)
 class TokenCounts:
-    """The tokens of rows, one pass over them.
-
-    `lengths` has those of each row and `answers` those that are learned of it, in the order of the
-    rows.
-    """
+    """The tokens of rows: all of each row in `lengths`, those trained on in `answers`."""
 
     lengths: "array[int]" = field(default_factory=lambda: array("L"))
     answers: "array[int]" = field(default_factory=lambda: array("L"))
@@ -83,7 +76,7 @@ class TokenCounts:
         return sum(self.lengths)
 
     def add(self, pieces: Sequence[RowSegment], counts: Sequence[int]) -> None:
-        """Take in a row, with the tokens of each piece, marks included."""
+        """Add a row with the tokens of each segment, markers included."""
         self.lengths.append(sum(counts))
         self.answers.append(sum_trained(pieces, counts))
 
@@ -91,7 +84,7 @@ class TokenCounts:
 def count_segments(
     rows: Iterable[Row], counter: VocabularyCounter
 ) -> Iterator[tuple[Row, list[RowSegment], list[int]]]:
-    """Each row with its pieces and the tokens of each piece, marks included."""
+    """Each row with its segments and their tokens, markers included."""
     waiting = iter(rows)
     while some := list(islice(waiting, _AT_ONCE)):
         cut = [split_row(row) for row in some]
@@ -101,7 +94,7 @@ def count_segments(
 
 
 def sum_trained(pieces: Sequence[RowSegment], counts: Sequence[int]) -> int:
-    """The tokens of what is learned; marks at the beginning of a message are not."""
+    """The tokens that are trained on; the markers of messages are not."""
     learned = (
         count - piece.marks for piece, count in zip(pieces, counts, strict=True) if piece.trained
     )
@@ -110,7 +103,7 @@ def sum_trained(pieces: Sequence[RowSegment], counts: Sequence[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FileTokens:
-    """The tokens of a file, counted once, and the rows that are longer than the model reads."""
+    """The tokens of one epoch of a file, and the rows above the limit of the model."""
 
     tokens: int
     long_rows: int = 0
@@ -119,7 +112,7 @@ class FileTokens:
 def count_file_tokens(
     path: Path, counter: VocabularyCounter, limit: int | None = None
 ) -> FileTokens:
-    """The tokens of a prepared file: of a row no more than `limit`, and at least one."""
+    """The tokens of a prepared file, of each row at least one and at most `limit`."""
     tokens = long_rows = 0
     for _, _, counts in count_segments(read_rows(path), counter):
         length = max(1, sum(counts))

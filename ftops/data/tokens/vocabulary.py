@@ -1,8 +1,8 @@
-"""The door to tiktoken: exact counts, where the vocabulary of a model lies in a folder.
+"""Exact token counts with tiktoken, for vocabularies that are on disk.
 
-tiktoken fetches what it lacks over the network, without asking and without a time limit. So a
-vocabulary is taken only when its whole file is there already, and tiktoken is told that folder.
-Neither tiktoken nor a vocabulary need be installed: without them there is no counter.
+tiktoken downloads missing vocabularies without a time limit. So a vocabulary is used only when its
+complete file is in a folder, and tiktoken reads that folder. tiktoken and vocabularies are
+optional.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ SHA256: Mapping[str, str] = {
 
 
 class Encoder(Protocol):
-    """What tiktoken knows of one vocabulary."""
+    """The encoder of tiktoken for a vocabulary."""
 
     def encode_ordinary(self, text: str) -> list[int]: ...
 
@@ -38,7 +38,7 @@ class Encoder(Protocol):
 
 
 class Vocabulary:
-    """Counts exactly."""
+    """Counts tokens exactly."""
 
     error = 0.0
 
@@ -49,14 +49,14 @@ class Vocabulary:
 
     def count(self, texts: Iterable[str]) -> list[int]:
         """The tokens of each text."""
-        known: dict[str, int] = {}  # labels stand there again and again
+        known: dict[str, int] = {}  # labels repeat
         return [
             known[text] if text in known else known.setdefault(text, self._count_one(text))
             for text in texts
         ]
 
     def split(self, text: str) -> list[str]:
-        """The tokens of a text as text; where one ends within a character, U+FFFD stands for it."""
+        """The text of each token; U+FFFD where a token ends within a character."""
         return [
             self._encoder.decode_single_token_bytes(token).decode("utf-8", "replace")
             for piece in _cut(text)
@@ -68,7 +68,7 @@ class Vocabulary:
 
 
 def _cut(text: str) -> Iterator[str]:
-    """The text in pieces that are quick to encode, cut before blanks, where tokens begin."""
+    """The text in pieces that are quick to encode, cut before spaces, where tokens start."""
     text = text if text.isascii() else text.encode("utf-8", "replace").decode()
     start = 0
     while len(text) - start > _LONGEST:
@@ -81,7 +81,7 @@ def _cut(text: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class VocabularyFile:
-    """Where a vocabulary comes from, what tiktoken calls its file, and what it must hold."""
+    """The URL of a vocabulary, its file name in the cache of tiktoken, and its hash."""
 
     url: str
     filename: str
@@ -89,7 +89,7 @@ class VocabularyFile:
 
 
 def find_vocabulary_file(name: str) -> VocabularyFile | None:
-    """The file of that vocabulary; None for one that is not known."""
+    """The file of a vocabulary; None for an unknown one."""
     if name not in SHA256:
         return None
     url = f"{_PLACE}{name}.tiktoken"
@@ -98,9 +98,9 @@ def find_vocabulary_file(name: str) -> VocabularyFile | None:
 
 
 def list_vocabulary_folders(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """Where vocabularies may lie: tiktoken's own folders, then one in ftops's `home`.
+    """The folders that may hold vocabularies: that of tiktoken, then one in `home`.
 
-    A folder that the environment names is the only one of tiktoken's.
+    A folder that the environment names replaces the default one of tiktoken.
     """
     named = environ.get(_FOLDER_VARIABLE) or environ.get(_OTHER_VARIABLE)
     usual = Path(named) if named else Path(tempfile.gettempdir(), "data-gym-cache")
@@ -108,7 +108,7 @@ def list_vocabulary_folders(environ: Mapping[str, str], home: Path) -> tuple[Pat
 
 
 def find_vocabulary(name: str, folders: Iterable[Path]) -> Vocabulary | None:
-    """The vocabulary, when tiktoken is installed and one of the folders holds the right file."""
+    """The vocabulary, if tiktoken is installed and a folder has its file."""
     wanted = find_vocabulary_file(name)
     if wanted is None:
         return None
@@ -119,13 +119,13 @@ def find_vocabulary(name: str, folders: Iterable[Path]) -> Vocabulary | None:
             import tiktoken
         except ImportError:
             return None
-        with _told(folder):
+        with _cache_folder(folder):
             return Vocabulary(name, tiktoken.get_encoding(name))
     return None
 
 
 def store_vocabulary(name: str, content: bytes, folder: Path) -> bool:
-    """Keep the file of a vocabulary that was fetched; False, and nothing kept, for another file."""
+    """Store a downloaded vocabulary file; False, and nothing stored, if the hash differs."""
     wanted = find_vocabulary_file(name)
     if wanted is None or hashlib.sha256(content).hexdigest() != wanted.sha256:
         return False
@@ -142,8 +142,8 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """tiktoken looks into this folder; it knows no other way to be told."""
+def _cache_folder(folder: Path) -> Iterator[None]:
+    """Point tiktoken to `folder`, by the environment, its only way."""
     before = os.environ.get(_FOLDER_VARIABLE)
     os.environ[_FOLDER_VARIABLE] = str(folder)
     try:

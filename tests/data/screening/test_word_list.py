@@ -67,9 +67,9 @@ def test_a_word_is_found_as_a_word_in_its_script(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"a\n\xff\n", r"words\.txt:2: this list of words is not UTF-8"),
-        ("", "no word in this list"),
-        ("# language: de\n", "no word in this list"),
+        (b"a\n\xff\n", r"words\.txt:2: the word list is not UTF-8"),
+        ("", "the word list is empty"),
+        ("# language: de\n", "the word list is empty"),
         ("a\n# language:\n", r"words\.txt:2: this names no language"),
         ("a\n!!!\n", r"words\.txt:2: this is no word"),
         ("a" * 101, r"words\.txt:1: this is no word"),
@@ -86,5 +86,5 @@ def test_a_list_that_cannot_be_used_is_refused_by_its_line(
 
 def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(DatasetError, match="cannot be read"):
+        with pytest.raises(DatasetError, match="cannot read the word list"):
             read_word_list(path)
