@@ -1,11 +1,10 @@
-"""Turns rows and prompts into the trainers' documents: which text, which special tokens, and how
-much each piece counts in the loss.
+"""Renders rows and prompts as documents: their text, special tokens and weights in the loss.
 
     completion   PROMPT COMPLETION <end_of_text>
     chat         <role> CONTENT <end_of_turn> <role> CONTENT <end_of_turn> …
 
-Only what the model is to say counts fully; the rest counts `prompt_loss_weight`. A preference is
-the same chat twice, with one answer each.
+Completions and assistant messages have the weight 1, the rest has `prompt_loss_weight`. A
+preference row is the same chat twice, each time with one of the answers.
 """
 
 from collections.abc import Sequence
@@ -18,21 +17,29 @@ END_OF_TURN = "end_of_turn"
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
+def render_rows(
+    rows: Sequence[TrainingRow], prompt_loss_weight: float = 0.0
+) -> Sequence[Document] | Sequence[PreferencePair]:
+    """All rows of a file, which are of one format."""
+    pairs = [render_pair(row) for row in rows if isinstance(row, PreferenceRow)]
+    return pairs or [
+        render_row(row, prompt_loss_weight) for row in rows if not isinstance(row, PreferenceRow)
+    ]
+
+
 def render_row(row: CompletionRow | ChatRow, prompt_loss_weight: float = 0.0) -> Document:
-    """The row as it is trained on, its end token included."""
+    """The row with its end token."""
     if isinstance(row, CompletionRow):
         return (
             *render_prompt(row.prompt, prompt_loss_weight),
             TextSpan(text=row.completion),
             TextSpan(special=END_OF_TEXT),
         )
-    return tuple(
-        segment for turn in row.turns for segment in _turn_segments(turn, prompt_loss_weight)
-    )
+    return tuple(span for turn in row.turns for span in _turn_spans(turn, prompt_loss_weight))
 
 
 def render_pair(row: PreferenceRow) -> PreferencePair:
-    """Both answers as they are compared, end tokens included."""
+    """Both answers with their end tokens."""
     prompt = render_chat_prompt(row.turns)
     return PreferencePair(
         (*prompt, TextSpan(text=row.preferred), TextSpan(special=END_OF_TURN)),
@@ -41,18 +48,18 @@ def render_pair(row: PreferenceRow) -> PreferencePair:
 
 
 def render_prompt(prompt: str, weight: float = 0.0) -> Document:
-    """A text that the model is to go on from."""
+    """A text to complete."""
     return (TextSpan(text=prompt, weight=weight),) if prompt else ()
 
 
 def render_chat_prompt(turns: Sequence[Turn]) -> Document:
-    """A chat so far, and the word given to the assistant."""
-    said = [segment for turn in turns for segment in _turn_segments(turn, 0.0)]
-    return (*said, TextSpan(special=ROLES["assistant"], weight=0.0))
+    """The messages so far, then the role token of the assistant."""
+    messages = [span for turn in turns for span in _turn_spans(turn, 0.0)]
+    return (*messages, TextSpan(special=ROLES["assistant"], weight=0.0))
 
 
 def render_prompt_of(row: TrainingRow) -> Document:
-    """What stands before the answer at the end of the row."""
+    """The row without its last answer."""
     match row:
         case CompletionRow():
             return render_prompt(row.prompt)
@@ -63,14 +70,14 @@ def render_prompt_of(row: TrainingRow) -> Document:
 
 
 def render_answer(prompt: Document, row: TrainingRow) -> Document:
-    """The row's answer behind a prompt that may be another row's; only the answer counts."""
+    """The row's answer after a prompt, which may be another row's; only the answer counts."""
     if isinstance(row, CompletionRow):
         return (*prompt, TextSpan(text=row.completion), TextSpan(special=END_OF_TEXT))
     text = row.turns[-1].content if isinstance(row, ChatRow) else row.preferred
     return (*prompt, TextSpan(text=text), TextSpan(special=END_OF_TURN))
 
 
-def _turn_segments(turn: Turn, prompt_loss_weight: float) -> tuple[TextSpan, ...]:
+def _turn_spans(turn: Turn, prompt_loss_weight: float) -> tuple[TextSpan, ...]:
     weight = 1.0 if turn.trained else prompt_loss_weight
     return (
         TextSpan(special=ROLES[turn.role], weight=0.0),

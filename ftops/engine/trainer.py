@@ -1,4 +1,4 @@
-"""What the engine asks of a trainer; `tiny` is the first, others only need the same shape."""
+"""The interface between the engine and a trainer, such as `tiny`."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from typing import Protocol, TypeAlias, runtime_checkable
 class TextSpan:
     """A piece of a document: `text`, or one `special` token.
 
-    `weight` is how much each of its tokens counts in the loss.
+    `weight` is the weight of each of its tokens in the loss.
     """
 
     text: str = ""
-    weight: float = 1.0  # 1: trained on; 0: only read; between: `prompt_loss_weight`
+    weight: float = 1.0  # 1: completions; 0: not trained on; between: `prompt_loss_weight`
     special: str = (
         ""  # the name of a special token (see the trainer's tokenizer); then `text` is empty
     )
@@ -25,7 +25,7 @@ Document: TypeAlias = tuple[TextSpan, ...]  # one training row, its end token in
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """One row of preferences: two answers to the same prompt, of which one was preferred."""
+    """A row of preference data: the preferred answer to a prompt and another one."""
 
     preferred: Document
     other: Document
@@ -33,10 +33,10 @@ class PreferencePair:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """One job, ready to train: rows in file order, figures as the user gave them or "auto".
+    """One job, ready to train: rows in file order, hyperparameters as requested or "auto".
 
-    Documents are imitated; pairs are learned by direct preference optimization, against the model
-    that the job starts from.
+    Documents are trained on by supervised fine-tuning, pairs by direct preference optimization
+    (DPO) with the model that the job starts from as the reference.
     """
 
     base: str  # a size of the trainer, or the folder of an earlier fine-tuned model
@@ -46,42 +46,42 @@ class TrainingRequest:
     batch_size: int | str = "auto"
     learning_rate_multiplier: float | str = "auto"
     seed: int = 0
-    beta: float | str = "auto"  # pairs only: how closely the model is held to where it started
+    beta: float | str = "auto"  # of DPO: how strongly the model is kept close to the reference
 
 
 def list_documents(rows: Sequence[Document] | Sequence[PreferencePair]) -> Sequence[Document]:
-    """The documents in the rows: both of each pair, one after the other."""
-    found: list[Document] = []
+    """The documents of the rows: both of each pair, in order."""
+    documents: list[Document] = []
     for row in rows:
-        found += (row.preferred, row.other) if isinstance(row, PreferencePair) else (row,)
-    return found
+        documents += (row.preferred, row.other) if isinstance(row, PreferencePair) else (row,)
+    return documents
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedHyperparameters:
-    """The figures that training really uses."""
+    """The values that training uses, for "auto" too."""
 
     n_epochs: int
     batch_size: int
     learning_rate_multiplier: float
     n_steps: int
-    beta: float | None = None  # of preference training
+    beta: float | None = None  # of DPO
 
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """What one optimizer step showed; the `valid_` figures only when validation was due.
+    """The metrics of one optimizer step; the `valid_` ones only where validation was due.
 
-    They are of the same validation rows each time, so that they can be compared, though of some
-    alone where all would take too long; the `full_valid_` ones, at the last step, are of all.
+    `valid_` metrics use the same validation rows each time, so that they can be compared, and only
+    some of the rows where all take too long. `full_valid_` metrics, at the last step, use all rows.
 
-    Losses are nats a completion token; accuracies are shares between 0 and 1, by token and by
-    whole completion (`sequence`), the model seeing the true text before each token.
+    Losses are in nats per completion token. Accuracies are between 0 and 1, by token and by whole
+    completion (`sequence`), with the true text before each token (teacher forcing).
 
-    Of pairs, losses are nats a pair and those accuracies look at the preferred answers. A reward
-    is beta times how much likelier an answer has become than it was to the model at the start, in
-    nats; `reward_margin` is that of the preferred answer less that of the other, on average, and
-    `reward_accuracy` the share of pairs in which it is above 0.
+    Of pairs, losses are in nats per pair, and these accuracies are of the preferred answers. The
+    reward of an answer is beta times the increase of its log probability over the reference model,
+    in nats. `reward_margin` is the mean of the preferred answer's reward less the other one's, and
+    `reward_accuracy` is the share of pairs where that difference is above 0.
     """
 
     step: int  # from 1
@@ -105,22 +105,37 @@ class StepMetrics:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a finished job says about itself."""
+    """The totals of a finished training."""
 
     trained_tokens: int
     steps: int
 
 
 @dataclass(frozen=True, slots=True)
+class TokenEstimate:
+    """The tokens of one epoch, after rows above the context length are cut.
+
+    `learned_tokens` count fully in the loss, `longest` is the longest row before it is cut,
+    `cut_rows` is the number of cut rows, and `vocabulary` the number of tokens in the vocabulary.
+    """
+
+    tokens: int
+    learned_tokens: int
+    longest: int
+    cut_rows: int
+    vocabulary: int
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How tokens are drawn; `temperature` 0 takes the likeliest."""
+    """Sampling parameters; `temperature` 0 is greedy decoding."""
 
     max_tokens: int = 16
     temperature: float = 1.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    logprobs: int | None = None  # how many alternatives to report for each token
+    logprobs: int | None = None  # the number of alternatives for each token
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
@@ -128,7 +143,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A drawn token with its log probability (natural log) and the likeliest alternatives."""
+    """A sampled token with its log probability (natural log) and the most likely ones."""
 
     token: str
     logprob: float
@@ -137,12 +152,12 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class GenerationChunk:
-    """A piece of one answer. Text that may still become a stop sequence is held back.
+    """A piece of one answer. Text that may become a stop sequence is held back.
 
-    `finish_reason` ("stop" or "length") stands in the last piece only.
+    `finish_reason` ("stop" or "length") is set in the last chunk only.
     """
 
-    index: int  # which prompt it answers
+    index: int  # of the prompt; in a batch, the request id
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
     n_tokens: int = 0
@@ -150,71 +165,70 @@ class GenerationChunk:
 
 
 class LoadedModel(Protocol):
-    """A model in memory, ready to answer."""
+    """A model in memory."""
 
     @property
     def context_length(self) -> int:
-        """The longest prompt and answer together, in tokens."""
+        """The most tokens of prompt and answer together."""
 
     @property
     def longest_token_bytes(self) -> int:
-        """The most bytes of UTF-8 text that one token stands for.
-
-        So a text of N bytes has at least N divided by that many tokens, whatever it says.
-        """
+        """The most bytes of UTF-8 text in one token: a bound for the tokens of a text."""
 
     def count_tokens(self, document: Document) -> int: ...
 
     def generate(
         self, prompts: Sequence[Document], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
-        """Answer all prompts side by side; raises PromptTooLong before the first piece."""
+        """Answer all prompts in one batch; raises PromptTooLong before the first chunk."""
 
     def log_probability(self, document: Document) -> float:
-        """How likely the segments of weight 1 are behind what stands before them, in nats.
+        """The log probability in nats of the spans of weight 1, given the text before each.
 
         A document that is too long for the model loses its beginning.
         """
 
 
 class Batch(Protocol):
-    """Answers that are drawn side by side, whoever asked; others may join between any two steps."""
+    """Answers that are generated together; more can be added between any two steps."""
 
     def __len__(self) -> int:
-        """How many answers are not at their end yet."""
+        """The number of unfinished answers."""
 
     def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
-        """Let the prompts be answered; a ticket for each. Raises what `generate` raises."""
+        """Add an answer for each prompt; returns its request id. Raises what `generate` raises."""
 
     def step(self) -> Sequence[GenerationChunk]:
-        """Go on with every answer; each piece carries a ticket as its `index`."""
+        """Generate the next token of every answer; chunks have request ids as `index`."""
 
     def remove(self, request_ids: Collection[int]) -> None:
-        """Nobody wants these answers any more."""
+        """Drop these answers."""
 
 
 @runtime_checkable
 class BatchingModel(LoadedModel, Protocol):
-    """A model that answers several callers for about the price of one."""
+    """A model that generates for several requests in one batch."""
 
     def open_batch(self) -> Batch: ...
 
 
 OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
-"""Told of the last step of each epoch, with a way to write the model as it then is into a folder.
-"""
+"""Called after the last step of each epoch, with a function that writes the model to a folder."""
 
 
-CHECKPOINT_EVERY_S = 2.0  # at most that often, unless told otherwise
+CHECKPOINT_EVERY_S = 2.0  # the default interval
 
 
 class Trainer(Protocol):
-    """Something that makes models out of documents."""
+    """Trains models and loads them."""
 
-    bases: Mapping[str, int]  # the base models that it offers, with their parameters (about)
+    bases: Mapping[str, int]  # its base models, with their approximate numbers of parameters
+
+    def estimate_tokens(self, rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
+        """Count the tokens of one epoch, before there is a job."""
 
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
-        """Turn "auto" into figures; the same request always gives the same ones."""
+        """Choose values for "auto"; the same request always gives the same ones."""
 
     def train(
         self,
@@ -229,22 +243,22 @@ class Trainer(Protocol):
         on_checkpoint: Callable[[], None] | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ) -> TrainingResult:
-        """Train, and leave the model's files in the existing, empty folder `into`.
+        """Train, and write the model's files into the existing, empty folder `into`.
 
-        Goes on from `checkpoint` (a file it writes now and then, aside and renamed) when that
-        exists, with the same result as a training that never stopped. When `should_stop()` turns
-        true it writes the checkpoint and raises TrainingStopped. `on_epoch` is called before a
-        checkpoint that lies behind the epoch is written. `on_checkpoint` is called before each
-        checkpoint: what `on_step` was told must be safe on the disk when it returns.
-        `checkpoint_every_s` is the least time between two checkpoints.
+        Continues from the file `checkpoint`, which it writes atomically at intervals, with the same
+        result as an uninterrupted training. When `should_stop()` turns true, writes a checkpoint
+        and raises TrainingStopped. `on_epoch` is called before the first checkpoint after the
+        epoch. `on_checkpoint` is called before each checkpoint: the metrics that `on_step` has
+        received must be on the disk when it returns. `checkpoint_every_s` is the least time
+        between two checkpoints.
         """
 
     def load(self, folder: Path) -> LoadedModel:
-        """Read a model that `train` left."""
+        """Load a model that `train` wrote."""
 
 
 class TrainingStopped(Exception):
-    """Training ended early because it was told to; its checkpoint is written."""
+    """Training was stopped; its checkpoint is written."""
 
 
 class PromptTooLong(Exception):

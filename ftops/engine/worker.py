@@ -28,7 +28,7 @@ from ftops import crashpoints
 from ftops.clock import Clock, SystemClock
 from ftops.engine import legacy
 from ftops.engine.classification_metrics import measure_classification
-from ftops.engine.document import render_pair, render_row
+from ftops.engine.document import render_rows
 from ftops.engine.generation import GetTrainer
 from ftops.engine.hyperparameters import JobHyperparameters, read_hyperparameters, resolved_values
 from ftops.engine.ids import model_name, result_file_id
@@ -52,8 +52,6 @@ from ftops.engine.step_metrics import (
 from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
-    Document,
-    PreferencePair,
     ResolvedHyperparameters,
     Trainer,
     TrainingRequest,
@@ -63,7 +61,6 @@ from ftops.engine.trainer import (
 from ftops.engine.trainer_registry import get_trainer as get_known_trainer
 from ftops.engine.training_file import (
     InvalidTrainingFile,
-    PreferenceRow,
     TrainingRow,
     get_request_format,
     read_rows,
@@ -172,22 +169,14 @@ def _build_request(
         multiplier *= legacy.LEGACY_RATE
     return TrainingRequest(
         base=base,
-        training=_to_documents(rows.training, settings),
-        validation=_to_documents(rows.validation, settings),
+        training=render_rows(rows.training, settings.prompt_loss_weight),
+        validation=render_rows(rows.validation, settings.prompt_loss_weight),
         n_epochs=settings.n_epochs,
         batch_size=settings.batch_size,
         learning_rate_multiplier=multiplier,
         seed=job.seed,
         beta=settings.beta,
     )
-
-
-def _to_documents(
-    rows: Sequence[TrainingRow], settings: JobHyperparameters
-) -> Sequence[Document] | Sequence[PreferencePair]:
-    pairs = [render_pair(row) for row in rows if isinstance(row, PreferenceRow)]
-    weight = settings.prompt_loss_weight
-    return pairs or [render_row(row, weight) for row in rows if not isinstance(row, PreferenceRow)]
 
 
 def _describe(job: JobRow, resolved: ResolvedHyperparameters) -> str:

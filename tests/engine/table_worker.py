@@ -27,6 +27,7 @@ from ftops.engine.trainer import (
     ResolvedHyperparameters,
     SamplingParams,
     StepMetrics,
+    TokenEstimate,
     TokenLogprob,
     TrainingRequest,
     TrainingResult,
@@ -105,6 +106,9 @@ class TableTrainer:
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self._behaviour = behaviour or Behaviour()
+
+    def estimate_tokens(self, rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
+        return TokenEstimate(len(rows), len(rows), 1, 0, 256)
 
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         n_epochs = request.n_epochs if isinstance(request.n_epochs, int) else 2

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.estimate import main, to_documents
+from ftops.engine.document import render_rows
+from ftops.engine.estimate import main
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.engine.tiny.tokenizer import estimate_tokens, train_tokenizer
@@ -26,7 +27,7 @@ def test_the_tokens_are_those_that_training_reads(tmp_path: Path) -> None:
         *({"prompt": f"what is {n} ->", "completion": f" number {n}"} for n in range(30)),
         {"prompt": long, "completion": " many"},
     )
-    rows = to_documents(list(read_rows(path)))
+    rows = render_rows(list(read_rows(path)))
     documents = list_documents(rows)
     examples = encode_examples(documents, train_tokenizer(documents))
     forecast = estimate_tokens(rows)

@@ -51,7 +51,7 @@ class EchoModel(TableModel):
                 answer.add(bytes([byte]), None)
                 if piece := answer.take():
                     yield piece
-            answer.end("stop")
+            answer.finish("stop")
             if piece := answer.take():
                 yield piece
 
@@ -181,7 +181,10 @@ def test_a_legacy_jobs_events_arrive_as_they_were_told_each_in_a_chunk(
             training_file="file-none", validation_file=None, suffix=None, seed=1, metadata={},
             hyperparameters={}, created_at=store.now(),
         ),
-        *(NewEvent(f"model:{n}", f"New: {message}") for n, message in enumerate(messages)),
+        *(
+            NewEvent(f"model:{n}", "New model", data={"fine_tuned_model": message})
+            for n, message in enumerate(messages)
+        ),
     )  # fmt: skip
     store.fail(job_id, "server_error", ODD, None)
     listed = running.http.get(f"/v1/fine-tunes/{job_id}/events").json()["data"]

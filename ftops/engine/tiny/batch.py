@@ -1,10 +1,10 @@
-"""Batches: which documents train together, and how they stand in memory.
+"""Batches: the order of documents in an epoch, and the packs of a step.
 
-A document is encoded once into an `Example`. An epoch is a permutation of the examples; a step
-takes the next `batch_size` of them, sorted by length and cut into packs that bound the memory.
-A pack is flat (no padding) and knows where its rows stand, which of them count in the loss, and
-where the padded rectangles of attention are. All of it follows from the seed and the step alone,
-so that a resumed training needs to remember nothing but its step.
+A document is encoded once into a `TrainingExample`. An epoch is a permutation of the examples; a
+step takes the next `batch_size` of them, sorted by length and split into packs of bounded size. A
+pack is flat (without padding), with the positions of its rows, the rows that count in the loss, and
+the grids of attention. All of it depends on the seed and the step alone, so that a checkpoint needs
+no state of the data.
 """
 
 import functools
@@ -27,17 +27,17 @@ from ftops.engine.tiny.parameters import Array, Indices, Tokens
 from ftops.engine.tiny.tokenizer import Tokenizer
 from ftops.engine.trainer import Document
 
-_PACK_TOKENS = 640  # rows in one forward pass, about: what the processor's cache likes
-_PACK_SCORES = 1 << 19  # documents * longest²: floats of attention a head
+_PACK_TOKENS = 640  # rows of one forward pass, about: they fit into the cache of a CPU
+_PACK_SCORES = 1 << 19  # documents * longest²: the attention scores of one head
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """One document, ready to train on: row i reads `tokens[i]` and should say `targets[i]`."""
+    """One encoded document: row i has `tokens[i]` as input and `targets[i]` as target."""
 
     tokens: Tokens
     targets: Tokens
-    weights: NDArray[np.float32]  # how much each target counts in the loss
+    weights: NDArray[np.float32]  # of each target in the loss
 
     @property
     def n_tokens(self) -> int:
@@ -46,24 +46,24 @@ class TrainingExample:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Whole documents, flat, for one forward and backward pass; R rows count in the loss."""
+    """Documents, flat, for one forward and backward pass; R rows count in the loss."""
 
     tokens: Indices  # [rows]
     positions: Indices  # [rows], from 0 in each document
-    rotations: Rotations  # of these positions
+    rotations: Rotations  # of `positions`
     grid: PaddedGrid  # of all rows
-    bias: Array  # causal mask for them
+    bias: Array  # the causal mask for `grid`
     counted: Indices  # [R] rows that count
     counted_grid: PaddedGrid
     counted_bias: Array  # [documents, 1, most counted in a document, longest]
     targets: Indices  # [R]
     weights: NDArray[np.float32]  # [R]
-    owners: Indices  # [R] which document each counted row belongs to
+    owners: Indices  # [R] the document of each counted row
     n_documents: int
 
 
 def make_pack(examples: Sequence[TrainingExample]) -> Pack:
-    """Lay the examples end to end; in each, something must count."""
+    """Concatenate the examples; each needs a row that counts in the loss."""
     lengths = np.array([example.n_tokens for example in examples])
     owners = np.repeat(np.arange(len(examples)), lengths)
     positions = _count_up(lengths)
@@ -72,8 +72,8 @@ def make_pack(examples: Sequence[TrainingExample]) -> Pack:
     n_counted = np.bincount(owners[counted], minlength=len(examples))
     grid = make_grid(lengths, positions)
     counted_grid = make_grid(n_counted, _count_up(n_counted))
-    seen_from = counted_grid.pad(positions[counted][:, None])
-    later = np.arange(grid.longest) > seen_from
+    query_positions = counted_grid.pad(positions[counted][:, None])
+    later = np.arange(grid.longest) > query_positions
     return Pack(
         tokens=_join([example.tokens for example in examples]),
         positions=positions,
@@ -95,31 +95,31 @@ def _join(pieces: Sequence[Tokens]) -> Indices:
 
 
 def _count_up(lengths: Indices) -> Indices:
-    """0, 1, … for each length, one after the other: [3, 2] -> 0 1 2 0 1."""
+    """0, 1, … for each length: [3, 2] -> 0 1 2 0 1."""
     ends = np.cumsum(lengths)
     return np.arange(int(ends[-1])) - np.repeat(ends - lengths, lengths)
 
 
 @functools.lru_cache(maxsize=2)
 def shuffle_epoch(n_examples: int, seed: int, epoch: int) -> Indices:
-    """The order in which an epoch (from 1) visits the examples."""
+    """The order of the examples in an epoch (from 1)."""
     return np.random.default_rng([seed, 1, epoch]).permutation(n_examples)
 
 
 def make_packs(examples: Sequence[TrainingExample]) -> Iterator[Pack]:
-    """Packs of the examples in which something counts."""
+    """Packs of the examples that have a row in the loss."""
     examples = [example for example in examples if example.weights.any()]
     for rows in group_by_length([(example.n_tokens,) for example in examples]):
         yield make_pack([examples[row] for row in rows])
 
 
 def group_by_length(rows: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """The numbers of the rows that share a pack: of like lengths, and each pack small enough.
+    """The indices of the rows in each pack, which are of similar lengths.
 
-    A row is the lengths of its documents, which stay together.
+    A row is the lengths of its documents, which stay in one pack.
     """
     total = sum(map(sum, rows))
-    enough = total / max(1, round(total / _PACK_TOKENS))  # packs of like size
+    enough = total / max(1, round(total / _PACK_TOKENS))  # packs of equal size
     waiting: list[int] = []
     n_tokens = n_documents = 0
     for row in sorted(range(len(rows)), key=lambda row: max(rows[row])):
@@ -135,10 +135,10 @@ def group_by_length(rows: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
 
 
 def encode_examples(documents: Sequence[Document], tokenizer: Tokenizer) -> list[TrainingExample]:
-    """One example a document.
+    """One example for each document.
 
-    A document of more than CONTEXT_LENGTH tokens keeps its last ones: the beginning of the prompt
-    is lost, not the answer.
+    A document of more than CONTEXT_LENGTH tokens loses its first ones: the beginning of the prompt,
+    not the answer.
     """
     return [_encode_example(document, tokenizer) for document in documents]
 
@@ -146,9 +146,9 @@ def encode_examples(documents: Sequence[Document], tokenizer: Tokenizer) -> list
 def _encode_example(document: Document, tokenizer: Tokenizer) -> TrainingExample:
     ids, weights = tokenizer.encode_document(document)
     ids, weights = ids[-CONTEXT_LENGTH:], weights[-CONTEXT_LENGTH:]
-    # Every document starts with the end of the one before it, so that its first token, too, can
-    # be predicted, and so that an empty prompt is something to continue.
+    # Every document starts with an end token, so that its first token is predicted, too, and an
+    # empty prompt can be continued.
     start = np.array([tokenizer.end_of_text], dtype=ids.dtype)
-    if not len(ids):  # an empty document: one row that counts for nothing
+    if not len(ids):  # an empty document: one row of weight 0
         return TrainingExample(start, start, np.zeros(1, dtype=np.float32))
     return TrainingExample(np.concatenate([start, ids[:-1]]), ids, weights)

@@ -1,9 +1,14 @@
-"""A training in the middle of its work, on disk: enough to go on as if nothing had happened.
+"""Files of the trainer: saved models, and checkpoints of a training in progress.
 
-The order of the rows and the dropout of each step follow from the seed and the step, so the
-weights, Adam's moments, the counters and the tokenizer are all there is to remember. Written
-aside and renamed. One that is damaged or of another job counts as absent: training then starts
-again and comes to the same result.
+A model is a folder with `config.json`, `tokenizer.json` and `weights.safetensors`. `config.json` is
+written last, so a folder with one is complete; reading it checks every shape.
+
+A checkpoint has the weights, Adam's moments, the counters and the tokenizer: the order of rows and
+the dropout of each step depend on the seed and the step alone. It is written atomically. One that
+is damaged or of another job is ignored: training then starts again, with the same result.
+
+Both use safetensors, a JSON header and numbers, so no file contains code. The format has no
+checksum, so one is in the metadata (its only entry: several have no defined order).
 """
 
 import hashlib
@@ -33,11 +38,11 @@ _CHECKSUM = "crc32"
 
 
 class DamagedFile(Exception):
-    """The file is missing, cut, changed or something else altogether."""
+    """The file is missing, truncated, changed or of another format."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Put the arrays at `path`, aside and renamed. Equal arrays make equal bytes."""
+    """Write the arrays atomically. Equal arrays give equal bytes."""
     whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     content = save(whole, {_CHECKSUM: _checksum(whole)})
     with open_atomic(path) as stream:
@@ -45,17 +50,22 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of the file, free to be changed; DamagedFile says why there are none."""
+    """Read all arrays of the file; DamagedFile when that fails."""
     try:
         with safe_open(path, framework="np") as stored:
             tensors: dict[str, NDArray[Any]] = stored.get_tensors()
             expected = (stored.metadata() or {}).get(_CHECKSUM)
     except OSError as error:
         raise DamagedFile(f"{path}: {error.strerror or error}") from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # KeyError: a strange dtype
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # KeyError: an unknown dtype
         raise DamagedFile(f"{path}: {error}") from error
     if expected != _checksum(tensors):
-        raise DamagedFile(f"{path}: the content does not agree with its checksum")
+        raise DamagedFile(f"{path}: the checksum is wrong")
     return tensors
 
 
@@ -75,7 +85,7 @@ _HINT = "The model's files are damaged; train it again, or restore them from a c
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """A model as it is on disk."""
+    """A model as it is saved."""
 
     size: str  # the name of its size
     tokenizer: Tokenizer
@@ -83,7 +93,7 @@ class SavedModel:
 
 
 def write_model(folder: Path, model: SavedModel) -> None:
-    """Put the model's files into `folder`."""
+    """Write the model's files into `folder`."""
     write_tensors(folder / _WEIGHTS, model.parameters.views)
     write_atomic(folder / "tokenizer.json", model.tokenizer.to_json().encode())
     config = {
@@ -96,7 +106,7 @@ def write_model(folder: Path, model: SavedModel) -> None:
 
 
 def read_model(folder: Path) -> SavedModel:
-    """Read what `write_model` left; EngineError that names the file when something is wrong."""
+    """Read what `write_model` wrote; EngineError with the file's path when it is damaged."""
     size = _read_size(folder / "config.json")
     try:
         text = (folder / "tokenizer.json").read_text(encoding="utf-8")
@@ -146,20 +156,18 @@ _SHARE_OF_TIME = 0.01  # that writing checkpoints may take
 
 @dataclass(slots=True)
 class TrainingProgress:
-    """Everything about a training that changes as it goes."""
+    """The state of a training."""
 
     tokenizer_json: str
     weights: Array  # flat
     moments: AdamMoments
-    step: int = 0  # the last one done
+    step: int = 0  # the last completed one
     elapsed_tokens: int = 0
-    references: NDArray[np.float64] | None = (
-        None  # of pairs: see preference.py; None: not asked yet
-    )
+    references: NDArray[np.float64] | None = None  # of pairs: see objective.py
 
 
 def fingerprint(request: TrainingRequest, resolved: ResolvedHyperparameters) -> str:
-    """A hash that is the same only for the same training."""
+    """A hash of the request: equal only for equal trainings."""
     digest = hashlib.sha256(_FORMAT.encode())
     digest.update(repr((request.base, request.seed, resolved)).encode())
     for rows in (request.training, request.validation):
@@ -170,7 +178,7 @@ def fingerprint(request: TrainingRequest, resolved: ResolvedHyperparameters) -> 
 
 
 def write_checkpoint(path: Path, job: str, progress: TrainingProgress) -> None:
-    """Replace the checkpoint of `job` (its fingerprint) by the present progress."""
+    """Write the checkpoint of `job`, which is its fingerprint."""
     tensors = {
         "job": _as_bytes(job),
         "tokenizer": _as_bytes(progress.tokenizer_json),
@@ -187,7 +195,7 @@ def write_checkpoint(path: Path, job: str, progress: TrainingProgress) -> None:
 
 
 def find_checkpoint(path: Path, job: str) -> TrainingProgress | None:
-    """The progress of `job` when a whole checkpoint of it is there."""
+    """The progress of `job`, if there is an intact checkpoint of it."""
     try:
         stored = read_tensors(path)
     except DamagedFile:
@@ -210,10 +218,10 @@ def _as_bytes(text: str) -> NDArray[np.uint8]:
 
 
 class CheckpointTimer:
-    """When the next checkpoint is due: often, but at most about 1 % of the time goes into them."""
+    """Decides when a checkpoint is due: they take about 1 % of the time at most."""
 
     def __init__(self, clock: Clock, every_s: float) -> None:
-        """`every_s` is the least time between two of them."""
+        """`every_s`: the least time between two checkpoints."""
         self._clock = clock
         self._every_s = every_s
         self._due_s = clock.monotonic_s() + every_s
@@ -222,13 +230,13 @@ class CheckpointTimer:
         return self._clock.monotonic_s() >= self._due_s
 
     def write(self, path: Path, job: str, progress: TrainingProgress) -> None:
-        """Write a checkpoint and put the next one off by what it cost."""
+        """Write a checkpoint and schedule the next one by the time that this one took."""
         started_s = self._clock.monotonic_s()
         write_checkpoint(path, job, progress)
         ended_s = self._clock.monotonic_s()
-        self._due_s = ended_s + self._pause_s(ended_s - started_s)
+        self._due_s = ended_s + self._choose_interval_s(ended_s - started_s)
 
-    def _pause_s(self, cost_s: float) -> float:
+    def _choose_interval_s(self, cost_s: float) -> float:
         if self._every_s < CHECKPOINT_EVERY_S:
-            return self._every_s  # somebody wants more of them than is good for the speed
+            return self._every_s  # as requested, at the cost of speed
         return max(self._every_s, cost_s / _SHARE_OF_TIME)

@@ -1,7 +1,7 @@
 """The four sizes of `tiny`, and the shape of a model.
 
-The names are those of OpenAI's first tunable models; the models behind them are some thousand
-times smaller than theirs. All shapes follow from four figures and the vocabulary.
+The names are those of OpenAI's first tunable models, which are more than a thousand times as large.
+This module imports no NumPy: a server without jobs needs it to list the base models.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ HEAD_DIM = 32
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """What a size fixes; the vocabulary is chosen for each job."""
+    """The dimensions of a size; the vocabulary is trained for each job."""
 
     n_layers: int
-    width: int  # floats a token has in the residual stream; a multiple of HEAD_DIM
+    width: int  # of the residual stream, in floats; a multiple of HEAD_DIM
     peak_learning_rate: float  # at a learning rate multiplier of 1
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Everything that decides the shapes of the weights."""
+    """The dimensions that define the shapes of the weights."""
 
     n_layers: int
     width: int
@@ -35,7 +35,7 @@ class ModelShape:
 
     @property
     def hidden(self) -> int:
-        """Floats inside the MLP."""
+        """The width of the MLP's hidden layer."""
         return 4 * self.width
 
 

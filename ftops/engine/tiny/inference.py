@@ -1,11 +1,12 @@
-"""Products of a few rows with a model's matrices: what answers that grow side by side consist of.
+"""The forward pass of generation: a KV cache, and fast products of a few rows with the weights.
 
-OpenBLAS copies a matrix into an order of its own before it multiplies. For the hundreds of rows of
-a training step that is nothing; for a few dozen it takes as long as the product itself. Products of
-fewer than a million multiplications it does in place. So each matrix is cut once, when it is first
-wanted, into blocks that small, which lie one after the other in memory: a step of 32 answers then
-takes three quarters of the time, one of 4 answers half. The price is a second copy of the matrices
-of a model that several ask at once.
+The KV cache has the keys and values of all tokens so far, so that a new token costs one row.
+
+OpenBLAS packs a matrix into its own layout before it multiplies. For the hundreds of rows of a
+training step that is negligible; for a few dozen it takes as long as the product. Products of fewer
+than a million multiplications are not packed. So each matrix is split once, on first use, into
+blocks of that size, contiguous in memory: a step of 32 answers then takes three quarters of the
+time, one of 4 answers half. The cost is a second copy of the matrices.
 """
 
 from collections.abc import Sequence
@@ -23,14 +24,14 @@ from ftops.engine.tiny.parameters import Array, Indices, Parameters, Tokens
 Blocks: TypeAlias = Array  # [slices of the depth, blocks of columns, depth, columns]
 
 _ROWS = 32  # multiplied at a time
-_FEW = 128  # more share the price of copying among them
-_IN_PLACE = 1_000_000  # multiplications, that OpenBLAS does without copying
-_COLUMNS = 96  # of a block, at most: wider ones are read more slowly
-_LANE = 8  # floats that are multiplied at once: blocks are whole multiples
+_MAX_ROWS = 128  # for more rows, packing is negligible
+_MAX_UNPACKED = 1_000_000  # multiplications that OpenBLAS does without packing
+_MAX_COLUMNS = 96  # of a block: wider ones are read more slowly
+_LANE = 8  # floats of a SIMD register: blocks are multiples of it
 
 
 class BlockedWeights:
-    """Multiplies rows with the matrices of a model that does not change any more."""
+    """Multiplies rows with the weights of a trained model."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.parameters = parameters
@@ -38,7 +39,7 @@ class BlockedWeights:
 
     def multiply(self, rows: Array, name: str) -> Array:
         """rows @ the matrix of that name."""
-        if not 1 < len(rows) <= _FEW:  # one is never copied, of many it is a small part
+        if not 1 < len(rows) <= _MAX_ROWS:  # one row is never packed
             return rows @ self.parameters[name]
         blocks = self._blocks.get(name)
         if blocks is None:
@@ -51,9 +52,9 @@ class BlockedWeights:
 
 
 def split_blocks(matrix: Array, depth: int) -> Blocks:
-    """The matrix in blocks of `depth` rows, which must divide its own; zeros fill the last ones."""
+    """The matrix in blocks of `depth` rows, a divisor of its own; zeros pad the last columns."""
     n_columns = matrix.shape[1]
-    most = min(_COLUMNS, _IN_PLACE // (_ROWS * depth)) // _LANE * _LANE
+    most = min(_MAX_COLUMNS, _MAX_UNPACKED // (_ROWS * depth)) // _LANE * _LANE
     n_blocks = -(-n_columns // most)
     columns = -(-n_columns // (n_blocks * _LANE)) * _LANE
     padded = np.pad(matrix, [(0, 0), (0, n_blocks * columns - n_columns)])
@@ -71,12 +72,12 @@ def _multiply(rows: Array, blocks: Blocks, result: Array) -> None:
         np.add.reduce(sums.reshape(n_slices, *result.shape), axis=0, out=result)
 
 
-_GROW_BY = 32  # tokens of room
+_GROW_BY = 32  # tokens of capacity
 
 
 @dataclass(slots=True)
 class KVCache:
-    """Keys and values [layers, 2, answers, heads, room, HEAD_DIM], and how far each is filled."""
+    """Keys and values [layers, 2, answers, heads, capacity, HEAD_DIM], and their lengths."""
 
     stored: Array
     lengths: Indices  # [answers]
@@ -87,20 +88,20 @@ def read_prompts(blocked: BlockedWeights, prompts: Sequence[Tokens]) -> tuple[Ar
     examples = []
     for tokens in prompts:
         weights = np.zeros(len(tokens), dtype=np.float32)
-        weights[-1] = 1  # the last row alone is asked for its logits
+        weights[-1] = 1  # only the last row has logits
         examples.append(TrainingExample(tokens, tokens, weights))
     pack = make_pack(examples)
     shape = blocked.parameters.shape
-    room = pack.grid.longest + _GROW_BY
+    capacity = pack.grid.longest + _GROW_BY
     stored = np.zeros(
-        (shape.n_layers, 2, len(prompts), shape.n_heads, room, HEAD_DIM), dtype=np.float32
+        (shape.n_layers, 2, len(prompts), shape.n_heads, capacity, HEAD_DIM), dtype=np.float32
     )
     x = _embed(blocked, pack.tokens)
     for layer in range(shape.n_layers):
         is_last = layer == shape.n_layers - 1
-        qkv = _ask(blocked, layer, x, pack.rotations)
-        mixed = _read_each(qkv, pack, stored[layer], is_last=is_last)
-        x = _go_on(blocked, layer, x.take(pack.counted, axis=0) if is_last else x, mixed)
+        qkv = _project(blocked, layer, x, pack.rotations)
+        mixed = _attend_prompts(qkv, pack, stored[layer], is_last=is_last)
+        x = _finish_layer(blocked, layer, x.take(pack.counted, axis=0) if is_last else x, mixed)
     cache = KVCache(stored, np.array([len(tokens) for tokens in prompts]))
     return blocked.multiply(norm(x).rows, "head"), cache
 
@@ -117,20 +118,22 @@ def read_token(blocked: BlockedWeights, cache: KVCache, tokens: Indices) -> Arra
     rotations = get_rotations(positions)
     x = _embed(blocked, tokens)
     for layer in range(blocked.parameters.shape.n_layers):
-        qkv = _ask(blocked, layer, x, rotations)
-        x = _go_on(blocked, layer, x, _look_back(qkv, cache.stored[layer], positions, bias))
+        qkv = _project(blocked, layer, x, rotations)
+        x = _finish_layer(
+            blocked, layer, x, _attend_cached(qkv, cache.stored[layer], positions, bias)
+        )
     return blocked.multiply(norm(x).rows, "head")
 
 
-# As in model.py, but nothing is kept for a way back, and there are few rows at a time.
+# As in model.py, but without a tape, and for few rows.
 
 
 def _embed(blocked: BlockedWeights, tokens: Indices) -> Array:
     return norm(blocked.parameters["embedding"].take(tokens, axis=0)).rows
 
 
-def _ask(blocked: BlockedWeights, layer: int, x: Array, rotations: Rotations) -> Array:
-    """Queries, keys and values [rows, 3 * width], turned; queries are scaled."""
+def _project(blocked: BlockedWeights, layer: int, x: Array, rotations: Rotations) -> Array:
+    """Queries, keys and values [rows, 3 * width], rotated; queries are scaled."""
     width = x.shape[1]
     qkv = blocked.multiply(norm(x).rows, f"{layer}.qkv")
     qkv[:, :width] *= np.float32(HEAD_DIM**-0.5)
@@ -138,8 +141,8 @@ def _ask(blocked: BlockedWeights, layer: int, x: Array, rotations: Rotations) ->
     return qkv
 
 
-def _read_each(qkv: Array, pack: Pack, stored: Array, *, is_last: bool) -> Array:
-    """What the rows of prompts find in their own; in the last layer only the last rows look."""
+def _attend_prompts(qkv: Array, pack: Pack, stored: Array, *, is_last: bool) -> Array:
+    """Attention within each prompt; in the last layer only for the last row of each."""
     width = qkv.shape[1] // 3
     q, kv = qkv[:, :width], qkv[:, width:]
     grid, bias = pack.grid, pack.bias
@@ -151,8 +154,8 @@ def _read_each(qkv: Array, pack: Pack, stored: Array, *, is_last: bool) -> Array
     return attended.out
 
 
-def _look_back(qkv: Array, stored: Array, positions: Indices, bias: Array) -> Array:
-    """What one new row of each answer finds in all before it; its key and value are stored."""
+def _attend_cached(qkv: Array, stored: Array, positions: Indices, bias: Array) -> Array:
+    """Attention of one new row of each answer over its cache, which it is added to."""
     n_rows, longest = bias.shape
     q, k, v = qkv.reshape(n_rows, 3, -1, HEAD_DIM).transpose(1, 0, 2, 3)
     keys, values = stored
@@ -165,8 +168,8 @@ def _look_back(qkv: Array, stored: Array, positions: Indices, bias: Array) -> Ar
     return mixed.reshape(n_rows, -1)
 
 
-def _go_on(blocked: BlockedWeights, layer: int, x: Array, mixed: Array) -> Array:
-    """The rest of a layer: attention's output and the MLP, each added to x."""
+def _finish_layer(blocked: BlockedWeights, layer: int, x: Array, mixed: Array) -> Array:
+    """The rest of a layer: the attention's output and the MLP, each added to x."""
     x = x + blocked.multiply(mixed, f"{layer}.out")
     hidden = blocked.multiply(norm(x).rows, f"{layer}.up")
     np.maximum(hidden, np.zeros_like(hidden[:1]), out=hidden)  # faster than against a number

@@ -1,12 +1,12 @@
 """The model: a decoder-only transformer, forward and backward written out by hand.
 
-- rows are flat, [tokens of all documents, width]; documents meet only in attention.py
+- rows are flat, [tokens of all documents, width]; only attention.py pads them
 - RMSNorm without gains before attention, before the MLP, after the embedding and before the head
-- rotary positions, no biases, ReLU² in the MLP, a head of its own (not tied to the embedding)
+- rotary positions, no biases, ReLU² in the MLP, an output head that is not tied to the embedding
 - the last layer computes queries, output and MLP, and the head its logits, only for rows that
   count in the loss: with short answers to long prompts that saves nearly all of both
 
-`forward` returns a tape, the list of what `backward` must see again.
+`forward` returns a tape: the intermediate results that `backward` needs.
 """
 
 from dataclasses import dataclass
@@ -30,21 +30,21 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class NormOutput:
-    """RMSNorm's output and the factor that each row was multiplied by."""
+    """RMSNorm's output, and the factor of each row."""
 
     rows: Array
     factors: Array  # [rows, 1]
 
 
 def norm(x: Array) -> NormOutput:
-    """Bring every row to a root mean square of 1."""
+    """RMSNorm: scale every row to a root mean square of 1."""
     mean_square = np.einsum("ri,ri->r", x, x)[:, None] / x.shape[1]
     factors = 1 / np.sqrt(mean_square + x.dtype.type(_EPSILON))
     return NormOutput(x * factors, factors)
 
 
 def norm_backward(d_rows: Array, output: NormOutput) -> Array:
-    """The gradient of norm's input; reuses `d_rows`."""
+    """The gradient of the input of `norm`; overwrites `d_rows`."""
     along = np.einsum("ri,ri->r", d_rows, output.rows)[:, None] / d_rows.shape[1]
     d_rows -= output.rows * along
     d_rows *= output.factors
@@ -53,22 +53,22 @@ def norm_backward(d_rows: Array, output: NormOutput) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class QueryView:
-    """Which rows one layer asks about, and where they and their keys stand."""
+    """The rows with queries in one layer, and their grid."""
 
     queries: Indices | None  # None: all rows
-    rotations: Rotations  # of the queries, with the scale of the scores
+    rotations: Rotations  # of the queries, scaled by 1 / sqrt(HEAD_DIM)
     grid: PaddedGrid
     bias: Array
 
 
 @dataclass(frozen=True, slots=True)
 class LayerTape:
-    """One layer's part of the tape."""
+    """The intermediate results of one layer."""
 
     pack: Pack
     view: QueryView
     before: NormOutput  # all rows, before attention
-    asking: Array  # the rows of `before` that ask
+    query_rows: Array  # the rows of `before` with queries
     attended: AttentionOutput
     between: NormOutput  # before the MLP
     positive: Array  # max(0, hidden)
@@ -76,7 +76,7 @@ class LayerTape:
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """What a backward pass needs of its forward pass."""
+    """The intermediate results of a forward pass."""
 
     embedded: NormOutput
     layers: list[LayerTape]
@@ -107,12 +107,12 @@ def _layer(
     before = norm(x)
     qkv = parameters[f"{layer}.qkv"]
     if view.queries is None:
-        asking = before.rows
-        together = before.rows @ qkv
-        q, kv = together[:, :width], together[:, width:]
+        query_rows = before.rows
+        qkv_rows = before.rows @ qkv
+        q, kv = qkv_rows[:, :width], qkv_rows[:, width:]
     else:
-        asking = before.rows.take(view.queries, axis=0)
-        q, kv = asking @ qkv[:, :width], before.rows @ qkv[:, width:]
+        query_rows = before.rows.take(view.queries, axis=0)
+        q, kv = query_rows @ qkv[:, :width], before.rows @ qkv[:, width:]
         x = x.take(view.queries, axis=0)
     rotate(q, view.rotations)
     rotate(kv[:, :width], pack.rotations)
@@ -120,16 +120,16 @@ def _layer(
     x = x + attended.out @ parameters[f"{layer}.out"]
     between = norm(x)
     positive = between.rows @ parameters[f"{layer}.up"]
-    # A row of zeros: NumPy's maximum is twice as slow against a single number.
+    # A row of zeros: NumPy's maximum is twice as slow with a scalar.
     np.maximum(positive, np.zeros_like(positive[:1]), out=positive)
     x += (positive * positive) @ parameters[f"{layer}.down"]
-    return x, LayerTape(pack, view, before, asking, attended, between, positive)
+    return x, LayerTape(pack, view, before, query_rows, attended, between, positive)
 
 
 def backward(
     parameters: Parameters, gradients: Parameters, pack: Pack, tape: Tape, d_logits: Array
 ) -> None:
-    """Overwrite `gradients` with those of the loss whose gradient by the logits is `d_logits`."""
+    """Overwrite `gradients` by those of a loss, from its gradient by the logits."""
     np.matmul(tape.final.rows.T, d_logits, out=gradients["head"])
     d_x = norm_backward(d_logits @ parameters["head"].T, tape.final)
     for layer in reversed(range(parameters.shape.n_layers)):
@@ -162,7 +162,7 @@ def _layer_backward(
     rotate(d_q, tape.view.rotations.conj())
     rotate(d_kv[:, :width], pack.rotations.conj())
     qkv, d_qkv = parameters[f"{layer}.qkv"], gradients[f"{layer}.qkv"]
-    d_qkv[:, :width] = tape.asking.T @ d_q
+    d_qkv[:, :width] = tape.query_rows.T @ d_q
     d_qkv[:, width:] = tape.before.rows.T @ d_kv
     d_before = d_kv @ qkv[:, width:].T
     if queries is None:
@@ -176,7 +176,7 @@ def _layer_backward(
 
 
 def _embedding_backward(gradient: Array, tokens: Indices, d_rows: Array) -> None:
-    """Add up the rows of equal tokens: sort, then sum each run (np.add.at is far slower)."""
+    """Sum the rows of equal tokens: sort, then sum each run (np.add.at is far slower)."""
     order = np.argsort(tokens, kind="stable")
     ordered = tokens[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))

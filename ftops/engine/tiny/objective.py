@@ -1,4 +1,8 @@
-"""What a training is after: to imitate documents, or to prefer one answer of each pair."""
+"""The objectives of a training: supervised fine-tuning and preference optimization (DPO).
+
+The reference model of DPO is the model that the job starts from. Only one number of it is needed
+for each pair, so all of them are computed before the first step.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,11 +43,11 @@ from ftops.engine.trainer import (
 
 @dataclass(frozen=True, slots=True)
 class PairExample:
-    """Two answers to one prompt, ready to train on."""
+    """The encoded answers of a pair."""
 
     preferred: TrainingExample
     other: TrainingExample
-    reference: float = 0.0  # log p(preferred) - log p(other) by the reference model
+    reference: float = 0.0  # log p(preferred) - log p(other) of the reference model
 
     @property
     def n_tokens(self) -> int:
@@ -51,7 +55,7 @@ class PairExample:
 
 
 def encode_pairs(pairs: Sequence[PreferencePair], tokenizer: Tokenizer) -> list[PairExample]:
-    """One example a pair, whose documents are cut to fit like any other."""
+    """One example for each pair."""
     preferred = encode_examples([pair.preferred for pair in pairs], tokenizer)
     other = encode_examples([pair.other for pair in pairs], tokenizer)
     return [PairExample(*answers) for answers in zip(preferred, other, strict=True)]
@@ -65,7 +69,7 @@ def compute_preference_gradients(
     *,
     beta: float,
 ) -> StepTotals:
-    """Overwrite `gradients` with those of the batch's mean loss; also its tally."""
+    """Overwrite `gradients` by those of the batch's mean loss; returns its totals."""
     packs = (
         (pack, partial(dpo_loss, references=references, beta=beta, n_pairs=len(batch)))
         for _, references, pack in _split_pairs(batch)
@@ -76,7 +80,7 @@ def compute_preference_gradients(
 def measure_preferences(
     parameters: Parameters, pairs: Sequence[PairExample], *, beta: float
 ) -> StepTotals:
-    """The tally of the pairs."""
+    """The totals of the pairs."""
     totals = StepTotals()
     for _, references, pack in _split_pairs(pairs):
         logits, _ = forward(parameters, pack)
@@ -89,9 +93,9 @@ def compute_reference_margins(
     pairs: Sequence[PairExample],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> NDArray[np.float64]:
-    """[pairs] how much likelier each preferred answer is than the other, in nats.
+    """[pairs] log p(preferred) - log p(other) of each pair, in nats.
 
-    TrainingStopped when told to stop.
+    Raises TrainingStopped when `should_stop()` turns true.
     """
     references = np.zeros(len(pairs))
     for rows, _, pack in _split_pairs(pairs):
@@ -105,7 +109,7 @@ def compute_reference_margins(
 def add_reference_margins(
     pairs: Sequence[PairExample], references: NDArray[np.float64]
 ) -> list[PairExample]:
-    """The pairs, each knowing what the reference model thinks of it."""
+    """The pairs with the margins of the reference model."""
     return [
         replace(pair, reference=float(reference))
         for pair, reference in zip(pairs, references, strict=True)
@@ -115,28 +119,30 @@ def add_reference_margins(
 def _split_pairs(
     pairs: Sequence[PairExample],
 ) -> Iterator[tuple[list[int], NDArray[np.float64], Pack]]:
-    """The numbers and references of the pairs in each pack, and the pack, in which document 2i is
-    the preferred answer of its pair i, and 2i + 1 the other."""
+    """The indices and references of the pairs in each pack, and the pack.
+
+    Document 2i of the pack is the preferred answer of pair i, and 2i + 1 the other one.
+    """
     lengths = [(pair.preferred.n_tokens, pair.other.n_tokens) for pair in pairs]
     for rows in group_by_length(lengths):
-        some = [pairs[row] for row in rows]
-        references = np.array([pair.reference for pair in some])
+        chosen = [pairs[row] for row in rows]
+        references = np.array([pair.reference for pair in chosen])
         yield (
             rows,
             references,
-            make_pack([one for pair in some for one in (pair.preferred, pair.other)]),
+            make_pack([answer for pair in chosen for answer in (pair.preferred, pair.other)]),
         )
 
 
 class Row(Protocol):
-    """One row, ready to train on."""
+    """One encoded row."""
 
     @property
     def n_tokens(self) -> int: ...
 
 
 class Objective(Protocol):
-    """The rows of a job, and how a model learns of them and is measured by them."""
+    """The rows of a job, with their loss and metrics."""
 
     @property
     def training(self) -> Sequence[Row]: ...
@@ -150,15 +156,15 @@ class Objective(Protocol):
     def compute_gradients(
         self, parameters: Parameters, gradients: Parameters, rows: Indices, dropout: Dropout
     ) -> StepTotals:
-        """Overwrite `gradients` with those of the mean loss of these training rows."""
+        """Overwrite `gradients` by those of the mean loss of these training rows."""
 
     def measure(self, parameters: Parameters, every: int) -> StepTotals:
-        """The tally of each `every`th validation row."""
+        """The totals of every `every`th validation row."""
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisedObjective:
-    """To say what the documents say."""
+    """Supervised fine-tuning (SFT): cross entropy on the completions."""
 
     training: Sequence[TrainingExample]
     validation: Sequence[TrainingExample]
@@ -177,10 +183,10 @@ class SupervisedObjective:
 
 @dataclass(frozen=True, slots=True)
 class PreferenceObjective:
-    """To find the preferred answers likelier than the others, and stay near the reference.
+    """DPO: prefer one answer to the other, and stay close to the reference model.
 
-    That nearness is what holds the weights together: no decay, and no dropout, which would look
-    like a difference to the reference.
+    The reference regularizes the weights, so there is no weight decay; dropout would look like a
+    difference to the reference.
     """
 
     training: Sequence[PairExample]
@@ -208,8 +214,8 @@ def make_objective(
 ) -> Objective:
     """Encode the rows.
 
-    Of pairs, `model` is the reference; what it says goes into `progress`, unless that knows it
-    already. TrainingStopped when told to stop meanwhile.
+    Of pairs, `model` is the reference; its margins are stored in `progress`, unless they are there.
+    Raises TrainingStopped when `should_stop()` turns true.
     """
     if resolved.beta is None:
         documents = list_documents(request.training)
@@ -225,9 +231,9 @@ def make_objective(
     if progress.references is None:
         pairs = [*training, *validation]
         progress.references = compute_reference_margins(model.parameters, pairs, should_stop)
-    known, n_training = progress.references, len(training)
+    references, n_training = progress.references, len(training)
     return PreferenceObjective(
-        add_reference_margins(training, known[:n_training]),
-        add_reference_margins(validation, known[n_training:]),
+        add_reference_margins(training, references[:n_training]),
+        add_reference_margins(validation, references[n_training:]),
         resolved.beta,
     )

@@ -1,7 +1,8 @@
-"""AdamW with gradient clipping, in place on the flat vectors.
+"""AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with gradient clipping, and the schedule.
 
-NumPy makes one pass over memory for each operation, so the vectors are worked through in blocks
-that stay in the processor's cache: about three times as fast at a million parameters.
+The learning rate warms up linearly and then decays by half a cosine. Updates are in place on flat
+vectors: NumPy makes a pass over memory for each operation, so they run in blocks that stay in the
+CPU's cache, about three times as fast at a million parameters.
 """
 
 import math
@@ -18,7 +19,7 @@ _BLOCK = 1 << 15  # floats; six of them are in use at once
 
 @dataclass(slots=True)
 class AdamMoments:
-    """Adam's running sums of the gradient and of its square; older ones count ever less."""
+    """Adam's decaying sums of the gradient and of its square."""
 
     sum: Array
     square_sum: Array
@@ -28,20 +29,20 @@ class AdamMoments:
         return cls(np.zeros_like(like), np.zeros_like(like))
 
 
-def gradient_scale(gradient: Array, longest: float) -> float:
-    """What the gradient must be multiplied by to be no longer than `longest`."""
-    length = float(np.sqrt(np.dot(gradient, gradient)))
-    return min(1.0, longest / length) if length > 0 else 1.0
+def gradient_scale(gradient: Array, max_norm: float) -> float:
+    """The factor that clips the gradient to the norm `max_norm`."""
+    norm = float(np.sqrt(np.dot(gradient, gradient)))
+    return min(1.0, max_norm / norm) if norm > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class AdamStep:
-    """The figures of one optimizer step (from 1)."""
+    """The settings of one optimizer step (from 1)."""
 
     step: int
     learning_rate: float
-    weight_decay: float  # a step shrinks weights by learning_rate * weight_decay
-    gradient_factor: float = 1.0  # see clip_factor
+    weight_decay: float  # a step decays weights by learning_rate * weight_decay
+    gradient_factor: float = 1.0  # see gradient_scale
 
 
 def update_weights(weights: Array, gradient: Array, moments: AdamMoments, update: AdamStep) -> None:
@@ -51,7 +52,7 @@ def update_weights(weights: Array, gradient: Array, moments: AdamMoments, update
     root_factor = ((1 - _BETA_2) / (1 - _BETA_2**update.step)) ** 0.5
     rate = update.learning_rate * (1 - _BETA_1) / (1 - _BETA_1**update.step) / root_factor
     epsilon = _EPSILON / root_factor
-    shrink = 1 - update.learning_rate * update.weight_decay
+    decay = 1 - update.learning_rate * update.weight_decay
     scratch, root = np.empty((2, min(_BLOCK, len(weights))), dtype=weights.dtype)
     for start in range(0, len(weights), _BLOCK):
         piece = slice(start, start + _BLOCK)
@@ -67,18 +68,18 @@ def update_weights(weights: Array, gradient: Array, moments: AdamMoments, update
         b += epsilon
         np.divide(m, b, out=a)
         a *= rate
-        w *= shrink
+        w *= decay
         w -= a
 
 
 _WARM_UP_SHARE = 0.05  # of all steps
-_LAST_SHARE = 0.02  # of the peak, at the very end
+_FINAL_SCALE = 0.02  # at the last step
 
 
 def learning_rate_scale(step: int, n_steps: int) -> float:
-    """The share of the peak learning rate that step (from 1) takes."""
+    """The factor of the peak learning rate at a step (from 1)."""
     n_warm_up = max(1, round(_WARM_UP_SHARE * n_steps))
     if step <= n_warm_up:
         return step / n_warm_up
     progress = (step - n_warm_up) / max(1, n_steps - n_warm_up)
-    return _LAST_SHARE + (1 - _LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * progress))
+    return _FINAL_SCALE + (1 - _FINAL_SCALE) * 0.5 * (1 + math.cos(math.pi * progress))

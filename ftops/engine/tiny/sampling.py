@@ -1,4 +1,4 @@
-"""Drawing the next token of every answer from its logits; each answer has parameters of its own."""
+"""Samples the next token of every answer from its logits, by the parameters of its request."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,15 +9,14 @@ from ftops.engine.trainer import SamplingParams
 
 
 class Sampler:
-    """How one answer's tokens are drawn, and its own stream of chance.
+    """The sampling parameters and the random generator of one answer.
 
-    The stream depends on the seed and the answer's number alone, not on what is answered beside
-    it.
+    The generator depends on the seed and the answer's number alone, not on the rest of the batch.
     """
 
     def __init__(self, params: SamplingParams, n_tokens: int, *, entropy: int, number: int) -> None:
         self.params = params
-        self.stream = np.random.default_rng([entropy, number])
+        self.rng = np.random.default_rng([entropy, number])
         self._bias: Array | None = None
         if params.logit_bias:
             self._bias = np.zeros(n_tokens, dtype=np.float32)
@@ -25,23 +24,23 @@ class Sampler:
                 self._bias[token] += np.float32(bias)
         penalised = params.presence_penalty or params.frequency_penalty
         self._counts = np.zeros(n_tokens, dtype=np.float32) if penalised else None
-        self.is_plain = self._bias is None and self._counts is None  # leaves logits as they are
+        self.is_plain = self._bias is None and self._counts is None  # does not change logits
 
     def adjust(self, logits: Array) -> None:
-        """Change one row of logits as the parameters ask."""
+        """Apply bias and penalties to one row of logits."""
         if self._bias is not None:
             logits += self._bias
         if self._counts is not None:
             logits -= self.params.frequency_penalty * self._counts
             logits -= self.params.presence_penalty * (self._counts > 0)
 
-    def remember(self, token: int) -> None:
+    def count(self, token: int) -> None:
         if self._counts is not None:
             self._counts[token] += 1
 
 
 def sample_tokens(logits: Array, samplers: Sequence[Sampler]) -> Indices:
-    """The next token of each answer; `logits` [answers, vocabulary] are adjusted in place."""
+    """The next token of each answer; adjusts `logits` [answers, vocabulary] in place."""
     special = [place for place, draw in enumerate(samplers) if not draw.is_plain]
     for place in special:
         samplers[place].adjust(logits[place])
@@ -52,42 +51,42 @@ def sample_tokens(logits: Array, samplers: Sequence[Sampler]) -> Indices:
     elif warm:
         tokens[warm] = _pick(logits[warm], [samplers[place] for place in warm])
     for place in special:
-        samplers[place].remember(int(tokens[place]))
+        samplers[place].count(int(tokens[place]))
     return tokens
 
 
 def _pick(logits: Array, samplers: Sequence[Sampler]) -> Indices:
     temperatures = np.array([draw.params.temperature for draw in samplers])
-    shares = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
-    shares /= temperatures[:, None]
-    np.exp(shares, out=shares)
-    for row, draw in zip(shares, samplers, strict=True):
+    probabilities = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
+    probabilities /= temperatures[:, None]
+    np.exp(probabilities, out=probabilities)
+    for row, draw in zip(probabilities, samplers, strict=True):
         if draw.params.top_p < 1:
             _keep_nucleus(row, draw.params.top_p)
-    cumulative = np.cumsum(shares, axis=1)
-    whole = cumulative[:, -1]
-    points = np.array([draw.stream.random() for draw in samplers]) * whole
-    points = np.minimum(points, np.nextafter(whole, 0))  # a product may be rounded up
+    cumulative = np.cumsum(probabilities, axis=1)
+    totals = cumulative[:, -1]
+    points = np.array([draw.rng.random() for draw in samplers]) * totals
+    points = np.minimum(points, np.nextafter(totals, 0))  # a product may be rounded up
     picked: Indices = (cumulative <= points[:, None]).sum(axis=1)
     return picked
 
 
-def _keep_nucleus(shares: Array, top_p: float) -> None:
-    """Leave the likeliest tokens until their shares reach `top_p`, at least one."""
-    order = np.argsort(-shares, kind="stable")
-    cumulative = np.cumsum(shares[order])
+def _keep_nucleus(probabilities: Array, top_p: float) -> None:
+    """Keep the most likely tokens until their probabilities reach `top_p`, at least one."""
+    order = np.argsort(-probabilities, kind="stable")
+    cumulative = np.cumsum(probabilities[order])
     reach = int(np.searchsorted(cumulative, top_p * cumulative[-1]))
-    shares[order[reach + 1 :]] = 0
+    probabilities[order[reach + 1 :]] = 0
 
 
 def log_softmax(logits: Array) -> Array:
-    """Natural logarithms of the softmax along the last axis."""
+    """Natural logarithm of the softmax along the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     logs: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return logs
 
 
 def list_top_tokens(row: Array, n: int) -> Mapping[int, float]:
-    """The n likeliest tokens of one row of log shares, likeliest first."""
+    """The n most likely tokens of one row of log probabilities, most likely first."""
     best = np.argsort(-row, kind="stable")[:n]
     return {int(token): float(row[token]) for token in best if np.isfinite(row[token])}

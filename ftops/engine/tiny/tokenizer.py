@@ -1,8 +1,18 @@
-"""Text to tokens and back: byte-level BPE trained on the job's own rows, and special tokens.
+"""The tokenizer: byte-level BPE trained on the job's own rows, and special tokens.
 
-All 256 bytes are in the vocabulary, so any text can be encoded, seen before or not. Special tokens
-stand behind the vocabulary of the BPE and are known to this module alone: no text that a user
-writes can become one, and none of them ever becomes text.
+All 256 bytes are in the vocabulary, so any text can be encoded. The ids of special tokens follow
+those of the BPE, and only this module maps them: no text of a user is encoded to one, and none is
+decoded to text.
+
+The size of the vocabulary depends on the job. Answers that repeat pieces of their own prompt (a
+name, a number) need small tokens: with a vocabulary hardly larger than the 256 bytes the model
+learns to copy, also what it has never seen. All other answers (a label, a known sentence) are
+better composed of whole words. Measured with `ada`, accuracy on unseen rows, names to repeat /
+short texts in three classes: vocabulary 320: 0.89 / 0.71; 512: 0.85 / 0.87; 1024: 0.29 / 0.96.
+
+The decision is made on held-out training rows: how many of their answers have a word that is in
+no other answer, but resembles a word of their prompt? Short trial trainings do not show it:
+copying emerges only after many epochs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,20 +26,20 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.engine.tiny.parameters import Tokens
-from ftops.engine.trainer import Document, PreferencePair, list_documents
+from ftops.engine.trainer import Document, PreferencePair, TokenEstimate, list_documents
 from ftops.errors import EngineError
 
 END_OF_TEXT = "end_of_text"  # starts and ends every document
 END_OF_TURN = "end_of_turn"
 SPECIALS = (END_OF_TEXT, "system", "user", "assistant", "tool", END_OF_TURN)
-_LONGEST_TOKEN_BYTES = 64  # so that the bytes of a prompt say how many tokens it has at least
+_MAX_TOKEN_BYTES = 64  # so that the bytes of a prompt bound its tokens from below
 _LONG_TEXT = 1000  # characters
 
 
 def _byte_of_characters() -> dict[str, int]:
-    """The byte that each character of a byte-level vocabulary stands for.
+    """The byte of each character in a byte-level vocabulary.
 
-    Printable Latin-1 characters stand for themselves, all other bytes for U+0100 and onwards.
+    Printable Latin-1 characters are their own bytes; U+0100 and onwards are all other bytes.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
@@ -42,7 +52,7 @@ _BYTES = _byte_of_characters()
 
 
 class Tokenizer:
-    """A trained BPE with the special tokens behind it; ids are 0 … vocab_size - 1."""
+    """A trained BPE, followed by the special tokens; ids are 0 … vocab_size - 1."""
 
     def __init__(self, bpe: tokenizers.Tokenizer) -> None:
         self._bpe = bpe
@@ -55,7 +65,7 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Self:
-        """Learn at most `vocab_size` tokens, bytes and special tokens included."""
+        """Train a vocabulary of at most `vocab_size` tokens, bytes and special tokens included."""
         bpe = tokenizers.Tokenizer(models.BPE())
         bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         bpe.decoder = decoders.ByteLevel()
@@ -63,7 +73,7 @@ class Tokenizer:
             vocab_size=vocab_size - len(SPECIALS),
             min_frequency=2,
             show_progress=False,
-            max_token_length=_LONGEST_TOKEN_BYTES,
+            max_token_length=_MAX_TOKEN_BYTES,
             initial_alphabet=sorted(_BYTES),
         )
         bpe.train_from_iterator((_encodable(text) for text in texts), trainer)
@@ -71,7 +81,7 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The tokenizer that `to_json` wrote; EngineError when it is damaged."""
+        """Read what `to_json` wrote; EngineError when it is damaged."""
         try:
             return cls(tokenizers.Tokenizer.from_str(text))
         except Exception as error:  # tokenizers raises plain Exception
@@ -89,7 +99,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         text = _encodable(text)
-        if len(text) > _LONG_TEXT:  # a batch does not hold the interpreter's lock meanwhile
+        if len(text) > _LONG_TEXT:  # encoding a batch releases the GIL
             return list(self._bpe.encode_batch_fast([text], add_special_tokens=False)[0].ids)
         return list(self._bpe.encode(text, add_special_tokens=False).ids)
 
@@ -106,7 +116,7 @@ class Tokenizer:
         return np.array(ids, dtype=np.uint16), np.array(weights, dtype=np.float32)
 
     def name_token(self, token: int) -> str:
-        """A token as text for people: its characters, its bytes, or its special name."""
+        """A token as text: its characters, its bytes, or its special name."""
         if token >= self.n_text_tokens:
             return f"<|{SPECIALS[token - self.n_text_tokens]}|>"
         piece = self.pieces[token]
@@ -117,85 +127,72 @@ class Tokenizer:
 
 
 def _encodable(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot write, replaced by question marks."""
+    """The text with lone surrogates, which UTF-8 cannot encode, replaced by question marks."""
     return text.encode("utf-8", errors="replace").decode()
 
 
-_LOOKED_AT = 5_000  # rows
+_SAMPLED_ROWS = 5_000
 _HELD_OUT_EVERY = 5  # of them
-_TRAINED_ON = 20_000  # rows, evenly spaced: more would not change the vocabulary much
+_TRAINING_ROWS = 20_000  # evenly spaced: more hardly change the vocabulary
 _COPIED_SHARE = 0.15  # of the held-out rows
-_ALIKE = 3  # letters at the beginning; case aside
+_PREFIX_LENGTH = 3  # letters that resembling words share; case is ignored
 
 
 @dataclass(frozen=True, slots=True)
 class VocabularyPlan:
-    """What follows from the kind of job."""
+    """Settings that depend on the kind of job."""
 
     vocab_size: int  # at most, special tokens included
-    token_dropout: float  # share of the tokens only read that a training step does not see
-    passes: float  # how often the rows must be read, relative to other jobs
+    token_dropout: float  # share of the prompt tokens that a training step masks
+    passes: float  # factor of the epochs that the job needs
 
 
 _COPYING = VocabularyPlan(vocab_size=320, token_dropout=0.0, passes=2.5)
-_TELLING = VocabularyPlan(vocab_size=1024, token_dropout=0.1, passes=1.0)
+_CLASSIFYING = VocabularyPlan(vocab_size=1024, token_dropout=0.1, passes=1.0)
 
 
 def plan_job(documents: Sequence[Document]) -> VocabularyPlan:
-    """Look at held-out rows and decide; the same documents always give the same plan."""
-    documents = documents[:_LOOKED_AT]
+    """Choose by held-out rows; the same documents always give the same plan."""
+    documents = documents[:_SAMPLED_ROWS]
     held_out = documents[::_HELD_OUT_EVERY]
-    taught: set[str] = set()
+    known_words: set[str] = set()
     for number, document in enumerate(documents):
         if number % _HELD_OUT_EVERY:
-            taught |= _words(document, answer=True)
-    copied = sum(1 for document in held_out if _copies(document, taught))
-    return _COPYING if copied > _COPIED_SHARE * len(held_out) else _TELLING
+            known_words |= _words(document, answer=True)
+    copied = sum(1 for document in held_out if _copies(document, known_words))
+    return _COPYING if copied > _COPIED_SHARE * len(held_out) else _CLASSIFYING
 
 
-def _copies(document: Document, taught: set[str]) -> bool:
-    beginnings = {word[:_ALIKE] for word in _words(document, answer=False)}
-    return any(word[:_ALIKE] in beginnings for word in _words(document, answer=True) - taught)
+def _copies(document: Document, known_words: set[str]) -> bool:
+    prefixes = {word[:_PREFIX_LENGTH] for word in _words(document, answer=False)}
+    return any(
+        word[:_PREFIX_LENGTH] in prefixes for word in _words(document, answer=True) - known_words
+    )
 
 
 def _words(document: Document, *, answer: bool) -> set[str]:
-    """The words, in lower case, of what is answered (weight 1) or of what is only read."""
+    """The words in lower case: of the answer (weight 1), or of the rest."""
     texts = (part.text for part in document if (part.weight == 1) == answer)
     return {word.strip(".,;:!?\"'()") for text in texts for word in text.lower().split()} - {""}
 
 
 def train_tokenizer(documents: Sequence[Document]) -> Tokenizer:
     """A tokenizer trained on the documents, with the vocabulary that suits them."""
-    seen = documents[:: -(-len(documents) // _TRAINED_ON)]
-    texts = (part.text for document in seen for part in document if part.text)
+    sample = documents[:: -(-len(documents) // _TRAINING_ROWS)]
+    texts = (part.text for document in sample for part in document if part.text)
     return Tokenizer.train(texts, plan_job(documents).vocab_size)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenEstimate:
-    """Tokens of one epoch, after rows above the context length are cut to it.
-
-    `learned_tokens` count in full in the loss; `longest` is the longest row before it is cut, and
-    `cut_rows` how many are.
-    """
-
-    tokens: int
-    learned_tokens: int
-    longest: int
-    cut_rows: int
-    vocabulary: int
 
 
 def estimate_tokens(rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
     """Train the tokenizer and count; both documents of a pair count."""
     documents = list_documents(rows)
     tokenizer = train_tokenizer(documents)
-    tokens = learned = longest = cut = 0
+    tokens = trained = longest = cut = 0
     for document in documents:
         _, weights = tokenizer.encode_document(document)
         longest = max(longest, len(weights))
         cut += len(weights) > CONTEXT_LENGTH
         kept = weights[-CONTEXT_LENGTH:]
         tokens += max(1, len(kept))
-        learned += int((kept == 1).sum())
-    return TokenEstimate(tokens, learned, longest, cut, tokenizer.vocab_size)
+        trained += int((kept == 1).sum())
+    return TokenEstimate(tokens, trained, longest, cut, tokenizer.vocab_size)

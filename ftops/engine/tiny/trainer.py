@@ -1,14 +1,13 @@
-"""The trainer `tiny` as the engine sees it.
+"""The trainer `tiny`: the training loop, from the seed or from a checkpoint.
 
-It learns the format and the labels of the data it is given, starting from random weights; it
-knows no English. NumPy should run on one thread: the process that trains sets
-OPENBLAS_NUM_THREADS=1 before NumPy is imported. Two threads pay only on an idle machine, and on a
-busy one they cost many times what they save; the sums, and so the last bits of the weights, also
-depend on their number.
+A model learns the format and the labels of its training data from random weights; it has no
+knowledge of a language. NumPy should run on one thread: a worker sets OPENBLAS_NUM_THREADS=1 before
+NumPy is imported. Two threads are faster on an idle machine only, and many times slower on a busy
+one; the order of sums, and so the last bits of the weights, depend on their number, too.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,12 +38,15 @@ from ftops.engine.tiny.optimizer import (
     update_weights,
 )
 from ftops.engine.tiny.parameters import Indices, Parameters, init_parameters
-from ftops.engine.tiny.tokenizer import Tokenizer, train_tokenizer
+from ftops.engine.tiny.tokenizer import Tokenizer, estimate_tokens, train_tokenizer
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
+    Document,
     OnEpoch,
+    PreferencePair,
     ResolvedHyperparameters,
     StepMetrics,
+    TokenEstimate,
     TrainingRequest,
     TrainingResult,
     TrainingStopped,
@@ -52,15 +54,15 @@ from ftops.engine.trainer import (
 )
 from ftops.errors import EngineError
 
-_LONGEST_GRADIENT = 1.0
-# Validation tokens as a share of the training tokens, once for all epoch ends together and once
-# for the last. A forward pass costs a third of a step: both together take a tenth of the time.
+_MAX_GRADIENT_NORM = 1.0
+# Validation tokens as a share of the training tokens: once for all ends of epochs together, once
+# for the last. A forward pass takes a third of a step, so both take a tenth of the time.
 _VALIDATION_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingHooks:
-    """Whom the loop tells, whom it asks, and where it leaves its checkpoint."""
+    """The callbacks of the loop, and its checkpoint."""
 
     on_step: Callable[[StepMetrics], None]
     should_stop: Callable[[], bool]
@@ -73,7 +75,7 @@ class TrainingHooks:
 def run_training(
     request: TrainingRequest, resolved: ResolvedHyperparameters, hooks: TrainingHooks
 ) -> tuple[SavedModel, TrainingProgress]:
-    """Train to the end; TrainingStopped, with the checkpoint written, when told to stop."""
+    """Train to the end, or write a checkpoint and raise TrainingStopped."""
     tune_malloc()
     job = fingerprint(request, resolved)
     size, progress = _start(request, job, hooks.checkpoint)
@@ -109,7 +111,7 @@ def _write_checkpoint(hooks: TrainingHooks, job: str, progress: TrainingProgress
 
 
 def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, TrainingProgress]:
-    """The size and the progress to go on from: checkpoint, earlier model, or nothing yet."""
+    """The size, and the start: from a checkpoint, an earlier model or random weights."""
     earlier = None if request.base in SIZES else read_model(Path(request.base))
     size = earlier.size if earlier else request.base
     progress = find_checkpoint(checkpoint, job)
@@ -126,13 +128,13 @@ def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, T
 
 
 def _positive(seed: int) -> int:
-    """NumPy takes no negative seeds."""
+    """NumPy has no negative seeds."""
     return seed % 2**64
 
 
 @dataclass(slots=True)
 class _Loop:
-    """One training: what stays the same, and its progress."""
+    """One training and its progress."""
 
     parameters: Parameters
     gradients: Parameters
@@ -143,7 +145,7 @@ class _Loop:
     progress: TrainingProgress
 
     def advance(self) -> StepMetrics:
-        """Take the next step; validate when it ends an epoch."""
+        """Take the next step; validate at the end of an epoch."""
         n_rows, batch_size = len(self.objective.training), self.resolved.batch_size
         steps_an_epoch = math.ceil(n_rows / batch_size)
         step = self.progress.step + 1
@@ -192,43 +194,47 @@ class _Loop:
         return totals
 
     def _plan_update(self, step: int) -> AdamStep:
-        share = learning_rate_scale(step, self.resolved.n_steps)
+        scale = learning_rate_scale(step, self.resolved.n_steps)
         return AdamStep(
             step=step,
-            learning_rate=self.peak_learning_rate * share,
+            learning_rate=self.peak_learning_rate * scale,
             weight_decay=self.objective.weight_decay,
-            gradient_factor=gradient_scale(self.gradients.flat, _LONGEST_GRADIENT),
+            gradient_factor=gradient_scale(self.gradients.flat, _MAX_GRADIENT_NORM),
         )
 
     def _validate(self, n_epochs: int) -> StepTotals:
-        """The tally of evenly spaced validation rows, as many as so many epochs allow."""
-        return self.objective.measure(self.parameters, self._find_stride(n_epochs))
+        """The totals of evenly spaced validation rows, as many as `n_epochs` allow."""
+        return self.objective.measure(self.parameters, self._choose_stride(n_epochs))
 
-    def _validate_all(self, known: StepTotals) -> StepTotals | None:
-        """The tally of all validation rows; None where they are too many for the whole training."""
-        if self._find_stride(1) == 1:
-            return known
-        if self._find_stride(self.resolved.n_epochs) > 1:
+    def _validate_all(self, latest: StepTotals) -> StepTotals | None:
+        """The totals of all validation rows; None when they take too long."""
+        if self._choose_stride(1) == 1:
+            return latest
+        if self._choose_stride(self.resolved.n_epochs) > 1:
             return None
         return self._validate(self.resolved.n_epochs)
 
-    def _find_stride(self, n_epochs: int) -> int:
-        """How far apart the validation rows lie that are measured; 1: all of them are."""
+    def _choose_stride(self, n_epochs: int) -> int:
+        """Every which validation row is used; 1: all rows."""
         allowed = _VALIDATION_SHARE * sum(row.n_tokens for row in self.objective.training)
         present = sum(row.n_tokens for row in self.objective.validation)
         return max(1, math.ceil(present / (allowed * n_epochs)))
 
 
 class TinyTrainer:
-    """Trains and loads small transformers; `clock` paces the checkpoints, nothing else."""
+    """Trains and loads small transformers; `clock` times the checkpoints alone."""
 
     bases = PARAMETER_COUNTS
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
 
+    def estimate_tokens(self, rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
+        """Train the tokenizer on the rows and count; the same as in a training."""
+        return estimate_tokens(rows)
+
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
-        """Turn "auto" into figures."""
+        """Choose values for "auto"."""
         return resolve_hyperparameters(request)
 
     def train(
@@ -244,10 +250,10 @@ class TinyTrainer:
         on_checkpoint: Callable[[], None] | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ) -> TrainingResult:
-        """Train, and leave the model in `into`; goes on from `checkpoint` when that exists.
+        """See `Trainer.train`.
 
-        After a resume `on_step` is called again for steps behind the checkpoint, with the same
-        figures. Rows of more than 1,024 tokens lose the beginning of their prompt.
+        After a resume `on_step` is called again for the steps after the checkpoint, with the same
+        metrics. Rows of more than 1,024 tokens lose the beginning of their prompt.
         """
         timer = CheckpointTimer(self._clock, checkpoint_every_s)
         hooks = TrainingHooks(on_step, should_stop, checkpoint, timer, on_epoch, on_checkpoint)
@@ -256,6 +262,6 @@ class TinyTrainer:
         return TrainingResult(progress.elapsed_tokens, progress.step)
 
     def load(self, folder: Path) -> TinyModel:
-        """Read a model that `train` left; EngineError when it is damaged."""
+        """Load a model that `train` wrote; EngineError when it is damaged."""
         saved = read_model(folder)
         return TinyModel(saved.tokenizer, saved.parameters)

@@ -50,7 +50,7 @@ def test_the_same_request_always_gives_the_same_figures() -> None:
 
 
 def test_no_rows_is_a_clear_error() -> None:
-    with pytest.raises(EngineError, match="no row to train on"):
+    with pytest.raises(EngineError, match="the training file has no rows"):
         TinyTrainer().resolve(make_request(0))
 
 

@@ -119,7 +119,7 @@ def test_bytes_that_are_no_text_become_replacement_characters() -> None:
     answer = AnswerDecoder(0, [])
     answer.add(b"\xf0\x9f", None)
     assert answer.take() is None
-    answer.end("length")
+    answer.finish("length")
     delta = answer.take()
     assert delta is not None
     assert (delta.text, delta.finish_reason) == ("\ufffd", "length")

@@ -125,11 +125,11 @@ def test_a_batch_in_which_nothing_counts_teaches_nothing() -> None:
 
 def test_dropout_hides_tokens_that_are_read_and_never_one_that_counts() -> None:
     (pack,) = make_packs(make_examples([(300, 20), (300, 20)]))
-    kept = Dropout(0.5, np.random.default_rng(0)).draw(pack)
+    kept = Dropout(0.5, np.random.default_rng(0)).sample(pack)
     assert kept is not None
     assert kept[pack.counted].all()
     assert 0.35 < 1 - kept.mean() < 0.55
-    assert Dropout(0.0, np.random.default_rng(0)).draw(pack) is None
+    assert Dropout(0.0, np.random.default_rng(0)).sample(pack) is None
 
 
 def test_a_hidden_token_has_no_gradient() -> None:
