@@ -1,6 +1,6 @@
-"""The file in which a plan for preparing data is kept: YAML, read as strictly as a job file.
+"""The file of a plan for preparing data: YAML that is read as strictly as a job file.
 
-What a plan may say comes from whoever asks: the codes of fixes, and the values of each.
+The caller passes the fixes that a plan may name, and the values of each.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,15 +26,15 @@ VERSION = 1
 READ_OPTIONS = (
     "format", "sheet", "encoding", "delimiter", "prompt", "completion", "layout", "drop",
 )  # fmt: skip
-_SHORT_LIST = 3  # which is written in one line
+_SHORT_LIST = 3  # items, written in one line
 _FIELDS = ("version", "read", "steps")
 _HEAD = """\
-# How data was prepared. The same again, for other data:
+# The fixes that prepared a file. To apply them to other data:
 #   ftops data prepare FILE -o OUT --plan THIS_FILE
 # In a job file: `prepare: {plan: THIS_FILE}`.
 """
-_HINT = "Mend the plan, or make another with `ftops data prepare`."
-_KINDS = {
+_HINT = "Correct the plan, or write a new one with `ftops data prepare`."
+_KIND_TEXTS = {
     "text": "text of 1 character or more",
     "texts": "a list of texts",
     "labels": "a mapping of text to text",
@@ -51,29 +51,29 @@ class ValueRule(Protocol):
 
     @property
     def required(self) -> bool:
-        """Whether the step is nothing without it."""
+        """Whether the step needs it."""
 
     @property
     def of(self) -> Sequence[str]:
-        """The texts that may stand in a list; none when any may."""
+        """The allowed texts of a list; empty when all are allowed."""
 
 
 Known = Mapping[str, Mapping[str, ValueRule]]
 
 
 def read_plan(path: Path, known: Known) -> DataPlan:
-    """The plan at `path`; SpecError with all that is wrong, each with line and column.
+    """The plan at `path`; SpecError with all its problems, each with line and column.
 
-    `known` has the values that the step of each code takes.
+    `known` has the values of each fix.
     """
     report = ProblemReport()
     try:
         source = read_source(path, "plan")
         root = parse_yaml(source, report)
-        plan = _Reader(report, known).read(root, str(path)) if root is not None else None
+        plan = _PlanReader(report, known).read(root, str(path)) if root is not None else None
         if plan is None or report.problems:
             if not report.problems:
-                report.add(Span(source, 0, 0), "the file holds comments only")
+                report.add(Span(source, 0, 0), "the file contains only comments")
             raise report.error()
     except SpecError as error:
         error.hint = _HINT
@@ -81,7 +81,7 @@ def read_plan(path: Path, known: Known) -> DataPlan:
     return plan
 
 
-class _Reader:
+class _PlanReader:
     def __init__(self, report: ProblemReport, known: Known) -> None:
         self._report = report
         self._known = known
@@ -100,16 +100,16 @@ class _Reader:
         return DataPlan(steps, read, name)
 
     def _take(self, node: MappingNode, names: Sequence[str], where: str) -> dict[str, Node]:
-        """The entries of a mapping that may have these names only."""
+        """The entries of a mapping; reports keys other than `names`."""
         for key, (span, _) in node.entries.items():
             if key not in names:
-                known = f"known here: {', '.join(names)}" if names else "it takes no values"
-                advice = suggest_name(key, names, known)
-                self._report.add(span, f"unknown key {quoted(key)} in {where}", advice)
+                known = f"known here: {', '.join(names)}" if names else "it has no values"
+                suggestion = suggest_name(key, names, known)
+                self._report.add(span, f"unknown key {quoted(key)} in {where}", suggestion)
         return {key: value for key, (_, value) in node.entries.items() if key in names}
 
     def _read_options(self, node: Node | None) -> dict[str, str]:
-        if node is None or _is_nothing(node):
+        if node is None or _is_null(node):
             return {}
         if not isinstance(node, MappingNode):
             self._refuse(node, "read must be a mapping of options")
@@ -120,11 +120,11 @@ class _Reader:
             if text:
                 options[key] = text
             else:
-                self._refuse(value, f"{key} must be {_KINDS['text']}")
+                self._refuse(value, f"{key} must be {_KIND_TEXTS['text']}")
         return options
 
     def _read_steps(self, node: Node | None) -> Iterator[PlanStep]:
-        if node is None or _is_nothing(node):
+        if node is None or _is_null(node):
             return
         if not isinstance(node, SequenceNode):
             self._refuse(node, "steps must be a list")
@@ -135,16 +135,16 @@ class _Reader:
             if code is None:
                 continue
             if code not in self._known:
-                advice = suggest_name(code, self._known)
-                self._report.add(span, f"there is no fix {quoted(code)}", advice)
+                suggestion = suggest_name(code, self._known)
+                self._report.add(span, f"unknown fix {quoted(code)}", suggestion)
             elif code in seen:
-                self._report.add(span, f"the step {code} stands there already")
+                self._report.add(span, f"the step {code} is already in the plan")
             else:
                 seen.add(code)
                 yield PlanStep(code, self._read_values(code, span, values))
 
     def _split(self, item: Node) -> tuple[str | None, Span, Node | None]:
-        """The code of a step, where it stands, and its values."""
+        """The code of a step, its place, and its values."""
         if isinstance(item, ScalarNode) and isinstance(_plain(item), str) and item.text:
             return item.text, item.span, None
         if isinstance(item, MappingNode) and len(item.entries) == 1:
@@ -155,33 +155,35 @@ class _Reader:
 
     def _read_values(self, code: str, span: Span, node: Node | None) -> dict[str, Json]:
         rules = self._known[code]
-        given: dict[str, Node] = {}
+        nodes: dict[str, Node] = {}
         if isinstance(node, MappingNode):
-            given = self._take(node, list(rules), code)
-        elif node is not None and not _is_nothing(node):
+            nodes = self._take(node, list(rules), code)
+        elif node is not None and not _is_null(node):
             self._refuse(node, f"the values of {code} must be a mapping")
             return {}
         values: dict[str, Json] = {}
         for name, rule in rules.items():
-            if name not in given:
+            if name not in nodes:
                 if rule.required:
                     self._report.add(span, f"{code} lacks {name}", f"add `{name}: …`")
                 continue
-            value = _READERS[rule.kind](given[name])
+            value = _READERS[rule.kind](nodes[name])
             if value is None:
-                self._refuse(given[name], f"{name} of {code} must be {_KINDS[rule.kind]}")
+                self._refuse(nodes[name], f"{name} of {code} must be {_KIND_TEXTS[rule.kind]}")
             else:
-                self._check_known(code, name, rule, given[name])
+                self._check_allowed(code, name, rule, nodes[name])
                 values[name] = value
         return values
 
-    def _check_known(self, code: str, name: str, rule: ValueRule, node: Node) -> None:
-        """Report each text of a list that is none of those which may stand there."""
+    def _check_allowed(self, code: str, name: str, rule: ValueRule, node: Node) -> None:
+        """Report each text of a list that is not allowed."""
         for item in node.items if isinstance(node, SequenceNode) and rule.of else ():
             text = _text(item)
             if text is not None and text not in rule.of:
-                advice = suggest_name(text, rule.of, f"known: {', '.join(rule.of)}")
-                self._report.add(item.span, f"{name} of {code} cannot be {quoted(text)}", advice)
+                suggestion = suggest_name(text, rule.of, f"known: {', '.join(rule.of)}")
+                self._report.add(
+                    item.span, f"{name} of {code} cannot be {quoted(text)}", suggestion
+                )
 
     def _refuse(self, node: Node, message: str) -> None:
         if not isinstance(node, InvalidNode):
@@ -195,7 +197,7 @@ def _plain(node: Node) -> Json:
     return resolve_plain(node.text) if node.plain else node.text
 
 
-def _is_nothing(node: Node) -> bool:
+def _is_null(node: Node) -> bool:
     return isinstance(node, ScalarNode) and _plain(node) is None
 
 
@@ -225,7 +227,7 @@ _READERS = {"text": _text, "texts": _texts, "labels": _labels, "number": _number
 
 
 def render_plan(plan: DataPlan) -> str:
-    """The plan as YAML; the same plan always gives the same text."""
+    """The plan as YAML: the same text for the same plan."""
     lines = [f"version: {VERSION}"]
     if plan.read:
         lines.append("read:")
@@ -245,20 +247,20 @@ def _render_value(name: str, value: Json) -> Iterator[str]:
     indent = " " * 6
     if isinstance(value, dict):
         yield f"{indent}{name}:"
-        for key, one in value.items():
-            yield f"{indent}  {_quote(key)}: {_quote(str(one))}"
+        for key, text in value.items():
+            yield f"{indent}  {_quote(key)}: {_quote(str(text))}"
     elif isinstance(value, list) and len(value) > _SHORT_LIST:
         yield f"{indent}{name}:"
-        for one in value:
-            yield f"{indent}  - {_quote(str(one))}"
+        for item in value:
+            yield f"{indent}  - {_quote(str(item))}"
     elif isinstance(value, list):
-        yield f"{indent}{name}: [{', '.join(_quote(str(one)) for one in value)}]"
+        yield f"{indent}{name}: [{', '.join(_quote(str(item)) for item in value)}]"
     else:
         yield f"{indent}{name}: {_quote(value) if isinstance(value, str) else value}"
 
 
 def _quote(text: str) -> str:
-    """`text` between double quotes, such that YAML reads the same: nothing unseen in it."""
+    """`text` in double quotes as YAML, with escapes for what is not printable."""
     return f'"{"".join(map(_escape, text))}"'
 
 

@@ -73,7 +73,7 @@ def load_tree(path: Path) -> Node:
         error.hint = "Anchors, aliases and tags are not read: repeat the values."
         raise error
     if root is None:
-        raise SpecError(f"{path}: the file holds comments only")
+        raise SpecError(f"{path}: the file contains only comments")
     return root
 
 

@@ -1,7 +1,7 @@
-"""The job file described for machines and for people, out of the model itself.
+"""The JSON Schema of the job file and the table of its fields, generated from the model.
 
-`render_schema` is the JSON Schema that editors complete and check with; `render_reference` is the
-table in the docs. Both are stable: the same model gives the same text.
+Editors complete and check with the schema; the table is in docs/job-file.md. Both are stable: the
+same model gives the same text.
 """
 
 import json
@@ -32,7 +32,7 @@ def render_schema() -> str:
     sections[_FROM_ENVIRONMENT] = {
         "type": "string",
         "pattern": r"\$\{[A-Za-z_]",
-        "description": "A value that ${VAR} or ${VAR:-default} fills in from the environment.",
+        "description": "A value with ${VAR} or ${VAR:-default}, filled in from the environment.",
     }
     head: dict[str, Json] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,7 +42,7 @@ def render_schema() -> str:
 
 
 def render_reference() -> str:
-    """A Markdown table of every field: what it must be, its default, what it means."""
+    """A Markdown table of every field: its values, default and description."""
     lines = ["| field | value | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in JobSpec.model_fields.items():
         if name in SECTIONS and name != "provider":
@@ -62,7 +62,7 @@ def render_reference() -> str:
 
 
 def _describe_entries(sections: dict[str, Json]) -> None:
-    """Say what the items of `evaluate`'s lists are: words, or mappings of one of them."""
+    """Describe the items of the lists in `evaluate`: names, or mappings of one name."""
     evaluate = sections[EvaluateSpec.__name__]
     assert isinstance(evaluate, dict)
     fields = evaluate["properties"]
@@ -72,7 +72,9 @@ def _describe_entries(sections: dict[str, Json]) -> None:
         assert isinstance(field, dict)
         branches = field.get("anyOf", [field])
         assert isinstance(branches, list)
-        array = next(one for one in branches if isinstance(one, dict) and one["type"] == "array")
+        array = next(
+            item for item in branches if isinstance(item, dict) and item["type"] == "array"
+        )
         alone: list[Json] = [word for word, kind in kinds.items() if kind.alone]
         properties: dict[str, Json] = {}
         for word, kind in kinds.items():
@@ -89,11 +91,11 @@ def _describe_entries(sections: dict[str, Json]) -> None:
 
 
 def _describe_entry(kind: EntryType, sections: dict[str, Json]) -> Json:
-    """What may stand behind a word; its section is put beside the others."""
+    """The schema of the settings of a name; adds its section to `sections`."""
     section = kind.section
     assert section is not None
     schema = section.model_json_schema(ref_template="#/$defs/{model}")
-    schema.pop("$defs", None)  # a provider, which stands there already
+    schema.pop("$defs", None)  # a provider, which is defined already
     _complete(schema, section)
     sections[section.__name__] = schema
     branches: list[Json] = [{"$ref": f"#/$defs/{section.__name__}"}]
@@ -107,7 +109,7 @@ def _describe_entry(kind: EntryType, sections: dict[str, Json]) -> Json:
 
 
 def _entry_rows() -> list[str]:
-    """The rows of the reference for what stands in `evaluate`'s lists."""
+    """The rows of the table for the lists in `evaluate`."""
     lines = []
     for name, kinds in _LISTS.items():
         for word, kind in kinds.items():
@@ -128,33 +130,33 @@ def _list_export_rows() -> Iterator[str]:
 
 
 def _complete(schema: Json, section: type[Section]) -> None:
-    """Bring pydantic's schema of one mapping up to what the reader takes."""
+    """Complete pydantic's schema of a section with what the reader accepts."""
     assert isinstance(schema, dict)
     fields = schema["properties"]
     assert isinstance(fields, dict)
     for name, field in section.model_fields.items():
-        fields[name] = _open(fields[name], field.description or "")
+        fields[name] = _widen(fields[name], field.description or "")
     schema.pop("title", None)
 
 
-def _open(field: Json, description: str) -> Json:
-    """A field's schema, opened for what the reader also takes: null sections, variables."""
+def _widen(field: Json, description: str) -> Json:
+    """A field's schema with what the reader also accepts: null sections, variables."""
     assert isinstance(field, dict)
-    opened: dict[str, Json] = {key: value for key, value in field.items() if key != "title"}
-    if "$ref" in opened:
-        kept: list[Json] = [{"$ref": opened["$ref"]}, {"type": "null"}]
+    widened: dict[str, Json] = {key: value for key, value in field.items() if key != "title"}
+    if "$ref" in widened:
+        kept: list[Json] = [{"$ref": widened["$ref"]}, {"type": "null"}]
         return {"anyOf": kept, "description": description}
     note: dict[str, Json] = {
-        key: opened.pop(key) for key in ("description", "default") if key in opened
+        key: widened.pop(key) for key in ("description", "default") if key in widened
     }
-    branches = opened.pop("anyOf", opened.pop("oneOf", None))
+    branches = widened.pop("anyOf", widened.pop("oneOf", None))
     kinds: list[Json] = list(branches) if isinstance(branches, list) else []
-    kinds += [opened] if opened else []
-    if opened.get("type") == "object":
+    kinds += [widened] if widened else []
+    if widened.get("type") == "object":
         kinds.append({"type": "null"})
     elif {"type": "string"} not in kinds:
         kinds.append({"$ref": f"#/$defs/{_FROM_ENVIRONMENT}"})
-    return {"anyOf": kinds, **note} if len(kinds) > 1 else {**opened, **note}
+    return {"anyOf": kinds, **note} if len(kinds) > 1 else {**widened, **note}
 
 
 def _rows(name: str, section: type[Section]) -> list[str]:

@@ -1,45 +1,45 @@
-"""The job file that `ftops init` writes: short, commented, valid as it stands."""
+"""The job file that `ftops init` writes: short, commented, valid."""
 
 import json
 import re
 from collections.abc import Mapping
 
-_STARTER = """\
-# A fine-tuning job: `ftops check` looks at it, `ftops run` starts it.
+_TEMPLATE = """\
+# A fine-tuning job: `ftops check` checks it, `ftops run` starts it.
 name: {name}
 provider: local            # trains on this machine; `openai` needs OPENAI_API_KEY
 model: ada                 # the smallest built-in model; the others are babbage, curie, davinci
 suffix: {suffix}
 training_file: {data_file}
 
-# Rows in the same shape that are never trained on: what the model is measured with.
+# Rows in the same format that are not trained on, to evaluate the model.
 {validation}
 {method}
 # {rows}
 hyperparameters:
-  n_epochs: auto           # or a whole number
+  n_epochs: auto           # or a number
   batch_size: auto
   learning_rate_multiplier: auto
 {classification}
-seed: 42                   # the same seed gives the same job again
+seed: 42                   # the same seed repeats the job
 
 {prepare}
 limits:
-  max_cost_usd: 5          # nothing is sent when the estimate is higher
-  max_wait: 6h             # following ends then; the job itself goes on
+  max_cost_usd: 5          # a higher estimate stops the run before anything is sent
+  max_wait: 6h             # then the command exits; the job continues
 """
-_NOT_PREPARED = """\
+_NO_PREPARE = """\
 # prepare:
 #   separator: " ->"       # appended to every prompt that does not end with it
 #   stop: "\\n"             # appended to every completion that does not end with it
 """
 _TWO_CLASSES = """\
-  # With a validation_file, a classifier can be measured as one:
+  # With a validation_file, a classifier can be evaluated as one:
   # compute_classification_metrics: true
   # classification_positive_class: " yes"
 """
 _MORE_CLASSES = """\
-  # With a validation_file, a classifier can be measured as one:
+  # With a validation_file, a classifier can be evaluated as one:
   # compute_classification_metrics: true
   # classification_n_classes: {classes}
 """
@@ -55,14 +55,13 @@ def render_starter(
     validation_file: str | None = None,
     prepare: Mapping[str, str] | None = None,
 ) -> str:
-    """A job file for `data_file` (`rows` rows; `classes` different completions, if labels).
+    """A job file for `data_file`, which has `rows` rows; `classes` is the number of labels, if any.
 
-    `preference` says that the rows are preferences, which only `method: dpo` learns of.
-    `prepare` is what the section of that name says. `name` may be any text; what a job's name
-    cannot hold is replaced.
+    `preference` is for rows of preferences, which need `method: dpo`. `prepare` has the fields of
+    that section. `name` may be any text: characters that a job's name cannot contain are replaced.
     """
     printable = "".join(character if character.isprintable() else "-" for character in name)
-    tidy = re.sub(r"[\s/\\]+", "-", printable).strip(".-")[:64] or "job"
+    job_name = re.sub(r"[\s/\\]+", "-", printable).strip(".-")[:64] or "job"
     classification = ""
     if classes is not None and classes >= 2:
         template = _TWO_CLASSES if classes == 2 else _MORE_CLASSES
@@ -70,11 +69,11 @@ def render_starter(
     validation = "# validation_file: validation.jsonl"
     if validation_file is not None:
         validation = f"validation_file: {_scalar(validation_file)}"
-    return _STARTER.format(
+    return _TEMPLATE.format(
         validation=validation,
         method="\nmethod: dpo                # the rows are preferences\n" if preference else "",
-        name=_scalar(tidy),
-        suffix=_scalar(tidy[:18].rstrip("-.")),
+        name=_scalar(job_name),
+        suffix=_scalar(job_name[:18].rstrip("-.")),
         data_file=_scalar(data_file),
         rows=f"The data has {rows:,} row{'' if rows == 1 else 's'}.",
         classification=classification,
@@ -82,15 +81,15 @@ def render_starter(
     )
 
 
-def _render_prepare(said: Mapping[str, str]) -> str:
-    if not said:
-        return _NOT_PREPARED
-    lines = "".join(f"  {key}: {_scalar(text)}\n" for key, text in said.items())
-    return f"prepare:                   # done to the data before it is sent\n{lines}"
+def _render_prepare(fields: Mapping[str, str]) -> str:
+    if not fields:
+        return _NO_PREPARE
+    lines = "".join(f"  {key}: {_scalar(text)}\n" for key, text in fields.items())
+    return f"prepare:                   # how the data is prepared before it is sent\n{lines}"
 
 
 def _scalar(text: str) -> str:
-    """`text` as a YAML scalar that is read back as the same text."""
+    """`text` as a YAML scalar."""
     if re.fullmatch(r"[a-z]+([-_./][a-z0-9]+)*", text) and text not in ("null", "true", "false"):
         return text
     return json.dumps(text, ensure_ascii=False).replace("${", "$${")

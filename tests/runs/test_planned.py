@@ -107,7 +107,7 @@ def test_a_label_that_the_plan_does_not_know_stops_the_run_with_its_line(bench: 
 def test_a_plan_that_is_wrong_is_told_with_its_place(bench: Bench) -> None:
     job = planned(bench.folder)
     (bench.folder / "data.plan.yaml").write_text("version: 1\nsteps: [encode-labelsp]\n")
-    with pytest.raises(SpecError, match=r"data\.plan\.yaml:2:9: there is no fix 'encode-labelsp'"):
+    with pytest.raises(SpecError, match=r"data\.plan\.yaml:2:9: unknown fix 'encode-labelsp'"):
         bench.run(job)
 
 

@@ -250,7 +250,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     [
         ("", "job.yaml: the file is empty"),
         (" \n\n", "job.yaml: the file is empty"),
-        ("# only this\n", "job.yaml:1:1: the file holds comments only"),
+        ("# only this\n", "job.yaml:1:1: the file contains only comments"),
         ("- a\n- b\n", "job.yaml:1:1: a job file is a mapping of fields, not a list"),
         ("name:news\n", "job.yaml:1:1: a job file is a mapping of fields, not a single value"),
         ("---\n", "job.yaml:2:1: a job file is a mapping of fields, not a single value"),
@@ -276,9 +276,9 @@ def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path:
     with pytest.raises(SpecError) as caught:
         check_provider(load_text(tmp_path, text), CAPABILITIES)
     assert heads(caught.value.message.replace(f"{tmp_path}/", "")) == [
-        "job.yaml:5:9: local takes a suffix of at most 18 characters; this one has 20",
+        "job.yaml:5:9: local allows a suffix of at most 18 characters; this one has 20",
         "job.yaml:6:1: local takes no seed",
-        "job.yaml:7:1: local keeps no metadata",
+        "job.yaml:7:1: local stores no metadata",
         "job.yaml:8:32: local takes no batch_size",
         "job.yaml:8:47: local takes no prompt_loss_weight",
     ]
@@ -346,7 +346,7 @@ def test_an_unknown_provider_is_told_at_its_place_beside_every_other_problem(
 def test_a_method_that_the_provider_does_not_offer_is_told_with_its_place(tmp_path: Path) -> None:
     job = load_text(tmp_path, MINIMAL + "method: dpo\n")
     with pytest.raises(
-        SpecError, match=r"job\.yaml:5:9: local trains by the method supervised only"
+        SpecError, match=r"job\.yaml:5:9: local supports only the method supervised"
     ):
         check_provider(job, CAPABILITIES)
 

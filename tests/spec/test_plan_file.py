@@ -65,7 +65,7 @@ WRONG = {
     "steps: []\n": "1:1: version must be 1",
     "version: 1\nstep: []\n": "2:1: unknown key 'step' in the plan",
     "version: 1\nsteps: repair-json\n": "2:8: steps must be a list",
-    "version: 1\nsteps:\n  - mend-jsn\n": "3:5: there is no fix 'mend-jsn'",
+    "version: 1\nsteps:\n  - repair-jsn\n": "3:5: unknown fix 'repair-jsn'",
     "version: 1\nsteps:\n  - add-stop\n": "3:5: add-stop lacks stop",
     "version: 1\nsteps:\n  - add-stop: {stop: 3}\n": "3:22: stop of add-stop must be text",
     "version: 1\nsteps:\n  - add-stop: {stop: ''}\n": "3:22: stop of add-stop must be text",
@@ -81,16 +81,16 @@ WRONG = {
     "version: 1\nread: 3\n": "2:7: read must be a mapping",
     "- majority-vote\n": "1:1: a plan is a mapping",
     "version: 1\nsteps: [&a majority-vote]\n": "2:9: anchors are not allowed",
-    "# nothing\n": "1:1: the file holds comments only",
+    "# nothing\n": "1:1: the file contains only comments",
 }
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, text: str) -> None:
     with pytest.raises(SpecError) as caught:
         read_plan(write(tmp_path, text), FIX_PARAMS)
     assert f"train.plan.yaml:{WRONG[text]}" in caught.value.message
-    assert "Mend the plan" in caught.value.hint
+    assert "Correct the plan" in caught.value.hint
 
 
 def test_all_mistakes_are_told_at_once_and_the_nearest_fix_is_named(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ tests:
         ("prompts: [a]\n", "no prompt and test could be carried over"),
         ("prompts: &x [a]\n", "anchors are not allowed in promptfoo configurations"),
         ("prompts: [a\n", "is never closed"),
-        ("# nothing\n", "comments only"),
+        ("# nothing\n", "only comments"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, reason: str) -> None:
