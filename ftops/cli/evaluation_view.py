@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -24,10 +23,11 @@ from ftops.evaluation.text import (
 from ftops.files import write_atomic
 from ftops.metrics.result import Confusion, Verdict
 from ftops.reports.ci_report import render_junit, render_markdown
+from ftops.reports.confusion import list_mistakes
 
 _MORE_METRICS = 2  # beside the primary metric, as 80 columns allow
 _MATRIX_CLASSES = 8
-_SHOWN_PAIRS = 8
+_MAX_MISTAKES = 8
 _SHOWN_CLASSES = 6
 _LABEL_COLUMNS = 24
 _LETTERS = "ABCDEFGH"  # as many as _MATRIX_CLASSES
@@ -159,8 +159,8 @@ def render_classes(candidate: CandidateScore) -> Iterator[RenderableType]:
 
 def render_confusion(confusion: Confusion) -> Iterator[RenderableType]:
     """The confusion matrix if it fits, else the most frequent confusions."""
-    pairs = _list_confused_pairs(confusion)
-    if not pairs:
+    mistakes = list_mistakes(confusion, _MAX_MISTAKES)
+    if not mistakes:
         return
     if len(confusion.labels) <= _MATRIX_CLASSES:
         yield heading("Confusion matrix (rows: expected, columns: predicted)")
@@ -168,9 +168,12 @@ def render_confusion(confusion: Confusion) -> Iterator[RenderableType]:
         return
     yield heading("Most frequent confusions")
     table = make_table("rows", "of", "expected", "predicted", right=("rows", "of"))
-    for pair in pairs[:_SHOWN_PAIRS]:
+    for mistake in mistakes:
         table.add_row(
-            f"{pair.count:,}", f"{pair.rows:,}", _truncate(pair.expected), _truncate(pair.predicted)
+            f"{mistake.count:,}",
+            f"{mistake.rows:,}",
+            _truncate(mistake.expected),
+            _truncate(mistake.predicted),
         )
     yield indent(table)
 
@@ -206,30 +209,6 @@ def _fits(labels: Sequence[Text], counts: Sequence[Sequence[str]], titles: Seque
     ]
     label_width = max(label.cell_len for label in labels)
     return label_width + sum(width + 2 for width in widths) <= WIDTH
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """`count` of the `rows` with the expected label were predicted as another."""
-
-    count: int
-    rows: int
-    expected: str
-    predicted: str
-
-
-def _list_confused_pairs(confusion: Confusion) -> list[_Pair]:
-    """The confused pairs, most frequent first."""
-    predicted = [*confusion.labels, "none of the classes"]
-    pairs = [
-        _Pair(count, sum(line), expected, predicted[place])
-        for number, (expected, line) in enumerate(
-            zip(confusion.labels, confusion.counts, strict=True)
-        )
-        for place, count in enumerate(line)
-        if count and place != number
-    ]
-    return sorted(pairs, key=lambda pair: (-pair.count, pair.expected, pair.predicted))
 
 
 def _render_sentence(mark: Text, sentence: str) -> RenderableType:

@@ -152,7 +152,7 @@ class RequirementResult:
 class Evaluation:
     """All candidates on the rows of one file; the tuned model is first if there is one.
 
-    `primary_metric` is shown where there is room for one. `overlap_rows` of the rows are training
+    `primary_metric` is shown where only one fits. `overlap_rows` of the rows are training
     rows, too; None if the training rows are not known.
     """
 

@@ -18,13 +18,13 @@ from ftops.evaluation.result import (
     NoteKind,
     SkippedCandidate,
 )
-from ftops.evaluation.usage import find_savings, measure_requests
+from ftops.evaluation.usage import list_savings, measure_requests
 from ftops.inference.budget import Prices
 from ftops.metrics.bootstrap import interval_of, resample
 from ftops.metrics.classification import (
     count_classes,
     count_confusion,
-    find_labels,
+    list_labels,
     place_in_matrix,
 )
 from ftops.metrics.comparison import ComparisonSide, compare, decide_verdicts
@@ -134,7 +134,7 @@ def evaluate(
         overlap_rows=overlap_rows,
         skipped=tuple(options.skipped),
         comparisons=comparisons,
-        savings=find_savings(scores[0], scores[1:], training_usd=options.training_usd),
+        savings=list_savings(scores[0], scores[1:], training_usd=options.training_usd),
         requirements=check_requirements(options.requirements, scores[0], scores[1:], comparisons),
         notes=(
             *_list_notes(ordered[0], options.overlap_lines, comparisons),
@@ -301,7 +301,7 @@ def _list_candidate_notes(candidate: CandidatePredictions, score: CandidateScore
     name, predictions = candidate.name, candidate.predictions
     total = len(predictions)
     if candidate.kind is not CandidateKind.MAJORITY:
-        yield from _find_constant(name, predictions)
+        yield from _note_constant(name, predictions)
     if candidate.refused_parameters:
         yield Note(NoteKind.PARAMETERS, name, detail=render_refused(candidate.refused_parameters))
     for problem, rows in score.problems.items():
@@ -320,7 +320,7 @@ def _list_candidate_notes(candidate: CandidatePredictions, score: CandidateScore
         yield Note(NoteKind.OUTSIDE, name, rows=score.outside, total=total)
 
 
-def _find_constant(name: str, predictions: Sequence[Prediction]) -> Iterator[Note]:
+def _note_constant(name: str, predictions: Sequence[Prediction]) -> Iterator[Note]:
     """Class collapse: (nearly) every prediction is the same, where rows expect different ones."""
     counts = Counter(
         row.predicted_label for row in predictions if row.problem is not Problem.FAILED
@@ -389,7 +389,7 @@ def choose_default_metrics(
     For classes accuracy and F1, with AUROC and calibration error where probabilities are known; for
     texts exact match, F1 of words, and ROUGE-L if its library is installed.
     """
-    if labels or find_labels(predictions):
+    if labels or list_labels(predictions):
         names = ["accuracy", "f1"]
         if any(row.probabilities for row in predictions):
             names += ["auroc"] if is_installed("sklearn") else []

@@ -32,7 +32,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def find_savings(
+def list_savings(
     tuned: CandidateScore, against: Sequence[CandidateScore], *, training_usd: float | None = None
 ) -> tuple[Savings, ...]:
     """What a request to the tuned model saves against each other model."""

@@ -125,7 +125,7 @@ def create_class_metric(name: str, context: MetricContext, average: str) -> Clas
     return ClassMetric(name, AVERAGES[average], context)
 
 
-def find_labels(predictions: Sequence[Prediction]) -> tuple[str, ...]:
+def list_labels(predictions: Sequence[Prediction]) -> tuple[str, ...]:
     """The expected answers if they are labels of classes, sorted; empty if they are texts.
 
     They are labels if there are 2 to 100 of them, with 3 rows each on average.
@@ -146,7 +146,7 @@ def place_in_matrix(
         expected = {row.expected_label for row in predictions}
         known = tuple(sorted(expected | set(map(to_nfc, labels))))
     else:
-        known = find_labels(predictions)
+        known = list_labels(predictions)
     if not known:
         return (), np.zeros(0, np.int64)
     numbers = {label: number for number, label in enumerate(known)}

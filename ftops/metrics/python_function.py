@@ -57,7 +57,7 @@ class FunctionMetric:
         rows: list[Json] = [
             [_prompt_to_json(row.prompt), row.expected, row.predicted] for row in answered
         ]
-        outcomes = score_rows(self._task, rows, limit_s=self.limit_s, most_late=_MAX_LATE)
+        outcomes = score_rows(self._task, rows, limit_s=self.limit_s, max_late=_MAX_LATE)
         faults = {
             row.line: outcome.fault
             for row, outcome in zip(answered, outcomes, strict=True)

@@ -1,6 +1,6 @@
-"""What a tuned model must reach: `{accuracy: ">= 0.85", accuracy_over_few_shot: "> 0.03"}`.
+"""Requirements: `{accuracy: ">= 0.85", accuracy_over_few_shot: "> 0.03"}`.
 
-Imports nothing heavy: job files ask it.
+Job files are checked by it, so it imports no NumPy.
 """
 
 import math
@@ -24,9 +24,9 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 _TEXT = re.compile(r"\s*(>=|<=|==|>|<)\s*([^\s%]+)\s*(%?)\s*", re.ASCII)
 _NAME = re.compile(r"\w+(?:[.-]\w+)*")
 _OVER = "_over_"
-DIGITS = 9  # figures are compared to so many places: 0.88 - 0.85 is not more than 0.03
+DIGITS = 9  # decimal places that are compared: 0.88 - 0.85 is not more than 0.03
 
-# Figures of requests (`RequestStats`) that a requirement can name beside the metrics.
+# Values of `RequestStats` that a requirement can name beside the metrics.
 REQUEST_METRICS: Mapping[str, Unit] = MappingProxyType(
     {
         "prompt_tokens": Unit.TOKENS,
@@ -40,9 +40,9 @@ REQUEST_METRICS: Mapping[str, Unit] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One requirement as it was read: the figure `name` compared with `bound`.
+    """A requirement: the metric `name` compared with `bound`.
 
-    With `over` it is the figure's difference to the candidate whose name makes this slug.
+    With `over`, it is the difference to the candidate whose name has this slug.
     """
 
     name: str
@@ -51,40 +51,35 @@ class Requirement:
     text: str
     over: str | None = None
 
-    @property
-    def metric(self) -> str:
-        """The metric that has to be measured, also where a difference is wanted."""
-        return self.name
-
 
 def parse_requirement(name: str, text: object) -> Requirement:
-    """Read one line of `require`; ValueError in plain words when it is none.
+    """Parse one entry of `require`; ValueError if it is malformed.
 
     The text is an operator (>=, >, <=, <, ==) and a number, or a percentage: "85 %" is 0.85.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"`{name}` is no name of a figure")
+        raise ValueError(f"`{name}` is not the name of a metric")
     if not isinstance(text, str):
         raise ValueError(f'`{name}` needs an operator and a number, in quotes: ">= {text}"')
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    match = _TEXT.fullmatch(text)
+    if match is None:
         raise ValueError(
-            f"`{text}` is no requirement: write one of {', '.join(OPERATORS)} and a number, as in"
-            ' ">= 0.85"'
+            f"`{text}` is not a requirement: write one of {', '.join(OPERATORS)} and a number, as"
+            ' in ">= 0.85"'
         )
     try:
-        bound = float(found[2])
+        bound = float(match[2])
     except ValueError:
-        raise ValueError(f"`{found[2]}` in `{text}` is no number") from None
+        raise ValueError(f"`{match[2]}` in `{text}` is not a number") from None
     if not math.isfinite(bound):
-        raise ValueError(f"`{found[2]}` in `{text}` is no number that a figure can be held to")
+        raise ValueError(f"`{match[2]}` in `{text}` is not a finite number")
     metric, over, slug = name.partition(_OVER)
     if over and (not metric or not slug):
         raise ValueError(f"`{name}` needs a metric before `{_OVER}` and a candidate after it")
-    if found[3]:
+    if match[3]:
         bound /= 100
-    plain = f"{name} {found[1]} {found[2]}{'%' if found[3] else ''}"
-    return Requirement(metric, found[1], bound, plain, slug or None)
+    normalized = f"{name} {match[1]} {match[2]}{'%' if match[3] else ''}"
+    return Requirement(metric, match[1], bound, normalized, slug or None)
 
 
 def make_slug(name: str) -> str:

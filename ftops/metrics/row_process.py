@@ -1,7 +1,7 @@
-"""Scores rows in a process of their own, which is ended when a row takes too long.
+"""Scores rows in a process of their own, which is killed when a row takes too long.
 
-It works in every thread and on every platform, and whatever code does there cannot change this
-process. The other side is `row_worker.py`.
+It works in every thread and on every platform, and code in it cannot change this process. The other
+side is `row_worker.py`.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _COMMAND = (sys.executable, "-P", "-m", "ftops.metrics.row_worker")
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """The score of a row, or why it has none; `late` when it was ended for its time."""
+    """The score of a row, or why it has none; `late` if its process was killed or exited."""
 
     score: float | None
     fault: str = ""
@@ -36,7 +36,7 @@ class RowOutcome:
 
 
 def load(task: Mapping[str, str], *, limit_s: float = LOAD_LIMIT_S) -> None:
-    """Make the scorer that the task names; ScoringError when it cannot be made."""
+    """Load the scorer of the task; ScoringError if it cannot be loaded."""
     with _Worker(task, [], limit_s, limit_s) as worker:
         worker.wait_until_ready()
 
@@ -46,18 +46,18 @@ def score_rows(
     rows: Sequence[Json],
     *,
     limit_s: float,
-    most_late: int,
+    max_late: int,
     total_s: float = math.inf,
 ) -> list[RowOutcome]:
-    """The outcome of each row, each within `limit_s`, and of all of them within `total_s`.
+    """The outcome of each row, each within `limit_s`, and all of them within `total_s`.
 
-    After `most_late` rows that took too long or ended the process, the others are not tried.
-    ScoringError when the scorer cannot be made, or can score no row at all.
+    After `max_late` rows that took too long or ended the process, the others are skipped.
+    ScoringError if the scorer cannot be loaded, or cannot score any row.
     """
     until_s = time.monotonic() + total_s
     outcomes: list[RowOutcome] = []
     broken = 0
-    while len(outcomes) < len(rows) and broken < most_late:
+    while len(outcomes) < len(rows) and broken < max_late:
         with _Worker(task, rows[len(outcomes) :], limit_s, LOAD_LIMIT_S) as worker:
             worker.wait_until_ready()
             for outcome in worker.outcomes(until_s):
@@ -66,13 +66,13 @@ def score_rows(
     left = len(rows) - len(outcomes)
     return (
         outcomes
-        + [RowOutcome(None, "not tried, since rows before it took too long or ended its process")]
+        + [RowOutcome(None, "skipped, since earlier rows took too long or ended the process")]
         * left
     )
 
 
 class _Worker:
-    """One process, its rows, and the lines that it answers."""
+    """One process, its rows, and the lines that it writes."""
 
     def __init__(
         self, task: Mapping[str, str], rows: Sequence[Json], limit_s: float, load_limit_s: float
@@ -111,11 +111,11 @@ class _Worker:
             else:
                 self._process.kill()
         self._process.wait()
-        for thread in self._threads:  # a process that the user's code has detached may hold a pipe
+        for thread in self._threads:  # a process that the user's code detached may hold a pipe
             thread.join(_JOIN_S)
 
     def wait_until_ready(self) -> None:
-        """ScoringError when the process cannot make the scorer."""
+        """ScoringError if the process cannot load the scorer."""
         try:
             line = self._lines.get(timeout=self._load_limit_s)
         except queue.Empty:
@@ -127,7 +127,7 @@ class _Worker:
         _raise_error(json.loads(line))
 
     def outcomes(self, until_s: float) -> Iterator[RowOutcome]:
-        """One for each row, up to the first that ends the process or goes on beyond `until_s`."""
+        """One for each row, up to the first that ends the process or exceeds `until_s`."""
         for _ in self._rows:
             left_s = max(0.0, until_s - time.monotonic())
             try:

@@ -1,9 +1,9 @@
-"""What scores one row, and the process in which it runs (`python -m`).
+"""Scorers of one row, and the process in which they run (`python -m`).
 
 A regular expression, a JSON Schema and a user's own function can each run for ever, and none of
 them can be interrupted from inside on every platform. So they run in a process that its parent can
-end (`row_process.py`). Both sides exchange lines of JSON: the task, then the rows; the answer to
-the task, then one outcome a row. Imports nothing heavy, since it is started often.
+kill (`row_process.py`). Both sides exchange lines of JSON: the task, then the rows; the reply to
+the task, then one outcome per row. It imports little, since it is started often.
 """
 
 import faulthandler
@@ -25,7 +25,7 @@ NOTHING = object()  # what `read_json` returns for a text that is not JSON
 
 _LARGEST = 1e15  # sums of squares of so large scores are still numbers
 _MAX_SCHEMA_BYTES = 4 << 20
-_GRACE_S = 10.0  # the parent ends a late process; this ends one whose parent is gone
+_GRACE_S = 10.0  # the parent kills a late process; this ends one whose parent is gone
 FUNCTION_HINT = (
     "Write `python: checks/my_check.py:score`, with a function score(prompt, expected, predicted)."
 )
@@ -36,7 +36,7 @@ class NoScore(Exception):
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression; ValueError when `pattern` is none, or one that Python cannot take."""
+    """The compiled pattern; ValueError if it is invalid."""
     try:
         return re.compile(pattern)
     except (re.error, OverflowError) as error:
@@ -46,7 +46,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def read_json(text: str) -> object:
-    """The one JSON value that `text` is (RFC 8259: no NaN), else NOTHING."""
+    """The JSON value of `text` (RFC 8259: no NaN), or NOTHING if it is not JSON."""
     try:
         value: object = _DECODER.decode(text)
     except (ValueError, RecursionError):
@@ -55,7 +55,7 @@ def read_json(text: str) -> object:
 
 
 def load_scorer(task: dict[str, str]) -> Scorer:
-    """The scorer that the task names; ScoringError or ValueError when it cannot be made."""
+    """The scorer of the task; ScoringError or ValueError if it cannot be loaded."""
     match task["kind"]:
         case "regex":
             search = compile_pattern(task["pattern"]).search
@@ -67,7 +67,7 @@ def load_scorer(task: dict[str, str]) -> Scorer:
 
 
 def _load_schema(path: Path) -> Scorer:
-    """1 where the answer is JSON that the schema in that file allows."""
+    """1 if the prediction is JSON that the schema in that file accepts."""
     jsonschema = load_optional("jsonschema", "json_schema")
     referencing = load_optional("referencing", "json_schema")
     try:
@@ -76,7 +76,7 @@ def _load_schema(path: Path) -> Scorer:
         if len(content) > _MAX_SCHEMA_BYTES:
             raise ScoringError(
                 f"{path}: the schema is larger than {_MAX_SCHEMA_BYTES >> 20} MiB",
-                hint="Leave out of it what the answers do not need.",
+                hint="Remove from it what the predictions do not need.",
             )
         schema = json.loads(content)
         kind: Any = jsonschema.validators.validator_for(
@@ -84,7 +84,7 @@ def _load_schema(path: Path) -> Scorer:
         )
         kind.check_schema(schema)
     except OverflowError as error:  # of a pattern such as a{99999999999}
-        raise ScoringError(f"{path}: this is no JSON schema: {error}") from error
+        raise ScoringError(f"{path}: this is not a JSON Schema: {error}") from error
     except OSError as error:
         raise ScoringError(f"{path}: the schema cannot be read: {error.strerror}") from error
     except RecursionError as error:
@@ -92,7 +92,7 @@ def _load_schema(path: Path) -> Scorer:
     except ValueError as error:
         raise ScoringError(f"{path}: the schema is not JSON: {error}") from error
     except jsonschema.SchemaError as error:
-        raise ScoringError(f"{path}: this is no JSON schema: {error.message}") from error
+        raise ScoringError(f"{path}: this is not a JSON Schema: {error.message}") from error
     validator = kind(schema, registry=referencing.Registry())  # which fetches nothing
 
     def score(predicted: str) -> float:
@@ -177,7 +177,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def main() -> None:
-    """Score the rows that come on standard input.
+    """Score the rows on standard input.
 
     What the user's function prints goes to stderr, and it has nothing to read.
     """
@@ -196,12 +196,12 @@ def main() -> None:
         try:
             score = load_scorer(task)
         except (ScoringError, ValueError) as error:
-            _answer(out, {"error": str(error), "hint": getattr(error, "hint", "")})
+            _write(out, {"error": str(error), "hint": getattr(error, "hint", "")})
             return
-        _answer(out, {})
+        _write(out, {})
         for line in rows:
             guard(task["limit_s"])
-            _answer(out, _score(score, json.loads(line)))
+            _write(out, _score(score, json.loads(line)))
 
 
 def _score(score: Scorer, row: Any) -> dict[str, object]:
@@ -213,7 +213,7 @@ def _score(score: Scorer, row: Any) -> dict[str, object]:
         return {"fault": str(error)}
 
 
-def _answer(out: TextIO, document: dict[str, object]) -> None:
+def _write(out: TextIO, document: dict[str, object]) -> None:
     out.write(json.dumps(document) + "\n")
     out.flush()
 

@@ -1,4 +1,4 @@
-"""Whether a difference is more than chance, and how many rows would tell."""
+"""Significance tests of differences, and the rows that they need."""
 
 import math
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ import numpy as np
 
 from ftops.metrics.metric import Floats
 
-ALPHA = 0.05  # how often a difference may be called real where there is none
-POWER = 0.8  # how often one that is real shall be found
+ALPHA = 0.05  # rate of false positives
+POWER = 0.8  # rate of true differences that are found
 RULE_OF_THREE = 3.0
-_MOST_ROWS = 10**9
+_MAX_ROWS = 10**9
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """McNemar's exact test, two-sided: rows that one of two candidates alone answers rightly.
+    """McNemar's exact test, two-sided, of rows that only one of two candidates has correct.
 
-    The p-value of so uneven a split of them where either side is equally likely. Source: Q.
-    McNemar (1947).
+    The p-value of a split as uneven as this if both sides are equally likely. Source: Q. McNemar
+    (1947).
     """
     rows = first_only + second_only
     if not rows:
@@ -33,8 +33,8 @@ def mcnemar(first_only: int, second_only: int) -> float:
 def bootstrap_p(differences: Floats) -> float:
     """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, never 0 itself.
 
-    Where no resample is beyond 0, so few resamples cannot tell how rare it is: then the tail is
-    that of a normal distribution with their mean and spread, if that is smaller.
+    If no resample is beyond 0, the tail is that of a normal distribution with their mean and
+    spread, if that is smaller.
     """
     known = differences[np.isfinite(differences)]
     smaller = min(int((known <= 0).sum()), int((known >= 0).sum()))
@@ -46,15 +46,15 @@ def bootstrap_p(differences: Floats) -> float:
 
 
 def least_p(rows: int) -> float:
-    """The least two-sided p-value that so many rows can show, whatever they say.
+    """The smallest two-sided p-value that this number of rows can show.
 
-    It is that of an exact test of signs, all of them alike: a bootstrap of one row would be sure.
+    It is that of an exact sign test with all signs equal; a bootstrap of one row has no spread.
     """
     return 2.0 ** (1 - max(1, rows))
 
 
 def widen(draws: Floats, rows: int) -> Floats:
-    """Resampled differences, spread about their mean as far as so few rows ask for.
+    """Resampled differences, with their spread about the mean widened for few rows.
 
     A bootstrap's spread is too small by the root of (rows - 1) / rows, and its tails are those of a
     normal distribution, not of Student's. Source: T. Hesterberg, What Teachers Should Know About
@@ -70,9 +70,8 @@ def widen(draws: Floats, rows: int) -> Floats:
 
 
 def _student(freedom: int) -> float:
-    """The quantile of Student's distribution that leaves 2.5 % above it; within 1 % from 3 on.
-
-    Of 1 and 2 it is exact. Source: M. Abramowitz, I. Stegun (1964), 26.7.5.
+    """The 97.5 % quantile of Student's distribution: exact for 1 and 2, else within 1 %.
+    Source: M. Abramowitz, I. Stegun (1964), 26.7.5.
     """
     share = 1 - ALPHA / 2
     if freedom == 1:
@@ -87,54 +86,54 @@ def _student(freedom: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for how many there are, in their order. Source: S. Holm (1979)."""
-    order = sorted(range(len(p_values)), key=lambda one: p_values[one])
-    corrected, least = [0.0] * len(p_values), 0.0
-    for place, one in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[one]))
-        corrected[one] = least
+    """P-values after Holm's correction, in their order. Source: S. Holm (1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for place, number in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
+        corrected[number] = largest
     return corrected
 
 
 def rows_for_shares(difference: float, discordant: float) -> int | None:
-    """Rows that show a difference of shares, of which so many (a share) have one candidate right.
+    """Rows that show a difference of shares; of `discordant` rows only one candidate is correct.
 
-    Of power 0.8 at 5 %, two-sided. None for no difference. Source: R. Connor, Sample size for
+    With power 0.8 at 5 %, two-sided. None for no difference. Source: R. Connor, Sample size for
     testing differences in proportions for the paired-sample design (1987).
     """
     if not difference or discordant <= 0:
         return None
-    false_alarm, found = _quantiles()
+    false_positive, true_positive = _quantiles()
     spread = math.sqrt(max(0.0, discordant - difference**2))
-    root = false_alarm * math.sqrt(discordant) + found * spread
-    return _whole((root / difference) ** 2)
+    root = false_positive * math.sqrt(discordant) + true_positive * spread
+    return _round_up((root / difference) ** 2)
 
 
 def rows_for_means(difference: float, variance: float) -> int | None:
-    """Rows that show a difference whose variance, times rows, is this; as `rows_for_shares`."""
+    """Rows that show a difference of means; `variance` is that of one row. As `rows_for_shares`."""
     if not difference or not math.isfinite(variance) or variance <= 0:
         return None
-    return _whole(variance * (sum(_quantiles()) / difference) ** 2)
+    return _round_up(variance * (sum(_quantiles()) / difference) ** 2)
 
 
 def rows_for_margin(variance: float, margin: float) -> int | None:
-    """Rows after which an interval around no difference lies inside the margin on either side.
+    """Rows for which an interval around 0 lies within the margin on either side.
 
-    The interval is widened as `unseen` says. None where no number of rows does.
+    The interval is widened as `unseen` says. None if no number of rows suffices.
     """
     if not math.isfinite(variance) or margin <= 0:
         return None
     half = NormalDist().inv_cdf(1 - ALPHA / 2) * math.sqrt(max(0.0, variance))
     # margin * rows - half * sqrt(rows) - RULE_OF_THREE = 0, solved for the root of rows
     root = (half + math.sqrt(half**2 + 4 * margin * RULE_OF_THREE)) / (2 * margin)
-    return _whole(root**2)
+    return _round_up(root**2)
 
 
 def unseen(rows: int) -> float:
-    """The share of rows that may be of a sort that none of these rows is (95 %).
+    """The share of rows that may be of a kind that does not occur among these rows (95 %).
 
-    A bootstrap cannot draw what it has not seen; that much is added to an interval before a
-    difference is called none. Source: J. Hanley, A. Lippman-Hand, If Nothing Goes Wrong, Is
+    A bootstrap cannot draw what is not there; this is added to an interval before a difference
+    counts as none. Source: J. Hanley, A. Lippman-Hand, If Nothing Goes Wrong, Is
     Everything All Right? (1983).
     """
     return RULE_OF_THREE / max(rows, 1)
@@ -145,5 +144,5 @@ def _quantiles() -> tuple[float, float]:
     return normal.inv_cdf(1 - ALPHA / 2), normal.inv_cdf(POWER)
 
 
-def _whole(rows: float) -> int | None:
-    return math.ceil(rows) if rows < _MOST_ROWS else None
+def _round_up(rows: float) -> int | None:
+    return math.ceil(rows) if rows < _MAX_ROWS else None

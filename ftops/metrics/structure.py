@@ -51,7 +51,7 @@ class FormMetric:
             self.task,
             [row.predicted for row in answered],
             limit_s=self.limit_s,
-            most_late=1,
+            max_late=1,
             total_s=self.total_s,
         )
         for row, outcome in zip(answered, outcomes, strict=True):

@@ -28,7 +28,7 @@ def escape(text: str) -> str:
 
 
 def render_markdown(evaluation: Evaluation, *, name: str) -> str:
-    """Requirements, candidates, verdicts and what was left out."""
+    """Requirements, candidates, comparisons, skipped candidates and notes."""
     lines = [f"## {escape(name)}: {_describe_requirements(evaluation)}", ""]
     lines += [f"{escape(evaluation.file)}, {evaluation.rows:,} rows", ""]
     outcome = describe_outcome(evaluation)
@@ -39,8 +39,8 @@ def render_markdown(evaluation: Evaluation, *, name: str) -> str:
     lines += [*_render_candidates(evaluation), ""]
     lines += _list("Compared", [describe_comparison(one) for one in evaluation.comparisons])
     lines += _list("Saved", [text for one in evaluation.savings for text in describe_savings(one)])
-    gone = [f"{one.name}: {one.reason}" for one in evaluation.skipped]
-    lines += _list("Left out", gone)
+    skipped = [f"{one.name}: {one.reason}" for one in evaluation.skipped]
+    lines += _list("Skipped", skipped)
     lines += _list("Notes", list_notes(evaluation))
     return "\n".join(lines).rstrip() + "\n"
 

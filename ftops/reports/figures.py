@@ -1,4 +1,4 @@
-"""The figures of a report: which charts there are, how each is called and told in words."""
+"""The charts of a report, each with its caption and legend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from ftops.reports.curve_chart import NamedCurve, choose_detail, find_last_step
 from ftops.reports.curves import Curve, Point, downsample, fill_buckets
 from ftops.reports.format import show
 
-MOST_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
+MAX_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
 _TITLES = {"loss": "Loss by step", "accuracy": "Token accuracy by step"}
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """One entry of a legend: what a line or mark stands for; `color` counts from 0."""
+class LegendEntry:
+    """One entry of a legend; `color` is the number of the colour, from 0."""
 
     text: str
     kind: str  # training, validation, point, best or preferred
@@ -26,16 +26,16 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class CurveFigure:
-    """Curves of one measure over each other, with what there is to say of them."""
+class CurveChart:
+    """The curves of one measure in one chart, with caption and legend."""
 
     measure: str
     curves: Sequence[NamedCurve]
     caption: str
-    legend: Sequence[Key]
+    legend: Sequence[LegendEntry]
 
     def to_data(self) -> dict[str, Json]:
-        """What the page reads values from, at the resolution of what is drawn."""
+        """The values that the page shows for the cursor, at the resolution of the chart."""
         series: list[Json] = []
         most = choose_detail(len(self.curves))
         for one in self.curves:
@@ -51,9 +51,9 @@ class CurveFigure:
         return {"name": name, "last": find_last_step(self.curves), "series": series}
 
 
-def list_curves(contents: Contents) -> list[CurveFigure]:
-    """The figures of loss and accuracy, as far as anything was measured."""
-    found = []
+def list_curves(contents: Contents) -> list[CurveChart]:
+    """The charts of loss and accuracy, as far as they were measured."""
+    charts = []
     for measure in ("loss", "accuracy"):
         curves = [
             _name_curve(run, curve)
@@ -62,10 +62,12 @@ def list_curves(contents: Contents) -> list[CurveFigure]:
             if curve.measure == measure and not curve.empty
         ]
         if curves:
-            found.append(
-                CurveFigure(measure, curves, _tell(contents, measure, curves), _explain(curves))
+            charts.append(
+                CurveChart(
+                    measure, curves, _write_caption(contents, measure, curves), _list_legend(curves)
+                )
             )
-    return found
+    return charts
 
 
 def _name_curve(run: RunPart, curve: Curve) -> NamedCurve:
@@ -74,62 +76,62 @@ def _name_curve(run: RunPart, curve: Curve) -> NamedCurve:
 
 
 def list_bars(evaluation: Evaluation) -> list[Bar]:
-    """The headline figure of each candidate that has one; the first one stands out."""
+    """The primary metric of each candidate that has one; the first is emphasised."""
     return [
-        Bar(show(one.name, 60), figure, strong=index == 0)
+        Bar(show(one.name, 60), result, strong=index == 0)
         for index, one in enumerate(evaluation.candidates)
-        if (figure := one.metrics.get(evaluation.primary_metric)) is not None
+        if (result := one.metrics.get(evaluation.primary_metric)) is not None
     ]
 
 
 def list_leaderboard_bars(contents: Contents) -> list[Bar]:
-    """The headline figure of each run, where all were measured alike."""
+    """The primary metric of each run, if it is the same for all."""
     if len(contents.leaderboard) < 2 or len({one.metric for one in contents.leaderboard}) > 1:
         return []
     return [Bar(show(one.run, 60), one.result) for one in contents.leaderboard]
 
 
-def tell_bars(bars: Sequence[Bar], metric: str) -> str:
-    """Figures and their intervals in words."""
-    told = []
+def describe_bars(bars: Sequence[Bar], metric: str) -> str:
+    """Values and their intervals in words."""
+    parts = []
     for bar in bars:
         interval = format_interval(bar.figure)
         value = format_value(bar.figure.value, bar.figure.unit)
-        told.append(f"{bar.name} {value}{f' ({interval})' if interval else ''}")
-    return f"{show(metric)}, with 95% intervals: {'; '.join(told)}."
+        parts.append(f"{bar.name} {value}{f' ({interval})' if interval else ''}")
+    return f"{show(metric)}, with 95% intervals: {'; '.join(parts)}."
 
 
-def _tell(contents: Contents, measure: str, curves: Sequence[NamedCurve]) -> str:
+def _write_caption(contents: Contents, measure: str, curves: Sequence[NamedCurve]) -> str:
     alone = len(curves) == 1
     parts = [_TITLES[measure] + "."]
     for one in curves[:SERIES]:
-        said = _tell_curve(one, measure)
-        parts.append(said if alone else f"{one.name}: {said}")
+        text = _describe_curve(one, measure)
+        parts.append(text if alone else f"{one.name}: {text}")
     if curves[0].epochs:
         whose = "" if alone else f" of {curves[0].name}"
         parts.append(f"Dotted lines are ends of epochs{whose}.")
     run = contents.runs[0]
     if alone and run.learning.last_step is not None:
-        parts.append(_tell_kept(run))
+        parts.append(_describe_kept(run))
     return " ".join(parts)
 
 
-def _tell_curve(one: NamedCurve, measure: str) -> str:
-    told = []
+def _describe_curve(one: NamedCurve, measure: str) -> str:
+    parts = []
     for name, points in (("training", one.curve.training), ("validation", one.curve.validation)):
         if points:
-            first, last = _say(measure, points[0][1]), _say(measure, points[-1][1])
+            first, last = _format(measure, points[0][1]), _format(measure, points[-1][1])
             alone = f"{name} was measured once, at step {points[0][0]:,.0f}: {first}"
-            told.append(f"{name} goes from {first} to {last}" if len(points) > 1 else alone)
+            parts.append(f"{name} goes from {first} to {last}" if len(points) > 1 else alone)
     if measure == "loss" and _has_lowest(one) and one.best:
-        told.append(
-            f"validation is lowest at step {one.best[0]:,.0f}, {_say(measure, one.best[1])}"
+        parts.append(
+            f"validation is lowest at step {one.best[0]:,.0f}, {_format(measure, one.best[1])}"
         )
-    text = "; ".join(told)
+    text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _tell_kept(run: RunPart) -> str:
+def _describe_kept(run: RunPart) -> str:
     step, preferred = run.learning.last_step, run.learning.preferred
     if run.facts.run.fine_tuned_model is None:
         return f"The results end at step {step:,}; no model was made."
@@ -137,30 +139,32 @@ def _tell_kept(run: RunPart) -> str:
     return f"The model is that of the last step, {step:,}.{better}"
 
 
-def _explain(curves: Sequence[NamedCurve]) -> list[Key]:
+def _list_legend(curves: Sequence[NamedCurve]) -> list[LegendEntry]:
     alone = len(curves) == 1
     keys = []
     for index, one in enumerate(curves):
         color = index % SERIES
         if one.curve.training:
-            keys.append(Key("training" if alone else f"{one.name}, training", "training", color))
+            keys.append(
+                LegendEntry("training" if alone else f"{one.name}, training", "training", color)
+            )
         if one.curve.validation:
             name = "validation" if alone else f"{one.name}, validation"
             kind = "validation" if len(one.curve.validation) > 1 else "point"
-            keys.append(Key(name, kind, 1 if alone else color))
+            keys.append(LegendEntry(name, kind, 1 if alone else color))
     if curves[0].curve.measure == "loss" and any(_has_lowest(one) for one in curves):
-        keys.append(Key("lowest validation loss", "best"))
+        keys.append(LegendEntry("lowest validation loss", "best"))
     if any(one.preferred is not None for one in curves):
-        keys.append(Key("checkpoint to prefer", "preferred"))
+        keys.append(LegendEntry("checkpoint to prefer", "preferred"))
     return keys
 
 
 def _has_lowest(one: NamedCurve) -> bool:
-    """Whether a lowest point stands out: of one point it would say nothing."""
+    """Whether there is a lowest point among several."""
     return one.best is not None and len(one.curve.validation) > 1
 
 
-def _say(measure: str, value: float) -> str:
+def _format(measure: str, value: float) -> str:
     return f"{value:.3g}" if measure == "loss" else f"{100 * value:.1f}%"
 
 

@@ -188,14 +188,14 @@ def _list_facts(contents: Contents) -> list[tuple[str, list[str]]]:
     return [(label, values) for label, values in lines if any(values)]
 
 
-def _draw_curves(figure: figures.CurveFigure, name: str) -> Drawing:
+def _draw_curves(figure: figures.CurveChart, name: str) -> Drawing:
     wide, narrow = (draw_curves(figure.curves, PAGE, width) for width in (WIDE, NARROW))
     return _draw(wide, narrow, figure.caption, name, legend=figure.legend, curves=name)
 
 
 def _draw_runs(contents: Contents) -> dict[str, Drawing | None]:
     """The candidates of each run by its name; of many runs the tables must do."""
-    drawn = len(contents.runs) <= figures.MOST_DRAWN
+    drawn = len(contents.runs) <= figures.MAX_DRAWN
     return {
         run.name: _draw_run(run, number) if drawn else None
         for number, run in enumerate(contents.runs)
@@ -217,7 +217,7 @@ def _draw_figures(bars: list[Bar], metric: str, name: str) -> Drawing | None:
     if not bars:
         return None
     wide, narrow = (draw_bars(bars, metric, PAGE, width) for width in (WIDE, NARROW))
-    return _draw(wide, narrow, figures.tell_bars(bars, metric), name)
+    return _draw(wide, narrow, figures.describe_bars(bars, metric), name)
 
 
 def _draw(

@@ -53,7 +53,7 @@ def list_parts(contents: Contents) -> list[Spec]:
     if leaderboard := figures.list_leaderboard_bars(contents):
         metric = contents.leaderboard[0].metric
         parts.append({**draw_bars(leaderboard, metric, PAPER), "title": _say("Runs")})
-    for run in contents.runs if len(contents.runs) <= figures.MOST_DRAWN else ():
+    for run in contents.runs if len(contents.runs) <= figures.MAX_DRAWN else ():
         if run.scores is None:
             continue
         evaluation = run.scores.evaluation
@@ -68,7 +68,7 @@ def list_parts(contents: Contents) -> list[Spec]:
     return parts
 
 
-def _title(keys: Sequence[figures.Key]) -> Spec:
+def _title(keys: Sequence[figures.LegendEntry]) -> Spec:
     """A title that says which colour is which, and what the marks are."""
     names = ("blue", "orange", "green", "pink", "violet", "teal", "brown", "olive", "red", "grey")
     lines = [key for key in keys if key.kind not in _MARKS][:_MOST_KEYS]

@@ -1,8 +1,8 @@
-"""The results file of a job: one table of the same columns, whoever trained.
+"""The results file of a job as one table with the same columns, whichever provider trained.
 
 Providers disagree about its columns (OpenAI, Azure, the legacy API, the built-in engine) and about
 its wrapping (plain CSV, or base64 of it). `parse_results` reads them all by header name; columns
-that it does not know are kept, so that `render_csv` gives back every figure that came in.
+that it does not know are kept, so that `render_csv` writes every value that was read.
 """
 
 import base64
@@ -48,26 +48,25 @@ _SAME_EXTRA: Mapping[str, str] = {
 }
 _NOT_FINITE = frozenset({"nan", "-nan", "inf", "-inf", "infinity", "-infinity"})
 _DIGITS = frozenset("0123456789")
-# what plain figures never have: signs (but in 1e-05, which is taken out before), letters, quotes
+# what plain numbers never have: signs (but in 1e-05, which is taken out before), letters, quotes
 _ODD = re.compile(r"[^0-9.,\r\n]")
-_LONGEST_PLAIN = 300  # digits; no number of so few is infinite
-_NO_FIGURE = _NOT_FINITE | {"", "none", "null"}
+_MAX_PLAIN = 300  # digits; no number of so few is infinite
+_NO_NUMBER = _NOT_FINITE | {"", "none", "null"}
 
-_NOTHING: Mapping[str, float | None] = MappingProxyType({})
+_NO_EXTRA: Mapping[str, float | None] = MappingProxyType({})
 
 _Column = Sequence[float | None]
 
 
 class ResultRow(NamedTuple):
-    """What one training step measured; None where nothing was, or nobody told.
+    """The metrics of one training step; None where there is none.
 
-    Losses are nats a token, accuracies shares of tokens between 0 and 1. The `valid_` figures are
-    of a few validation rows (they scatter from step to step), the `full_valid_` ones of all.
-    `epoch` is the one that the step is part of, from 1; `rows_seen` and `tokens_seen` are trained
-    on so far, epochs counted. `is_lost` says that the training loss stands there as NaN or
-    infinity. `extra` holds the other columns of the file under their own names.
+    Losses are in nats per token, accuracies are shares of tokens from 0 to 1. The `valid_` metrics
+    are of a few validation rows (and noisy), the `full_valid_` metrics of all. `epoch` counts from
+    1; `rows_seen` and `tokens_seen` are totals so far over all epochs. `is_lost`: the training loss
+    is written as NaN or infinity. `extra` has the other columns of the file by their own names.
 
-    (A named tuple because there may be 100,000 of them: it is made five times as fast.)
+    (A named tuple: there may be 100,000 of them, and it is created five times as fast.)
     """
 
     step: int
@@ -75,7 +74,7 @@ class ResultRow(NamedTuple):
     train_accuracy: float | None = None
     valid_loss: float | None = None
     valid_accuracy: float | None = None
-    extra: Mapping[str, float | None] = _NOTHING
+    extra: Mapping[str, float | None] = _NO_EXTRA
     full_valid_loss: float | None = None
     full_valid_accuracy: float | None = None
     epoch: int | None = None
@@ -86,13 +85,13 @@ class ResultRow(NamedTuple):
 
 
 def parse_results(content: bytes) -> list[ResultRow]:
-    """Read a results file as the provider stores it; InvalidResponse when it is none."""
+    """Read a results file as the provider stores it; InvalidResponse if it is malformed."""
     text = _unwrap(content)
     table = _Table(text)
-    known = {name: table.read(title) for title, name in _find_columns(table.header).items()}
+    known = {name: table.read(title) for title, name in _map_columns(table.header).items()}
     nothing: _Column = [None] * len(table)
     titles = [title for title in table.header if title and title != STEP]
-    extras = [title for title in titles if title not in set(_find_columns(table.header))]
+    extras = [title for title in titles if title not in set(_map_columns(table.header))]
     names = [_SAME_EXTRA.get(title, title) for title in extras]
     others = zip(*(table.read(title, strict=False) for title in extras), strict=True)
     kept: list[Mapping[str, float | None]] = [
@@ -102,12 +101,12 @@ def parse_results(content: bytes) -> list[ResultRow]:
         zip(
             table.read_steps(),
             *(known.get(name, nothing) for name in list(HEADERS)[:4]),
-            kept or [_NOTHING] * len(table),
+            kept or [_NO_EXTRA] * len(table),
             *(known.get(name, nothing) for name in ("full_valid_loss", "full_valid_accuracy")),
             _count_epochs(known.get("epoch"), len(table)),
             *(_whole(known.get(name), len(table)) for name in ("rows_seen", "tokens_seen")),
             known.get("learning_rate", nothing),
-            table.find_lost(),
+            table.list_lost(),
             strict=True,
         )
     )
@@ -124,7 +123,7 @@ def render_csv(rows: Sequence[ResultRow]) -> str:
 
 
 def render_csv_of_runs(runs: Sequence[tuple[str, Sequence[ResultRow]]]) -> str:
-    """The rows of several runs in one CSV; the run's id stands first, where it has one."""
+    """The rows of several runs in one CSV; the run's id comes first, if it has one."""
     names = dict.fromkeys(name for _, rows in runs for row in rows for name in row.extra)
     extras = list(names)
     named = any(run for run, _ in runs)
@@ -134,9 +133,9 @@ def render_csv_of_runs(runs: Sequence[tuple[str, Sequence[ResultRow]]]) -> str:
     writer.writerow(["run", *titles] if named else titles)
     for run, rows in runs:
         for row in rows:
-            figures = [getattr(row, name) for name in HEADERS]
-            figures += [row.extra.get(name) for name in extras]
-            cells = [str(row.step), *(_render_figure(figure) for figure in figures)]
+            numbers = [getattr(row, name) for name in HEADERS]
+            numbers += [row.extra.get(name) for name in extras]
+            cells = [str(row.step), *(_format_number(number) for number in numbers)]
             if row.is_lost:
                 cells[1] = "nan"
             writer.writerow([run, *cells] if named else cells)
@@ -149,7 +148,7 @@ class _Table:
     def __init__(self, text: str) -> None:
         self._text = text
         head, _, body = text.partition("\n")
-        # small figures as 1e-05 are as plain as others
+        # small numbers as 1e-05 are as plain as others
         self._is_plain = not (
             '"' in head or "\r" in head.rstrip("\r") or _ODD.search(body.replace("e-", ""))
         )
@@ -171,7 +170,7 @@ class _Table:
         return [cells[place::width] for place in range(width)]
 
     def _read_columns(self) -> list[Sequence[str]]:
-        """The columns of any CSV; InvalidResponse with the line where it is none."""
+        """The columns of any CSV; InvalidResponse with the line if it is malformed."""
         reader = csv.reader(io.StringIO(self._text), strict=True)
         try:
             self.header = [name.strip() for name in next(reader)]
@@ -181,7 +180,7 @@ class _Table:
         for index, cells in enumerate(rows):
             if len(cells) != len(self.header):
                 raise InvalidResponse(
-                    f"results file, line {self._find_line(index)}: {len(cells)} cells under"
+                    f"results file, line {self._get_line(index)}: {len(cells)} cells under"
                     f" {len(self.header)} headers; the file may have been cut off"
                 )
         return list(zip(*rows, strict=True)) if rows else [()] * len(self.header)
@@ -190,50 +189,50 @@ class _Table:
         return self._length
 
     def read(self, title: str, *, strict: bool = True) -> _Column:
-        """The figures under a title. InvalidResponse for text in a column that is known (`strict`).
+        """The numbers under a title. InvalidResponse for text in a known column (`strict`).
 
-        There, negative figures count as none: losses and shares are never negative, and Azure
-        writes -1 where nothing was measured.
+        There, a negative number is None: losses and shares are never negative, and Azure writes -1
+        where nothing was measured.
         """
         cells = self._cells[title]
         if self._is_plain:
             with contextlib.suppress(ValueError):
                 return _read_plain(cells)
-        figures, is_sure = _read_figures(cells)
+        numbers, is_sure = _read_numbers(cells)
         if not strict:
-            return figures
+            return numbers
         for index in () if is_sure else range(len(cells)):
-            if figures[index] is None and cells[index].strip().lower() not in _NO_FIGURE:
-                line = self._find_line(index)
+            if numbers[index] is None and cells[index].strip().lower() not in _NO_NUMBER:
+                line = self._get_line(index)
                 raise InvalidResponse(
                     f"results file, line {line}: {title} {cells[index]!r} is not a number"
                 )
-        return [None if figure is not None and figure < 0 else figure for figure in figures]
+        return [None if number is not None and number < 0 else number for number in numbers]
 
     def read_steps(self) -> list[int]:
         """The steps; InvalidResponse for one that is no whole number."""
         if self._is_plain:
             with contextlib.suppress(ValueError):
                 return list(map(int, self._cells[STEP]))
-        figures, _ = _read_figures(self._cells[STEP])
-        for index, figure in enumerate(figures):
-            if figure is None or figure < 0 or figure != int(figure):
-                line, cell = self._find_line(index), self._cells[STEP][index]
+        numbers, _ = _read_numbers(self._cells[STEP])
+        for index, number in enumerate(numbers):
+            if number is None or number < 0 or number != int(number):
+                line, cell = self._get_line(index), self._cells[STEP][index]
                 raise InvalidResponse(
                     f"results file, line {line}: step {cell!r} is not a whole number"
                 )
-        return [int(figure) for figure in figures if figure is not None]
+        return [int(number) for number in numbers if number is not None]
 
-    def find_lost(self) -> list[bool]:
+    def list_lost(self) -> list[bool]:
         """For each row, whether its training loss is written as NaN or infinity."""
         title = next((title for title in HEADERS["train_loss"] if title in self._cells), None)
         if title is None or self._is_plain:
             return [False] * self._length
         cells = self._cells[title]
-        # most cells begin with a digit, and need no closer look
+        # most cells start with a digit, and need no closer look
         return [cell[:1] not in _DIGITS and cell.strip().lower() in _NOT_FINITE for cell in cells]
 
-    def _find_line(self, index: int) -> int:
+    def _get_line(self, index: int) -> int:
         """The line of the file on which the row of that index ends."""
         reader = csv.reader(io.StringIO(self._text), strict=True)
         next(reader)
@@ -257,7 +256,7 @@ def _unwrap(content: bytes) -> str:
     raise InvalidResponse(
         "the results file is empty"
         if not content.strip()
-        else f"the results file has no column {STEP!r}; it begins with {shown!r}"
+        else f"the results file has no column {STEP!r}; it starts with {shown!r}"
     )
 
 
@@ -273,7 +272,7 @@ def _has_step(text: str) -> bool:
     return STEP in [name.strip().strip('"') for name in first_line.split(",")]
 
 
-def _find_columns(header: Sequence[str]) -> dict[str, str]:
+def _map_columns(header: Sequence[str]) -> dict[str, str]:
     """Title -> field of ResultRow; of two titles for one field the first listed wins."""
     columns = {}
     for name, candidates in HEADERS.items():
@@ -284,49 +283,49 @@ def _find_columns(header: Sequence[str]) -> dict[str, str]:
 
 
 def _read_plain(cells: Sequence[str]) -> _Column:
-    """The figures of cells of which none can be negative or not finite; ValueError for no number.
+    """The numbers of cells of which none can be negative or not finite; ValueError for no number.
 
     That is almost every file, and half of the time that it takes to read one is spent here.
     """
-    if max(map(len, cells), default=0) > _LONGEST_PLAIN:
-        raise ValueError("a figure so long may be beyond all numbers")
+    if max(map(len, cells), default=0) > _MAX_PLAIN:
+        raise ValueError("a number so long may be beyond all numbers")
     return (
         [float(cell) if cell else None for cell in cells] if "" in cells else [*map(float, cells)]
     )
 
 
-def _read_figures(cells: Sequence[str]) -> tuple[_Column, bool]:
-    """The finite figures of the cells, and whether it is sure that no cell holds a text."""
+def _read_numbers(cells: Sequence[str]) -> tuple[_Column, bool]:
+    """The finite numbers of the cells, and whether it is sure that no cell holds a text."""
     try:
-        figures: _Column = [float(cell) if cell else None for cell in cells]
+        numbers: _Column = [float(cell) if cell else None for cell in cells]
     except ValueError:
-        return [_find_figure(cell) for cell in cells], False
+        return [_parse_number(cell) for cell in cells], False
     finite = math.isfinite
-    return [figure if figure is None or finite(figure) else None for figure in figures], True
+    return [number if number is None or finite(number) else None for number in numbers], True
 
 
-def _find_figure(cell: str) -> float | None:
+def _parse_number(cell: str) -> float | None:
     try:
-        figure = float(cell)
+        number = float(cell)
     except ValueError:
         return None
-    return figure if math.isfinite(figure) else None
+    return number if math.isfinite(number) else None
 
 
-def _count_epochs(figures: _Column | None, length: int) -> Iterable[int | None]:
-    """Shares of epochs, as some servers tell, belong to the epoch that is under way."""
-    if figures is None:
+def _count_epochs(numbers: _Column | None, length: int) -> Iterable[int | None]:
+    """Fractions of epochs, as some servers report, are rounded up to the current epoch."""
+    if numbers is None:
         return repeat(None, length)
-    return (None if figure is None else math.ceil(figure) for figure in figures)
+    return (None if number is None else math.ceil(number) for number in numbers)
 
 
-def _whole(figures: _Column | None, length: int) -> Iterable[int | None]:
-    if figures is None:
+def _whole(numbers: _Column | None, length: int) -> Iterable[int | None]:
+    if numbers is None:
         return repeat(None, length)
-    return (None if figure is None else round(figure) for figure in figures)
+    return (None if number is None else round(number) for number in numbers)
 
 
-def _render_figure(figure: float | None) -> str:
-    if figure is None:
+def _format_number(number: float | None) -> str:
+    if number is None:
         return ""
-    return str(int(figure)) if figure == int(figure) and abs(figure) < 1e15 else repr(figure)
+    return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)

@@ -78,7 +78,7 @@ def test_any_model_is_measured_on_any_file_and_none_is_asked_twice(
 def test_an_untrained_base_is_left_out_by_name(house: House, first_run: Answer) -> None:
     answer = house.ftops("eval", "colours", "validation.jsonl", "--against", "base", "--force")
     assert answer.code == 0
-    assert "knows nothing before it is trained" in " ".join(answer.out.split())
+    assert "has random weights before training" in " ".join(answer.out.split())
 
 
 def test_a_file_that_leaks_is_refused_with_its_lines(house: House, first_run: Answer) -> None:
@@ -113,7 +113,7 @@ def test_runs_are_compared_on_the_rows_that_both_answered(house: House, first_ru
     found = document(answer)
     assert found["rows"] == 7
     assert [one["name"] for one in found["candidates"]] == ["colours", "others"]
-    assert "evaluated on different rows" in found["notes"][0]
+    assert found["notes"][0]["kind"] == "different_rows"
     shown = house.ftops("compare", "colours", "others")
     assert max(map(len, shown.out.splitlines())) <= 80
 
@@ -165,7 +165,7 @@ def test_areas_are_those_that_scikit_learn_finds_in_the_answers_that_are_kept(
     answer = house.ftops("eval", "colours", "areas.jsonl", *options, "--json")
     assert answer.code == 0
     figures = document(answer)["candidates"][0]["metrics"]
-    (kept,) = re.findall(r"the answers are kept in (\S+)", answer.err)
+    (kept,) = re.findall(r"the predictions are stored in (\S+)", answer.err)
     lines = (Path(kept) / "predictions" / "tuned.jsonl").read_text().splitlines()
     answers = [json.loads(line) for line in lines]
     assert all(one["probabilities"] for one in answers)

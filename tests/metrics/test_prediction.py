@@ -1,7 +1,7 @@
 """Answers are compared as a reader compares them."""
 
 from ftops.evaluation.prompt_format import PromptFormat
-from ftops.metrics.classification import count_confusion, find_labels, place_in_matrix
+from ftops.metrics.classification import count_confusion, list_labels, place_in_matrix
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.text import token_f1
 
@@ -18,7 +18,7 @@ def test_an_answer_is_right_in_any_spelling_of_its_letters() -> None:
 def test_a_label_is_one_class_in_any_spelling() -> None:
     spellings = (COMPOSED, DECOMPOSED, "no")
     answers = [Prediction(n, "q", spellings[n % 3], spellings[(n + 1) % 2]) for n in range(12)]
-    assert find_labels(answers) == ("no", COMPOSED)
+    assert list_labels(answers) == ("no", COMPOSED)
     labels, cells = place_in_matrix(answers)
     assert count_confusion(cells, labels).counts == ((0, 4, 0), (0, 8, 0))
 

@@ -8,15 +8,15 @@ from ftops.metrics.requirement import make_slug, parse_requirement
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("accuracy", "0.85", "no requirement"),
+        ("accuracy", "0.85", "not a requirement"),
         ("accuracy", 0.85, "needs an operator and a number"),
-        ("accuracy", "=> 0.85", "no requirement"),
-        ("accuracy", ">= high", "`high` in `>= high` is no number"),
-        ("accuracy", ">= nan", "no number that a figure"),
-        ("accuracy", "> 1 > 0", "no requirement"),
-        ("accuracy", "", "no requirement"),
+        ("accuracy", "=> 0.85", "not a requirement"),
+        ("accuracy", ">= high", "`high` in `>= high` is not a number"),
+        ("accuracy", ">= nan", "not a finite number"),
+        ("accuracy", "> 1 > 0", "not a requirement"),
+        ("accuracy", "", "not a requirement"),
         ("accuracy_over_", "> 0", "needs a metric before"),
-        ("", "> 0", "no name of a figure"),
+        ("", "> 0", "not the name of a metric"),
     ],
 )
 def test_what_is_no_requirement_is_refused_in_plain_words(

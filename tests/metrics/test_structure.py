@@ -41,7 +41,7 @@ def test_a_schema_allows_what_it_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(None, "cannot be read"), ("{", "not JSON"), ('{"type": 7}', "no JSON schema")],
+    [(None, "cannot be read"), ("{", "not JSON"), ('{"type": 7}', "not a JSON Schema")],
 )
 def test_a_bad_schema_is_told_with_its_file(tmp_path: Path, content: str | None, told: str) -> None:
     if content is not None:
@@ -123,8 +123,8 @@ def test_a_schema_that_takes_without_end_is_an_error_with_row_and_limit(
     ("content", "reason"),
     [
         ('{"$ref": "#"}', "refers to itself without end"),
-        ('{"type": "string", "pattern": "("}', "no JSON schema"),
-        ('{"type": "string", "pattern": "a{99999999999999999999}"}', "no JSON schema"),
+        ('{"type": "string", "pattern": "("}', "not a JSON Schema"),
+        ('{"type": "string", "pattern": "a{99999999999999999999}"}', "not a JSON Schema"),
     ],
 )
 def test_a_schema_that_cannot_judge_is_an_error_that_says_why(
