@@ -17,7 +17,7 @@ from ftops.cli.data.options import (
     CompletionColumn,
     LayoutName,
     PromptColumn,
-    say_layout,
+    print_layout,
 )
 from ftops.cli.output import Output
 from ftops.data.findings import format_rows
@@ -131,7 +131,7 @@ def _say_next(path: Path, files: list[Path], rows: int) -> Iterator[str]:
 def _find_layout(out: Output, data_file: Path, options: ReadOptions) -> ReadOptions:
     """The options with the detected layout, which is printed."""
     source = open_source(data_file, options)
-    say_layout(out, source)
+    print_layout(out, source)
     return pin_layout(options, source)
 
 

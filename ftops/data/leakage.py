@@ -47,17 +47,17 @@ class LeakedRows:
         return f"{head} ({'; '.join(self.sentences)})"
 
 
-def find_leaked_rows(training: Path, evaluated: Path) -> LeakedRows:
+def detect_leaked_rows(training: Path, evaluated: Path) -> LeakedRows:
     """Rows of `evaluated` that stand in `training`, exactly, with another answer, or nearly."""
     asked = ("validation", "near-duplicates")
     known = run_checks(open_source(training), asked=asked)
     held = run_checks(open_source(evaluated), asked=asked, like=known.profile)
-    found = find_leaks(known, held, name="the training rows", unit="line")
+    found = check_leaks(known, held, name="the training rows", unit="line")
     sentences = tuple(one.message for one in found)
     return LeakedRows(frozenset(list_leaked_places(known, held)), sentences)
 
 
-def find_leaks(
+def check_leaks(
     training: CheckSet, validation: CheckSet, *, name: str, unit: str
 ) -> Iterator[Finding]:
     """Findings about rows of the validation data, which `unit` counts, that `name` holds, too.
@@ -81,8 +81,8 @@ def match_rows(
 ) -> Iterator[tuple[Rule, str, dict[int, int]]]:
     """For each rule the numbers of the rows that it is about, with that of the one in training."""
     known, held = _get(training, Leaks), _get(validation, Leaks)
-    rows = _find_first(known.rows, held.rows)
-    prompts = _find_first(known.prompts, held.prompts)
+    rows = _index_first(known.rows, held.rows)
+    prompts = _index_first(known.prompts, held.prompts)
     if training.prompt_chars == 0:
         prompts = rows
     yield ROWS, "the same as", rows
@@ -100,7 +100,7 @@ def _get(examination: CheckSet, kind: type[Wanted]) -> Wanted:
     return next(check for check in examination.checks if isinstance(check, kind))
 
 
-def _find_first(known: "array[int]", held: "array[int]") -> dict[int, int]:
+def _index_first(known: "array[int]", held: "array[int]") -> dict[int, int]:
     """Which values of `held` stand in `known`, and where first; memory grows with `held`."""
     wanted = set(held)
     first: dict[int, int] = {}
@@ -131,7 +131,7 @@ def _tell(
     yield create_finding(rule, text, Occurrences(len(found), places))
 
 
-def find_drift(training: CheckSet, validation: CheckSet) -> Iterator[Finding]:
+def check_drift(training: CheckSet, validation: CheckSet) -> Iterator[Finding]:
     """Findings about the validation data; both must have been asked for `validation`."""
     from statistics import median
 

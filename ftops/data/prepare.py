@@ -110,7 +110,7 @@ def _planned(source: Path, target: Path, recipe: Recipe) -> Iterator[Iterator[Ro
         between.unlink(missing_ok=True)
 
 
-def find_row_format(source: Path, options: ReadOptions, plan: DataPlan | None) -> RowFormat:
+def get_row_format(source: Path, options: ReadOptions, plan: DataPlan | None) -> RowFormat:
     """The shape of the first row that there is once the plan is carried out.
 
     DatasetError when there is none.

@@ -116,7 +116,7 @@ def assign_rows(path: Path, options: ReadOptions, wish: SplitOptions) -> SplitRe
     if wish.column is not None:
         links.append(_read_groups(path, options, wish.column, len(questions)))
     if sketches is not None:
-        links.append(sketches.find_groups())
+        links.append(sketches.list_groups())
     groups = _join(links)
     labels = answers if _are_classes(answers, wish.stratify) else None
     parts = [(VALIDATION, wish.validation)] + ([(TEST, wish.test)] if wish.test else [])
@@ -218,7 +218,7 @@ class _Sketches:
         self._sketches += sketch_texts(self._pending, self._common).tobytes()
         self._pending.clear()
 
-    def find_groups(self) -> list[int]:
+    def list_groups(self) -> list[int]:
         """For each prompt the first one of its group."""
         import numpy as np
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftops.data.leakage import LeakedRows, find_leaked_rows
-from ftops.data.prepare import find_row_format, make_recipe, prepare_file
+from ftops.data.leakage import LeakedRows, detect_leaked_rows
+from ftops.data.prepare import get_row_format, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, options_from_plan
 from ftops.data.row_hash import prompt_text
 from ftops.data.rows import read_rows
@@ -82,7 +82,7 @@ def prepare_rows(
 def _choose_format(path: Path, prepared: PreparedData, options: ReadOptions) -> RowFormat:
     """The format of the rows; a model trained on preferences can be evaluated on chats, too."""
     if prepared.row_format is RowFormat.PREFERENCE:
-        row_format = find_row_format(path, options, prepared.plan)
+        row_format = get_row_format(path, options, prepared.plan)
         return row_format if row_format is RowFormat.PREFERENCE else RowFormat.CHAT
     return prepared.row_format
 
@@ -96,7 +96,7 @@ def check_leak(
     """
     if training is None:
         return None
-    leak = find_leaked_rows(training, rows)
+    leak = detect_leaked_rows(training, rows)
     if leak.lines and spec.refuses_overlap:
         raise DatasetError(
             leak.say(source),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops.data.fixes.registry import FIX_PARAMS
-from ftops.data.prepare import Recipe, find_row_format, make_recipe, prepare_file
+from ftops.data.prepare import Recipe, get_row_format, make_recipe, prepare_file
 from ftops.data.reading.options import options_from_plan
 from ftops.data.secret_scan import check_for_secrets
 from ftops.data.summary import DataSummary, count_overlap
@@ -156,5 +156,5 @@ def _choose_format(
         return spec.prepare.row_format
     training = resolve_data(job_file, spec.training_file)
     if provider.capabilities.any_row_format and training is not None:
-        return find_row_format(training, options_from_plan(spec.prepare.reading), plan)
+        return get_row_format(training, options_from_plan(spec.prepare.reading), plan)
     return provider.row_format(spec.model)

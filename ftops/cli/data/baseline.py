@@ -10,8 +10,8 @@ from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.files import check_is_file
-from ftops.cli.data.next_steps import follow_baseline, render_next
-from ftops.cli.data.options import Reading, say_layouts
+from ftops.cli.data.next_steps import render_next_steps, suggest_after_baseline
+from ftops.cli.data.options import Reading, print_layouts
 from ftops.cli.output import Output
 from ftops.data.baselines import Baseline, score_baselines
 from ftops.data.findings import format_rows
@@ -41,8 +41,8 @@ def baseline(
     reaches the goal, you may not need a fine-tuned model.
     """
     check_is_file(training, validation)
-    options = reading.find_options()
-    say_layouts(out, options, training, validation)
+    options = reading.to_read_options()
+    print_layouts(out, options, training, validation)
     found = score_baselines(training, validation, options)
     if found.leaked:
         out.info(
@@ -67,7 +67,8 @@ def baseline(
         },
         essential=[f"{one.name}: {one.accuracy:.4f}" for one in found.scores],
         human=lambda: chain(
-            _render(found, goal), render_next(follow_baseline(training, validation, options))
+            _render(found, goal),
+            render_next_steps(suggest_after_baseline(training, validation, options)),
         ),
     )
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from ftops import __version__
 from ftops.cli.command import command
 from ftops.cli.data.files import check_is_file
-from ftops.cli.data.next_steps import follow_check, render_next
+from ftops.cli.data.next_steps import render_next_steps, suggest_after_check
 from ftops.cli.data.options import (
     Moderate,
     NearDuplicates,
@@ -31,7 +31,7 @@ from ftops.cli.data.options import (
     Task,
     Validation,
     WordListFile,
-    find_task,
+    check_task,
     parse_target,
 )
 from ftops.cli.environment import get_home, read_environ
@@ -46,7 +46,7 @@ from ftops.data.checks.classes import SMALL, compare_classes
 from ftops.data.checks.moderation import check_moderation
 from ftops.data.checks.size import FEW
 from ftops.data.findings import Finding, Severity, count_severity
-from ftops.data.leakage import find_drift, find_leaks
+from ftops.data.leakage import check_drift, check_leaks
 from ftops.data.plans.planner import can_prepare
 from ftops.data.profile import DatasetProfile
 from ftops.data.reading.options import ReadOptions
@@ -67,8 +67,8 @@ _REPORT_MODE = 0o644
 
 
 @dataclass(slots=True)
-class Examined:
-    """A source with what was found in it."""
+class CheckedSource:
+    """A source with its check result."""
 
     source: Source
     verdict: CheckResult
@@ -80,34 +80,36 @@ class Examined:
 
 
 def finish_check(
-    out: Output, examined: Sequence[Examined], following: Iterable[Sequence[str]], *, strict: bool
+    out: Output,
+    examined: Sequence[CheckedSource],
+    following: Iterable[Sequence[str]],
+    *,
+    strict: bool,
 ) -> None:
-    """Print all of it, and the commands that follow; leaves with exit code 1 when there is
-    something that forbids the data.
-    """
+    """Print the findings and the next commands; exits with 1 if the data is not usable."""
     bad = [one for one in examined if _is_bad(one, strict)]
     out.finish(
         {"ok": not bad, "files": [_to_json(one, strict) for one in examined]},
         essential=[f"{one.source.name}: {found.code}" for one in bad for found in one.ordered()],
-        human=lambda: chain(_render(examined, strict), render_next(following)),
+        human=lambda: chain(_render(examined, strict), render_next_steps(following)),
     )
     if bad:
         raise typer.Exit(KNOWN_ERROR)
 
 
-def write_sarif(path: Path, examined: Sequence[Examined]) -> None:
+def write_sarif(path: Path, examined: Sequence[CheckedSource]) -> None:
     """Write the findings of all sources as SARIF."""
     found = [(one.source.name, one.source.unit, one.ordered()) for one in examined]
     text = render_json(render_sarif(found, __version__))
     write_atomic(path, text.encode() + b"\n", mode=_REPORT_MODE)
 
 
-def _is_bad(one: Examined, strict: bool) -> bool:
+def _is_bad(one: CheckedSource, strict: bool) -> bool:
     worst = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
     return any(found.severity in worst for found in one.findings)
 
 
-def _to_json(one: Examined, strict: bool) -> Json:
+def _to_json(one: CheckedSource, strict: bool) -> Json:
     verdict = one.verdict
     return {
         "file": one.source.name,
@@ -142,14 +144,14 @@ def _to_json(one: Examined, strict: bool) -> Json:
     }
 
 
-def _render(examined: Sequence[Examined], strict: bool) -> Iterator[RenderableType]:
+def _render(examined: Sequence[CheckedSource], strict: bool) -> Iterator[RenderableType]:
     for number, one in enumerate(examined):
         if number:
             yield ""
         yield from _render_one(one, strict)
 
 
-def _render_one(one: Examined, strict: bool) -> Iterator[RenderableType]:
+def _render_one(one: CheckedSource, strict: bool) -> Iterator[RenderableType]:
     verdict = one.verdict
     yield Text(one.source.name, "bold")
     if one.source.inferred:
@@ -157,14 +159,14 @@ def _render_one(one: Examined, strict: bool) -> Iterator[RenderableType]:
     shape = f" of {verdict.format}" if verdict.format else ""
     yield Text(f"  rows       {verdict.rows:,}{shape}")
     if verdict.rows:
-        guessed = " (inferred; --task says otherwise)" if verdict.task_inferred else ""
+        guessed = " (inferred; override with --task)" if verdict.task_inferred else ""
         yield Text(f"  task       {verdict.task}{_say_classes(verdict)}{guessed}")
     for name, mark in (("separator", verdict.separator), ("stop", verdict.stop)):
         if mark:
             yield Text(f"  {name:<10} {mark!r}")
     if verdict.auto_epochs:
         batch = f", batches of {verdict.auto_batch}" if verdict.auto_batch else ""
-        yield Text(f'  "auto"     {_say_epochs(verdict.auto_epochs)}{batch}, as far as is known')
+        yield Text(f'  "auto"     {_say_epochs(verdict.auto_epochs)}{batch} (estimated)')
     for found in one.ordered():
         yield ""
         head = Text(f"{found.severity:<8}", _STYLES[found.severity])
@@ -194,16 +196,16 @@ def _say_places(found: Finding, unit: str) -> str:
     return f"{name} {numbers}{', …' if found.count > len(found.places) else ''}"
 
 
-def _say_end(one: Examined, strict: bool) -> Text:
+def _say_end(one: CheckedSource, strict: bool) -> Text:
     counts = [
         f"{number} {severity}{'s' if number > 1 and severity is not Severity.ADVICE else ''}"
         for severity in _ORDER
         if (number := count_severity(one.findings, severity))
     ]
     if not counts:
-        return Text("Nothing to complain about.", "green")
+        return Text("No problems found.", "green")
     if _is_bad(one, strict):
-        return Text(f"Not usable as it is: {', '.join(counts)}.", "red")
+        return Text(f"Not usable: {', '.join(counts)}.", "red")
     return Text(f"Usable: {', '.join(counts)}.", "green")
 
 
@@ -218,17 +220,17 @@ class Moderation:
     host: str
 
     @property
-    def judge(self) -> str:
+    def destination(self) -> str:
         return f"{self.settings.type} ({self.host})"
 
 
 def prepare_moderation(
     out: Output, files: Iterable[str], provider: str, *, yes: bool
 ) -> Moderation:
-    """What `--moderate` means with these files, before any of them is read.
+    """Check the preconditions of `--moderate` before any file is read.
 
-    ProviderError when that provider judges no texts, NotConfirmed when nobody could be asked, and
-    DatasetError for standard input, which is read twice here.
+    Raises ProviderError for a provider without a moderation endpoint, NotConfirmed without a
+    terminal, and DatasetError for standard input, which would be read twice.
     """
     settings = ProviderSettings(type=provider)
     require_moderation(settings)
@@ -236,16 +238,16 @@ def prepare_moderation(
     host = urlsplit(get_base_url(settings, read_environ())).netloc
     if not yes and not _is_interactive(out):
         raise NotConfirmed(
-            f"nothing was sent: nobody can be asked whether the texts may go to {host}",
-            hint="Give --yes to send them without a question, or leave --moderate out.",
+            f"nothing was sent: not a terminal, cannot confirm sending the texts to {host}",
+            hint="Pass --yes to send them without confirmation, or omit --moderate.",
         )
     return Moderation(settings, host)
 
 
-def add_harmful(
+def add_moderation(
     out: Output,
     moderation: Moderation,
-    examined: list[Examined],
+    examined: list[CheckedSource],
     files: Iterable[str],
     options: ReadOptions,
     *,
@@ -262,11 +264,11 @@ def add_harmful(
         except ProviderError:
             if moderator.sent:
                 out.info(
-                    f"moderation: {_say_texts(moderator.sent)} judged, which is kept:"
-                    " the same command goes on there"
+                    f"moderation: {_say_texts(moderator.sent)} checked; results are cached:"
+                    " run the same command again to continue"
                 )
             raise
-        out.info(f"moderation: {_say_texts(moderator.sent)} sent to {moderation.judge}")
+        out.info(f"moderation: {_say_texts(moderator.sent)} sent to {moderation.destination}")
 
 
 def _say_texts(count: int) -> str:
@@ -277,14 +279,14 @@ def _is_interactive(out: Output) -> bool:
     return out.mode is Mode.HUMAN and sys.stdin.isatty()
 
 
-def _ask(moderation: Moderation, examined: list[Examined]) -> None:
+def _ask(moderation: Moderation, examined: list[CheckedSource]) -> None:
     """Return when the user agrees that the texts leave this machine."""
     characters = sum(one.verdict.prompt_chars + one.verdict.completion_chars for one in examined)
     rows = sum(one.verdict.rows for one in examined)
     names = ", ".join(one.source.name for one in examined)
     question = (
         f"Send the texts of {names} ({rows:,} rows, {characters:,} characters) to"
-        f" {moderation.judge}, to be judged there?"
+        f" {moderation.destination} for moderation?"
     )
     try:
         agreed = typer.confirm(clean(question), err=True)
@@ -292,7 +294,7 @@ def _ask(moderation: Moderation, examined: list[Examined]) -> None:
         agreed = False
     if not agreed:
         raise NotConfirmed(
-            "nothing was sent", hint="Leave --moderate out to check on this machine."
+            "nothing was sent", hint="Omit --moderate to check on this machine only."
         )
 
 
@@ -351,8 +353,8 @@ def check(
 
     Exits with 1 on errors (with --strict, also on warnings).
     """
-    options = reading.find_options()
-    target, wanted_task = parse_target(target_name), find_task(task)
+    options = reading.to_read_options()
+    target, wanted_task = parse_target(target_name), check_task(task)
     requested = {
         "pii": pii,
         "near-duplicates": near_duplicates,
@@ -363,11 +365,11 @@ def check(
     names = [*files, *([validation] if validation else [])]
     moderation: Moderation | None = None
     if yes and not moderate:
-        out.info("note: --yes has no effect without --moderate: nothing is sent")
+        out.info("note: --yes has no effect without --moderate")
     if moderate:
-        judge = target.provider if target_name else "openai"
-        moderation = prepare_moderation(out, names, judge, yes=yes)
-    look = partial(
+        provider = target.provider if target_name else "openai"
+        moderation = prepare_moderation(out, names, provider, yes=yes)
+    check_source = partial(
         run_checks,
         asked=asked,
         processes=processes,
@@ -375,59 +377,61 @@ def check(
         token_limit=target.token_limit,
         words=read_word_list(word_list) if word_list else NO_WORDS,
     )
-    examined = _examine_all(names, options, look, target, wanted_task, compared=bool(validation))
+    examined = _examine_all(
+        names, options, check_source, target, wanted_task, compared=bool(validation)
+    )
     if moderation:
-        add_harmful(out, moderation, examined, names, options, yes=yes)
+        add_moderation(out, moderation, examined, names, options, yes=yes)
     if sarif:
         write_sarif(sarif, examined)
     alone = files[0] if len(files) == 1 and files[0] != "-" and not validation else None
     following = []
     if alone:
-        hopeless = not examined[0].verdict.rows and not can_prepare(Path(alone), options)
-        following = follow_check(alone, options, examined[0].findings, hopeless=hopeless)
+        unusable = not examined[0].verdict.rows and not can_prepare(Path(alone), options)
+        following = suggest_after_check(alone, options, examined[0].findings, unusable=unusable)
     finish_check(out, examined, following, strict=strict)
 
 
 def _examine_all(
     names: Sequence[str],
     options: ReadOptions,
-    look: Callable[..., CheckSet],
+    check_source: Callable[..., CheckSet],
     target: DataTarget,
     task: str | None,
     *,
     compared: bool,
-) -> list[Examined]:
-    """What a look at each source finds; the last one may be `compared` with the others."""
+) -> list[CheckedSource]:
+    """Check each source; with `compared`, the last one is compared with the others."""
     first: DatasetProfile | None = None
-    examined: list[Examined] = []
+    examined: list[CheckedSource] = []
     examinations: list[CheckSet] = []
     for name in names:
         path = None if name == "-" else Path(name)
         source = open_source(path, options, stdin=sys.stdin.buffer)
-        examination = look(source, like=first)
+        examination = check_source(source, like=first)
         first = first or examination.profile
         verdict = examination.get_result(target, task=task, unit=source.unit)
-        examined.append(Examined(source, verdict, verdict.findings))
-        if compared:  # else its figures of each row are let go
+        examined.append(CheckedSource(source, verdict, verdict.findings))
+        if compared:  # otherwise its data per row is released
             examinations.append(examination)
     if compared:
         _compare_with_validation(examined, examinations)
     return examined
 
 
-def _compare_with_validation(examined: list[Examined], examinations: list[CheckSet]) -> None:
-    """Add what the training data and the validation data, which is the last, say of each other."""
+def _compare_with_validation(examined: list[CheckedSource], examinations: list[CheckSet]) -> None:
+    """Add the findings of the comparison of the training data with the validation data (last)."""
     *training, held_out = examined
-    paying = {FEW.code, SMALL.code}  # how many rows pay is a question of training alone
-    held_out.findings = tuple(one for one in held_out.findings if one.code not in paying)
+    training_only = {FEW.code, SMALL.code}  # row counts matter for training only
+    held_out.findings = tuple(one for one in held_out.findings if one.code not in training_only)
     for one, known in zip(training, examinations, strict=False):
         more = compare_classes(one.verdict.classes, held_out.verdict.classes)
         one.findings = (*one.findings, *more)
-        leaks = find_leaks(
+        leaks = check_leaks(
             known,
             examinations[-1],
             name=one.source.name,
             unit=held_out.source.unit,
         )
-        drift = find_drift(known, examinations[-1])
+        drift = check_drift(known, examinations[-1])
         held_out.findings = (*held_out.findings, *leaks, *drift)

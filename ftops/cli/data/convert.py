@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from ftops.cli.command import command
-from ftops.cli.data.files import hold_input, open_held, refuse_input
-from ftops.cli.data.options import OneSource, Reading, say_layout
+from ftops.cli.data.files import buffer_input, open_buffered, refuse_input
+from ftops.cli.data.options import OneSource, Reading, print_layout
 from ftops.cli.output import Output
 from ftops.data.check_set import read_profile
 from ftops.data.convert import DROPPABLE, OTHER
@@ -77,17 +77,17 @@ def convert(
     with content that the new format cannot hold is an error, and nothing is written, unless --drop
     names it (system, tools, name, weight, non_preferred_output).
     """
-    options = reading.find_options(also=[OTHER])
+    options = reading.to_read_options(also=[OTHER])
     dropped = {*split_names(reading.drop or ()), *(["system"] if drop_system else [])}
-    wanted, as_csv = _find_shape(to), _find_kind(target)
+    wanted, as_csv = _find_shape(to), _is_csv(target)
     refuse_input(target, Path(file), force=force)
-    with hold_input(file) as path:
+    with buffer_input(file) as path:
         if to == "chat" and (separator is None or stop is None):
-            marks = _find_marks(open_held(path, file, options))
+            marks = _detect_markers(open_buffered(path, file, options))
             separator = marks[0] if separator is None else separator
             stop = marks[1] if stop is None else stop
-        source = open_held(path, file, options)
-        say_layout(out, source)
+        source = open_buffered(path, file, options)
+        print_layout(out, source)
         with open_atomic(target, mode=_MODE) as stream:
             rows, shape = convert_rows(
                 source,
@@ -120,7 +120,7 @@ def _find_shape(name: str | None) -> RowFormat | None:
         raise UsageError(f"--to {name}: unknown row format", hint=f"{known}.") from None
 
 
-def _find_kind(target: Path) -> bool:
+def _is_csv(target: Path) -> bool:
     """Whether the file is to be CSV."""
     if target.suffix.lower() not in _KINDS:
         raise UsageError(
@@ -129,7 +129,7 @@ def _find_kind(target: Path) -> bool:
     return _KINDS[target.suffix.lower()]
 
 
-def _find_marks(source: Source) -> tuple[str, str]:
+def _detect_markers(source: Source) -> tuple[str, str]:
     """The known separator and stop sequence that most of the first rows end with."""
     _, profile = read_profile(source.batches(), source.unit)
     return get_removable_markers(profile)

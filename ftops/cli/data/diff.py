@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.files import check_is_file
-from ftops.cli.data.options import Reading, say_layouts
+from ftops.cli.data.options import Reading, print_layouts
 from ftops.cli.output import Output
 from ftops.data.diff import DatasetDiff, diff_files
 from ftops.data.findings import format_rows
@@ -51,8 +51,8 @@ def diff(
     The order of the rows and the file format do not matter.
     """
     check_is_file(old, new)
-    options = reading.find_options()
-    say_layouts(out, options, old, new)
+    options = reading.to_read_options()
+    print_layouts(out, options, old, new)
     found = diff_files(old, new, options, shown=show, edits=not exact)
     out.finish(
         _to_json(found),

@@ -1,4 +1,4 @@
-"""Data that a command reads more than once; standard input can be read only once."""
+"""Input and output files of data commands: standard input that is read twice, output paths."""
 
 import contextlib
 import shutil
@@ -17,17 +17,17 @@ _STDIN = "standard input"
 
 
 def check_is_file(*paths: Path) -> None:
-    """DatasetError when a path stands for standard input, which can only be read once."""
+    """Raise DatasetError for standard input, which can be read only once."""
     if Path("-") in paths:
         raise DatasetError(
-            "standard input can be read only once, and this takes more",
-            hint="Save it as a file, and name that.",
+            "this command reads its input more than once",
+            hint="Save standard input to a file and name it.",
         )
 
 
 @contextlib.contextmanager
-def hold_input(file: str) -> Iterator[Path]:
-    """The path of the input; standard input, which can be read once only, is copied first."""
+def buffer_input(file: str) -> Iterator[Path]:
+    """The path of the input; standard input is copied to a temporary file."""
     if file != "-":
         yield Path(file)
         return
@@ -42,13 +42,13 @@ def hold_input(file: str) -> Iterator[Path]:
             raise
 
 
-def open_held(path: Path, file: str, options: ReadOptions) -> Source:
-    """The source at `path`, called as the user called it."""
+def open_buffered(path: Path, file: str, options: ReadOptions) -> Source:
+    """The source at `path`, named as on the command line."""
     return name_source(open_source(path, options), file)
 
 
 def name_source(source: Source, file: str) -> Source:
-    """The source, called as the user called it."""
+    """The source, named as on the command line."""
     return replace(source, name=_STDIN) if file == "-" else source
 
 
@@ -56,35 +56,39 @@ _SUFFIXES = (".jsonl", ".ndjson", ".json", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
-    """Where the rows and the plan go; the input is neither."""
+class OutputPaths:
+    """The paths of the rows and the plan; neither is the input."""
 
     rows: Path
     plan: Path
 
 
-def choose_targets(
+def choose_output_paths(
     file: str, target: Path | None, plan_out: Path | None, *, writing: bool = True
-) -> Targets:
-    """OUT and its plan, named after the input where they are not said."""
+) -> OutputPaths:
+    """The output paths; the defaults are named after the input."""
     if target is None and file == "-" and writing:
-        raise DatasetError("there is no name for the rows of standard input", hint="Say -o OUT.")
+        raise DatasetError(
+            "standard input has no default output name", hint="Name the output with -o OUT."
+        )
     source = Path("rows" if file == "-" else file)
     name = source.name.partition(".")[0] or source.name
     rows = target or source.with_name(f"{name}.prepared.jsonl")
-    return Targets(rows, plan_out or rows.with_name(f"{rows.name}.plan.yaml"))
+    return OutputPaths(rows, plan_out or rows.with_name(f"{rows.name}.plan.yaml"))
 
 
-def check_targets(file: str, targets: Targets, plan: Path | None, *, force: bool) -> None:
-    """StorageError when something would be overwritten that must not be."""
+def check_output_paths(file: str, targets: OutputPaths, plan: Path | None, *, force: bool) -> None:
+    """Raise StorageError for output paths that must not be overwritten."""
     if targets.rows.suffix.lower() not in _SUFFIXES:
         raise StorageError(
-            f"{targets.rows}: what is written is JSON lines",
-            hint="Name it .jsonl; `ftops data convert` makes CSV of it.",
+            f"{targets.rows}: the output format is JSON lines",
+            hint="Name it .jsonl; `ftops data convert` writes CSV.",
         )
     refuse_input(targets.rows, Path(file), force=force)
     if _is_same(targets.rows, targets.plan):
-        raise StorageError("the rows and their plan are two files", hint="Name another --plan-out.")
+        raise StorageError(
+            "the rows and the plan need different files", hint="Name another --plan-out."
+        )
     if plan is None:
         refuse_input(targets.plan, Path(file), force=force)
     else:
@@ -92,16 +96,16 @@ def check_targets(file: str, targets: Targets, plan: Path | None, *, force: bool
 
 
 def refuse_input(path: Path, given: Path, *, force: bool) -> None:
-    """StorageError when `path` cannot be written, or is the input, which is never changed."""
+    """Raise StorageError if `path` cannot be written or is the input."""
     if _is_same(path, given):
         raise StorageError(
-            f"{path} is the input, which is never changed", hint="Name another with -o."
+            f"{path} is the input, which is never changed", hint="Name another file with -o."
         )
     if path.is_dir():
         raise StorageError(f"{path} is a folder", hint="Name a file with -o.")
     if path.exists() and not force:
         raise StorageError(
-            f"{path} is there already", hint="Name another with -o, or overwrite it with --force."
+            f"{path} already exists", hint="Name another file with -o, or pass --force."
         )
 
 

@@ -1,4 +1,4 @@
-"""What to do next in the workbench: check, prepare, split, baseline, init, run."""
+"""Suggested next commands: check, prepare, split, baseline, init, run."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ _INIT_TAKES = ("prompt", "completion", "layout")
 _SPLIT = "_train"
 
 
-def render_next(commands: Iterable[Sequence[str]]) -> Iterator[RenderableType]:
-    """The commands to go on with, if there are any, such that they can be copied."""
+def render_next_steps(commands: Iterable[Sequence[str]]) -> Iterator[RenderableType]:
+    """The suggested commands, quoted for a shell."""
     lines = [quote("ftops", *words) for words in commands]
     if lines:
         yield heading("Next")
@@ -23,18 +23,18 @@ def render_next(commands: Iterable[Sequence[str]]) -> Iterator[RenderableType]:
 
 
 def name_path(path: Path) -> str:
-    """A path as a command names it."""
+    """A path for a command line."""
     return clean(render_path(path))
 
 
-def follow_check(
-    file: str, options: ReadOptions, found: Sequence[Finding], *, hopeless: bool = False
+def suggest_after_check(
+    file: str, options: ReadOptions, found: Sequence[Finding], *, unusable: bool = False
 ) -> list[list[str]]:
-    """After a check: fix what can be fixed; of data that is good, go on.
+    """Next commands after a check: apply fixes, or continue if there are no errors.
 
-    `hopeless` data has no usable row, and no fix makes one.
+    `unusable` data has no usable row, and no fix makes one usable.
     """
-    if hopeless:
+    if unusable:
         return []
     flags = _make_flags(options_to_plan(options).items())
     fixes = {finding.fix for finding in found if finding.fix}
@@ -46,16 +46,16 @@ def follow_check(
     return [["data", "split", file, *flags], _init(file, options)]
 
 
-def follow_split(training: Path, validation: Path) -> list[list[str]]:
-    """After a split: what is reached without a model, and the job file."""
+def suggest_after_split(training: Path, validation: Path) -> list[list[str]]:
+    """Next commands after a split: the baseline, and the job file."""
     names = [name_path(training), name_path(validation)]
-    return [["data", "baseline", *names], *follow_baseline(training, validation)]
+    return [["data", "baseline", *names], *suggest_after_baseline(training, validation)]
 
 
-def follow_baseline(
+def suggest_after_baseline(
     training: Path, validation: Path, options: ReadOptions | None = None
 ) -> list[list[str]]:
-    """After a baseline: the job file, which needs to know of the plan."""
+    """Next command after a baseline: the job file, with the plan."""
     plan = find_plan_file(training)
     named = ["--plan", name_path(plan)] if plan else []
     words = _init(name_path(training), options or ReadOptions())
@@ -63,7 +63,7 @@ def follow_baseline(
 
 
 def find_plan_file(data: Path) -> Path | None:
-    """The plan beside a data file, or beside the one that it is the training part of."""
+    """The plan file next to a data file, or next to the file that it was split from."""
     whole = data.with_name(f"{data.stem.removesuffix(_SPLIT)}{data.suffix}")
     for path in (data, whole):
         plan = path.with_name(f"{path.name}.plan.yaml")
@@ -73,10 +73,12 @@ def find_plan_file(data: Path) -> Path | None:
 
 
 def _init(file: str, options: ReadOptions) -> list[str]:
-    said = options_to_plan(options)
-    taken = _make_flags((name, said[name]) for name in _INIT_TAKES if name in said)
+    given_options = options_to_plan(options)
+    taken = _make_flags(
+        (name, given_options[name]) for name in _INIT_TAKES if name in given_options
+    )
     return ["init", file, *taken]
 
 
-def _make_flags(said: Iterable[tuple[str, str]]) -> list[str]:
-    return [part for name, text in said for part in (f"--{name}", text)]
+def _make_flags(given_options: Iterable[tuple[str, str]]) -> list[str]:
+    return [part for name, text in given_options for part in (f"--{name}", text)]

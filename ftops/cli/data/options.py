@@ -1,4 +1,4 @@
-"""Arguments and options that several commands for data share."""
+"""Arguments and options of the data commands, and what they mean."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ class PromptReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The options that say how data is to be read; what they leave open, the content decides."""
+    """The options for reading data; what they leave open is detected from the content."""
 
     format: FormatName = None
     sheet: Sheet = None
@@ -107,18 +107,18 @@ class Reading:
     layout: LayoutName = None
     drop: DropKeys = None
 
-    def find_options(self, also: Collection[str] = ()) -> ReadOptions:
-        """How data is read, with layouts recognised.
+    def to_read_options(self, also: Collection[str] = ()) -> ReadOptions:
+        """The read options, with layout detection.
 
-        DatasetError when there is no such format, or no row without a key that is dropped. The
-        keys of rows in `also` may be dropped by the command itself.
+        Raises DatasetError for an unknown format, or if --drop names a required key. The command
+        itself may drop the keys in `also`.
         """
         dropped = split_names(self.drop or ())
         for name in dropped:
             if name in ROW_KEYS - set(also):
                 raise DatasetError(
-                    f"--drop {name}: there is no row without it",
-                    hint="Name a key or column that stands beside it.",
+                    f"--drop {name}: rows require this key",
+                    hint="Name another key or column.",
                 )
 
         return ReadOptions(
@@ -133,16 +133,16 @@ class Reading:
         )
 
 
-def say_layout(out: Output, source: Source) -> None:
-    """Say on stderr how rows are read that are not read as they stand."""
+def print_layout(out: Output, source: Source) -> None:
+    """Print the detected layout to stderr."""
     if source.layout:
         out.info(f"{source.name}: read as {', '.join(source.inferred)}")
 
 
-def say_layouts(out: Output, options: ReadOptions, *files: Path) -> None:
-    """The same for files that are opened later, and more than once."""
+def print_layouts(out: Output, options: ReadOptions, *files: Path) -> None:
+    """Print the detected layout of each file."""
     for file in files:
-        say_layout(out, open_source(file, options))
+        print_layout(out, open_source(file, options))
 
 
 Target = Annotated[
@@ -190,7 +190,7 @@ Processes = Annotated[
 
 
 def parse_target(target: str | None) -> DataTarget:
-    """What `--for` means: a provider, a model, or both with a slash between them."""
+    """The target of `--for`: a provider, a model, or PROVIDER/MODEL."""
     if target is None:
         return DataTarget()
     provider, _, model = target.partition("/")
@@ -212,15 +212,15 @@ def parse_target(target: str | None) -> DataTarget:
         row_format,
         model,
         provider,
-        make_gauge(provider, model),
+        get_token_limit(provider, model),
         capabilities.auto_epochs,
         capabilities.auto_batch,
         capabilities.tools,
     )
 
 
-def make_gauge(provider: str, model: str) -> TokenLimit:
-    """What rows for that model are measured by; vocabularies are taken from this machine alone."""
+def get_token_limit(provider: str, model: str) -> TokenLimit:
+    """The token limit and vocabulary of a model; only local vocabularies are used."""
     settings = ProviderSettings(type=provider)
     limit = find_example_limit(settings, model)
     folders = list_vocabulary_folders(read_environ(), get_home())
@@ -231,10 +231,10 @@ def make_gauge(provider: str, model: str) -> TokenLimit:
     )
 
 
-def find_task(task: str | None) -> str | None:
-    """What `--task` means; UsageError when there is no such task."""
+def check_task(task: str | None) -> str | None:
+    """Validate `--task`. Raises UsageError for an unknown task."""
     if task is not None and task not in TASKS:
-        raise UsageError(f"--task {task}: there is no such task", hint=f"{', '.join(TASKS)}.")
+        raise UsageError(f"--task {task}: unknown task", hint=f"{', '.join(TASKS)}.")
     return task
 
 
@@ -246,7 +246,7 @@ _MAX_BYTES = 32 << 20  # far more than any vocabulary has
 
 
 def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
-    """Fetch what is missing of the vocabularies that are known; what fails is said, no error."""
+    """Download missing vocabularies; a failure is reported, not raised."""
     if find_spec("tiktoken") is None:
         info("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
         return
@@ -262,4 +262,4 @@ def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
             info(f"note: {error.message}")
             continue
         if not store_vocabulary(name, content, folders[-1]):
-            info(f"note: {file.url} is not the file that it should be; it was not kept")
+            info(f"note: {file.url} has an unexpected content and was not stored")

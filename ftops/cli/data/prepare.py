@@ -1,4 +1,4 @@
-"""`ftops data prepare`: shows what can be done about a file, asks, writes, and keeps the plan."""
+"""`ftops data prepare`: proposes fixes, asks for confirmation, writes the rows and the plan."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.files import (
-    Targets,
-    check_targets,
-    choose_targets,
-    hold_input,
+    OutputPaths,
+    buffer_input,
+    check_output_paths,
+    choose_output_paths,
     name_source,
-    open_held,
+    open_buffered,
 )
 from ftops.cli.data.options import (
     OneSource,
@@ -23,11 +23,11 @@ from ftops.cli.data.options import (
     Reading,
     Target,
     Task,
-    find_task,
+    check_task,
     parse_target,
 )
 from ftops.cli.data.prepare_view import finish, finish_plan, render_fix
-from ftops.cli.data.sample import MarksFile, honour_marks, name_marks
+from ftops.cli.data.sample import AnnotationFile, apply_annotations, get_annotation_path
 from ftops.cli.environment import read_environ
 from ftops.cli.output import Mode, NotConfirmed, Output
 from ftops.data.checks.registry import list_rules
@@ -82,7 +82,7 @@ Redact = Annotated[
     bool,
     typer.Option("--redact", help="Replace personal data and secrets with placeholders."),
 ]
-IgnoreMarks = Annotated[
+IgnoreAnnotations = Annotated[
     bool, typer.Option("--ignore-annotations", help="Ignore annotations stored next to FILE.")
 ]
 _MODE = 0o644
@@ -113,8 +113,8 @@ def prepare(
     max_characters: MaxCharacters = None,
     pii: Pii = False,
     redact: Redact = False,
-    marks: MarksFile = None,
-    ignore_marks: IgnoreMarks = False,
+    annotations: AnnotationFile = None,
+    ignore_annotations: IgnoreAnnotations = False,
     *,
     reading: Reading,
 ) -> None:
@@ -124,50 +124,50 @@ def prepare(
     without --yes this is a dry run. FILE is never changed. Rows annotated drop in `ftops data
     sample` are dropped; while rows are annotated fix, nothing is written.
     """
-    options = reading.find_options()
+    options = reading.to_read_options()
     plan_options = replace(
-        make_wishes(target_name, task, only or (), skip or (), max_characters),
+        create_plan_options(target_name, task, only or (), skip or (), max_characters),
         pii=pii,
         redact=redact,
     )
     asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
     if plan is not None:
-        refuse_beside_plan(
+        reject_with_plan(
             {
                 "--only": only, "--skip": skip, "--for": target_name, "--task": task,
                 "--max-characters": max_characters, "--plan-out": plan_out,
-                "--pii": pii, "--redact": redact, "--annotations": marks,
+                "--pii": pii, "--redact": redact, "--annotations": annotations,
             }
         )  # fmt: skip
     writing = yes or plan is not None or asking
-    targets = choose_targets(file, output, plan_out, writing=writing)
+    targets = choose_output_paths(file, output, plan_out, writing=writing)
     if writing:
-        check_targets(file, targets, plan, force=force)
-    with hold_input(file) as path:
+        check_output_paths(file, targets, plan, force=force)
+    with buffer_input(file) as path:
         if plan:
             _repeat(out, path, file, options, plan, targets)
         else:
-            if not ignore_marks:
-                source = open_held(path, file, options)
-                marked = honour_marks(out, source, file, marks, writing=writing)
+            if not ignore_annotations:
+                source = open_buffered(path, file, options)
+                marked = apply_annotations(out, source, file, annotations, writing=writing)
                 plan_options = replace(plan_options, marked=marked)
             _make(out, path, file, options, plan_options, targets, yes=yes, asking=asking)
 
 
-def make_wishes(
+def create_plan_options(
     target_name: str | None,
     task: str | None,
     only: Sequence[str],
     skip: Sequence[str],
     most_characters: int | None,
 ) -> PlanOptions:
-    """What the options ask for; DatasetError when a code or a name is unknown."""
+    """The plan options. Raises UsageError for unknown codes or names."""
     rules = [rule.code for rule in list_rules()]
     check_codes(only, rules, "--only")
     check_codes(skip, rules, "--skip")
     return PlanOptions(
         target=parse_target(target_name),
-        task=find_task(task),
+        task=check_task(task),
         only=only,
         skip=skip,
         most_characters=most_characters,
@@ -175,13 +175,13 @@ def make_wishes(
     )
 
 
-def refuse_beside_plan(given: Mapping[str, object]) -> None:
-    """DatasetError for options that a plan leaves without effect."""
+def reject_with_plan(given: Mapping[str, object]) -> None:
+    """Raise DatasetError for options that have no effect with a plan."""
     for flag, value in given.items():
         if value:
             raise DatasetError(
-                f"{flag} has no effect with --plan, which says all that is done",
-                hint="Leave it out, or change the plan.",
+                f"{flag} has no effect with --plan",
+                hint="Omit it, or change the plan.",
             )
 
 
@@ -191,7 +191,7 @@ def _make(
     file: str,
     options: ReadOptions,
     plan_options: PlanOptions,
-    targets: Targets,
+    targets: OutputPaths,
     *,
     yes: bool,
     asking: bool,
@@ -205,7 +205,7 @@ def _make(
     ask = None
     if asking and not yes:
         out.show(f"{source.name}: read as {', '.join(source.inferred)}")
-        ask = make_question(out, source.unit)
+        ask = create_confirm(out, source.unit)
     found = draft_plan(open_again, options, plan_options, ask)
     if yes or asking:
         outcome = write_both(open_again(), found.plan, targets)
@@ -215,36 +215,36 @@ def _make(
         finish(out, source, found, outcome, None, None, shown=False)
 
 
-def write_both(source: Source, plan: DataPlan, targets: Targets) -> PlanResult:
-    """Write the rows and the plan; neither appears when the rows cannot be written."""
+def write_both(source: Source, plan: DataPlan, targets: OutputPaths) -> PlanResult:
+    """Write the rows and the plan, or neither if the rows cannot be written."""
     outcome = write_prepared(source, plan, targets.rows)
     write_atomic(targets.plan, render_plan(plan).encode(), mode=_MODE)
     return outcome
 
 
 def _repeat(
-    out: Output, path: Path, file: str, options: ReadOptions, plan_file: Path, targets: Targets
+    out: Output, path: Path, file: str, options: ReadOptions, plan_file: Path, targets: OutputPaths
 ) -> None:
     plan = read_plan(plan_file, FIX_PARAMS)
-    if file != "-" and name_marks(Path(file)).is_file():
-        out.info(f"{name_marks(Path(file))}: not looked at, since the plan says all")
+    if file != "-" and get_annotation_path(Path(file)).is_file():
+        out.info(f"{get_annotation_path(Path(file))}: ignored; the plan names the rows to drop")
     source = name_source(open_for_plan(path, options, plan), file)
     outcome = write_prepared(source, plan, targets.rows)
     finish_plan(out, source, plan, outcome, targets.rows)
 
 
-def make_question(out: Output, unit: str) -> ConfirmFix:
-    """Shows a fix, and asks whether to take it."""
+def create_confirm(out: Output, unit: str) -> ConfirmFix:
+    """A function that shows a fix and asks for confirmation."""
 
     def ask(proposal: Proposal, stats: FixStats) -> bool:
-        """Whether to do it; what the user has asked for already is shown only."""
+        """Ask for confirmation, unless the user requested the fix."""
         out.show("")
         for line in render_fix(stats, proposal.reasons, unit):
             out.show(line)
         if proposal.requested:
             return True
         try:
-            return typer.confirm("Do this?", default=True, err=True)
+            return typer.confirm("Apply this fix?", default=True, err=True)
         except typer.Abort:
             raise NotConfirmed("nothing was written") from None
 

@@ -1,4 +1,4 @@
-"""How `ftops data prepare` ends: what was done, what is left, and what to do next."""
+"""The output of `ftops data prepare`: applied fixes, unresolved findings, next steps."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from ftops.cli.data.next_steps import name_path, render_next
+from ftops.cli.data.next_steps import name_path, render_next_steps
 from ftops.cli.output import Output, clean
 from ftops.data.findings import Finding, Severity, format_rows
 from ftops.data.fixes.registry import FIXES
@@ -42,7 +42,7 @@ def finish(
         "task": found.verdict.task,
         "rows": outcome.rows,
         "fixes": [fix_to_json(stats, found) for stats in outcome.changed],
-        "left": left_to_json(left),
+        "unresolved": unresolved_to_json(left),
         "plan": found.plan.to_json(),
     }
 
@@ -52,37 +52,37 @@ def finish(
             if source.inferred:
                 yield Text(f"  read as  {', '.join(source.inferred)}")
             yield Text(f"  task     {found.verdict.task}")
-        yield from _render_deeds(outcome.changed, found, source.unit, shown)
+        yield from _render_fixes(outcome.changed, found, source.unit, shown)
         yield ""
-        yield from render_left(left)
+        yield from render_unresolved(left)
         if rows is None or plan is None:
             yield from _render_dry_run(outcome)
         else:
             yield from _render_written(outcome, rows, plan)
-            yield from _render_asking(found.plan)
+            yield from _render_inference(found.plan)
             name = name_path(rows)
             if outcome.rows >= found.target.min_rows:
-                yield from render_next([["data", "split", name], ["init", name]])
+                yield from render_next_steps([["data", "split", name], ["init", name]])
             else:
                 yield f"Next: add rows to {clean(source.name)}, and prepare it again."
 
     out.finish(document, essential=[str(path) for path in (rows, plan) if path], human=human)
 
 
-def _render_deeds(
+def _render_fixes(
     fix_stats: Sequence[FixStats], found: PlanDraft, unit: str, shown: bool
 ) -> Iterator[RenderableType]:
     if not fix_stats:
         yield ""
-        yield "Nothing needs to be mended."
+        yield "No fixes are needed."
     for stats in () if shown else fix_stats:
         yield ""
-        yield from render_fix(stats, find_reasons(found.accepted, stats), unit)
+        yield from render_fix(stats, list_reasons(found.accepted, stats), unit)
 
 
 def _render_dry_run(outcome: PlanResult) -> Iterator[RenderableType]:
-    yield f"{format_rows(outcome.rows)} would be written. Nothing was: this was a dry run."
-    yield Text("Next: the same with --yes, or at a terminal, where each fix is a question.")
+    yield f"{format_rows(outcome.rows)} would be written. Dry run: nothing was written."
+    yield Text("Next: run with --yes, or at a terminal to confirm each fix.")
 
 
 def _render_written(outcome: PlanResult, rows: Path, plan: Path) -> Iterator[RenderableType]:
@@ -90,17 +90,17 @@ def _render_written(outcome: PlanResult, rows: Path, plan: Path) -> Iterator[Ren
     yield f"{name_path(plan)} repeats this with other data (--plan)."
 
 
-def _render_asking(plan: DataPlan) -> Iterator[RenderableType]:
-    """What whoever asks the model has to do, and what does it for them."""
+def _render_inference(plan: DataPlan) -> Iterator[RenderableType]:
+    """What requests to the model must contain."""
     separator, stop = get_separator_and_stop(plan)
     labels = get_label_map(plan)
     wants = [f"end prompts with {separator!r}"] if separator else []
     wants += [f"stop at {stop!r}"] if stop else []
-    wants += [f"read {len(labels)} numbers as labels"] if labels else []
+    wants += [f"decode {len(labels)} numbers as labels"] if labels else []
     if wants:
         yield ""
-        yield f"To ask the model: {', '.join(wants)}."
-        yield "`ftops complete` does, when the job file names the plan; `ftops init` writes it so."
+        yield f"At inference: {', '.join(wants)}."
+        yield "`ftops complete` does this if the job file names the plan; `ftops init` writes one."
 
 
 def finish_plan(
@@ -148,7 +148,7 @@ def render_fix(stats: FixStats, reasons: Sequence[str], unit: str) -> Iterator[R
         yield Text(f"    {unit} {example.place}")
         yield Text(f"      before  {clean(before)}")
         if after is None:
-            yield Text("      after   (left out)")
+            yield Text("      after   (dropped)")
         else:
             yield Text(f"      after   {clean(after)}")
 
@@ -178,8 +178,8 @@ def _excerpt(text: str, at: int, whole: bool) -> str:
     return f'"{lead}{quoted[1:-1]}{tail}"'
 
 
-def find_reasons(proposals: Iterable[Proposal], stats: FixStats) -> list[str]:
-    """Why a fix was proposed."""
+def list_reasons(proposals: Iterable[Proposal], stats: FixStats) -> list[str]:
+    """The reasons for a fix."""
     reasons: dict[str, None] = {}
     for one in proposals:
         if find_stats([stats], one) is not None:
@@ -187,13 +187,13 @@ def find_reasons(proposals: Iterable[Proposal], stats: FixStats) -> list[str]:
     return list(reasons)
 
 
-def render_left(left: Sequence[Finding]) -> Iterator[RenderableType]:
-    """What the user is left with: findings that no fix of the plan answers."""
+def render_unresolved(left: Sequence[Finding]) -> Iterator[RenderableType]:
+    """Findings that no fix of the plan resolves."""
     for one in left[:_SHOWN_LEFT]:
         style = "red" if one.severity is Severity.ERROR else "yellow"
-        yield Text(f"  left as it is  {one.code}: {clean(one.message)}", style)
+        yield Text(f"  unresolved  {one.code}: {clean(one.message)}", style)
     if len(left) > _SHOWN_LEFT:
-        yield Text(f"  … and {len(left) - _SHOWN_LEFT} more; `ftops data check` tells all")
+        yield Text(f"  … and {len(left) - _SHOWN_LEFT} more; run `ftops data check` for all")
 
 
 def fix_to_json(stats: FixStats, found: PlanDraft) -> Json:
@@ -203,7 +203,7 @@ def fix_to_json(stats: FixStats, found: PlanDraft) -> Json:
         "code": stats.code,
         "check": stats.check or None,
         "title": FIXES[stats.code].TITLE,
-        "reasons": [*find_reasons(found.accepted, stats)],
+        "reasons": [*list_reasons(found.accepted, stats)],
         "rows": stats.count,
         "values": dict(values),
         "examples": [
@@ -212,6 +212,6 @@ def fix_to_json(stats: FixStats, found: PlanDraft) -> Json:
     }
 
 
-def left_to_json(left: Sequence[Finding]) -> Json:
-    """Findings that stay, likewise."""
+def unresolved_to_json(left: Sequence[Finding]) -> Json:
+    """Unresolved findings as JSON."""
     return [{"code": one.code, "message": one.message} for one in left]

@@ -18,9 +18,9 @@ from ftops.cli.data.options import (
     Reading,
     Target,
     fetch_missing,
-    make_gauge,
+    get_token_limit,
     parse_target,
-    say_layout,
+    print_layout,
 )
 from ftops.cli.factory import open_provider
 from ftops.cli.format import cell, indent, render_pairs
@@ -45,7 +45,7 @@ _SHOWN_CHARACTERS = 600  # characters of a piece
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PreviewStyle:
     """How rows are shown: with which marks at their ends, split into tokens, and not cut."""
 
     unit: str = "line"
@@ -55,20 +55,23 @@ class Look:
     whole: bool = False
 
 
-def find_error(rows: Sequence[PreviewRow], counter: VocabularyCounter) -> float:
+def get_token_error(rows: Sequence[PreviewRow], counter: VocabularyCounter) -> float:
     """The share by which the tokens of these rows may be off, by the scripts of their texts."""
     letters = (count_chars(piece.text) for row in rows for piece in row.pieces)
     return estimate_error(sum(letters, CharCounts())) if counter.error else 0.0
 
 
 def render_preview(
-    about: list[tuple[str, object]], rows: list[PreviewRow], counter: VocabularyCounter, look: Look
+    about: list[tuple[str, object]],
+    rows: list[PreviewRow],
+    counter: VocabularyCounter,
+    look: PreviewStyle,
 ) -> Iterator[RenderableType]:
     """What is known of all of it, then row by row."""
     marks = [
         ("separator", repr(look.separator) if look.separator else None),
         ("stop", repr(look.stop) if look.stop else None),
-        ("tokens", format_method(counter.method, find_error(rows, counter))),
+        ("tokens", format_method(counter.method, get_token_error(rows, counter))),
     ]
     yield render_pairs([*about, *marks])
     for row in rows:
@@ -80,7 +83,7 @@ def render_preview(
         yield indent(_render_row(row, look))
 
 
-def _render_row(row: PreviewRow, look: Look) -> Table:
+def _render_row(row: PreviewRow, look: PreviewStyle) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -94,7 +97,7 @@ def _render_row(row: PreviewRow, look: Look) -> Table:
     return table
 
 
-def render_piece(piece: PreviewSegment, look: Look) -> Text:
+def render_piece(piece: PreviewSegment, look: PreviewStyle) -> Text:
     """The text of a piece with its signs."""
     style = _LEARN if piece.learned else _READ
     if look.tokens and piece.parts:
@@ -139,7 +142,11 @@ def _shorten(text: str) -> str:
 
 
 def preview_to_json(
-    name: str, rows: list[PreviewRow], counter: VocabularyCounter, look: Look, changes: str | None
+    name: str,
+    rows: list[PreviewRow],
+    counter: VocabularyCounter,
+    look: PreviewStyle,
+    changes: str | None,
 ) -> Json:
     """For programs: all texts whole."""
     return {
@@ -149,7 +156,7 @@ def preview_to_json(
         "separator": look.separator or None,
         "stop": look.stop or None,
         "tokens_method": counter.method,
-        "tokens_error": find_error(rows, counter),
+        "tokens_error": get_token_error(rows, counter),
         "rows": [
             {
                 "place": row.place,
@@ -212,13 +219,13 @@ def preview(
     if Path(subject).suffix.lower() in _JOB_FILES:
         shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
     else:
-        options = reading.find_options()
+        options = reading.to_read_options()
         shown = _choose_of_data(out, subject, options, parse_target(target_name), rows, line)
     if fetch:
         fetch_missing([shown.token_limit.vocabulary], out.info)
     counter = open_counter(shown.token_limit)
     seen = list(preview_rows(shown.rows, counter))
-    look = Look(shown.unit, shown.separator, shown.stop, tokens, whole)
+    look = PreviewStyle(shown.unit, shown.separator, shown.stop, tokens, whole)
     if tokens and not seen[0].pieces[-1].parts:
         out.info(
             "note: the model's vocabulary is not on this machine; token boundaries are not shown"
@@ -254,7 +261,7 @@ def _choose_of_data(
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
     source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
-    say_layout(out, source)
+    print_layout(out, source)
     chosen = select_rows(source, rows=rows, place=line)
     found, profile, changes = list(chosen.rows), chosen.profile, None
     if target.row_format is RowFormat.CHAT and profile.format is RowFormat.COMPLETION:
@@ -265,7 +272,7 @@ def _choose_of_data(
         name=source.name,
         rows=found,
         unit=source.unit,
-        token_limit=target.token_limit if target.model else make_gauge(*_USUAL),
+        token_limit=target.token_limit if target.model else get_token_limit(*_USUAL),
         model=f"{target.provider}/{target.model}" if target.model else "",
         separator="" if changes else profile.separator,
         stop="" if changes else profile.stop,
@@ -296,7 +303,7 @@ def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bo
         name=spec.training_file,
         rows=chosen.rows,
         unit="row",
-        token_limit=make_gauge(name, spec.model),
+        token_limit=get_token_limit(name, spec.model),
         model=f"{name}/{spec.model}",
         separator=(recipe.separator or chosen.profile.separator) if pairs else "",
         stop=(recipe.stop or chosen.profile.stop) if pairs else "",

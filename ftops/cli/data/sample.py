@@ -10,7 +10,7 @@ from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.files import check_is_file
-from ftops.cli.data.options import OneFile, Reading, say_layouts
+from ftops.cli.data.options import OneFile, Reading, print_layouts
 from ftops.cli.output import Mode, Output
 from ftops.data.annotations import (
     AnnotatedRows,
@@ -29,7 +29,7 @@ from ftops.errors import DatasetError, UsageError
 from ftops.files import write_atomic
 from ftops.records import Json
 
-MarksFile = Annotated[
+AnnotationFile = Annotated[
     Path | None,
     typer.Option(
         "--annotations",
@@ -39,17 +39,17 @@ MarksFile = Annotated[
 ]
 
 
-def name_marks(file: Path) -> Path:
-    """Where the marks of a file are kept unless somebody says otherwise."""
+def get_annotation_path(file: Path) -> Path:
+    """The default annotation file of a data file."""
     return file.with_name(f"{file.name}.annotations.jsonl")
 
 
-def say_marks(count: int) -> str:
-    """ "1 mark", "2 marks", …"""
-    return "1 mark" if count == 1 else f"{count:,} marks"
+def format_annotation_count(count: int) -> str:
+    """ "1 annotation", "2 annotations", …"""
+    return "1 annotation" if count == 1 else f"{count:,} annotations"
 
 
-def honour_marks(
+def apply_annotations(
     out: Output,
     source: Source,
     file: str,
@@ -57,24 +57,24 @@ def honour_marks(
     *,
     writing: bool,
 ) -> AnnotatedRows | None:
-    """What the marks say, if there are any; DatasetError when rows wait to be mended."""
+    """The annotated rows, if there are any. Raises DatasetError if rows are annotated fix."""
     if where is None:
-        where = None if file == "-" else name_marks(Path(file))
+        where = None if file == "-" else get_annotation_path(Path(file))
         if where is None or not where.is_file():
             return None
     marks = read_annotations(where)
     marked = match_annotations(source, marks, str(where))
     absent = f", {marked.absent:,} of rows that are not in {file}" if marked.absent else ""
-    out.info(f"{where}: {say_marks(len(marks))}{absent}")
-    unmended = format_rows_to_fix(marked, source.unit)
-    if unmended and writing:
+    out.info(f"{where}: {format_annotation_count(len(marks))}{absent}")
+    rows_to_fix = format_rows_to_fix(marked, source.unit)
+    if rows_to_fix and writing:
         raise DatasetError(
-            f"{source.name}: {unmended}",
-            hint="Mend them in the file, which takes the mark away; or mark them fine or drop; or"
-            " --ignore-annotations.",
+            f"{source.name}: {rows_to_fix}",
+            hint="Edit them in the file, which removes the annotation; annotate them fine or drop;"
+            " or pass --ignore-annotations.",
         )
-    if unmended:
-        out.info(f"warning: {unmended}; nothing will be written before they are mended")
+    if rows_to_fix:
+        out.info(f"warning: {rows_to_fix}; nothing is written until they are fixed")
     return marked
 
 
@@ -86,14 +86,16 @@ Html = Annotated[
         "--html", metavar="PAGE", help="Write an HTML page to annotate the rows in a browser."
     ),
 ]
-SetMark = Annotated[
+SetAnnotation = Annotated[
     list[str] | None,
     typer.Option(
         "--annotate", metavar="ID=LABEL", help="Annotate a row: fine, fix or drop. Repeatable."
     ),
 ]
 Review = Annotated[bool, typer.Option("--review", help="Ask for a label after each row.")]
-Unmarked = Annotated[bool, typer.Option("--unannotated", help="Only rows without an annotation.")]
+Unannotated = Annotated[
+    bool, typer.Option("--unannotated", help="Only rows without an annotation.")
+]
 _PAGE_MODE = 0o644
 _PAGES = (".html", ".htm")
 _ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
@@ -114,10 +116,10 @@ def sample(
     count: Count = 20,
     seed: Seed = 42,
     html: Html = None,
-    marks_file: MarksFile = None,
-    mark: SetMark = None,
+    annotation_file: AnnotationFile = None,
+    mark: SetAnnotation = None,
     review: Review = False,
-    unmarked: Unmarked = False,
+    unannotated: Unannotated = False,
     *,
     reading: Reading,
 ) -> None:
@@ -126,16 +128,16 @@ def sample(
     Annotations are stored by row content, so they stay with a row in any file and order.
     """
     check_is_file(file)
-    options = reading.find_options()
-    where = marks_file or name_marks(file)
+    options = reading.to_read_options()
+    where = annotation_file or get_annotation_path(file)
     marks = read_annotations(where) if where.exists() else {}
     if mark:
-        _set_marks(out, mark, marks, where)
+        _set_annotations(out, mark, marks, where)
         return
-    say_layouts(out, options, file)
-    drawn = draw_sample(file, options, count, seed, without=marks if unmarked else ())
+    print_layouts(out, options, file)
+    drawn = draw_sample(file, options, count, seed, without=marks if unannotated else ())
     if drawn.problem:
-        out.info(f"warning: {drawn.problem}; `ftops data check` tells more")
+        out.info(f"warning: {drawn.problem}; run `ftops data check` for details")
     if html is not None:
         _write_page(html, drawn, marks, file, where)
     if review:
@@ -143,7 +145,9 @@ def sample(
     _finish(out, drawn, marks, html, where, shown=not review and html is None)
 
 
-def _set_marks(out: Output, wanted: list[str], marks: dict[str, Annotation], where: Path) -> None:
+def _set_annotations(
+    out: Output, wanted: list[str], marks: dict[str, Annotation], where: Path
+) -> None:
     for one in wanted:
         row, _, name = one.partition("=")
         try:
@@ -154,15 +158,15 @@ def _set_marks(out: Output, wanted: list[str], marks: dict[str, Annotation], whe
     out.finish(
         {"annotations_file": str(where), "marks": len(marks)},
         essential=[str(where)],
-        human=lambda: [f"{say_marks(len(marks))} in {where}"],
+        human=lambda: [f"{format_annotation_count(len(marks))} in {where}"],
     )
 
 
 def _write_page(
     page: Path, drawn: Sample, marks: dict[str, Annotation], file: Path, where: Path
 ) -> None:
-    if page.suffix.lower() not in _PAGES:  # nobody means to write a page over data
-        raise UsageError(f"--html {page}: a page is called .html", hint=f"Such as {page}.html.")
+    if page.suffix.lower() not in _PAGES:  # never overwrite data with a page
+        raise UsageError(f"--html {page}: the page must end in .html", hint=f"Such as {page}.html.")
     text = render_page(drawn, marks, name=file.name, unit="row", marks_file=where)
     write_atomic(page, text.encode("utf-8", "replace"), mode=_PAGE_MODE)
 
@@ -196,11 +200,11 @@ def _finish(
         for row in drawn.rows if shown else ():
             yield from _render_row(row, marks.get(row.id))
         marked = sum(row.id in marks for row in drawn.rows)
-        yield f"{len(drawn.rows):,} of {format_rows(drawn.of)}; {marked:,} marked in {where}"
+        yield f"{len(drawn.rows):,} of {format_rows(drawn.of)}; {marked:,} annotated in {where}"
         if page is not None:
             yield f"open {page}"
         if marks:
-            yield "`ftops data prepare` leaves out what is marked drop, and waits for what is fix."
+            yield "`ftops data prepare` drops rows annotated drop; rows annotated fix block it."
 
     essential = [str(page)] if page is not None else [row.id for row in drawn.rows]
     if shown and out.mode is Mode.HUMAN and out.console.is_terminal:

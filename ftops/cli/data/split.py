@@ -9,8 +9,8 @@ from rich.console import RenderableType
 
 from ftops.cli.command import command
 from ftops.cli.data.files import check_is_file
-from ftops.cli.data.next_steps import follow_split, render_next
-from ftops.cli.data.options import OneFile, Reading, say_layouts
+from ftops.cli.data.next_steps import render_next_steps, suggest_after_split
+from ftops.cli.data.options import OneFile, Reading, print_layouts
 from ftops.cli.output import Output
 from ftops.data.split import (
     SplitOptions,
@@ -81,10 +81,10 @@ def split(
     Each class is in each file, and no prompt is in two. The same rows and seed give the same files.
     FILE is not changed.
     """
-    options = reading.find_options()
+    options = reading.to_read_options()
     check_is_file(file)
     options = keep_group_column(options, column)
-    say_layouts(out, options, file)
+    print_layouts(out, options, file)
     wish = SplitOptions(
         parse_split_size(validation),
         parse_split_size(test) if test else None,
@@ -152,4 +152,4 @@ def _render(division: SplitResult, targets: dict[str, Path]) -> Iterator[Rendera
     if division.classes is not None:
         yield f"classes     {len(division.classes):>9,}, in about the same shares in each file"
     yield f"groups      {division.groups:>9,} of rows that stay together, single rows included"
-    yield from render_next(follow_split(targets["train"], targets["validation"]))
+    yield from render_next_steps(suggest_after_split(targets["train"], targets["validation"]))

@@ -15,8 +15,8 @@ from ftops.cli.data.options import (
     Reading,
     Target,
     Task,
+    check_task,
     fetch_missing,
-    find_task,
     parse_target,
 )
 from ftops.cli.factory import create_token_counter, open_model_catalog
@@ -141,7 +141,7 @@ def list_lengths(figures: DataStatistics, vocabulary: str) -> dict[str, Sequence
     }
 
 
-def find_error(figures: DataStatistics, counter: VocabularyCounter) -> float:
+def get_token_error(figures: DataStatistics, counter: VocabularyCounter) -> float:
     """The share by which the sum of all tokens may be off, by the scripts of the text."""
     scripts = figures.tally.languages.scripts
     dense = sum(scripts[name] for name in _DENSE)
@@ -164,7 +164,7 @@ def render_stats(
             ("rows", rows),
             ("bad rows", bad),
             ("task", result.task if result.rows else None),
-            ("tokens", format_method(counter.method, find_error(figures, counter))),
+            ("tokens", format_method(counter.method, get_token_error(figures, counter))),
         ]
     )
     if not result.rows:
@@ -238,7 +238,7 @@ def _render_words(figures: DataStatistics) -> Iterator[RenderableType]:
         for name, count in tongues.scripts.most_common(6)
     ]
     languages = [
-        f"{name or 'not told'} {count:,}" for name, count in tongues.languages.most_common(_SHOWN)
+        f"{name or 'unknown'} {count:,}" for name, count in tongues.languages.most_common(_SHOWN)
     ]
     yield render_pairs(
         [
@@ -294,7 +294,7 @@ def stats_to_json(
         "task": result.task,
         "classes": None if result.classes is None else dict(result.classes),
         "tokens_method": counter.method,
-        "tokens_error": find_error(figures, counter),
+        "tokens_error": get_token_error(figures, counter),
         "lengths": {
             key: asdict(describe_distribution(found))
             for key, found in zip(keys, lengths.values(), strict=True)
@@ -313,7 +313,7 @@ def stats_to_json(
 
 
 _DEFAULT_VOCABULARY = "o200k_base"
-_MOST_FORETOLD_BYTES = 20_000_000  # the engine reads a file for some seconds up to here
+_MAX_ESTIMATED_BYTES = 20_000_000  # the engine needs a few seconds for a file of this size
 
 
 @command(
@@ -338,8 +338,8 @@ def stats(
     Tokens are counted with the tiktoken vocabularies on this machine and estimated otherwise.
     Nothing is downloaded without --fetch.
     """
-    options = reading.find_options()
-    target, wanted_task = parse_target(target_name), find_task(task)
+    options = reading.to_read_options()
+    target, wanted_task = parse_target(target_name), check_task(task)
     source = open_source(None if file == "-" else Path(file), options, stdin=sys.stdin.buffer)
     catalogue = open_model_catalog()
     if target.model:
@@ -354,7 +354,9 @@ def stats(
     counters = {name: tokens.counting.open(name) for name in names}
     figures = measure_source(source, list(counters.values()), task=wanted_task)
     exact = frozenset(name for name, counter in counters.items() if not counter.error)
-    costs = list(estimate_costs(figures, offers, exact, lambda model: _foretell(source, model)))
+    costs = list(
+        estimate_costs(figures, offers, exact, lambda model: _estimate_with_engine(source, model))
+    )
     out.finish(
         stats_to_json(source, figures, counters[asked], costs),
         essential=[f"{cost.provider}/{cost.model} {cost.tokens}" for cost in costs],
@@ -362,8 +364,8 @@ def stats(
     )
 
 
-def _foretell(source: Source, model: str) -> EngineEstimate | None:
-    """What the engine says of the file, where it can read it as it is and in a short time."""
-    if source.plain is None or source.plain.stat().st_size > _MOST_FORETOLD_BYTES:
+def _estimate_with_engine(source: Source, model: str) -> EngineEstimate | None:
+    """The estimate of the engine, for a small file of JSON lines."""
+    if source.plain is None or source.plain.stat().st_size > _MAX_ESTIMATED_BYTES:
         return None
     return estimate_with_engine(source.plain, model)

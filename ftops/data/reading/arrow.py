@@ -28,7 +28,7 @@ def read_parquet(name: str, source: Path | bytes) -> Table:
     _import(name)
     import pyarrow.parquet as pq
 
-    with _told(name), _open(source) as stream:
+    with _pyarrow_errors(name), _open(source) as stream:
         columns = check_columns(name, pq.read_schema(stream).names)
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     return Table(columns, _number(name, _read_parquet_batches(name, source, size), size))
@@ -40,7 +40,7 @@ def read_folder(name: str, folder: Path, wanted: str | None) -> tuple[Table, str
     split = select_split(name, list(splits), wanted)
     _import(name)
     files = splits[split]
-    with _told(name):
+    with _pyarrow_errors(name):
         columns = check_columns(name, _columns(files[0]))
         size = sum(file.stat().st_size for file in files)
     return Table(columns, _number(name, _chain(name, files), size)), split, list(splits)
@@ -56,7 +56,7 @@ def _import(name: str) -> None:
         ) from None
 
 
-class _told:  # noqa: N801
+class _pyarrow_errors:  # noqa: N801
     """Turns what pyarrow raises inside the block into a DatasetError."""
 
     def __init__(self, name: str) -> None:
@@ -166,7 +166,7 @@ def _count_bytes(array: Any) -> int:
 
 def _number(name: str, batches: Iterable[Any], size: int) -> Iterator[Batch]:
     place, unpacked = 1, 0
-    with _told(name):
+    with _pyarrow_errors(name):
         for batch in batches:
             unpacked += sum(map(_count_bytes, batch.columns))
             check_ratio(name, unpacked, size)
@@ -188,10 +188,10 @@ def list_splits(name: str, folder: Path, most_entries: int = MOST_ENTRIES) -> di
     """
     found = list(_list_entries(name, folder, most_entries))
     if folder / _STATE in found:
-        return {"all": _find_arrow_files(folder)}
+        return {"all": _list_arrow_files(folder)}
     saved = [path.parent for path in found if path.name == _STATE and path.parent.parent == folder]
     if saved:
-        return {inner.name: _find_arrow_files(inner) for inner in sorted(saved)}
+        return {inner.name: _list_arrow_files(inner) for inner in sorted(saved)}
     splits: dict[str, list[Path]] = {}
     for file in sorted(path for path in found if path.suffix == ".parquet"):
         inner_name = file.parent.name if file.parent not in (folder, folder / "data") else ""
@@ -240,7 +240,7 @@ def _too_many(name: str, most: int) -> DatasetError:
     )
 
 
-def _find_arrow_files(folder: Path) -> list[Path]:
+def _list_arrow_files(folder: Path) -> list[Path]:
     try:
         state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
         files = [folder / Path(part["filename"]).name for part in state["_data_files"]]

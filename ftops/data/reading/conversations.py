@@ -119,7 +119,7 @@ class _Reader:
         if not isinstance(turn, dict):
             raise InvalidRow(f"{where} is {describe_type(turn)}, not an object")
         turn = {name: value for name, value in turn.items() if value is not None}
-        role, text = _role_of(turn), _find_text(turn, where)
+        role, text = _role_of(turn), _get_text(turn, where)
         known = {*_SPEAKER_KEYS, *_TEXT_KEYS, "parts", *_CARRIED}
         extra = [
             name for name, value in turn.items() if name not in known and value not in ("", [])
@@ -216,7 +216,7 @@ def _role_of(turn: Json) -> str:
     return _ROLES.get(said.strip().lower(), "") if isinstance(said, str) else ""
 
 
-def _find_text(turn: JsonObject, where: str) -> Json:
+def _get_text(turn: JsonObject, where: str) -> Json:
     """What the turn says: text, or a list of parts; None where it only calls tools."""
     if "parts" in turn:
         return _join_parts(turn["parts"], where)

@@ -82,7 +82,7 @@ def test_who_cannot_be_asked_must_have_said_yes(
         answer = moderate(server, monkeypatch, rows, mode)
     assert answer.code == 1
     said = answer.out + answer.err
-    assert "nothing was sent: nobody can be asked" in said
+    assert "nothing was sent: not a terminal" in said
     assert "--yes" in said
     assert server.seen == []
 

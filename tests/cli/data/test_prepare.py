@@ -101,7 +101,7 @@ def test_rows_that_are_too_few_once_equal_ones_are_gone_are_no_next_step(tmp_pat
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     answer = ftops("data", "prepare", path, "--yes")
     assert answer.code == 0
-    assert "left as it is  too-few-rows: 6 rows, and most providers want 10" in answer.out
+    assert "unresolved  too-few-rows: 6 rows, and most providers want 10" in answer.out
     assert "few-rows: 12 rows" not in answer.out
     assert "ftops data split" not in answer.out
     assert "Next: add rows to" in answer.out
@@ -302,7 +302,7 @@ def test_while_rows_are_marked_fix_nothing_is_written(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("6, what is it?", "6, what may it be?"))
     mended = ftops("data", "prepare", path, "--yes", "--force")
     assert mended.code == 0, mended.err
-    assert "1 mark, 1 of rows that are not in" in mended.err
+    assert "1 annotation, 1 of rows that are not in" in mended.err
 
 
 def test_marks_that_are_named_must_be_there(tmp_path: Path) -> None:

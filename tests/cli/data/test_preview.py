@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.data.preview import Look, render_piece
+from ftops.cli.data.preview import PreviewStyle, render_piece
 from ftops.data.preview import PreviewSegment
 from tests.cli.running import ftops, write_job
 from tests.data.data_files import chat, pair, write_rows
@@ -82,13 +82,13 @@ def test_without_a_vocabulary_tokens_cannot_be_parted_and_that_is_said(
 
 def test_tokens_are_parted_and_long_texts_are_cut_unless_asked_for() -> None:
     piece = PreviewSegment("prompt", "a b", learned=False, tokens=2, parts=("a", " b"))
-    assert render_piece(piece, Look(tokens=True)).plain == "a|·b"
+    assert render_piece(piece, PreviewStyle(tokens=True)).plain == "a|·b"
     long = PreviewSegment("prompt", "x" * 5_000, learned=False, tokens=700)
-    assert "4,400 characters" in render_piece(long, Look()).plain
-    assert render_piece(long, Look(whole=True)).plain == "x" * 5_000
+    assert "4,400 characters" in render_piece(long, PreviewStyle()).plain
+    assert render_piece(long, PreviewStyle(whole=True)).plain == "x" * 5_000
 
 
 def test_control_characters_never_reach_a_terminal() -> None:
     piece = PreviewSegment("prompt", "\x1b[31m\r\t \u202e", learned=False, tokens=2)
-    shown = render_piece(piece, Look()).plain
+    shown = render_piece(piece, PreviewStyle()).plain
     assert shown == "\\x1b[31m␍⇥ \\u202e"

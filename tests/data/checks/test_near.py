@@ -8,7 +8,7 @@ from ftops.data.check_runner import run_checks
 from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
-from ftops.data.leakage import find_leaks
+from ftops.data.leakage import check_leaks
 from ftops.data.reading.source import open_source
 from tests.data.data_files import chat, pair, preference, write_rows
 
@@ -42,7 +42,7 @@ def near(examination: CheckSet) -> Finding | None:
 def leaks(folder: Path, training: Sequence[object], held: Sequence[object]) -> dict[str, Finding]:
     known = look(write_rows(folder / "train.jsonl", training))
     other = look(write_rows(folder / "validation.jsonl", held), like=known)
-    found = find_leaks(known, other, name="train.jsonl", unit="line")
+    found = check_leaks(known, other, name="train.jsonl", unit="line")
     return {one.code: one for one in found}
 
 
@@ -108,7 +108,7 @@ def test_leaks_are_found_whatever_read_either_file(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "train.jsonl", rows)
     held = write_rows(tmp_path / "held.jsonl", rows[390:])
     found = [
-        list(find_leaks(look(training, processes=one), look(held, processes=other), name="t",
+        list(check_leaks(look(training, processes=one), look(held, processes=other), name="t",
                         unit="line"))
         for one, other in ((1, 1), (2, 1), (3, 2))
     ]  # fmt: skip

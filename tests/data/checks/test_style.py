@@ -10,7 +10,7 @@ from ftops.data.check_runner import run_checks
 from ftops.data.check_set import CheckSet
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Finding
-from ftops.data.leakage import find_drift
+from ftops.data.leakage import check_drift
 from ftops.data.reading.source import open_source
 from ftops.data.words import is_field_list, list_words
 from tests.data.data_files import pair, write_rows
@@ -79,7 +79,7 @@ def vary(text: str, count: int, start: int = 0) -> list[str]:
 
 def drift(folder: Path, training: Sequence[str], held: Sequence[str]) -> dict[str, Finding]:
     known, other = look(folder / "train.jsonl", training), look(folder / "held.jsonl", held)
-    return {one.code: one for one in find_drift(known, other)}
+    return {one.code: one for one in check_drift(known, other)}
 
 
 def test_validation_data_of_the_same_kind_has_not_drifted(tmp_path: Path) -> None:
@@ -104,6 +104,6 @@ def test_the_sample_is_the_same_however_the_file_is_read(tmp_path: Path) -> None
     found = []
     for processes in (1, 2, 3):
         known = look(tmp_path / "train.jsonl", texts, processes)
-        found.append(list(find_drift(known, held)))
+        found.append(list(check_drift(known, held)))
     assert found[0]
     assert found[0] == found[1] == found[2]
