@@ -69,7 +69,7 @@ def test_an_unknown_ending_is_refused_before_anything_is_read(tmp_path: Path) ->
     answer = ftops("report", "no-such-run", "-o", tmp_path / "report.docx")
     assert answer.code == 2
     assert "a report is one of .html" in answer.err
-    assert "Name a file with one of these endings" in answer.err
+    assert "Name a file with one of these suffixes" in answer.err
 
 
 def test_an_unknown_run_is_a_clear_error_and_writes_nothing(home: Path, tmp_path: Path) -> None:

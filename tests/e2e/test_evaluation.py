@@ -101,7 +101,7 @@ def test_no_summary_takes_the_place_of_the_rows(house: House) -> None:
     for option in ("-o", "--junit", "--markdown"):
         answer = house.look("eval", "colours", str(rows), option, str(rows))
         assert answer.code == 1
-        assert "is the file that is read, and would be lost" in answer.err
+        assert "is the input file and would be lost" in answer.err
 
 
 def test_runs_are_compared_on_the_rows_that_both_answered(house: House, first_run: Answer) -> None:

@@ -108,7 +108,7 @@ def test_ctrl_c_while_somebody_is_told_leaves_it_to_the_next_command(house: Hous
     process.send_signal(signal.SIGINT)
     stopped = finish(process)
     assert stopped.code == 130
-    assert "interrupted after the run had ended" in stopped.err
+    assert "interrupted while sending notifications" in stopped.err
     assert not (house.folder / "told-late").exists()
     command = stopped.err.splitlines()[-1].removeprefix("next: ").split()
     assert house.look(*command[1:3]).code == 0

@@ -87,7 +87,7 @@ def test_a_question_is_asked_before_old_runs_are_pruned(house: House) -> None:
     code, shown = type_at(house, "prune", "--older-than", "0m", "--local-only", typed="n\n")
     assert code == 1
     assert re.search(r"aged +[0-9]{4}-[0-9]{2}-[0-9]{2} +[0-9.]+ kB", see_plain(shown))
-    assert "Remove all of this?" in shown
+    assert "Delete all of this?" in shown
     assert any((house.home / "runs").iterdir())
     code, shown = type_at(house, "prune", "--older-than", "0m", "--local-only", typed="y\n")
     assert code == 0
@@ -163,7 +163,7 @@ def test_texts_leave_only_after_a_yes_to_a_question_that_says_what_goes_where(ho
 def test_a_key_goes_to_a_new_address_only_after_a_question(house: House) -> None:
     provider = "{type: openai, base_url: 'https://llm.invalid/v1', api_key_env: NOT_SET}"
     job = str(house.write_job("asked", provider=provider))
-    question = "May the key in NOT_SET and the data go to https://llm.invalid/v1?"
+    question = "Send the key in NOT_SET and the data to https://llm.invalid/v1?"
     code, shown = type_at(house, "run", job, typed="n\n")
     assert (code, question in shown) == (1, True)
     assert shown.index("train.jsonl (") < shown.index(question)
