@@ -1,9 +1,9 @@
-"""What is known about models, looked up: first in the user's file, then in the one of ftops.
+"""What is known about models without a request: prices, limits, dates, vocabularies.
 
-A figure is taken from the first place that tells it: the user's `models.toml` before the one that
-comes with ftops; a server's own table before its provider's; a model's own table before the one of
-which it is a dated snapshot, and that before patterns, the longest first. So a user may replace one
-figure and keep the others.
+A value comes from the first place that has it: the user's `models.toml` before the one of ftops; a
+server's own table before its provider's; a model's own table before the one of which it is a dated
+snapshot, and that before patterns, the longest first. So a user may replace one value and keep the
+others. A `models.toml` is read strictly, and every problem is reported with its line.
 """
 
 import fnmatch
@@ -53,7 +53,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a figure comes from: `source` is the path of a user's file, or SHIPPED.
+    """Where a value comes from: `source` is the path of a user's file, or SHIPPED.
 
     `confirmed` is False for what is expected of the provider, but not published by it.
     """
@@ -65,7 +65,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ExampleLimit:
-    """The most tokens that a row of training data may have; what is longer is cut."""
+    """The most tokens in a row of training data; longer rows are truncated."""
 
     tokens: int
     origin: Origin
@@ -73,10 +73,10 @@ class ExampleLimit:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Figures of one model at one provider; None is what nobody has told.
+    """Prices, limits and dates of one model at one provider; None is unknown.
 
-    Prices are US dollars for a million tokens. `origins` has an entry for each figure that is
-    known; `price_advice` says which lines of which file tell the price of training.
+    Prices are US dollars for a million tokens. `origins` has an entry for each known value;
+    `price_advice` says how to add the price of training to `models.toml`.
     """
 
     train_usd: float | None = None
@@ -90,13 +90,13 @@ class ModelInfo:
     price_advice: str = ""
 
     def find_example_limit(self) -> ExampleLimit | None:
-        """How long a row may be, and who says so; None when nobody has told."""
+        """How long a row may be, with the source; None when it is unknown."""
         if self.max_example_tokens is None:
             return None
         return ExampleLimit(self.max_example_tokens, self.origins["max_example_tokens"])
 
     def to_json(self) -> dict[str, Json]:
-        """The figures that are known, each with its date and its source."""
+        """The known values, each with its date and its source."""
         return {
             name: {
                 "value": value.isoformat() if isinstance(value, date) else value,
@@ -110,13 +110,13 @@ class ModelInfo:
 
 
 MODEL_FIELDS = tuple(
-    one.name for one in fields(ModelInfo) if one.name not in ("origins", "price_advice")
+    info.name for info in fields(ModelInfo) if info.name not in ("origins", "price_advice")
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What one table says of a model, or of all whose names its pattern fits."""
+class ModelEntry:
+    """One table of a `models.toml`, for a model or for all models that fit a pattern."""
 
     values: Mapping[str, Value]
     unconfirmed: frozenset[str] = frozenset()
@@ -124,11 +124,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ModelsFile:
-    """All that one file says, by the provider's name and the model's; `source` says whose it is."""
+    """A `models.toml`: entries by provider and model; `source` is its path, or SHIPPED."""
 
     as_of: date
     source: str
-    entries: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
+    entries: Mapping[str, Mapping[str, ModelEntry]] = field(default_factory=dict)
 
 
 def read_models_file(
@@ -136,7 +136,7 @@ def read_models_file(
 ) -> ModelsFile:
     """The file, or ModelsFileError with every problem and its line.
 
-    A table that has a bare word for its name must be one of `providers` (None: any may be).
+    A table whose name is a single word must be one of `providers` (None: any word).
     """
     text, document = _parse(content, source)
     reader = _Reader(text, providers)
@@ -152,13 +152,15 @@ def read_models_file(
 
 
 def is_host(name: str) -> bool:
-    """Whether a table of that name speaks of the server at that host, not of a provider."""
+    """Whether a table of that name is about the server at that host, not about a provider."""
     return name == "localhost" or not _PROVIDER.fullmatch(name)
 
 
 def _parse(content: bytes, source: str) -> tuple[str, dict[str, Any]]:
     if len(content) > MAX_BYTES:
-        raise ModelsFileError(f"{source}: larger than {MAX_BYTES:,} bytes, so no list of models")
+        raise ModelsFileError(
+            f"{source}: larger than {MAX_BYTES:,} bytes, which is no list of models"
+        )
     try:
         text = content.decode("utf-8-sig")
         return text, tomllib.loads(text)
@@ -166,24 +168,24 @@ def _parse(content: bytes, source: str) -> tuple[str, dict[str, Any]]:
         line = content.count(b"\n", 0, error.start) + 1
         raise ModelsFileError(f"{source}:{line}: not UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise ModelsFileError(_place(str(error), source, text)) from error
+        raise ModelsFileError(_add_location(str(error), source, text)) from error
     except RecursionError as error:
-        raise ModelsFileError(f"{source}: nested too deeply, so no list of models") from error
+        raise ModelsFileError(f"{source}: nested too deeply, which is no list of models") from error
 
 
-def _place(message: str, source: str, text: str) -> str:
-    """The parser's message with the place in front, as all others have it."""
-    found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-    line, column = (int(found[1]), int(found[2])) if found else (text.count("\n") + 1, 1)
-    reason = message[: found.start()] if found else message
+def _add_location(message: str, source: str, text: str) -> str:
+    """The parser's message with file, line and column in front."""
+    match = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    line, column = (int(match[1]), int(match[2])) if match else (text.count("\n") + 1, 1)
+    reason = message[: match.start()] if match else message
     begin = "".join(text.splitlines()[line - 1 : line])[:100]
     shown = "".join(char if char.isprintable() else "\ufffd" for char in begin).strip()
     excerpt = f"\n    {shown}" if shown else ""
-    return f"{source}:{line}:{column}: no TOML: {reason}{excerpt}"
+    return f"{source}:{line}:{column}: invalid TOML: {reason}{excerpt}"
 
 
 class _Reader:
-    """One pass over a document; what is wrong gathers in `problems`, as (line, reason)."""
+    """Reads a document; `problems` holds what is wrong, as (line, reason)."""
 
     def __init__(self, text: str, providers: Collection[str] | None) -> None:
         self.problems: list[tuple[int, str]] = []
@@ -193,10 +195,10 @@ class _Reader:
     def read(self, document: Mapping[str, Any], source: str) -> ModelsFile | None:
         as_of = document.get("as_of")
         if as_of is None:
-            reason = "as_of is missing: add the day of these figures, such as as_of = 2026-11-22"
+            reason = "as_of is missing: add the date of these values, such as as_of = 2026-11-22"
             self.problems.append((1, reason))
         elif type(as_of) is not date:
-            self._report(("as_of",), "as_of must be a day such as 2026-11-22")
+            self._report(("as_of",), "as_of must be a date such as 2026-11-22")
         entries = {
             provider: self._read_provider(provider, models)
             for provider, models in document.items()
@@ -206,7 +208,9 @@ class _Reader:
 
     def _is_provider(self, name: str, models: object) -> bool:
         if not isinstance(models, dict):
-            self._report((name,), f"unknown key {name!r}: here stand as_of and tables of models")
+            self._report(
+                (name,), f"unknown key {name!r}: only as_of and tables of models are allowed here"
+            )
         elif is_host(name):
             return True
         elif self._providers is not None and name not in self._providers:
@@ -214,71 +218,71 @@ class _Reader:
             self._report(
                 (name,),
                 f"unknown provider {name!r}{_guess(name, self._providers)};"
-                f" there are {known}; any other server is named by the host of its base_url,"
-                " with the port where it is a single word",
+                f" there are {known}; name any other server by the host of its base_url,"
+                " with the port if the host is a single word",
             )
         else:
             return True
         return False
 
-    def _read_provider(self, provider: str, models: Mapping[str, Any]) -> dict[str, Entry]:
+    def _read_provider(self, provider: str, models: Mapping[str, Any]) -> dict[str, ModelEntry]:
         entries = {}
         for model, values in models.items():
             path = (provider, model)
             if not isinstance(values, dict):
                 self._report(
-                    path, f'{model!r} stands above the models: write [{provider}."MODEL"] first'
+                    path, f'{model!r} is above the models: write [{provider}."MODEL"] first'
                 )
             elif not 0 < len(model) <= 256:
-                self._report(path, "the name of a model has 1 to 256 characters")
+                self._report(path, "a model name must have 1 to 256 characters")
             else:
                 entries[model] = self._read_entry(path, values)
         return entries
 
-    def _read_entry(self, path: Key, values: Mapping[str, Any]) -> Entry:
-        found: dict[str, Value] = {}
+    def _read_entry(self, path: Key, values: Mapping[str, Any]) -> ModelEntry:
+        known: dict[str, Value] = {}
         for name, value in values.items():
             if name == _UNCONFIRMED:
                 continue
-            wanted = _find_wanted(name)
-            if wanted is None:
-                known = ", ".join((*MODEL_FIELDS, _UNCONFIRMED))
+            expected = _find_expected(name)
+            if expected is None:
+                names = ", ".join((*MODEL_FIELDS, _UNCONFIRMED))
                 guess = _guess(name, (*MODEL_FIELDS, _UNCONFIRMED))
-                self._report((*path, name), f"unknown key {name!r}{guess}; known here: {known}")
+                self._report((*path, name), f"unknown key {name!r}{guess}; known here: {names}")
             elif not _is_sound(name, value):
-                self._report((*path, name), f"{name} must be {wanted}")
+                self._report((*path, name), f"{name} must be {expected}")
             else:
-                found[name] = value
-        return Entry(found, self._read_unconfirmed(path, values))
+                known[name] = value
+        return ModelEntry(known, self._read_unconfirmed(path, values))
 
     def _read_unconfirmed(self, path: Key, values: Mapping[str, Any]) -> frozenset[str]:
         names = values.get(_UNCONFIRMED, [])
         if not isinstance(names, list) or any(name not in MODEL_FIELDS for name in names):
-            self._report((*path, _UNCONFIRMED), "unconfirmed must be a list of names of figures")
+            self._report((*path, _UNCONFIRMED), "unconfirmed must be a list of field names")
             return frozenset()
         return frozenset(names)
 
     def _report(self, path: Key, reason: str) -> None:
-        self.problems.append((self._find_line(path), reason))
+        self.problems.append((self._get_line(path), reason))
 
     @cached_property
     def _lines(self) -> dict[Key, int]:
-        return _find_lines(self._text)  # takes longer than all the rest, and most files are right
+        return _index_lines(self._text)  # slow, and most files are valid
 
-    def _find_line(self, path: Key) -> int:
-        """Where `path` stands, or else the nearest table around it; 0 when nobody can tell."""
+    def _get_line(self, path: Key) -> int:
+        """The line of `path`, or of the nearest table around it; 0 when unknown."""
         for length in range(len(path), 0, -1):
             if path[:length] in self._lines:
                 return self._lines[path[:length]]
         return 0
 
 
-def _find_wanted(name: str) -> str | None:
-    """What the value of that key must be, in words; None for an unknown key."""
+def _find_expected(name: str) -> str | None:
+    """What the value of that key must be; None for an unknown key."""
     if name not in MODEL_FIELDS:
         return None
     if name in _DAYS:
-        return "a day such as 2027-01-14"
+        return "a date such as 2027-01-14"
     if name in _WHOLE:
         return f"a whole number of tokens from 1 to {_MOST_TOKENS:,}"
     return f"a number of US dollars for a million tokens, from 0 to {_MOST_USD:,}"
@@ -299,8 +303,8 @@ def _guess(name: str, known: Collection[str]) -> str:
     return f", did you mean {near!r}?" if near else ""
 
 
-def _find_lines(text: str) -> dict[Key, int]:
-    """The line of every table and key that stands on a line of its own."""
+def _index_lines(text: str) -> dict[Key, int]:
+    """The line of every table, and of every key that starts a line."""
     lines: dict[Key, int] = {}
     table: Key = ()
     for number, line in enumerate(text.splitlines(), start=1):
@@ -317,13 +321,13 @@ def _find_lines(text: str) -> dict[Key, int]:
 
 
 def _heads(line: str) -> Iterator[str]:
-    """What may be the key of the line: what stands before one of its first equals signs."""
+    """Candidates for the key of the line: the text before one of its first equals signs."""
     places = [place for place, char in enumerate(line) if char == "="]
     return (line[:place] for place in places[:4])
 
 
 def _parse_key(line: str) -> Key:
-    """The names in a line of TOML; none when it cannot be read by itself."""
+    """The names in a line of TOML; empty when the line alone is not valid TOML."""
     try:
         value: Any = tomllib.loads(line)
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -336,7 +340,7 @@ def _parse_key(line: str) -> Key:
 
 
 class ModelCatalog:
-    """Both files, read when the first question comes; ModelsFileError when the user's is wrong."""
+    """Looks values up in both files; ModelsFileError when the user's is invalid."""
 
     def __init__(self, home: Path, clock: Clock) -> None:
         self._path = home / FILENAME
@@ -350,24 +354,24 @@ class ModelCatalog:
         A fine-tuned model has the values of its base, where no table names the model itself.
         """
         names = [model, base] if (base := naming.find_base_model(model)) else [model]
-        found: dict[str, Value] = {}
+        values: dict[str, Value] = {}
         origins: dict[str, Origin] = {}
-        for file, entry in self._find_entries(tables, names):
+        for file, entry in self._iterate_entries(tables, names):
             for name, value in entry.values.items():
-                if name not in found:
-                    found[name] = value
+                if name not in values:
+                    values[name] = value
                     confirmed = name not in entry.unconfirmed
                     origins[name] = Origin(file.as_of, file.source, confirmed)
         return ModelInfo(
-            **{name: found.get(name) for name in MODEL_FIELDS},  # type: ignore[arg-type]  # as checked
+            **{name: values.get(name) for name in MODEL_FIELDS},  # type: ignore[arg-type]  # as checked
             origins=origins,
-            price_advice=self._advise(tables, names[-1]) if "train_usd" not in found else "",
+            price_advice=self._advise(tables, names[-1]) if "train_usd" not in values else "",
         )
 
     def list_trainable(self, table: str) -> Iterator[str]:
-        """The models of that table with a price of training, unless ended; the user's first.
+        """The models of that table with a training price that are not shut down; the user's first.
 
-        Where snapshots of a model are named, it is not: a job is for one of them.
+        A model with snapshots is left out: a job is for one of the snapshots.
         """
         today = self._clock.now().date()
         named = dict.fromkeys(
@@ -385,9 +389,9 @@ class ModelCatalog:
             if figures.train_usd is not None and not ended:
                 yield model
 
-    def _find_entries(
+    def _iterate_entries(
         self, tables: Sequence[str], names: Sequence[str]
-    ) -> Iterator[tuple[ModelsFile, Entry]]:
+    ) -> Iterator[tuple[ModelsFile, ModelEntry]]:
         for file in filter(None, (self._own, self._shipped)):
             for table in tables:
                 models = file.entries.get(table, {})
@@ -415,7 +419,7 @@ class ModelCatalog:
         return read_models_file(content, str(self._path), providers=self._shipped.entries)
 
     def _advise(self, tables: Sequence[str], model: str) -> str:
-        """Which lines of which file tell the price of training, ready to paste."""
+        """How to add the price of training: the lines and the file."""
         table = self._choose_table(tables)
         own = self._own.entries.get(table, {}) if self._own else {}
         lines = ["train_usd = PRICE"]
@@ -427,12 +431,12 @@ class ModelCatalog:
         if self._own is None:
             lines.insert(0, f"as_of = {self._clock.now().date()}")
         return (
-            f"Add {where}, with the US dollars for a million trained tokens as PRICE:\n\n"
+            f"Add {where}, with the price in US dollars for a million training tokens as PRICE:\n\n"
             + "\n".join(lines)
         )
 
     def _choose_table(self, tables: Sequence[str]) -> str:
-        """The name by which a user should call the provider in a file."""
+        """The table name that a user should write for the provider."""
         widest = tables[-1]
         usual_port = tables[0].endswith((":443", ":80"))
         if widest in self._shipped.entries or (usual_port and is_host(widest)):
@@ -442,14 +446,14 @@ class ModelCatalog:
 
 @cache
 def read_shipped() -> ModelsFile:
-    """What ftops itself knows of models."""
+    """The `models.toml` of ftops."""
     return read_models_file((files("ftops.providers") / FILENAME).read_bytes(), SHIPPED)
 
 
-def get_last_date(table: str, figure: str) -> date | None:
-    """The latest day that ftops knows of any model there: `no_jobs_from` or `shutdown`."""
+def find_last_date(table: str, field_name: str) -> date | None:
+    """The latest `no_jobs_from` or `shutdown` of any model in that table."""
     entries = read_shipped().entries.get(table, {}).values()
-    days = (entry.values.get(figure) for entry in entries)
+    days = (entry.values.get(field_name) for entry in entries)
     return max((day for day in days if isinstance(day, date)), default=None)
 
 
@@ -462,7 +466,7 @@ def _fits(pattern: str, name: str) -> bool:
 
 
 def _rank(pattern: str, name: str) -> tuple[int, int]:
-    """Narrow before wide: the name itself, its snapshots, patterns by their length."""
+    """The sort key: the name itself, its snapshots, then patterns, the longest first."""
     if "*" in pattern:
         return 2, -len(pattern.replace("*", ""))
     return (0 if pattern == name else 1), -len(name)

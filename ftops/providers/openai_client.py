@@ -20,7 +20,7 @@ from ftops.http.errors import HTTP_ERRORS, read_connection_error, read_error_res
 from ftops.http.redaction import redact
 from ftops.http.request_log import RequestLog
 from ftops.providers.address import is_official_host, missing_key
-from ftops.providers.model_catalog import get_last_date
+from ftops.providers.model_catalog import find_last_date
 
 _CLOSED = "training_not_available"
 _NO_MODEL = "model_not_found"
@@ -78,10 +78,10 @@ class OpenAIClient(ApiClient[openai.OpenAI]):
         if code != _CLOSED:
             return _HINTS.get(code or "", "")
         return (
-            "OpenAI is closing fine-tuning: most organisations can create no more jobs, no new job"
-            f" is possible after {get_last_date('openai', 'no_jobs_from')}, and the models that can"
-            f" be tuned shut down on {get_last_date('openai', 'shutdown')}. The same job file runs"
-            " with `provider: local`, or with the `base_url` of another server with this API."
+            "OpenAI is closing fine-tuning: most organisations can create no more jobs, no new job is"
+            f" possible after {find_last_date('openai', 'no_jobs_from')}, and the trainable models"
+            f" shut down on {find_last_date('openai', 'shutdown')}. The same job file runs with"
+            " `provider: local`, or with the `base_url` of another server with this API."
         )
 
 

@@ -14,7 +14,7 @@ from ftops.providers.model_catalog import (
     ModelCatalog,
     ModelInfo,
     Origin,
-    get_last_date,
+    find_last_date,
 )
 from ftops.providers.registry import PROVIDERS
 from ftops.records import ProviderSettings
@@ -193,7 +193,7 @@ def test_a_table_that_is_there_gets_a_line_and_not_a_second_table(tmp_path: Path
 def test_lines_pasted_without_a_price_are_refused_with_their_place(tmp_path: Path) -> None:
     lines = look(tmp_path, "mine").price_advice.partition("\n\n")[2]
     path = own(tmp_path, lines)
-    with pytest.raises(ModelsFileError, match=r"models\.toml:3:13: no TOML: Invalid value"):
+    with pytest.raises(ModelsFileError, match=r"models\.toml:3:13: invalid TOML: Invalid value"):
         look(tmp_path, "mine")
     assert path.read_text() == lines
 
@@ -235,6 +235,6 @@ def test_what_can_be_trained_is_told_by_snapshot_until_it_ends(tmp_path: Path) -
 
 
 def test_the_last_days_of_a_provider_are_those_of_its_models() -> None:
-    assert get_last_date("openai", "shutdown") == date(2027, 1, 14)
-    assert get_last_date("openai", "no_jobs_from") == date(2027, 1, 6)
-    assert get_last_date("nobody", "shutdown") is None
+    assert find_last_date("openai", "shutdown") == date(2027, 1, 14)
+    assert find_last_date("openai", "no_jobs_from") == date(2027, 1, 6)
+    assert find_last_date("nobody", "shutdown") is None

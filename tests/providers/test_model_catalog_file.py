@@ -58,13 +58,13 @@ def test_a_server_is_named_by_its_host(name: str) -> None:
     ("text", "told"),
     [
         ('[openai."x"]\ntrain_usd = 1\n', "models.toml:1: as_of is missing"),
-        ("as_of = 2026-11-22T10:00:00\n", "models.toml:1: as_of must be a day"),
-        ('as_of = "2026-11-22"\n', "models.toml:1: as_of must be a day"),
+        ("as_of = 2026-11-22T10:00:00\n", "models.toml:1: as_of must be a date"),
+        ('as_of = "2026-11-22"\n', "models.toml:1: as_of must be a date"),
         (DAY + "[openai.x]\n\ntrain_us = 1\n", "models.toml:4: unknown key 'train_us', did you me"),
         (DAY + "[openai.x]\ncolour = 1\n", "known here: train_usd, input_usd"),
         (DAY + "[opanai.x]\ntrain_usd = 1\n", "models.toml:2: unknown provider 'opanai', did you"),
-        (DAY + "[myserver.x]\ntrain_usd = 1\n", "named by the host of its base_url"),
-        (DAY + "[openai]\ntrain_usd = 1\n", "models.toml:3: 'train_usd' stands above the models"),
+        (DAY + "[myserver.x]\ntrain_usd = 1\n", "by the host of its base_url"),
+        (DAY + "[openai]\ntrain_usd = 1\n", "models.toml:3: 'train_usd' is above the models"),
         (DAY + "price = 1\n", "models.toml:2: unknown key 'price'"),
         (
             DAY + '[openai."x"]\ntrain_usd = "1"\n',
@@ -76,24 +76,27 @@ def test_a_server_is_named_by_its_host(name: str) -> None:
         (DAY + '[openai."x"]\ntrain_usd = inf\n', "models.toml:3: train_usd must be a number"),
         (DAY + '[openai."x"]\nmax_example_tokens = 1.5\n', "must be a whole number of tokens"),
         (DAY + '[openai."x"]\nmax_example_tokens = 0\n', "must be a whole number of tokens"),
-        (DAY + "[openai.x]\nshutdown = 1\n", "models.toml:3: shutdown must be a day such as"),
+        (DAY + "[openai.x]\nshutdown = 1\n", "models.toml:3: shutdown must be a date such as"),
         (DAY + '[openai.x]\nunconfirmed = ["x"]\n', "models.toml:3: unconfirmed must be a list"),
         (DAY + "openai.x.train_usd = false\n", "models.toml:2: train_usd must be a number"),
         (DAY + 'openai = {x = {"train_usd" = false}}\n', "models.toml:2: train_usd must be"),
-        (DAY + '[openai.""]\n', "models.toml:2: the name of a model has 1 to 256"),
+        (DAY + '[openai.""]\n', "models.toml:2: a model name must have 1 to 256"),
         (
             DAY + "[openai.x]\ntrain_usd = PRICE\n",
-            "models.toml:3:13: no TOML: Invalid value\n",
+            "models.toml:3:13: invalid TOML: Invalid value\n",
         ),
         (DAY + "[openai.x]\n[openai.x]\n", "models.toml:3:"),
-        (DAY + "a = [", "models.toml:2:1: no TOML"),
-        (DAY + "\x1b[31m = 1", "models.toml:2:1: no TOML: Invalid statement\n    \ufffd[31m = 1"),
+        (DAY + "a = [", "models.toml:2:1: invalid TOML"),
+        (
+            DAY + "\x1b[31m = 1",
+            "models.toml:2:1: invalid TOML: Invalid statement\n    \ufffd[31m = 1",
+        ),
         (b"as_of = 2026-11-22\n# \xff\n", "models.toml:2: not UTF-8"),
         ("a = " + "[" * 100_000, "nested too deeply"),
         (b"#" * (MAX_BYTES + 1), "larger than"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line_and_what_is_wanted(
+def test_a_problem_is_reported_with_its_line_and_what_is_expected(
     text: str | bytes, told: str
 ) -> None:
     assert told in refuse(text)
