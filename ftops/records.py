@@ -1,4 +1,4 @@
-"""What crosses the borders between rooms: frozen values, no behaviour beyond reading them.
+"""The values that packages exchange: frozen, without behaviour beyond reading them.
 
 Times are aware datetimes in UTC. `Json` values are what `json.loads` gives.
 """
@@ -29,17 +29,17 @@ class Stage(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How one execution of a job file stands."""
+    """The status of a run."""
 
     PENDING = "pending"  # recorded, nothing done yet
-    RUNNING = "running"  # some stage has begun; perhaps nobody drives it at the moment
+    RUNNING = "running"  # a stage has started; a process may or may not drive it now
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 class StageStatus(StrEnum):
-    """How one stage of a run stands."""
+    """The status of one stage of a run."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -58,26 +58,26 @@ class RowFormat(StrEnum):
 
 
 class Method(StrEnum):
-    """What a job learns of its rows."""
+    """The training method of a job."""
 
-    SUPERVISED = "supervised"  # to say what they say
-    DPO = "dpo"  # to prefer one answer to another: direct preference optimization
+    SUPERVISED = "supervised"  # SFT: to reproduce the completions
+    DPO = "dpo"  # direct preference optimization: to prefer one answer to another
 
     def takes(self, row_format: RowFormat) -> bool:
-        """Whether rows of that shape are what it learns of."""
+        """Whether it trains on rows of that format."""
         return (self is Method.DPO) == (row_format is RowFormat.PREFERENCE)
 
 
-# Job statuses are an open set: what is not listed here is a job on its way.
+# Job statuses are an open set: a job with any other status has not ended.
 FAILED_JOB_STATUSES = frozenset({"failed", "cancelled"})
 ENDED_JOB_STATUSES = FAILED_JOB_STATUSES | {"succeeded"}
-# In these a job waits for its turn, or for its owner: nothing is expected to happen.
+# In these a job waits in a queue or is paused: no progress is expected.
 WAITING_JOB_STATUSES = frozenset({"pending", "queued", "paused"})
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """What the user may set about the training; None means: not said, so not sent."""
+    """The hyperparameters of a job; None is not set, so not sent."""
 
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
@@ -92,12 +92,12 @@ class Hyperparameters:
 
 
 ENGINE_PROVIDER = "local"  # the name of the built-in engine in the registry of providers
-HIDDEN_PATH = "/***"  # stands for the path of a webhook, which is a secret
+HIDDEN_PATH = "/***"  # replaces the path of a webhook, which is a secret
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:
-    """Which provider a job file names, and how it is reached. Never holds a key itself.
+    """Which provider a job file names, and how it is reached; never a key itself.
 
     `type` is a name in the registry of providers; `api_key_env` names the environment variable
     that holds the key. `protocol` says how jobs are asked for.
@@ -197,7 +197,7 @@ class MultipartUpload:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What is asked of the provider when a job is created; files are ids."""
+    """The request that creates a job; files are ids."""
 
     model: str
     training_file: str
@@ -207,7 +207,7 @@ class JobRequest:
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     method: Method = Method.SUPERVISED
-    idempotency_key: str | None = None  # the same for each time that the request is sent
+    idempotency_key: str | None = None  # the same each time that the request is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The provider's fine-tuning job as it stands."""
+    """The provider's fine-tuning job."""
 
     id: str
     status: str  # an open set; see ENDED_JOB_STATUSES
@@ -241,23 +241,23 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether the provider will change it no more."""
+        """Whether its status is final."""
         return self.status in ENDED_JOB_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The model as it was after `step`; `metrics` are its figures under the provider's names."""
+    """The model after `step`; `metrics` have the provider's names."""
 
     id: str
     step: int
-    model: str  # the name by which it is asked
+    model: str  # its name in requests
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One line of a job's history; `data` holds the figures of a metrics event."""
+    """One line of a job's history; `data` holds the values of a metrics event."""
 
     id: str
     created_at: datetime
@@ -275,7 +275,7 @@ class Model:
     created_at: datetime
     owned_by: str
     shutdown_date: str | None = None
-    base: str | None = None  # the model that it was tuned from, where the name tells it
+    base: str | None = None  # the model that it was fine-tuned from, where the name tells it
 
     @property
     def fine_tuned(self) -> bool:
@@ -284,9 +284,9 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an answer is drawn from a model.
+    """How a completion is sampled.
 
-    `logprobs` asks for the likeliest beginnings of the answer: so many, beside the drawn one.
+    `logprobs` requests the log probabilities of so many candidates for the first token.
     """
 
     max_tokens: int = 64
@@ -299,22 +299,21 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer of a model.
+    """One completion of a model.
 
-    `seconds` is how long its request took, from the sending of the attempt that was answered to
-    the end of the answer; pauses and failed attempts before it do not count. Where `shared` prompts
-    went in one request, all have its seconds (no answer was there earlier), and the tokens are
-    parts of the request's own, by the lengths of the texts: their sum and mean are exact, one of
-    them is an estimate. `refused_parameters` were not sent as they were asked for, because the
-    model refuses them: each with the name that it was sent under, or None where it was left out.
+    `seconds` is the duration of its request, without pauses and failed attempts before. Where
+    `shared` prompts were in one request, all have its duration, and the request's tokens are split
+    by the lengths of the texts: their sum is exact, a single value is an estimate.
+    `refused_parameters` are those that the model refuses: each with the name under which it was
+    sent instead, or None where it was left out.
     """
 
     text: str
     finish_reason: str | None = None  # stop, length or content_filter
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    refusal: str | None = None  # what a model said that declined, or whoever guards it
-    # natural logarithms of the chances of the first token, as far as they were asked for
+    refusal: str | None = None  # the text with which the model, or a content filter, declined
+    # log probabilities of the candidates for the first token, where requested
     first_token: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = field(default=None, compare=False)
     shared: int = field(default=1, compare=False)
@@ -322,13 +321,13 @@ class Completion:
 
 
 def render_refused(refused: Mapping[str, str | None]) -> str:
-    """What was left out of requests or renamed in them, as half a sentence; "" for nothing."""
+    """What was left out of requests or renamed in them, as a phrase; "" for nothing."""
     left_out = [name for name, new in refused.items() if new is None]
-    said = [f"{name} sent as {new}" for name, new in refused.items() if new is not None]
+    parts = [f"{name} sent as {new}" for name, new in refused.items() if new is not None]
     if left_out:
         them = "it" if len(left_out) == 1 else "them"
-        said.insert(0, f"{' and '.join(left_out)} not sent: the model refuses {them}")
-    return "; ".join(said)
+        parts.insert(0, f"{' and '.join(left_out)} not sent: the model refuses {them}")
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,13 +353,15 @@ class Run:
     fine_tuned_model: str | None = None
     finished_at: datetime | None = None
     error: str | None = None
-    force_new_job: bool = False  # opened with `--new`: a job that exists already is not its job
-    pruned_at: datetime | None = None  # when its files were removed, to make room
-    job_status: str | None = None  # succeeded, failed or cancelled, once its job was seen to end
+    force_new_job: bool = False  # opened with `--new`: it does not adopt an existing job
+    pruned_at: datetime | None = None  # when its files were deleted to free space
+    job_status: str | None = (
+        None  # succeeded, failed or cancelled, once its job is known to have ended
+    )
 
     @property
     def ended_before_job(self) -> bool:
-        """Whether it counts as failed or cancelled although its job was not seen to end so.
+        """Whether it is failed or cancelled although its job is not known to have ended so.
 
         The job may still be running, or may have succeeded.
         """
@@ -373,7 +374,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One stage of a run, as the ledger has it; `detail` is what the stage found out."""
+    """One stage of a run, as the ledger has it; `detail` is its result."""
 
     stage: Stage
     status: StageStatus
@@ -385,7 +386,7 @@ class StageRecord:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, with interruptions, since it began or failed; None until it ends."""
+        """From start to end in seconds, with interruptions; None until it has ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
@@ -393,7 +394,7 @@ class StageRecord:
 
 @dataclass(frozen=True, slots=True)
 class TunedModel:
-    """A fine-tuned model that a run made, and what is needed to ask it anything."""
+    """A fine-tuned model that a run made, and what requests to it need."""
 
     name: str
     run_id: RunId
@@ -402,14 +403,14 @@ class TunedModel:
     provider: ProviderSettings
     created_at: datetime
     row_format: RowFormat = RowFormat.COMPLETION
-    separator: str = ""  # what each training prompt ended with
-    stop: str | None = None  # what each training completion ended with
+    separator: str = ""  # the end of each training prompt
+    stop: str | None = None  # the end of each training completion
     deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineAddress:
-    """Where a running engine answers; written by the engine, 0600, read by its clients."""
+    """The address of a running engine; written by the engine, 0600, read by its clients."""
 
     base_url: str  # ends in /v1
     token: str

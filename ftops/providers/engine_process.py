@@ -1,8 +1,8 @@
-"""The built-in engine as seen from outside: found, started, stopped.
+"""Finds, starts and stops the process of the built-in engine.
 
-The engine belongs to a folder. It writes `address.json` there once it can be reached, holds
-`engine.lock` while it lives, and says what it has to say in `engine.log`. It is started detached,
-so that it and the jobs in it outlive the command. Nothing here knows the OpenAI client.
+An engine belongs to a folder. It writes `address.json` there once it accepts requests, holds
+`engine.lock` while it runs, and logs to `engine.log`. It is started detached, so that it and its
+jobs outlive the command. Nothing here imports the OpenAI SDK.
 """
 
 import contextlib
@@ -31,17 +31,16 @@ ENGINE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine")
 IDLE_S = 900.0
 START_WAIT_S = 30.0
 STOP_WAIT_S = 15.0
-_LOOK_EVERY_S = 0.05
+_POLL_INTERVAL_S = 0.05
 _HEALTH_TIMEOUT_S = 2.0
 _LOG_LINES = 12
 
-# Engines that this process has started: a child that ended stays in the process table until its
-# parent asks.
+# Engines that this process has started: a child stays in the process table until it is polled.
 _started: list[subprocess.Popen[bytes]] = []
 
 
 def find_engine(folder: Path) -> EngineAddress | None:
-    """The engine of that folder, if one answers."""
+    """The engine of that folder, if it runs and responds."""
     address = _read_address(folder / "address.json")
     return address if address is not None and _is_healthy(address) else None
 
@@ -54,33 +53,33 @@ def start_engine(
     clock: Clock | None = None,
     command: tuple[str, ...] = ENGINE_COMMAND,
 ) -> EngineAddress:
-    """The engine of that folder, started when none answers; `idle_s` is when it ends itself.
+    """The engine of that folder, started if there is none; it stops after `idle_s` without work.
 
-    Raises EngineError with the last lines of its log when it does not come up within `wait_s`.
+    EngineError, with the last lines of its log, when it does not respond within `wait_s`.
     """
-    found = find_engine(folder)
-    if found is not None:
-        return found
+    address = find_engine(folder)
+    if address is not None:
+        return address
     clock = clock or SystemClock()
     make_private_dir(folder)
     arguments = (*command, "--folder", str(folder), "--idle-s", f"{idle_s:g}")
     try:
-        # Two commands that start at the same moment: the second finds what the first has started.
+        # Of two commands that start it at the same time, the second finds the engine of the first.
         with FileLock(folder / "start.lock", timeout=wait_s, mode=PRIVATE_FILE):
             return find_engine(folder) or _start(folder, arguments, wait_s, clock)
     except Timeout:
         raise EngineError(
             f"another command has been starting the engine in {folder} for {wait_s:.0f} s",
-            hint="Give the same command again in a moment.",
+            hint="Run the same command again in a moment.",
         ) from None
     except OSError as error:
         raise storage_error(error, folder) from error
 
 
 def stop_engine(folder: Path, *, clock: Clock | None = None) -> bool:
-    """End the engine of that folder; False when none was running.
+    """Stop the engine of that folder; False when none was running.
 
-    A job that was training goes on from its last checkpoint when the engine is started again.
+    A job that was training resumes from its last checkpoint when the engine is started again.
     """
     clock = clock or SystemClock()
     address = find_engine(folder)
@@ -88,44 +87,44 @@ def stop_engine(folder: Path, *, clock: Clock | None = None) -> bool:
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(address.pid, signal.SIGTERM)
-    for _ in _moments(clock, STOP_WAIT_S):
-        _forget_ended()
-        # The lock goes when the process does, after the last byte has been written.
+    for _ in _poll(clock, STOP_WAIT_S):
+        _reap_ended()
+        # The lock is released when the process ends, after its last write.
         if not is_locked(folder / "engine.lock") and not _is_healthy(address):
             _await_exit(address.pid)
             return True
     raise EngineError(
-        f"the engine (process {address.pid}) did not end within {STOP_WAIT_S:.0f} s",
-        hint=f"See {folder / 'engine.log'}; end the process by hand if it does not come to an end.",
+        f"the engine (process {address.pid}) did not stop within {STOP_WAIT_S:.0f} s",
+        hint=f"See {folder / 'engine.log'}; kill the process if it does not stop.",
     )
 
 
 def _start(folder: Path, arguments: tuple[str, ...], wait_s: float, clock: Clock) -> EngineAddress:
     log = folder / "engine.log"
-    began_at = log.stat().st_size if log.exists() else 0
-    _forget_ended()
+    log_start = log.stat().st_size if log.exists() else 0
+    _reap_ended()
     process = _spawn(arguments, folder, log)
-    for _ in _moments(clock, wait_s):
+    for _ in _poll(clock, wait_s):
         address = find_engine(folder)
         if address is not None:
             return address
-        # A second engine ends at once when the first holds the folder; then the first will answer.
+        # A second engine ends at once when the first holds the folder; then the first responds.
         if process.poll() is not None and not is_locked(folder / "engine.lock"):
             raise EngineError(
-                f"the engine ended as it began (exit code {process.returncode})"
-                + _render_log(log, began_at),
+                f"the engine ended at its start (exit code {process.returncode})"
+                + _render_log(log, log_start),
                 hint=f"Its log is {log}.",
             )
-    process.kill()  # what comes up only now would be nobody's
+    process.kill()  # an engine that starts only now would not be used
     process.wait()
     raise EngineError(
-        f"the engine did not answer within {wait_s:.0f} s" + _render_log(log, began_at),
+        f"the engine did not respond within {wait_s:.0f} s" + _render_log(log, log_start),
         hint=f"Its log is {log}; `ftops serve` starts it in the foreground.",
     )
 
 
-def _spawn(arguments: tuple[str, ...], folder: Path, log: Path) -> "subprocess.Popen[bytes]":
-    """A process that lives on when this one and its terminal are gone."""
+def _spawn(arguments: tuple[str, ...], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A process that outlives this one and its terminal."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
     detached = getattr(subprocess, "DETACHED_PROCESS", 0)  # these two exist on Windows alone
     own_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
@@ -145,12 +144,12 @@ def _spawn(arguments: tuple[str, ...], folder: Path, log: Path) -> "subprocess.P
     return process
 
 
-def _moments(clock: Clock, wait_s: float) -> Iterator[None]:
-    """Now, and again and again until `wait_s` have passed."""
+def _poll(clock: Clock, wait_s: float) -> Iterator[None]:
+    """Yield at once, then repeatedly until `wait_s` have passed."""
     until_s = clock.monotonic_s() + wait_s
     yield
     while clock.monotonic_s() < until_s:
-        clock.sleep(_LOOK_EVERY_S)
+        clock.sleep(_POLL_INTERVAL_S)
         yield
 
 
@@ -168,8 +167,8 @@ def _read_address(path: Path) -> EngineAddress | None:
 
 
 def _is_healthy(address: EngineAddress) -> bool:
-    """Whether the engine that wrote the address answers there."""
-    # No proxy, whatever the environment says: the engine is on this machine.
+    """Whether the engine that wrote the address responds there."""
+    # Without a proxy: the engine is on this machine.
     opener = urllib.request.build_opener(NoRedirectHandler(), urllib.request.ProxyHandler({}))
     try:
         request = urllib.request.Request(
@@ -182,25 +181,25 @@ def _is_healthy(address: EngineAddress) -> bool:
         return False
 
 
-def _forget_ended() -> None:
-    """Take engines that ended out of the process table."""
+def _reap_ended() -> None:
+    """Remove engines that ended from the process table."""
     _started[:] = [process for process in _started if process.poll() is None]
 
 
 def _await_exit(pid: int) -> None:
-    """Let an engine that this process has started take its last breath."""
+    """Wait for the exit of an engine that this process has started."""
     for process in _started:
         if process.pid == pid:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_WAIT_S)
-    _forget_ended()
+    _reap_ended()
 
 
-def _render_log(log: Path, began_at: int) -> str:
-    """The last lines that were written since `began_at`, as the end of a message."""
+def _render_log(log: Path, log_start: int) -> str:
+    """The last lines of the log after `log_start`, to append to a message."""
     try:
         with log.open("rb") as stream:
-            stream.seek(began_at)
+            stream.seek(log_start)
             text = stream.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
@@ -215,19 +214,19 @@ _WAIT_S = 120.0
 def estimate_with_engine(
     path: Path, model: str, *, command: tuple[str, ...] = ESTIMATE_COMMAND
 ) -> EngineEstimate | None:
-    """What training `model` on the prepared file at `path` would be like; None when it cannot say.
+    """Estimate the training of `model` on the prepared file at `path`; None when that fails.
 
-    That is so for a model that was tuned before (it keeps its own vocabulary), for rows that the
-    engine does not take, and where there is no engine.
+    It fails for a fine-tuned model (which keeps its own vocabulary), for invalid rows, and where
+    there is no engine. The estimate runs in a process of its own.
     """
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, str(path), "--model", model],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_WAIT_S,
             check=True,
         )
-        return EngineEstimate(**orjson.loads(done.stdout))
+        return EngineEstimate(**orjson.loads(process.stdout))
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None

@@ -78,7 +78,7 @@ class OpenAIClient(ApiClient[openai.OpenAI]):
         if code != _CLOSED:
             return _HINTS.get(code or "", "")
         return (
-            "OpenAI is closing fine-tuning: most organisations can create no more jobs, no new job is"
+            "OpenAI is closing fine-tuning: most organisations can create no jobs, no new job is"
             f" possible after {find_last_date('openai', 'no_jobs_from')}, and the trainable models"
             f" shut down on {find_last_date('openai', 'shutdown')}. The same job file runs with"
             " `provider: local`, or with the `base_url` of another server with this API."

@@ -13,7 +13,7 @@ UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # for a date that the response 
 
 
 def read_file(fields: JsonObject) -> RemoteFile:
-    """The record of an uploaded file; its id is the only thing it cannot lack."""
+    """The record of an uploaded file; its id is required."""
     return RemoteFile(
         id=fields.get_text("id"),
         filename=fields.find_text("filename") or "",
@@ -26,7 +26,7 @@ def read_file(fields: JsonObject) -> RemoteFile:
 
 
 def read_job(fields: JsonObject) -> Job:
-    """The record of a job; id and status are what it cannot lack."""
+    """The record of a job; its id and status are required."""
     result_files = fields.values.get("result_files")
     return Job(
         id=fields.get_text("id"),
@@ -48,7 +48,7 @@ def read_job(fields: JsonObject) -> Job:
 
 
 def read_ids(value: Json) -> tuple[str, ...]:
-    """File ids, whether they stand there bare or inside file objects."""
+    """File ids, given as texts or inside file objects."""
     ids = []
     for item in value if isinstance(value, list) else []:
         found = item.get("id") if isinstance(item, dict) else item
@@ -58,10 +58,10 @@ def read_ids(value: Json) -> tuple[str, ...]:
 
 
 def _read_hyperparameters(fields: JsonObject) -> Mapping[str, int | float | str]:
-    """What was asked for under `method`, overlaid with what the older, flat field says.
+    """The hyperparameters under `method`, overlaid with those of the older, flat field.
 
-    Once a job runs, some servers put the figures that replaced "auto" in one place only, so a
-    figure never gives way to "auto".
+    Once a job runs, some servers put the values that replaced "auto" in one of them only, so "auto"
+    never replaces a value.
     """
     method = fields.get_object("method")
     kind = method.find_text("type") or "supervised"
@@ -74,7 +74,7 @@ def _read_hyperparameters(fields: JsonObject) -> Mapping[str, int | float | str]
 
 
 def _read_job_error(fields: JsonObject) -> JobError | None:
-    """Healthy jobs carry `error: {}` or null; only a code or a message is an error."""
+    """Only a code or a message is an error: jobs without one have `error: {}` or null."""
     error = fields.get_object("error")
     code, message = error.find_text("code"), error.find_text("message")
     if code is None and message is None:
@@ -84,12 +84,12 @@ def _read_job_error(fields: JsonObject) -> JobError | None:
 
 
 def read_event(fields: JsonObject) -> JobEvent:
-    """The record of an event; one without an id gets one that stays the same when read again."""
+    """The record of an event; without an id it gets a stable hash of its content."""
     created_at = fields.find_time("created_at") or UNKNOWN_TIME
     message = fields.find_text("message") or ""
-    made_up = hashlib.sha256(f"{created_at.isoformat()} {message}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{created_at.isoformat()} {message}".encode()).hexdigest()
     return JobEvent(
-        id=fields.find_text("id") or f"ftevent-{made_up[:24]}",
+        id=fields.find_text("id") or f"ftevent-{digest[:24]}",
         created_at=created_at,
         level=fields.find_text("level") or "info",
         message=message,
@@ -99,7 +99,7 @@ def read_event(fields: JsonObject) -> JobEvent:
 
 
 def read_checkpoint(fields: JsonObject) -> Checkpoint:
-    """The record of a checkpoint; its model's name and its step are what it cannot lack."""
+    """The record of a checkpoint; the model's name and the step are required."""
     name = fields.get_text("fine_tuned_model_checkpoint")
     step = fields.find_int("step_number")
     if step is None:
@@ -120,7 +120,7 @@ def read_checkpoint(fields: JsonObject) -> Checkpoint:
 
 
 def read_model(fields: JsonObject, naming: Naming) -> Model:
-    """The record of a model; its id is the only thing it cannot lack."""
+    """The record of a model; its id is required."""
     name = fields.get_text("id")
     return Model(
         id=name,

@@ -1,9 +1,9 @@
-"""Which addresses a key may go to: `trust.toml` in the home folder, and what needs no approval.
+"""Which addresses a key may be sent to: `trust.toml` in the home folder, and the exceptions.
 
-A job file can name any address and any environment variable. So a key goes to an address from a job
-file only when the user has approved that scheme, host, port and variable. Needs no approval: a
-provider's own address, this machine, the address in OPENAI_BASE_URL with the key beside it, and
-what the user types as an option of the same command.
+A job file can name any address and any environment variable. So a key is sent to an address from a
+job file only when the user has approved that scheme, host, port and variable. No approval is needed
+for a provider's own address, this machine, the address in OPENAI_BASE_URL with OPENAI_API_KEY, and
+the address in an option of the same command.
 """
 
 import re
@@ -20,14 +20,14 @@ from ftops.http.address import format_origin, is_loopback
 from ftops.providers.address import KEY_VARIABLE, Destination, is_from_environ, is_official
 
 FILENAME = "trust.toml"
-_HEAD = "# Where a key may go; `ftops trust` lists, adds and removes entries.\n"
+_HEAD = "# Where keys may be sent; `ftops trust` lists, adds and removes entries.\n"
 _LOCK_WAIT_S = 10.0
-_SOUND = {"scheme": r"https?", "host": r"[a-z0-9._:-]+", "api_key_env": r"[A-Z_][A-Z0-9_]*"}
+_PATTERNS = {"scheme": r"https?", "host": r"[a-z0-9._:-]+", "api_key_env": r"[A-Z_][A-Z0-9_]*"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Approval:
-    """A key, by the name of its environment variable, may go to that server."""
+    """The key in that environment variable may be sent to that server."""
 
     scheme: str
     host: str
@@ -40,31 +40,31 @@ class Approval:
 
 
 class TrustFile:
-    """The approvals that are kept, in the file `trust.toml` of a home folder."""
+    """The approvals in the file `trust.toml` of a home folder."""
 
     def __init__(self, home: Path) -> None:
         self.path = home / FILENAME
 
     def read(self) -> list[Approval]:
-        """All approvals, sorted; StorageError when the file is not as ftops writes it."""
+        """All approvals, sorted; StorageError when the file is invalid."""
         content = read_if_there(self.path)
         try:
             document = tomllib.loads((content or b"").decode())
             return sorted(_read_entry(entry) for entry in document.get("approved", []))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(
-                f"{self.path} cannot be read, so no key goes to an address that needs approval:"
+                f"{self.path} cannot be read, so no key is sent to an address that needs approval:"
                 f" {error}",
-                hint="Correct the file, or delete it and approve the addresses again with"
+                hint="Fix the file, or delete it and approve the addresses again with"
                 " `ftops trust`.",
             ) from error
 
     def add(self, approvals: Iterable[Approval]) -> None:
-        """Keep these, too."""
-        self._change(lambda kept: kept | set(approvals))
+        """Add approvals."""
+        self._change(lambda entries: entries | set(approvals))
 
     def remove(self, approvals: Iterable[Approval]) -> None:
-        self._change(lambda kept: kept - set(approvals))
+        self._change(lambda entries: entries - set(approvals))
 
     def _change(self, change: Callable[[set[Approval]], set[Approval]]) -> None:
         make_private_dir(self.path.parent)
@@ -80,9 +80,9 @@ class TrustFile:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Decides whether a key may go to an address.
+    """Decides whether a key may be sent to an address.
 
-    `typed` is where the options of this command lead, if they name a provider.
+    `typed` is the address in the options of this command, if they name a provider.
     """
 
     file: TrustFile
@@ -90,21 +90,21 @@ class Trust:
     typed: Destination | None = None
 
     def check(self, destination: Destination) -> None:
-        """NotTrusted when the key may not go there."""
+        """NotTrusted when the key may not be sent there."""
         if self.is_trusted(destination):
             return
         address = format_origin(destination.origin)
         plain = ""
         if is_plain_http(destination):
-            plain = ", and http is not encrypted: key and data can be read on the way"
+            plain = "; http is not encrypted, so key and data can be read in transit"
         raise NotTrusted(
-            f"nothing was sent to {address}: that the key in {destination.key_variable} may go"
-            f" there was not approved{plain}",
-            hint=f"If you know that server: `{format_trust_command(destination)}`.",
+            f"nothing was sent to {address}: it is not approved for the key in"
+            f" {destination.key_variable}{plain}",
+            hint=f"If you trust that server: `{format_trust_command(destination)}`.",
         )
 
     def is_trusted(self, destination: Destination) -> bool:
-        """Whether the key may go there without a question."""
+        """Whether the key may be sent there without another approval."""
         if is_loopback(destination.base_url) or is_official(destination.base_url):
             return True
         approval = make_approval(destination)
@@ -117,14 +117,14 @@ class Trust:
 
 
 def format_trust_command(destination: Destination) -> str:
-    """The command that approves it."""
+    """The command that approves the address."""
     address = format_origin(destination.origin)
-    words = f"ftops trust {address} --api-key-env {destination.key_variable}"
-    return f"{words} --allow-http" if is_plain_http(destination) else words
+    command = f"ftops trust {address} --api-key-env {destination.key_variable}"
+    return f"{command} --allow-http" if is_plain_http(destination) else command
 
 
 def make_approval(destination: Destination) -> Approval:
-    """The approval that lets the key go there."""
+    """The approval for that address and key."""
     return Approval(*destination.origin, destination.key_variable or "")
 
 
@@ -134,8 +134,8 @@ def is_plain_http(destination: Destination) -> bool:
 
 
 def _read_entry(entry: Mapping[str, object]) -> Approval:
-    texts = {name: str(entry[name]) for name in _SOUND}
-    for name, pattern in _SOUND.items():
+    texts = {name: str(entry[name]) for name in _PATTERNS}
+    for name, pattern in _PATTERNS.items():
         if not re.fullmatch(pattern, texts[name]):
             raise ValueError(f"{name} = {texts[name]!r}")
     port = entry["port"]
@@ -144,8 +144,9 @@ def _read_entry(entry: Mapping[str, object]) -> Approval:
     return Approval(texts["scheme"], texts["host"], port, texts["api_key_env"])
 
 
-def _render_entry(one: Approval) -> str:
+def _render_entry(approval: Approval) -> str:
     return (
-        f'\n[[approved]]\nscheme = "{one.scheme}"\nhost = "{one.host}"\nport = {one.port}\n'
-        f'api_key_env = "{one.api_key_env}"\n'
+        f'\n[[approved]]\nscheme = "{approval.scheme}"\nhost = "{approval.host}"\n'
+        f"port = {approval.port}\n"
+        f'api_key_env = "{approval.api_key_env}"\n'
     )

@@ -223,7 +223,7 @@ def test_a_host_that_is_named_beside_the_job_file_stays_approved(
     monkeypatch.delenv("CI_TOKEN")  # so that the command ends before it sends anything
     job = write_job(tmp_path, provider=FOREIGN, model="babbage-002")
     for other in ("example", f"{HOST}:8443", f"http://{HOST}", "other.example", ""):
-        assert "was not approved" in ftops("run", job, "--trust-host", other).err
+        assert "is not approved" in ftops("run", job, "--trust-host", other).err
     first = ftops("run", job, "--trust-host", HOST)
     assert "CI_TOKEN is not set" in first.err
     shown = " ".join(ftops("run", job, "--dry-run").out.split())
@@ -345,7 +345,7 @@ def test_a_tracker_at_an_address_of_the_job_file_needs_an_approval(
     refused = ftops("run", job)
     assert refused.code == 1
     assert f"ftops trust https://{HOST} --api-key-env MLFLOW_TRACKING_TOKEN" in refused.err
-    with pytest.raises(ExportFailed, match="was not approved"):
+    with pytest.raises(ExportFailed, match="is not approved"):
         create_exporter().export(
             make_run(), ExportTarget("mlflow", {"tracking_uri": uri}, tmp_path)
         )

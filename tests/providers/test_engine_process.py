@@ -93,7 +93,7 @@ def test_an_engine_that_ends_as_it_begins_is_told_with_its_last_words(folder: Pa
 
 def test_an_engine_that_never_answers_is_given_up(folder: Path) -> None:
     clock = FakeClock()
-    with pytest.raises(EngineError, match="did not answer within 30 s"):
+    with pytest.raises(EngineError, match="did not respond within 30 s"):
         start_engine(folder, command=(*COMMAND[:2], "hang"), clock=clock)
     assert 29 < sum(clock.slept_s) < 31
 

@@ -62,7 +62,7 @@ def test_the_providers_own_address_and_this_machine_need_no_approval(
     ],
 )
 def test_what_only_looks_like_them_does(file: TrustFile, base_url: str) -> None:
-    with pytest.raises(NotTrusted, match="was not approved"):
+    with pytest.raises(NotTrusted, match="is not approved"):
         Trust(file, {}).check(Destination(base_url, "ANY_KEY"))
 
 
