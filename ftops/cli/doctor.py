@@ -71,7 +71,7 @@ def doctor(
         checks = list(_run_checks(stack, chosen, typed))
         fixed = _fix(out, checks, yes=yes) if fix else []
     problems = [
-        check for check in checks if check.grade is CheckStatus.PROBLEM and check not in fixed
+        check for check in checks if check.status is CheckStatus.PROBLEM and check not in fixed
     ]
     out.finish(
         [_to_document(check, fixed=check in fixed) for check in checks],
@@ -105,7 +105,7 @@ def _run_checks(
     yield engine
     named = [chosen] if chosen else []
     for settings in dict.fromkeys([*(run.provider for run in runs), *named]):
-        if settings.uses_engine and engine.grade is not CheckStatus.OK:
+        if settings.uses_engine and engine.status is not CheckStatus.OK:
             continue  # a request would start it
         yield from _check_provider(stack, settings, ledger, runs, typed)
 
@@ -118,7 +118,7 @@ def _open_ledger(stack: contextlib.ExitStack) -> tuple[HealthCheck, Ledger | Non
         where = str(get_home() / "ledger.db")
         return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint), None
     check = check_ledger(ledger)
-    return check, ledger if check.grade is CheckStatus.OK else None
+    return check, ledger if check.status is CheckStatus.OK else None
 
 
 def _check_provider(
@@ -162,7 +162,7 @@ def _check_engine() -> HealthCheck:
             "no engine responds at the address in its file",
             str(stale),
             "`ftops engine env` starts it; --fix removes the address.",
-            mend=lambda: stale.unlink(missing_ok=True),
+            fix=lambda: stale.unlink(missing_ok=True),
             safe=True,
         )
     return HealthCheck(
@@ -199,12 +199,12 @@ def _fix(out: Output, checks: list[HealthCheck], *, yes: bool) -> list[HealthChe
     """Fix the problems that can be fixed, each after confirmation; returns the fixed ones."""
     fixed = []
     for check in checks:
-        if check.mend is None:
+        if check.fix is None:
             continue
         if not (check.safe and yes) and not _confirm(out, check):
             continue
         try:
-            check.mend()
+            check.fix()
         except FtopsError as error:
             out.error(f"{check.where}: {error.message}", error.hint)
             continue
@@ -225,7 +225,7 @@ def _confirm(out: Output, check: HealthCheck) -> bool:
 def _to_document(check: HealthCheck, *, fixed: bool) -> dict[str, Json]:
     return {
         "check": check.check,
-        "status": "fixed" if fixed else check.grade.value,
+        "status": "fixed" if fixed else check.status.value,
         "what": check.what,
         "where": check.where,
         "next": check.next or None,
@@ -235,12 +235,12 @@ def _to_document(check: HealthCheck, *, fixed: bool) -> dict[str, Json]:
 def _render(checks: list[HealthCheck], fixed: list[HealthCheck]) -> Iterator[RenderableType]:
     marks = {CheckStatus.OK: "✓", CheckStatus.SKIPPED: "–", CheckStatus.PROBLEM: "✗"}
     for check in checks:
-        mark = "✓" if check in fixed else marks[check.grade]
+        mark = "✓" if check in fixed else marks[check.status]
         tail = " (fixed)" if check in fixed else ""
         yield cell(f"{mark} {check.check:<9}{check.where}: {check.what}{tail}")
-        if check.next and check.grade is not CheckStatus.OK and check not in fixed:
+        if check.next and check.status is not CheckStatus.OK and check not in fixed:
             yield cell(f"  next:    {check.next}", "cyan")
-    problems = sum(check.grade is CheckStatus.PROBLEM and check not in fixed for check in checks)
+    problems = sum(check.status is CheckStatus.PROBLEM and check not in fixed for check in checks)
     if not problems:
         yield "\nHealthy."
     else:

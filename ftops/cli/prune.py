@@ -75,8 +75,8 @@ def prune(
         selection = select(ledger, home, SystemClock().now(), criteria)
         if not _is_confirmed(out, selection, yes=yes):
             out.finish(
-                [_to_document(artifacts) for artifacts in selection.leftovers],
-                essential=[artifacts.run.id for artifacts in selection.leftovers],
+                [_to_document(artifacts) for artifacts in selection.artifacts],
+                essential=[artifacts.run.id for artifacts in selection.artifacts],
                 human=lambda: _render_plan(selection),
             )
             return
@@ -87,7 +87,7 @@ def prune(
 
 
 def _is_confirmed(out: Output, selection: Selection, *, yes: bool) -> bool:
-    if not (selection.leftovers or selection.calls or selection.folders):
+    if not (selection.artifacts or selection.calls or selection.folders):
         return False
     if yes:
         return True
@@ -105,7 +105,7 @@ def _delete(
     with open_providers() as get_provider:
         pruner = Pruner(ledger, get_home(), selection.made_at, get_provider)
         finished = pruner.finish(selection)
-        return finished, [pruner.prune(artifacts) for artifacts in selection.leftovers]
+        return finished, [pruner.prune(artifacts) for artifacts in selection.artifacts]
 
 
 def _report(
@@ -114,7 +114,7 @@ def _report(
     finished: Sequence[tuple[str, PruneResult]],
     results: Sequence[PruneResult],
 ) -> None:
-    runs = (artifacts.run.id for artifacts in selection.leftovers)
+    runs = (artifacts.run.id for artifacts in selection.artifacts)
     for name, result in [*finished, *zip(runs, results, strict=True)]:
         if result.fate == "failed":
             out.error(f"{name}: {result.message}", result.hint)
@@ -122,7 +122,7 @@ def _report(
             out.info(f"skipped: {name}: {result.message}")
         for kept in result.kept:
             out.info(f"kept: {kept}: another run needs it, or it belongs to another account")
-    pairs = list(zip(selection.leftovers, results, strict=True))
+    pairs = list(zip(selection.artifacts, results, strict=True))
     pruned = [artifacts for artifacts, result in pairs if result.fate == "pruned"]
     out.finish(
         [_to_document(artifacts, result) for artifacts, result in pairs],
@@ -145,20 +145,20 @@ def _summarize(
 
 def _render_plan(selection: Selection) -> Iterator[RenderableType]:
     yield from _render_table(selection)
-    if selection.leftovers or selection.calls or selection.folders:
+    if selection.artifacts or selection.calls or selection.folders:
         yield "\nNothing was deleted. Run the same command with --yes to delete."
 
 
 def _render_table(selection: Selection) -> Iterator[RenderableType]:
-    if not (selection.leftovers or selection.calls or selection.folders):
+    if not (selection.artifacts or selection.calls or selection.folders):
         yield "There is nothing to prune."
         return
-    if selection.leftovers:
-        yield render_prune_table(selection.leftovers)
-        local = sum(artifacts.folder_bytes for artifacts in selection.leftovers)
-        remote = sum(artifacts.upload_bytes for artifacts in selection.leftovers)
+    if selection.artifacts:
+        yield render_prune_table(selection.artifacts)
+        local = sum(artifacts.folder_bytes for artifacts in selection.artifacts)
+        remote = sum(artifacts.upload_bytes for artifacts in selection.artifacts)
         yield f"\n{render_bytes(local)} on this machine, {render_bytes(remote)} at providers."
-    for model in (model for artifacts in selection.leftovers for model in artifacts.models):
+    for model in (model for artifacts in selection.artifacts for model in artifacts.models):
         yield f"The model {model.name} is deleted, too."
     for call in selection.calls:
         yield f"An earlier prune did not finish deleting {call.request.get('id')}."

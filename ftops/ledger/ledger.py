@@ -379,7 +379,7 @@ class Ledger(LedgerFile):
             ).fetchall()
         return [StoredEvent(number=row[0], event=to_event(row[1:])) for row in rows]
 
-    def find_last_number(self, run_id: RunId) -> int:
+    def get_last_number(self, run_id: RunId) -> int:
         """The number of the newest event of the run; 0 when there is none."""
         with self._reading() as connection:
             (number,) = connection.execute(

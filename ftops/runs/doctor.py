@@ -25,31 +25,31 @@ from ftops.runs.states import ENDED
 
 
 class CheckStatus(StrEnum):
-    """How bad it is."""
+    """The outcome of a check."""
 
     OK = "ok"
-    SKIPPED = "skipped"  # could not be looked at, and need not be
+    SKIPPED = "skipped"  # could not be checked, and need not be
     PROBLEM = "problem"
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """One thing that was looked at.
+    """The result of one check.
 
-    `mend` puts it right. When it is `safe`, nothing is lost by it; otherwise what goes may be
-    somebody else's, and the user is asked about this very thing first.
+    `fix` repairs it. When it is `safe`, nothing is lost by it; otherwise it may delete what belongs
+    to another user, and the user is asked to confirm it first.
     """
 
     check: str  # home, ledger, engine, clock, key, provider, runs, files, models
-    grade: CheckStatus
+    status: CheckStatus
     what: str
     where: str = ""
     next: str = ""
-    mend: Callable[[], None] | None = None
+    fix: Callable[[], None] | None = None
     safe: bool = False
 
 
-LEAST_FREE_BYTES = 500_000_000
+MIN_FREE_BYTES = 500_000_000
 
 
 def check_home(home: Path) -> Iterator[HealthCheck]:
@@ -84,11 +84,11 @@ def _find_home_problems(home: Path) -> Iterator[HealthCheck]:
             "others on this machine may look into it",
             where,
             f"chmod 700 {where}",
-            mend=lambda: home.chmod(PRIVATE_DIR),
+            fix=lambda: home.chmod(PRIVATE_DIR),
             safe=True,
         )
     free = shutil.disk_usage(home).free
-    if free < LEAST_FREE_BYTES:
+    if free < MIN_FREE_BYTES:
         yield HealthCheck(
             "home",
             CheckStatus.PROBLEM,
@@ -131,7 +131,7 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
                 "left by `ftops prune`, which was interrupted",
                 str(folder),
                 "`ftops prune --yes` or `ftops doctor --fix` removes it.",
-                mend=partial(remove_path, folder),
+                fix=partial(remove_path, folder),
                 safe=True,
             )
             continue
@@ -142,7 +142,7 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
             "an empty folder of no run" if empty else "lies among the runs, but is of none",
             str(folder),
             "`ftops doctor --fix` removes it." if empty else "Look into it; nothing here needs it.",
-            mend=partial(remove_path, folder),
+            fix=partial(remove_path, folder),
             safe=empty,
         )
 
@@ -203,7 +203,7 @@ def _check_files(
             file.id,
             f"{format_command('files', 'delete', file.id)},"
             " unless another machine or FTOPS_HOME needs it.",
-            mend=lambda file_id=file.id: provider.delete_file(file_id),  # type: ignore[misc]
+            fix=lambda file_id=file.id: provider.delete_file(file_id),  # type: ignore[misc]
         )
 
 
@@ -236,10 +236,14 @@ def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[HealthCheck]:
                 f" {format_command('cancel', run.id)} cancels it.",
             )
         if run.status is RunStatus.RUNNING and not is_driven(run, home):
-            how = f"its job {run.job_id} goes on unwatched" if run.job_id else "it has no job yet"
+            how = f"its job {run.job_id} continues unwatched" if run.job_id else "it has no job yet"
             again = format_follow_command(run.id) if run.job_id else format_run_command(run)
             yield HealthCheck(
-                "runs", CheckStatus.PROBLEM, f"nobody drives it; {how}", run.id, f"{again} goes on."
+                "runs",
+                CheckStatus.PROBLEM,
+                f"no process drives it; {how}",
+                run.id,
+                f"{again} continues.",
             )
 
 

@@ -29,7 +29,7 @@ _UNKNOWN_EPOCHS = (
 class Estimate:
     """Tokens of the training file, how often they are trained on, and the price of that.
 
-    `n_epochs` is None when the job file says "auto" and nobody can foretell what that becomes.
+    `n_epochs` is None when the job file says "auto" and its value cannot be estimated.
     """
 
     tokens: int
@@ -75,7 +75,7 @@ def assume_epochs(
     return (rule.estimate(rows) if rule else None), True
 
 
-def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> list[str]:
+def list_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> list[str]:
     """Every limit that would be broken or that cannot be held, in words.
 
     `estimate` is None when the training data lies at the provider, where it cannot be counted.
@@ -117,7 +117,7 @@ def find_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
     return broken
 
 
-def find_price_advice(limits: LimitSpec, estimate: Estimate | None) -> str:
+def get_price_advice(limits: LimitSpec, estimate: Estimate | None) -> str:
     """The way out where a limit waits for a price that is not known; empty where none does."""
     if limits.max_cost_usd is None or estimate is None or estimate.price_usd is not None:
         return ""
@@ -126,8 +126,8 @@ def find_price_advice(limits: LimitSpec, estimate: Estimate | None) -> str:
 
 def check_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> None:
     """LimitExceeded, naming all of them, if any limit would be broken."""
-    broken = find_broken_limits(limits, estimate, model)
-    raise_broken(broken, find_price_advice(limits, estimate))
+    broken = list_broken_limits(limits, estimate, model)
+    raise_broken(broken, get_price_advice(limits, estimate))
 
 
 def raise_broken(broken: Sequence[str], advice: str) -> None:

@@ -1,8 +1,8 @@
-"""Tells the tools that the job file names under `export` of a run that has ended.
+"""Exports a run that has ended to the tools that the job file names under `export`.
 
-What is to be told is an open call in the ledger from the transaction on in which the run ends.
-Whoever drives the run tells it, and what a command left behind that died; a tool finds what it has
-of the run already by the run's id, so that nothing is there twice. Nothing of this ends a run.
+An export is an open call in the ledger from the transaction in which the run ends. The process that
+drives the run sends it, also what an earlier command recorded before it died; a tool finds the run
+by its id, so that nothing is there twice. An export that fails ends no run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def list_export_targets(run: Run) -> Iterator[ExportTarget]:
 
 
 def export_pending(run: Run, context: RunContext) -> None:
-    """Tell every tool that has not been told yet; the caller drives the run."""
+    """Send every export that is still open; the caller drives the run."""
     for call in context.ledger.list_calls(run.id):
         if call.name != CALL or call.state != "intent":
             continue
@@ -48,24 +48,24 @@ def export_pending(run: Run, context: RunContext) -> None:
             place = _export(run, context.ledger, context.home, context.exporter, call)
         except ExportFailed as error:
             again = format_command("export", run.id, "--to", tool)
-            context.observer.on_note(f"{error.message}; {again} tells it later")
+            context.observer.on_note(f"{error.message}; {again} exports it later")
         else:
             context.observer.on_note(f"{tool} has this run: {place}")
 
 
 def has_pending_exports(run: Run, context: RunContext) -> bool:
-    """Whether a tool has still to be told."""
+    """Whether an export of the run is still open."""
     return context.ledger.find_open_call(run.id, CALL) is not None
 
 
 def export_now(
     run: Run, ledger: Ledger, home: Path, exporter: Exporter, target: ExportTarget
 ) -> str:
-    """Tell one tool of a run that has ended, and say where it is; ExportFailed if that fails."""
+    """Export an ended run to one tool, and return where it is there; ExportFailed otherwise."""
     if run.status not in ENDED:
         raise ExportFailed(
-            f"{run.id} is {run.status}: trackers are told of a run when it has ended",
-            hint=f"{format_follow_command(run.id)} goes on with it.",
+            f"{run.id} is {run.status}: a run is exported when it has ended",
+            hint=f"{format_follow_command(run.id)} continues it.",
         )
     with hold_run(run, home) as held:
         if not held:
@@ -78,7 +78,7 @@ def export_now(
 
 
 def _find_open_call(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteCall | None:
-    """What a command that died was to tell the same tool: to tell it now closes it."""
+    """An open export to the same tool, of a command that died: exporting now closes it."""
     for call in ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent" and call.request == request:
             return call

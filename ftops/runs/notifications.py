@@ -1,9 +1,9 @@
-"""Tells the people whom the job file names how a run went: each notice once, whatever dies.
+"""Notifications of a run's end, or of a stalled job: each sent once, whatever process dies.
 
-What is to be told of a run's end is an open call in the ledger from the transaction on in which it
-ends; a job that stalls is told of once, until it shows something new. Whoever drives the run sends
-what is open, and what a command left behind that died: with the same id, by which a receiver knows
-it again. Nobody who cannot be told ends a run.
+A notification of the end is an open call in the ledger from the transaction in which the run ends;
+a stall is notified once, until the job shows something new. The process that drives the run sends
+what is open, also what an earlier command recorded before it died: with the same id, by which a
+receiver recognises it. A notification that fails ends no run.
 """
 
 import uuid
@@ -29,7 +29,7 @@ _STALLED = "run.stalled"
 
 
 def end_run(run: Run, context: RunContext, move: Move[RunStatus], error: str | None = None) -> Run:
-    """Move the run to its end, and tell those who are to know."""
+    """Move the run to its end, and send the notifications and exports of it."""
     after = move.check(run.status)
     outcome: Outcome = "success" if after is RunStatus.SUCCEEDED else "failure"
     due = [
@@ -42,16 +42,16 @@ def end_run(run: Run, context: RunContext, move: Move[RunStatus], error: str | N
 
 
 def notify_stall(run: Run, context: RunContext, error: JobStalled) -> None:
-    """Tell that the run's job stalls, unless that was told since it last showed something new."""
+    """Notify that the run's job stalls, once until it shows something new."""
     seen = len(context.ledger.list_event_ids(run.id, run.job_id)) if run.job_id else 0
     about = f"{run.job_id}:{seen}"
-    told = {
+    notified = {
         call.request.get("via")
         for call in context.ledger.list_calls(run.id)
         if call.name == CALL and call.request.get("about") == about
     }
     for due in _create_notifications(run, context, "stall", _STALLED, run.status, error.message):
-        if due.request["via"] not in told:
+        if due.request["via"] not in notified:
             context.ledger.record_intent(
                 run.id, due.stage, due.name, {**due.request, "about": about}
             )
@@ -59,7 +59,7 @@ def notify_stall(run: Run, context: RunContext, error: JobStalled) -> None:
 
 
 def send_pending(run: Run, context: RunContext) -> None:
-    """Send every notice of the run that is still open, and tell the tools that track it.
+    """Send every open notification of the run, and every open export.
 
     The caller drives the run.
     """
@@ -71,7 +71,7 @@ def send_pending(run: Run, context: RunContext) -> None:
 
 @in_run_scope
 def send_pending_of_idle_run(run: Run, context: RunContext) -> None:
-    """Send what a command that died has left open, unless somebody drives the run."""
+    """Send what a command that died has left open, unless another process drives the run."""
     if not has_pending(run, context):
         return
     with hold_run(run, context.home) as held:
@@ -80,14 +80,14 @@ def send_pending_of_idle_run(run: Run, context: RunContext) -> None:
 
 
 def has_pending(run: Run, context: RunContext) -> bool:
-    """Whether a notice of the run is still open, or a tool has still to be told of it."""
+    """Whether a notification or an export of the run is still open."""
     return context.ledger.find_open_call(run.id, CALL) is not None or has_pending_exports(
         run, context
     )
 
 
 def warn_of_unusable_targets(run: Run, context: RunContext) -> None:
-    """Say at once, not hours later, who could not be told as things are."""
+    """Note at the start which notifications could not be sent, instead of hours later."""
     for target in _list_targets(run).values():
         if trouble := context.notifier.check(target):
             context.observer.on_note(trouble)
@@ -96,11 +96,11 @@ def warn_of_unusable_targets(run: Run, context: RunContext) -> None:
 def _create_notifications(
     run: Run, context: RunContext, outcome: Outcome, type: str, status: RunStatus, error: str | None
 ) -> Iterator[Intent]:
-    """A notice for each way by which the job file wants to be told of such an outcome."""
+    """A notification for each target that the job file names for such an outcome."""
     if outcome not in JobSpec.from_json(run.spec).notify.on:
         return
     notification_id = f"msg_{uuid.uuid4().hex}"
-    told: dict[str, Json] = {
+    data: dict[str, Json] = {
         "outcome": outcome,
         "run_id": run.id,
         "name": run.name,
@@ -118,7 +118,7 @@ def _create_notifications(
             "outcome": outcome,
             "type": type,
             "timestamp": context.clock.now().isoformat(timespec="seconds"),
-            "data": told,
+            "data": data,
             "error": error,
         }
         yield Intent(Stage.FOLLOW, CALL, request)
@@ -154,7 +154,7 @@ def _read_notification(call: RemoteCall) -> Notification:
 
 
 def _list_targets(run: Run) -> dict[str, Target]:
-    """Whom the job file names, by the way they are told."""
+    """The targets that the job file names, by their kind."""
     spec = JobSpec.from_json(run.spec).notify
     targets: dict[str, Target] = {}
     if spec.command:

@@ -1,4 +1,4 @@
-"""Lets the job of a run wait at its provider, and go on. Whoever follows it goes on following."""
+"""Pauses and resumes the job of a run at its provider; commands that follow it keep following."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ from ftops.runs.context import RunContext
 from ftops.runs.reconcile import PAUSE_CALL, RESUME_CALL
 from ftops.runs.states import ENDED
 
-_RESTING = frozenset({"pausing", "paused"})
-_PATIENCE_S = 60.0  # for a job that is about to pause, before it can be resumed
-_LOOK_EVERY_S = 1.0
+_PAUSED = frozenset({"pausing", "paused"})
+_PAUSING_TIMEOUT_S = 60.0  # for a job that is about to pause, before it can be resumed
+_POLL_INTERVAL_S = 1.0
 
 
 @in_run_scope
 def pause_run(run: Run, context: RunContext) -> Job:
-    """Let the run's job wait; a job that waits already is returned as it is.
+    """Pause the run's job; a paused job is returned as it is.
 
-    The job may still be `pausing`. RunError when there is no job that could wait.
+    The job may still be `pausing`. RunError when there is no job to pause.
     """
     run, job_id = _get_open_job(run, context, "paused")
     job = context.provider.get_job(job_id)
-    if job.status in _RESTING:
+    if job.status in _PAUSED:
         context.ledger.close_calls(run.id, (PAUSE_CALL,), remote_id=job_id)
         return job
     return _change(run, context, job_id, PAUSE_CALL, context.provider.pause_job)
@@ -32,21 +32,21 @@ def pause_run(run: Run, context: RunContext) -> Job:
 
 @in_run_scope
 def resume_run(run: Run, context: RunContext) -> Job:
-    """Let the run's paused job go on; a job that does not wait is returned as it is."""
+    """Resume the run's paused job; a job that is not paused is returned as it is."""
     run, job_id = _get_open_job(run, context, "resumed")
-    deadline_s = context.clock.monotonic_s() + _PATIENCE_S
+    deadline_s = context.clock.monotonic_s() + _PAUSING_TIMEOUT_S
     job = context.provider.get_job(job_id)
     while job.status == "pausing" and context.clock.monotonic_s() < deadline_s:
-        context.clock.sleep(_LOOK_EVERY_S)
+        context.clock.sleep(_POLL_INTERVAL_S)
         job = context.provider.get_job(job_id)
-    if job.status not in _RESTING:
+    if job.status not in _PAUSED:
         context.ledger.close_calls(run.id, (RESUME_CALL,), remote_id=job_id)
         return job
     return _change(run, context, job_id, RESUME_CALL, context.provider.resume_job)
 
 
 def make_too_late_error(run: Run, wanted: str) -> RunError:
-    """What is said when a run that has ended is to be paused, resumed or cancelled."""
+    """The error for pausing, resuming or cancelling a run that has ended."""
     ended = "was" if run.status is RunStatus.CANCELLED else "has"
     return RunError(
         f"{run.id} cannot be {wanted}: it {ended} {run.status.value}",
@@ -55,10 +55,10 @@ def make_too_late_error(run: Run, wanted: str) -> RunError:
 
 
 def note_if_paused(run: Run, context: RunContext, status: str) -> None:
-    """Say, to whoever follows the run, how a paused job is let go on."""
+    """Note to the user who follows the run how to resume a paused job."""
     if status == "paused":
         context.observer.on_note(
-            f"{run.job_id} is paused; {format_command('resume', run.id)} lets it go on"
+            f"{run.job_id} is paused; {format_command('resume', run.id)} resumes it"
         )
 
 
@@ -75,7 +75,7 @@ def _get_open_job(run: Run, context: RunContext, wanted: str) -> tuple[Run, str]
     if run.job_id is None:
         raise RunError(
             f"{run.id} cannot be {wanted}: it has no job yet",
-            hint=f"{format_run_command(run)} goes on with it.",
+            hint=f"{format_run_command(run)} continues it.",
         )
     context.provider.ensure_ready()
     return run, run.job_id

@@ -1,4 +1,4 @@
-"""Waits out the errors of a provider that is asked again and again."""
+"""Waits out the errors of a provider that is polled."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -27,7 +27,7 @@ JOB_LIMITS_S: Limits = {
     AuthFailed: 300.0,
     PermissionRefused: 300.0,
     NotFound: 600.0,
-    ProviderError: 1800.0,  # every other 4xx, and answers that are not the protocol's
+    ProviderError: 1800.0,  # every other 4xx, and malformed responses
 }
 # The same for the events of a job that has ended. They are optional, so the run goes on after that.
 EVENT_LIMITS_S: Limits = {
@@ -39,23 +39,23 @@ EVENT_LIMITS_S: Limits = {
 
 
 class PollBackoff:
-    """Waits out errors; a note says when errors of a kind begin, and one when they are over.
+    """Waits out errors; one note reports the first error of a kind, another that they are over.
 
-    `advice` stands behind the error in the first note.
+    `advice` follows the error in the first note.
     """
 
     def __init__(self, stage: StageContext, limits: Limits, advice: str) -> None:
         self._stage = stage
         self._limits = limits
         self._advice = advice
-        self._began_s: float | None = None  # the first error since the last good answer
+        self._began_s: float | None = None  # the first error since the last success
         self._kind_began_s = 0.0  # the first of those errors that have the same limit
         self._limit_s = _FOREVER_S
         self._noted: set[type[ProviderError]] = set()
         self._pauses = 0
 
-    def answered(self) -> bool:
-        """The provider has answered well; whether there were errors before."""
+    def record_success(self) -> bool:
+        """Record a successful poll; True when there were errors before."""
         if self._began_s is None:
             return False
         stage = self._stage
@@ -67,10 +67,10 @@ class PollBackoff:
         return True
 
     def is_over(self, error: ProviderError) -> bool:
-        """Record an error; whether errors of its kind have lasted for too long."""
+        """Record an error; True when errors of its kind have lasted for too long."""
         stage = self._stage
         now_s = stage.clock.monotonic_s()
-        limit_s = self._find_limit_s(error)
+        limit_s = self._get_limit_s(error)
         if self._began_s is None:
             self._began_s = self._kind_began_s = now_s
         elif limit_s != self._limit_s:
@@ -90,9 +90,9 @@ class PollBackoff:
         self._pauses = min(self._pauses + 1, 10)
         self._stage.sleep(min(LONGEST_PAUSE_S, max(grown_s, error.retry_after_s or 0.0)))
 
-    def _find_limit_s(self, error: ProviderError) -> float:
+    def _get_limit_s(self, error: ProviderError) -> float:
         limit_s = next(self._limits[kind] for kind in type(error).__mro__ if kind in self._limits)
-        # Answers that may pass like a 5xx, but that the server itself calls final or a conflict.
+        # Errors that may pass like a 5xx, but that the server marks as final or a conflict.
         if error.final or error.status == 409:
             return min(limit_s, self._limits[ProviderError])
         return limit_s

@@ -22,8 +22,8 @@ from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.runs.estimate import (
     Estimate,
     TokenCounter,
-    find_broken_limits,
-    find_price_advice,
+    get_price_advice,
+    list_broken_limits,
     raise_broken,
 )
 from ftops.runs.preprocessing import check_rows, prepare_job
@@ -78,7 +78,7 @@ def preview(
         evaluation = estimate_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
         )
-    problems = find_broken_limits(spec.limits, estimate, spec.model)
+    problems = list_broken_limits(spec.limits, estimate, spec.model)
     try:
         check_rows(training, provider)
     except DatasetError as error:
@@ -106,6 +106,6 @@ def preview(
         },
         figures=provider.get_model_info(spec.model),
         problems=tuple(problems),
-        price_advice=find_price_advice(spec.limits, estimate),
+        price_advice=get_price_advice(spec.limits, estimate),
         evaluation=evaluation,
     )

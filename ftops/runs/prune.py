@@ -70,7 +70,7 @@ class Selection:
     """
 
     made_at: datetime
-    leftovers: tuple[RunArtifacts, ...]
+    artifacts: tuple[RunArtifacts, ...]
     calls: tuple[RemoteCall, ...] = ()
     folders: tuple[Path, ...] = ()
 
@@ -86,7 +86,7 @@ def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Sel
         uploads = _assign_uploads(ledger, runs, chosen)
     if criteria.models and not criteria.local_only:
         models = _assign_models(ledger, runs, calls)
-    leftovers = [
+    artifacts = [
         RunArtifacts(
             run=run,
             folder_bytes=measure_folder(RunFolder.of(home, run.id)),
@@ -97,7 +97,7 @@ def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Sel
     ]
     return Selection(
         made_at=now,
-        leftovers=tuple(filter(_is_worth_it, leftovers)),
+        artifacts=tuple(filter(_is_worth_it, artifacts)),
         calls=() if criteria.local_only else tuple(calls),
         folders=tuple(sorted(get_runs_folder(home).glob(f"{PRUNED_PREFIX}*"))),
     )
@@ -125,9 +125,9 @@ def _choose_runs(runs: Sequence[Run], now: datetime, criteria: Criteria) -> list
     return chosen[::-1]
 
 
-def _is_worth_it(leftover: RunArtifacts) -> bool:
-    left = leftover.folder_bytes or leftover.uploads or leftover.models
-    return bool(left) or leftover.run.pruned_at is None
+def _is_worth_it(artifacts: RunArtifacts) -> bool:
+    left = artifacts.folder_bytes or artifacts.uploads or artifacts.models
+    return bool(left) or artifacts.run.pruned_at is None
 
 
 def _assign_uploads(
@@ -218,35 +218,35 @@ class Pruner:
         ]
         return calls + folders
 
-    def prune(self, leftover: RunArtifacts) -> PruneResult:
+    def prune(self, artifacts: RunArtifacts) -> PruneResult:
         """Remove what this run has left; a run that is in use stays as it is."""
-        with run_scope(leftover.run.id):
-            return _guarded(partial(self._prune, leftover))
+        with run_scope(artifacts.run.id):
+            return _guarded(partial(self._prune, artifacts))
 
-    def _prune(self, leftover: RunArtifacts) -> PruneResult:
-        run = leftover.run
+    def _prune(self, artifacts: RunArtifacts) -> PruneResult:
+        run = artifacts.run
         with hold_run(run, self.home) as held:
             if not held:
                 return PruneResult(PruneStatus.SKIPPED, "another process drives it")
             run = self.ledger.get_run(run.id)
             if run.status not in ENDED:
                 return PruneResult(PruneStatus.SKIPPED, f"it was opened again, and is {run.status}")
-            deleted, kept = self._delete_remote(run, leftover)
+            deleted, kept = self._delete_remote(run, artifacts)
             self.ledger.mark_pruned(run)
             _remove_folder(RunFolder.of(self.home, run.id).path)
         return PruneResult(PruneStatus.PRUNED, deleted=tuple(deleted), kept=tuple(kept))
 
-    def _delete_remote(self, run: Run, leftover: RunArtifacts) -> tuple[list[str], list[str]]:
+    def _delete_remote(self, run: Run, artifacts: RunArtifacts) -> tuple[list[str], list[str]]:
         """Delete its files and models; the ids of those that are gone, and of those that stay."""
         deleted: list[str] = []
         kept: list[str] = []
-        if not (leftover.uploads or leftover.models):
+        if not (artifacts.uploads or artifacts.models):
             return deleted, kept
         provider = self._get_provider(run.provider)
-        for shared in leftover.uploads:
+        for shared in artifacts.uploads:
             gone = self._delete_file(provider, run, shared)
             (deleted if gone else kept).append(shared.upload.file_id)
-        for model in leftover.models:
+        for model in artifacts.models:
             call = self.ledger.record_intent(
                 run.id, Stage.FOLLOW, MODEL_CALL, {"id": model.name, "account": provider.account}
             )
@@ -330,12 +330,12 @@ def _guarded(work: Callable[[], PruneResult]) -> PruneResult:
 
 def _remove_folder(folder: Path) -> None:
     """The folder of a run whose lock the caller holds; the lock goes with it."""
-    doomed = folder.with_name(f"{PRUNED_PREFIX}{folder.name}")
-    remove_path(doomed)  # of an earlier life of the run
+    pending_delete = folder.with_name(f"{PRUNED_PREFIX}{folder.name}")
+    remove_path(pending_delete)  # of an earlier life of the run
     crashpoints.reach("pruning.before_rename")
-    rename_dir(folder, doomed)
+    rename_dir(folder, pending_delete)
     crashpoints.reach("pruning.after_rename")
-    remove_path(doomed)
+    remove_path(pending_delete)
 
 
 def _finish_folder(folder: Path) -> PruneResult:

@@ -1,4 +1,4 @@
-"""Drives a run: does the stages that are left, in order, and moves the states as it goes."""
+"""Drives a run: does the remaining stages, in order, and records each change of state."""
 
 import contextlib
 
@@ -44,11 +44,11 @@ from ftops.stage_results import StageResults
 
 @in_run_scope
 def drive(run: Run, context: RunContext, *, detach: bool = False) -> Run:
-    """Do what is left of the run, and return it as it then stands.
+    """Do the remaining stages of the run, and return it as it is then.
 
     While another process drives it, this one watches, and takes over if that one dies. With
     `detach` it returns once the job is created. Raises JobFailed when the job failed or was
-    cancelled; after any other error the same command goes on from there.
+    cancelled; after any other error the same command continues from there.
     """
     while True:
         with hold_run(run, context.home) as held:
@@ -77,7 +77,7 @@ def get_result(run: Run, records: list[StageRecord]) -> Run:
 
 
 def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
-    send_pending(run, context)  # what a command that died has left to be told
+    send_pending(run, context)  # what a command that died has left open
     run = reopen_for_job(run, context)
     records = context.ledger.list_stages(run.id)
     if run.status in ENDED:
@@ -105,7 +105,7 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
             before, run = run, cancel_held(run, context)
             if run.status in ENDED:
                 return get_result(run, records)
-            if run.job_id != before.job_id:  # found, and ended already: there is less to do now
+            if run.job_id != before.job_id:  # found, and ended already: fewer stages remain
                 return _drive_held(run, context, detach=detach)
         if detach and record.stage is Stage.FOLLOW:
             return run
@@ -117,7 +117,7 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
 
 
 def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
-    """Whether somebody asked for the end of the run, and it can still be had."""
+    """Whether a command requested the cancellation of the run, and it is still possible."""
     if not context.ledger.is_cancel_asked(run.id):
         return False
     if run.job_id is None:
@@ -126,7 +126,7 @@ def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
 
 
 def _do_stage(stage: StageContext, record: StageRecord) -> Run:
-    """One attempt; the run as it stands afterwards."""
+    """One attempt; the run as it is afterwards."""
     context, run = stage.context, stage.run
     begin = STAGE_MOVES["begin"].check(record.status)
     running = context.ledger.move_stage(run.id, record, begin)
@@ -138,9 +138,9 @@ def _do_stage(stage: StageContext, record: StageRecord) -> Run:
             notify_stall(context.ledger.get_run(run.id), context, error)
         raise
     except (RunBusy, LedgerError, WaitedTooLong):
-        raise  # nothing can be written, or nothing went wrong but the waiting
+        raise  # nothing can be written, or only the time is up
     except FtopsError as error:
-        # When the disk is what failed, the ledger cannot take it either; the error goes on.
+        # When the disk failed, the ledger cannot record it either; the error is raised.
         with contextlib.suppress(StorageError, LedgerError):
             _record_failure(stage, running, error)
         raise

@@ -21,10 +21,10 @@ class _Seen:
 
 
 def watch(run: Run, context: RunContext, *, detach: bool = False) -> Run:
-    """Show what happens until the run has ended, and that was told, or nobody drives it any more.
+    """Show what happens until the run has ended and is notified, or no process drives it any more.
 
-    With `detach`, only until it has a job. Shown here does not count as shown: the process that
-    drives the run shows the same events to somebody else.
+    With `detach`, only until it has a job. The events stay unshown in the ledger: the process that
+    drives the run shows them, too.
     """
     context.observer.on_note(f"another process drives {run.id}; watching it")
     seen = _Seen(event=_begin(context, run.id))
@@ -43,9 +43,9 @@ def watch(run: Run, context: RunContext, *, detach: bool = False) -> Run:
 
 
 def _begin(context: RunContext, run_id: RunId) -> int:
-    """The number after which events are new: all before the first one that nobody has shown."""
+    """The number after which events are new: that before the first unshown one."""
     unshown = context.ledger.list_stored_events(run_id, unshown=True)
-    return unshown[0].number - 1 if unshown else context.ledger.find_last_number(run_id)
+    return unshown[0].number - 1 if unshown else context.ledger.get_last_number(run_id)
 
 
 def _look(context: RunContext, run_id: RunId, seen: _Seen) -> None:

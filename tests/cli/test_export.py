@@ -102,7 +102,7 @@ def test_a_run_that_goes_on_is_not_told(home: Path, tmp_path: Path) -> None:
     add_run(home, write_job(tmp_path), status=RunStatus.RUNNING)
     done = ftops("export", RUN_ID, "--to", "json", "--json")
     assert done.code == 1
-    assert done.error["hint"] == f"`ftops follow {RUN_ID}` goes on with it."
+    assert done.error["hint"] == f"`ftops follow {RUN_ID}` continues it."
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

@@ -221,7 +221,7 @@ def _examine(context: RunContext) -> str:
         *check_drivers(runs, context.home),
         *check_provider(context.provider, context.ledger, runs),
     ]
-    if any(finding.grade is CheckStatus.PROBLEM for finding in found):
+    if any(finding.status is CheckStatus.PROBLEM for finding in found):
         return "done"
     for made in context.provider.jobs():  # type: ignore[attr-defined]
         run = context.ledger.find_run_of_job(made.id)

@@ -24,9 +24,9 @@ def main(arguments: Sequence[str]) -> None:
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     criteria = Criteria(timedelta(0), models=True)
     selection = select(ledger, folder / "home", clock.now(), criteria)
-    broom = Pruner(ledger, folder / "home", selection.made_at, lambda _settings: provider)
+    pruner = Pruner(ledger, folder / "home", selection.made_at, lambda _settings: provider)
     if point != "-":
         crashpoints.arm(point)
-    ends = [ending for _, ending in broom.finish(selection)]
-    ends += [broom.prune(leftover) for leftover in selection.leftovers]
+    ends = [ending for _, ending in pruner.finish(selection)]
+    ends += [pruner.prune(artifacts) for artifacts in selection.artifacts]
     assert {ending.fate for ending in ends} <= {PruneStatus.PRUNED}, ends

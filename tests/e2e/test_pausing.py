@@ -21,7 +21,7 @@ def test_a_run_that_is_followed_pauses_goes_on_and_says_so(house: House) -> None
     assert paused["job_status"] in ("pausing", "paused")
     assert house.look("pause", "resting", "--quiet").out in ("pausing\n", "paused\n")
     for line in process.stdout:
-        if "lets it go on" in line:
+        if "resumes it" in line:
             break
     assert f"ftops resume {paused['run_id']}" in line
     resumed = house.look("resume", "resting")

@@ -31,7 +31,7 @@ def test_shown_events_are_not_listed_as_unshown_any_more(ledger: Ledger) -> None
     assert [one.event.id for one in ledger.list_stored_events(run.id, after=first.number)] == [
         "event-2"
     ]
-    assert ledger.find_last_number(run.id) == first.number + 1
+    assert ledger.get_last_number(run.id) == first.number + 1
 
 
 def test_moves_between_states_are_no_job_events(ledger: Ledger) -> None:

@@ -24,7 +24,7 @@ OWN = "ftops-0123456789abcdef-train.jsonl"
 
 def problems(found: object) -> list[HealthCheck]:
     assert hasattr(found, "__iter__")
-    return [one for one in found if one.grade is CheckStatus.PROBLEM]
+    return [one for one in found if one.status is CheckStatus.PROBLEM]
 
 
 def look(bench: Bench) -> list[HealthCheck]:
@@ -33,7 +33,7 @@ def look(bench: Bench) -> list[HealthCheck]:
 
 def test_a_home_that_is_not_there_is_told_alone(tmp_path: Path) -> None:
     found = list(check_home(tmp_path / "nowhere"))
-    assert [(one.grade, one.what) for one in found] == [
+    assert [(one.status, one.what) for one in found] == [
         (CheckStatus.PROBLEM, "the home does not exist")
     ]
 
@@ -42,15 +42,15 @@ def test_a_home_that_others_may_read_is_closed_without_loss(tmp_path: Path) -> N
     tmp_path.chmod(0o755)
     (found,) = problems(check_home(tmp_path))
     assert found.safe
-    assert found.mend is not None
-    found.mend()
+    assert found.fix is not None
+    found.fix()
     assert tmp_path.stat().st_mode & 0o777 == 0o700
-    assert [one.grade for one in check_home(tmp_path)] == [CheckStatus.OK]
+    assert [one.status for one in check_home(tmp_path)] == [CheckStatus.OK]
 
 
 def test_a_sound_ledger_is_ok_and_a_damaged_one_is_not(bench: Bench) -> None:
     open_run(bench.write_job(), bench.context)
-    assert check_ledger(bench.ledger).grade is CheckStatus.OK
+    assert check_ledger(bench.ledger).status is CheckStatus.OK
     bench.ledger.close()
     content = bytearray((bench.home / "ledger.db").read_bytes())
     content[8192:12288] = b"\xa5" * 4096
@@ -58,7 +58,7 @@ def test_a_sound_ledger_is_ok_and_a_damaged_one_is_not(bench: Bench) -> None:
     damaged = Bench(bench.folder)
     found = check_ledger(damaged.ledger)
     damaged.ledger.close()
-    assert found.grade is CheckStatus.PROBLEM
+    assert found.status is CheckStatus.PROBLEM
     assert "damaged" in found.what
 
 
@@ -78,8 +78,8 @@ def test_an_upload_that_no_run_knows_is_offered_but_never_called_safe(bench: Ben
     mine = bench.provider.upload_file(stray, filename="mine.jsonl", on_bytes=lambda *_: None)
     (found,) = look(bench)
     assert (found.check, found.where, found.safe) == ("files", lost.id, False)
-    assert found.mend is not None
-    found.mend()
+    assert found.fix is not None
+    found.fix()
     left = {file.id for file in bench.provider.list_files()}
     assert lost.id not in left
     assert mine.id in left
@@ -100,7 +100,7 @@ def test_a_file_that_a_dead_prune_was_about_to_delete_is_no_strangers(bench: Ben
     bench.clock.advance(1)
     bench.ledger.begin_file_deletion(upload.run_id, upload, since=bench.clock.now())
     (found,) = look(bench)
-    assert (found.where, found.mend) == (upload.file_id, None)
+    assert (found.where, found.fix) == (upload.file_id, None)
     assert "ftops prune --yes" in found.next
 
 
@@ -110,8 +110,8 @@ def test_a_folder_that_a_dead_prune_has_left_is_safe_to_remove(bench: Bench) -> 
     folder.rename(folder.with_name(f".pruned-{run.id}"))
     (found,) = check_folders(bench.home, bench.ledger)
     assert found.safe
-    assert found.mend is not None
-    found.mend()
+    assert found.fix is not None
+    found.fix()
     assert list((bench.home / "runs").iterdir()) == []
 
 
@@ -120,7 +120,7 @@ def test_without_a_ledger_a_provider_is_only_asked_whether_it_answers(bench: Ben
     stray.write_text("{}\n")
     bench.provider.upload_file(stray, filename=OWN, on_bytes=lambda *_: None)
     found = list(check_provider(bench.provider, None, []))
-    assert [(one.check, one.grade) for one in found] == [
+    assert [(one.check, one.status) for one in found] == [
         ("key", CheckStatus.OK),
         ("provider", CheckStatus.OK),
     ]
@@ -134,7 +134,7 @@ def test_a_run_whose_job_is_gone_is_found(bench: Bench) -> None:
     assert found.where == run.id
     assert "ftjob-gone is gone" in found.what
     assert "--new" in found.next
-    assert found.mend is None
+    assert found.fix is None
 
 
 def test_a_running_run_is_a_problem_only_while_nobody_drives_it(bench: Bench) -> None:
@@ -162,7 +162,7 @@ def test_a_key_that_is_refused_and_a_provider_that_is_away_are_told_apart(bench:
 
     for error, check in ((AuthFailed("no key"), "key"), (Unreachable("away"), "provider")):
         (found,) = check_provider(Refusing(error), bench.ledger, [])  # type: ignore[arg-type]
-        assert (found.check, found.grade) == (check, CheckStatus.PROBLEM)
+        assert (found.check, found.status) == (check, CheckStatus.PROBLEM)
         assert found.next
 
 
@@ -178,6 +178,6 @@ def test_a_folder_of_no_run_is_safe_to_remove_only_when_it_is_empty(bench: Bench
         ("run-full", False),
     ]
     for one in found:
-        assert one.mend is not None
-        one.mend()
+        assert one.fix is not None
+        one.fix()
     assert list((bench.home / "runs").iterdir()) == []

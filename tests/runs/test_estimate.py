@@ -9,7 +9,7 @@ from ftops.errors import DatasetError, LimitExceeded
 from ftops.records import (
     RunStatus,
 )
-from ftops.runs.estimate import Estimate, assume_epochs, find_broken_limits
+from ftops.runs.estimate import Estimate, assume_epochs, list_broken_limits
 from ftops.spec.model import LimitSpec
 from tests.runs.bench import Bench, write_rows
 
@@ -34,7 +34,7 @@ def test_auto_epochs_that_nobody_can_foretell_leave_the_cost_open_but_for_a_pric
     assert Estimate(1_000, None, True, 8.0).cost_usd is None
     assert Estimate(1_000, None, True, 0.0).cost_usd == 0
     limits = LimitSpec(max_training_tokens=10)
-    (broken,) = find_broken_limits(limits, Estimate(1_000, None, True, 0.0), "ada")
+    (broken,) = list_broken_limits(limits, Estimate(1_000, None, True, 0.0), "ada")
     assert "give hyperparameters.n_epochs a number" in broken
 
 
@@ -50,19 +50,19 @@ def test_the_cost_is_tokens_times_epochs_times_price() -> None:
 
 def test_a_broken_limit_is_told_with_its_figures() -> None:
     limits = LimitSpec(max_cost_usd=5, max_training_tokens=1_000_000)
-    broken = find_broken_limits(limits, Estimate(500_000, 3, True, 8.0), "ada")
+    broken = list_broken_limits(limits, Estimate(500_000, 3, True, 8.0), "ada")
     assert "1,500,000 tokens" in broken[0]
     assert '3 epochs, assumed for "auto"' in broken[0]
     assert "$12.00" in broken[1]
-    assert find_broken_limits(limits, Estimate(100_000, 3, True, 8.0), "ada") == []
+    assert list_broken_limits(limits, Estimate(100_000, 3, True, 8.0), "ada") == []
 
 
 def test_limits_that_cannot_be_held_are_refused() -> None:
     limits = LimitSpec(max_cost_usd=5, max_training_tokens=10)
-    assert len(find_broken_limits(limits, None, "ada")) == 2
-    (unknown,) = find_broken_limits(LimitSpec(max_cost_usd=5), Estimate(1, 1, False, None), "ada")
+    assert len(list_broken_limits(limits, None, "ada")) == 2
+    (unknown,) = list_broken_limits(LimitSpec(max_cost_usd=5), Estimate(1, 1, False, None), "ada")
     assert "the price of training ada is not known" in unknown
-    assert find_broken_limits(LimitSpec(), None, "ada") == []
+    assert list_broken_limits(LimitSpec(), None, "ada") == []
 
 
 def test_a_run_over_its_limit_sends_nothing_and_goes_on_once_the_limit_is_raised(

@@ -137,7 +137,7 @@ def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(
     run = run_job(context, job)
     assert run.status is RunStatus.SUCCEEDED
     assert [target.tool for _, target in archive.told] == ["json"]
-    assert f"export: mlflow is away; `ftops export {run.id} --to mlflow` tells it later" in (
+    assert f"export: mlflow is away; `ftops export {run.id} --to mlflow` exports it later" in (
         bench.seen.notes
     )
     run_job(context, job)
@@ -196,7 +196,7 @@ def test_a_run_that_has_not_ended_is_told_to_nobody(
     bench: Bench, context: RunContext, archive: Archive
 ) -> None:
     run = drive(open_run(bench.write_job(export=["mlflow"]), context), context, detach=True)
-    with pytest.raises(ExportFailed, match="running: trackers are told of a run when it has ended"):
+    with pytest.raises(ExportFailed, match="running: a run is exported when it has ended"):
         export_now(run, bench.ledger, bench.home, archive, next(list_export_targets(run)))
     assert archive.told == []
 

@@ -273,7 +273,7 @@ def test_without_events_the_run_goes_on_by_the_jobs_status(
         with pytest.raises(JobFailed, match="ftjob-1 failed"):
             bench.run(bench.write_job())
     on_note = [note for note in bench.seen.notes if error.message in note]
-    assert on_note == [f"{error.message}; the run goes on by the job's status"]
+    assert on_note == [f"{error.message}; the run continues by the job's status"]
     assert bench.seen.events == []
 
 
@@ -343,7 +343,7 @@ def test_max_wait_also_ends_the_patience_with_a_provider_that_is_away(bench: Ben
 def test_a_job_that_shows_nothing_for_too_long_has_stalled_and_is_left_alone(bench: Bench) -> None:
     job = bench.write_job(limits={"stall": "10m"})
     bench.provider.statuses = ("queued", *["running"] * 500, "succeeded")
-    with pytest.raises(JobStalled, match="told nothing new for 10m") as caught:
+    with pytest.raises(JobStalled, match="reported nothing new for 10m") as caught:
         bench.run(job)
     (run,) = bench.ledger.list_runs()
     assert f"ftops cancel {run.id}" in caught.value.hint

@@ -168,7 +168,7 @@ def test_a_stall_is_told_once_until_there_is_news(
     notification, _ = messenger.told[0]
     assert notification.data["status"] == "running"
     assert notification.error is not None
-    assert "told nothing new" in notification.error
+    assert "reported nothing new" in notification.error
 
 
 def test_what_a_dead_command_left_is_told_by_the_next_with_the_same_id(

@@ -59,7 +59,7 @@ def test_a_server_without_optional_routes_leads_to_the_model(
         done = run(job, context)
     assert (done.status, done.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ftjob-1")
     assert len(server.jobs) == 1
-    on_note = [note for note in bench.seen.notes if "the run goes on by the job's status" in note]
+    on_note = [note for note in bench.seen.notes if "the run continues by the job's status" in note]
     assert len(on_note) == 1
     assert "list the events of ftjob-1" in on_note[0]
 

@@ -64,7 +64,7 @@ def test_whoever_follows_is_told_once_how_a_paused_job_goes_on(bench: Bench) -> 
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
     told = [note for note in bench.seen.notes if "paused" in note]
-    assert told == [f"{run.job_id} is paused; `ftops resume {run.id}` lets it go on"]
+    assert told == [f"{run.job_id} is paused; `ftops resume {run.id}` resumes it"]
 
 
 @pytest.mark.parametrize("change", [pause_run, resume_run])

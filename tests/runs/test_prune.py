@@ -22,9 +22,9 @@ def choose(bench: Bench, criteria: Criteria = ALL) -> Selection:
 def sweep(bench: Bench, selection: Selection | None = None) -> list[PruneResult]:
     """Prune what is selected; the endings, those of earlier commands' leavings first."""
     selection = selection or choose(bench)
-    broom = Pruner(bench.ledger, bench.home, selection.made_at, lambda _settings: bench.provider)
-    finished = [ending for _, ending in broom.finish(selection)]
-    return finished + [broom.prune(leftover) for leftover in selection.leftovers]
+    pruner = Pruner(bench.ledger, bench.home, selection.made_at, lambda _settings: bench.provider)
+    finished = [ending for _, ending in pruner.finish(selection)]
+    return finished + [pruner.prune(artifacts) for artifacts in selection.artifacts]
 
 
 def list_uploads(bench: Bench) -> list[str]:
@@ -45,29 +45,29 @@ def test_only_runs_that_ended_long_enough_ago_are_selected(bench: Bench) -> None
     run_named(bench, "young")
     open_run(bench.write_job(name="open"), bench.context)
     selection = choose(bench, Criteria(MONTH))
-    assert [one.run.id for one in selection.leftovers] == [old.id]
-    assert choose(bench, Criteria(2 * MONTH)).leftovers == ()
+    assert [one.run.id for one in selection.artifacts] == [old.id]
+    assert choose(bench, Criteria(2 * MONTH)).artifacts == ()
 
 
 def test_the_last_runs_of_each_name_can_be_kept(bench: Bench) -> None:
     first, second = run_named(bench, "one"), run_named(bench, "one", rows=5)
     other = run_named(bench, "other")
     selection = choose(bench, Criteria(timedelta(0), keep_last=1))
-    assert [one.run.id for one in selection.leftovers] == [first.id]
-    everything = [one.run.id for one in choose(bench).leftovers]
+    assert [one.run.id for one in selection.artifacts] == [first.id]
+    everything = [one.run.id for one in choose(bench).artifacts]
     assert everything == [first.id, second.id, other.id]
 
 
 def test_a_selection_tells_the_bytes_here_and_there_and_changes_nothing(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     before = bench.provider.count("store"), list(bench.home.rglob("*"))
-    (leftover,) = choose(bench).leftovers
+    (artifacts,) = choose(bench).artifacts
     folder = RunFolder.of(bench.home, run.id).path
-    assert leftover.folder_bytes == sum(
+    assert artifacts.folder_bytes == sum(
         path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "lock"
     )
-    assert leftover.upload_bytes == bench.detail(run, Stage.UPLOAD)["bytes"]
-    assert leftover.models == ()
+    assert artifacts.upload_bytes == bench.detail(run, Stage.UPLOAD)["bytes"]
+    assert artifacts.models == ()
     assert (bench.provider.count("store"), list(bench.home.rglob("*"))) == before
 
 
@@ -83,7 +83,7 @@ def test_a_pruned_run_keeps_its_history_and_nothing_else(bench: Bench) -> None:
     assert len(bench.ledger.list_events(run.id)) == 4
     deletions = [c for c in bench.ledger.list_calls(run.id) if c.name == "delete_file"]
     assert [call.state for call in deletions] == ["done", "done"]
-    assert choose(bench).leftovers == ()
+    assert choose(bench).artifacts == ()
     assert bench.provider.list_models()  # models stay unless they are asked for
 
 
@@ -93,7 +93,7 @@ def test_the_same_job_file_is_still_known_as_done_and_new_data_goes_up_again(ben
     sweep(bench)
     again = bench.run(job)
     assert (again.id, bench.provider.count("create_job")) == (run.id, 1)
-    assert choose(bench).leftovers == ()  # to show a run leaves nothing to prune
+    assert choose(bench).artifacts == ()  # to show a run leaves nothing to prune
     fresh = bench.run(job, new=True)
     assert fresh.status is RunStatus.SUCCEEDED
     assert bench.provider.count("upload_file") == 4
@@ -125,11 +125,11 @@ def test_a_shared_file_goes_with_the_last_run_that_needs_it(bench: Bench) -> Non
     bench.clock.advance(MONTH.total_seconds())
     second = bench.run(bench.write_job(seed=7))
     assert bench.provider.count("upload_file") == 2
-    (only,) = choose(bench, Criteria(MONTH)).leftovers
+    (only,) = choose(bench, Criteria(MONTH)).artifacts
     assert (only.run.id, only.uploads) == (first.id, ())
     assert sweep(bench, choose(bench, Criteria(MONTH)))[0].fate is PruneStatus.PRUNED
     assert len(list_uploads(bench)) == 2
-    (last,) = choose(bench).leftovers
+    (last,) = choose(bench).artifacts
     assert (last.run.id, len(last.uploads)) == (second.id, 2)
     sweep(bench)
     assert list_uploads(bench) == []
@@ -140,8 +140,8 @@ def test_two_runs_that_share_a_file_go_together(bench: Bench) -> None:
     bench.clock.advance(1)
     second = bench.run(bench.write_job(seed=7))
     selection = choose(bench)
-    assert [len(one.uploads) for one in selection.leftovers] == [0, 2]
-    assert selection.leftovers[1].run.id == second.id
+    assert [len(one.uploads) for one in selection.artifacts] == [0, 2]
+    assert selection.artifacts[1].run.id == second.id
     sweep(bench, selection)
     assert list_uploads(bench) == []
 
@@ -216,20 +216,20 @@ def test_a_file_that_another_ledger_has_uploaded_stays(bench: Bench) -> None:
 def test_models_go_only_when_they_are_asked_for(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     selection = choose(bench, Criteria(timedelta(0), models=True))
-    assert [model.name for model in selection.leftovers[0].models] == [run.fine_tuned_model]
+    assert [model.name for model in selection.artifacts[0].models] == [run.fine_tuned_model]
     sweep(bench, selection)
     assert bench.provider.count("delete_model") == 1
     model = bench.ledger.find_model(str(run.fine_tuned_model))
     assert model is not None
     assert model.deleted_at is not None
-    assert choose(bench, Criteria(timedelta(0), models=True)).leftovers == ()
+    assert choose(bench, Criteria(timedelta(0), models=True)).artifacts == ()
 
 
 def test_a_model_from_which_an_open_run_starts_stays(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     open_run(bench.write_job(model=run.fine_tuned_model), bench.context)
-    (leftover,) = choose(bench, Criteria(timedelta(0), models=True)).leftovers
-    assert leftover.models == ()
+    (artifacts,) = choose(bench, Criteria(timedelta(0), models=True)).artifacts
+    assert artifacts.models == ()
 
 
 def test_locally_nothing_is_asked_of_a_provider_and_the_uploads_can_go_later(bench: Bench) -> None:
@@ -239,8 +239,8 @@ def test_locally_nothing_is_asked_of_a_provider_and_the_uploads_can_go_later(ben
         raise AssertionError("a provider was opened")
 
     selection = choose(bench, Criteria(timedelta(0), local_only=True))
-    broom = Pruner(bench.ledger, bench.home, selection.made_at, never)  # type: ignore[arg-type]
-    (ending,) = [broom.prune(one) for one in selection.leftovers]
+    pruner = Pruner(bench.ledger, bench.home, selection.made_at, never)  # type: ignore[arg-type]
+    (ending,) = [pruner.prune(one) for one in selection.artifacts]
     assert ending.fate is PruneStatus.PRUNED
     assert not RunFolder.of(bench.home, run.id).path.exists()
     assert len(list_uploads(bench)) == 2
@@ -257,13 +257,13 @@ def test_a_provider_that_is_away_is_asked_once_and_its_runs_stay_whole(bench: Be
         asked.append(settings)
         raise Unreachable("no network")
 
-    broom = Pruner(bench.ledger, bench.home, selection.made_at, away)  # type: ignore[arg-type]
-    endings = [broom.prune(one) for one in selection.leftovers]
+    pruner = Pruner(bench.ledger, bench.home, selection.made_at, away)  # type: ignore[arg-type]
+    endings = [pruner.prune(one) for one in selection.artifacts]
     assert [ending.fate for ending in endings] == [PruneStatus.FAILED, PruneStatus.FAILED]
     assert "no network" in endings[0].message
     assert len(asked) == 1
     assert all(RunFolder.of(bench.home, run.id).path.is_dir() for run in runs)
-    assert len(choose(bench).leftovers) == 2
+    assert len(choose(bench).artifacts) == 2
 
 
 def test_a_run_without_anything_at_the_provider_is_pruned_while_that_is_away(bench: Bench) -> None:
@@ -293,7 +293,7 @@ def test_a_deletion_whose_answer_was_lost_is_finished_by_the_next_prune(
     assert bench.ledger.get_run(run.id).pruned_at is None
     # Whatever the criteria are now: it was begun.
     later = choose(bench, Criteria(MONTH))
-    assert (len(later.calls), later.leftovers) == (1, ())
+    assert (len(later.calls), later.artifacts) == (1, ())
     assert [ending.fate for ending in sweep(bench, later)] == [PruneStatus.PRUNED]
     assert len(list_uploads(bench)) == 1
     assert [ending.fate for ending in sweep(bench)] == [PruneStatus.PRUNED]
@@ -328,9 +328,9 @@ def test_a_file_that_is_being_deleted_is_not_relied_on_by_a_new_run(bench: Bench
 
 def test_a_folder_that_was_half_removed_is_removed_whatever_the_criteria(bench: Bench) -> None:
     run = bench.run(bench.write_job())
-    doomed = bench.home / "runs" / f"{PRUNED_PREFIX}{run.id}"
-    RunFolder.of(bench.home, run.id).path.rename(doomed)
+    pending_delete = bench.home / "runs" / f"{PRUNED_PREFIX}{run.id}"
+    RunFolder.of(bench.home, run.id).path.rename(pending_delete)
     selection = choose(bench, Criteria(MONTH))
-    assert (selection.folders, selection.leftovers) == ((doomed,), ())
+    assert (selection.folders, selection.artifacts) == ((pending_delete,), ())
     assert [ending.fate for ending in sweep(bench, selection)] == [PruneStatus.PRUNED]
-    assert not doomed.exists()
+    assert not pending_delete.exists()

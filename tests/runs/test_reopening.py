@@ -159,7 +159,7 @@ def test_adopt_opens_the_run_of_the_job_again(bench: Bench, wrong: Run) -> None:
 
 def test_doctor_reports_the_run_until_its_job_was_seen_to_end(bench: Bench, wrong: Run) -> None:
     (found,) = check_drivers([wrong], bench.home)
-    assert (found.grade, found.where) == (CheckStatus.PROBLEM, wrong.id)
+    assert (found.status, found.where) == (CheckStatus.PROBLEM, wrong.id)
     assert "ftjob-1 was not seen to end" in found.what
     assert f"ftops follow {wrong.id}" in found.next
     assert f"ftops cancel {wrong.id}" in found.next
@@ -174,9 +174,9 @@ def test_doctor_reports_the_run_until_its_job_was_seen_to_end(bench: Bench, wron
 
 def test_prune_leaves_a_run_whose_job_may_be_running(bench: Bench, wrong: Run) -> None:
     everything = Criteria(older_than=timedelta(0))
-    assert select(bench.ledger, bench.home, bench.clock.now(), everything).leftovers == ()
+    assert select(bench.ledger, bench.home, bench.clock.now(), everything).artifacts == ()
     cancel_run(wrong, bench.context)
-    (left,) = select(bench.ledger, bench.home, bench.clock.now(), everything).leftovers
+    (left,) = select(bench.ledger, bench.home, bench.clock.now(), everything).artifacts
     assert left.run.id == wrong.id
 
 

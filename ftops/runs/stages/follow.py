@@ -1,7 +1,7 @@
 """Polls the job until it ends. Only the job's own status ends a run; a failed poll says nothing.
 
 Events are stored before they are shown, and each is shown once, whichever command shows it. They
-are optional: without them the run goes on by the job's status.
+are optional: without them the run continues by the job's status.
 """
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
@@ -19,7 +19,7 @@ _GROWTH = 1.5  # of the pauses while a job waits for its turn
 
 
 def follow(stage: StageContext) -> StageResult:
-    """Wait for the end; record the model it made. JobFailed carries the provider's own words.
+    """Wait for the end; record the model it made. JobFailed carries the provider's message.
 
     A ProviderError when the job cannot be polled for too long (`JOB_LIMITS_S`).
     """
@@ -29,14 +29,14 @@ def follow(stage: StageContext) -> StageResult:
     _show_last_progress(stage)
     show_unshown(stage.observer, stage.ledger, stage.run.id)
     stage.provider.ensure_ready()
-    patience = PollBackoff(stage, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
-    job = _wait(stage, job_id, patience)
+    backoff = PollBackoff(stage, JOB_LIMITS_S, f"{job_id} may still be running, asking again")
+    job = _wait(stage, job_id, backoff)
     record_job_end(stage.ledger, stage.run, job)
     if job.status == "cancelled":
         raise JobCancelled(f"{job.id} was cancelled")
     if job.status != "succeeded":
-        raise JobFailed(f"{job.id} {job.status}: {_why(job)}")
-    job = _wait_for_name(stage, job, patience)
+        raise JobFailed(f"{job.id} {job.status}: {_describe_error(job)}")
+    job = _wait_for_name(stage, job, backoff)
     if job.fine_tuned_model:
         stage.ledger.add_model(_to_model(stage, job, job.fine_tuned_model))
     result = FollowResult(
@@ -45,36 +45,36 @@ def follow(stage: StageContext) -> StageResult:
     return StageResult(result.to_json())
 
 
-def _wait(stage: StageContext, job_id: str, patience: PollBackoff) -> Job:
-    context, signs = stage.context, _Signs(stage)
-    for_events = PollBackoff(stage, EVENT_LIMITS_S, "the run goes on by the job's status")
+def _wait(stage: StageContext, job_id: str, backoff: PollBackoff) -> Job:
+    context, detector = stage.context, _StallDetector(stage)
+    for_events = PollBackoff(stage, EVENT_LIMITS_S, "the run continues by the job's status")
     known = context.ledger.list_event_ids(stage.run.id, job_id)
     while True:
         # In this order: once the job is known to have ended, all its events are there.
-        job = _get_job(stage, job_id, patience)
-        was_away = patience.answered()
+        job = _get_job(stage, job_id, backoff)
+        was_away = backoff.record_success()
         events = _list_events(stage, job, known, for_events)
-        heard, known = len(known), _keep(stage, job_id, events or [], known)
-        if signs.see(job, news=was_away or events is None or len(known) > heard):
+        previous, known = len(known), _store(stage, job_id, events or [], known)
+        if detector.update(job, has_news=was_away or events is None or len(known) > previous):
             context.observer.on_job_status(job.status)
             note_if_paused(stage.run, context, job.status)
         if job.ended:
             return job
-        wait_s = stage.limit_pause(signs.choose_pause_s())
+        wait_s = stage.limit_pause(detector.choose_pause_s())
         for event in context.provider.stream_events(job_id, known=known, wait_s=wait_s):
-            known = _keep(stage, job_id, [event], known)
-            signs.see(job, news=True)
+            known = _store(stage, job_id, [event], known)
+            detector.update(job, has_news=True)
 
 
-def _get_job(stage: StageContext, job_id: str, patience: PollBackoff) -> Job:
-    """The job as it stands; errors are waited out first, as long as `patience` allows."""
+def _get_job(stage: StageContext, job_id: str, backoff: PollBackoff) -> Job:
+    """The job; errors are waited out first, as long as `backoff` allows."""
     while True:
         try:
             return stage.provider.get_job(job_id)
         except ProviderError as error:
-            if patience.is_over(error):
+            if backoff.is_over(error):
                 raise _give_up(stage, job_id, error) from error
-            patience.pause(error, stage.provider.capabilities.poll_every_s)
+            backoff.pause(error, stage.provider.capabilities.poll_every_s)
 
 
 def _give_up(stage: StageContext, job_id: str, error: ProviderError) -> ProviderError:
@@ -90,7 +90,7 @@ def _give_up(stage: StageContext, job_id: str, error: ProviderError) -> Provider
 
 
 def _list_events(
-    stage: StageContext, job: Job, known: frozenset[str], patience: PollBackoff
+    stage: StageContext, job: Job, known: frozenset[str], backoff: PollBackoff
 ) -> list[JobEvent] | None:
     """The new events of the job; None when they cannot be read.
 
@@ -101,20 +101,20 @@ def _list_events(
         try:
             events = provider.list_events(job.id, known=known)
         except ProviderError as error:
-            is_over = patience.is_over(error)
+            is_over = backoff.is_over(error)
             if job.ended and is_over:
                 return None
             # While the job runs, only a wait that the server asks for.
-            patience.pause(error, provider.capabilities.poll_every_s if job.ended else 0.0)
+            backoff.pause(error, provider.capabilities.poll_every_s if job.ended else 0.0)
             if not job.ended:
                 return None
         else:
-            patience.answered()
+            backoff.record_success()
             return events
 
 
-class _Signs:
-    """What a job has shown of itself: how soon it is asked again, and whether it has stalled."""
+class _StallDetector:
+    """Decides from the polls of a job when the next one is due, and whether the job has stalled."""
 
     def __init__(self, stage: StageContext) -> None:
         self._stage = stage
@@ -122,15 +122,15 @@ class _Signs:
         self._last_s = stage.clock.monotonic_s()
         self._pause_s = stage.provider.capabilities.poll_every_s
 
-    def see(self, job: Job, *, news: bool) -> bool:
-        """The job was looked at; whether its status is another than before.
+    def update(self, job: Job, *, has_news: bool) -> bool:
+        """Record a poll; True when the status has changed.
 
-        JobStalled when it is being worked on and has shown nothing new for `limits.stall`. Neither
-        the time in a queue counts, nor that in which the provider could not be asked.
+        JobStalled when the job is running and has shown nothing new for `limits.stall`. Time in a
+        queue does not count, nor time in which the provider could not be reached.
         """
         now_s = self._stage.clock.monotonic_s()
         changed = job.status != self._status
-        if changed or news or job.ended or job.status in WAITING_JOB_STATUSES:
+        if changed or has_news or job.ended or job.status in WAITING_JOB_STATUSES:
             self._last_s = now_s
         stall_s = self._stage.spec.limits.stall_s
         if stall_s is not None and now_s - self._last_s >= stall_s:
@@ -146,23 +146,23 @@ class _Signs:
         return changed
 
     def choose_pause_s(self) -> float:
-        """How long to wait before the next look: longer and longer while it only waits."""
+        """Seconds until the next poll: more each time while the job is queued."""
         return self._pause_s
 
     def _stalled(self, job: Job) -> JobStalled:
         run_id, limit = self._stage.run.id, self._stage.spec.limits.stall
         return JobStalled(
-            f"{job.id} is {job.status}, and has told nothing new for {limit} (limits.stall);"
-            " it was left as it is, and nothing was sent again",
+            f"{job.id} is {job.status}, and has reported nothing new for {limit} (limits.stall);"
+            " it is unchanged, and nothing was sent again",
             hint=f"{format_follow_command(run_id)} keeps watching;"
             f" {format_command('cancel', run_id)} ends the job.",
         )
 
 
-def _keep(
+def _store(
     stage: StageContext, job_id: str, events: list[JobEvent], known: frozenset[str]
 ) -> frozenset[str]:
-    """Store the events, then show them; all the ids that are known from now on."""
+    """Store the events, then show them; the ids of all known events."""
     if events:
         stage.ledger.add_events(stage.run.id, job_id, events)
         show_unshown(stage.observer, stage.ledger, stage.run.id)
@@ -170,26 +170,26 @@ def _keep(
 
 
 def _show_last_progress(stage: StageContext) -> None:
-    """Let a progress bar begin where the last command left it."""
+    """Let a progress bar start where the last command stopped."""
     for event in reversed(stage.ledger.list_events(stage.run.id)):
         if find_progress(event):
             show_progress(stage.observer, event)
             return
 
 
-def _wait_for_name(stage: StageContext, job: Job, patience: PollBackoff) -> Job:
+def _wait_for_name(stage: StageContext, job: Job, backoff: PollBackoff) -> Job:
     for pause_s in _NAME_PAUSES_S:
         if job.fine_tuned_model:
             return job
         stage.sleep(pause_s)
-        job = _get_job(stage, job.id, patience)
-        patience.answered()
+        job = _get_job(stage, job.id, backoff)
+        backoff.record_success()
     if not job.fine_tuned_model:
-        stage.observer.on_note(f"{job.id} succeeded, but the provider names no model")
+        stage.observer.on_note(f"{job.id} succeeded, but the provider returns no model name")
     return job
 
 
-def _why(job: Job) -> str:
+def _describe_error(job: Job) -> str:
     if job.error is None:
         return "the provider gives no reason"
     return ": ".join(filter(None, (job.error.code, job.error.message)))

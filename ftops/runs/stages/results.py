@@ -1,7 +1,7 @@
-"""The results file of the job is fetched and kept as it came.
+"""The results file of the job is downloaded and stored unchanged.
 
-Its last figures go to the ledger, and so do the checkpoints that can still be asked. Both are
-optional: a server without them does not keep the run from its end.
+Its last values are recorded in the ledger, and so are the checkpoints that are available. Both are
+optional: a run succeeds without them.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ from ftops.reports.results import HEADERS, ResultRow, parse_results
 from ftops.runs.context import StageContext, StageResult
 from ftops.stage_results import TrainingResult
 
-_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may come a little after the success
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may appear a little after the success
 _CUT_PAUSES_S = (1.0, 4.0)
-# What a server answers that does not have the file, or the route.
+# Responses of a server without the file, or the route.
 _NOT_THERE = (NotFound, Rejected, PermissionRefused, InvalidResponse, Unavailable)
 
 
 def results(stage: StageContext) -> StageResult:
-    """Leave the last figures of the training in the detail, with the file's id and size."""
+    """Store the results file; the result is a `TrainingResult`."""
     found = _fetch(stage)
     if not isinstance(found, tuple):
         reason = "the provider has no results file for this job"
@@ -82,9 +82,9 @@ def _list_checkpoints(stage: StageContext) -> tuple[Checkpoint, ...]:
 
 
 def _read_whole(stage: StageContext, file_id: str) -> bytes:
-    """The file's content. A table that was cut reads like one, so its size is looked at.
+    """The file's content. A truncated table is still a table, so its size is checked.
 
-    A file that stays smaller than the provider says is taken as it is.
+    A file that stays smaller than the provider reports is taken as it is.
     """
     provider = stage.provider
     size, content = provider.get_file(file_id).bytes, provider.read_file(file_id)

@@ -1,8 +1,8 @@
 """The prepared files get to the provider, each content once.
 
-A file is told by its content: first the ledger knows whether it lies there, then the provider
-itself is asked, by the name that carries the hash, and only then it is sent. After a request that
-may have brought it, the list of files is given the time by which it must hold the file.
+A file is identified by its content: the ledger is searched first, then the provider's files, by the
+name that carries the hash; only then it is sent. After a request that may have created it, the list
+of files is given the time after which it must hold the file.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from ftops.runs.context import StageContext, StageResult
 from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
-_FIRST_PAUSE_S = 1.0  # between two looks at a list that may lag; it doubles
+_FIRST_PAUSE_S = 1.0  # between two polls of a list that may lag; it doubles
 _GONE = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class CallMemory:
-    """The `UploadCheckpoint` of a call: what the ledger knows of its upload in parts."""
+    """The `UploadCheckpoint` of a call: its upload in parts, as the ledger has it."""
 
     ledger: Ledger
     call: RemoteCall
@@ -42,7 +42,7 @@ class CallMemory:
 
 
 def upload(stage: StageContext) -> StageResult:
-    """Leave each file's id in the detail: `training_file`, `validation_file`, `sent_bytes`."""
+    """Upload the prepared files, each content once; the result is an `UploadResult`."""
     stage.provider.ensure_ready()
     prepared = stage.get_prepared()
     own = [file for file in prepared.files if file.file_id is None]
@@ -54,14 +54,14 @@ def upload(stage: StageContext) -> StageResult:
             stage.provider.get_file(file.file_id)  # NotFound says which one
             ids[file.role] = file.file_id
             continue
-        ids[file.role], sent_now = _bring(stage, file, before, total)
+        ids[file.role], sent_now = _upload(stage, file, before, total)
         sent += sent_now
         before += file.bytes
         stage.observer.on_progress(Stage.UPLOAD, before, total, "bytes")
     return StageResult(UploadResult(ids["train"], ids.get("validation"), total, sent).to_json())
 
 
-def _bring(stage: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
+def _upload(stage: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
     """The id of the file at the provider, and how many bytes had to be sent for it."""
     if file_id := _find_known(stage, file):
         return file_id, 0
@@ -80,7 +80,7 @@ def _bring(stage: StageContext, file: PreparedFile, before: int, total: int) -> 
 def _find_there(
     stage: StageContext, name: str, size: int, call: RemoteCall | None
 ) -> RemoteFile | None:
-    """The file at the provider, which may list it late when a request that died has brought it."""
+    """The file at the provider, which may list it late when an earlier request has created it."""
     clock, ledger = stage.clock, stage.ledger
     parted = ledger.find_parts(call) if call else None
     may_be_young = call is not None and (parted is None or parted.completing)
@@ -99,7 +99,7 @@ def _find_there(
 
 
 def _find_known(stage: StageContext, file: PreparedFile) -> str | None:
-    """An upload of this content that the ledger knows and that still is there."""
+    """A recorded upload of this content that is still at the provider."""
     ledger, provider = stage.ledger, stage.provider
     while known := ledger.find_upload(provider.account, file.sha256):
         try:
