@@ -1,6 +1,6 @@
-"""Vega-Lite specifications drawn by vl-convert: the one place that knows it.
+"""Renders Vega-Lite specifications with vl-convert, and sanitizes the SVG for pages.
 
-vl-convert carries Vega, a JavaScript engine and its fonts; it opens no file and asks no network.
+vl-convert includes Vega, a JavaScript engine and fonts; it opens no file and no connection.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ _HINT = "pip install 'ftops[report]'"
 
 
 def check_chart_libraries() -> None:
-    """RunError when what HTML pages and pictures are made with is not installed."""
+    """RunError when the libraries of HTML and PNG reports are not installed."""
     try:
         import jinja2
         import vl_convert
@@ -33,7 +33,7 @@ def render_svg(spec: dict[str, Any]) -> str:
 
 
 def render_png(spec: dict[str, Any], scale: float = 2.0) -> bytes:
-    """The chart as PNG, `scale` pixels for each of its own."""
+    """The chart as PNG, with `scale` pixels per unit."""
     import vl_convert
 
     return bytes(vl_convert.vegalite_to_png(spec, vl_version=_VERSION, scale=scale))
@@ -54,7 +54,11 @@ _KEPT_CLASSES = ("background", "mark-")
 
 
 def sanitize_svg(text: str, *, name: str, prefix: str, kind: str) -> str:
-    """The SVG as an image called `name`, of the class `kind`; its ids begin with `prefix`."""
+    """The SVG with allowed elements and attributes only, labelled `name`, of the class `kind`.
+
+    Vega escapes texts already; this is a second barrier. Fonts, empty shapes and the roles of
+    single marks are removed. Ids get a `prefix`.
+    """
     root = ElementTree.fromstring(text)
     width, height = root.attrib["width"], root.attrib["height"]
     made = ElementTree.Element(

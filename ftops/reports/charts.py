@@ -1,6 +1,6 @@
-"""What all charts have in common: Vega-Lite specifications, in which texts are values only.
+"""Bar charts and confusion matrices as Vega-Lite specifications; texts are data in them.
 
-Source of the format: https://vega.github.io/vega-lite/docs/spec.html
+Format: https://vega.github.io/vega-lite/docs/spec.html
 """
 
 import unicodedata
@@ -12,7 +12,7 @@ from ftops.evaluation.text import format_value
 from ftops.metrics.result import MetricResult, Unit
 from ftops.reports.confusion import ConfusionMatrix
 
-Spec = dict[str, Any]  # any: a specification is a tree of JSON values, checked by who draws it
+Spec = dict[str, Any]  # a tree of JSON values, validated by vl-convert
 
 WIDE, NARROW = 640, 270  # pixels of the plot itself
 _FONT = "Helvetica, Arial, sans-serif"
@@ -22,7 +22,7 @@ SERIES = 10  # colours in a row; the eleventh run has the first one's again
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """What is drawn in which colour; `text` and `lines` are the sizes of one kind of chart."""
+    """The colours of charts."""
 
     ink: str
     faint: str
@@ -64,7 +64,7 @@ PAPER = Palette(
 
 
 def create_chart(spec: Mapping[str, Any], palette: Palette) -> Spec:
-    """The whole specification of a chart: its own parts, with the colours and sizes of all."""
+    """The complete specification of a chart with the common colours and sizes."""
     axis = {
         "labelColor": palette.faint,
         "titleColor": palette.faint,
@@ -86,7 +86,7 @@ def create_chart(spec: Mapping[str, Any], palette: Palette) -> Spec:
 
 
 def truncate_middle(name: str, most: int) -> str:
-    """The name cut in its middle: names of runs differ at their ends."""
+    """The name, shortened in the middle: names of runs differ at their ends."""
     if truncate(name, most) == name:
         return name
     half = most // 2
@@ -94,9 +94,9 @@ def truncate_middle(name: str, most: int) -> str:
 
 
 def truncate(name: str, most: int) -> str:
-    """The name cut to the width of `most` letters, of which wide characters take two.
+    """The name, shortened to a width of `most`; wide characters count twice.
 
-    Vega would cut it in the middle of a character that JavaScript holds as two.
+    Vega would cut within surrogate pairs.
     """
     width = 0
     for place, character in enumerate(name):
@@ -108,7 +108,7 @@ def truncate(name: str, most: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A figure of somebody, to be drawn as a point with its interval."""
+    """A metric of a candidate, drawn as a point with its interval."""
 
     name: str
     figure: MetricResult
@@ -116,7 +116,7 @@ class Bar:
 
 
 def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = WIDE) -> Spec:
-    """Figures with their 95% intervals below each other, each with its value beside it."""
+    """A chart of values with their 95% intervals, one line each."""
     rows = [
         {
             "place": index,
@@ -196,7 +196,7 @@ def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
 
 
 def draw_matrix(matrix: ConfusionMatrix, palette: Palette, width: int = WIDE) -> Spec:
-    """Which labels are taken for which: the darker, the larger the share of the row."""
+    """A chart of a confusion matrix; darker cells have a larger share of their row."""
     rows = [
         {
             "expected": place,

@@ -1,4 +1,4 @@
-"""An evaluation as Markdown, for the summary of a CI job. Names and labels never become markup."""
+"""An evaluation for CI: a Markdown summary of the job, and JUnit XML with its requirements."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ _HIDDEN = re.compile(
 
 
 def escape(text: str) -> str:
-    """The text as Markdown that shows it letter for letter, on one line."""
+    """The text on one line, escaped for Markdown."""
     plain = _HIDDEN.sub(" ", text).replace("&", "&amp;").replace("<", "&lt;")
     return _MARKS.sub(r"\\\1", plain)
 
 
 def render_markdown(evaluation: Evaluation, *, name: str) -> str:
-    """Requirements, candidates, comparisons, skipped candidates and notes."""
+    """Requirements, candidates, comparisons and skipped candidates as Markdown."""
     lines = [f"## {escape(name)}: {_describe_requirements(evaluation)}", ""]
     lines += [f"{escape(evaluation.file)}, {evaluation.rows:,} rows", ""]
     outcome = describe_outcome(evaluation)
@@ -80,7 +80,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_junit(evaluation: Evaluation, *, name: str, seconds: float = 0.0) -> str:
-    """The requirements as test cases of the suite `name`; what was missed fails."""
+    """The requirements as test cases of the suite `name`; missed ones fail."""
     missed = [one for one in evaluation.requirements if not one.met]
     counts = {"tests": str(len(evaluation.requirements)), "failures": str(len(missed))}
     root = Xml.Element("testsuites", {"name": "ftops", **counts})

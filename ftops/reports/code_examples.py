@@ -1,7 +1,7 @@
-"""Code that asks a fine-tuned model as its training rows were written: Python, curl, Node.
+"""Code that sends prompts to a fine-tuned model in its training format: Python, curl, Node.
 
-Texts of the data become literals of each language: whatever they hold, they stay text. No key ever
-stands in the code; it is read from an environment variable.
+Texts of the data become quoted literals of each language. The key is read from an environment
+variable, and is never in the code.
 """
 
 import json
@@ -17,7 +17,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Language(StrEnum):
-    """What the code is written in."""
+    """The language of the code."""
 
     PYTHON = "python"  # with the package `openai`
     CURL = "curl"  # for a POSIX shell
@@ -26,11 +26,11 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How a model is asked.
+    """How to send a request to a model.
 
-    `base_url` None means that both address and key come from `OPENAI_BASE_URL` and the variable
-    `key_env`, which the shell command `set_up` sets. A prompt is completed by `separator`; `labels`
-    holds what an answer stands for. `notes` are told as comments.
+    With `base_url` None, address and key come from `OPENAI_BASE_URL` and the variable `key_env`,
+    which the shell command `set_up` sets. `separator` follows the prompt; `labels` maps answers to
+    labels. `notes` become comments.
     """
 
     model: str
@@ -49,7 +49,7 @@ class Usage:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it is asked by messages."""
+        """Whether requests have messages."""
         return self.row_format is not RowFormat.COMPLETION
 
     @property
@@ -59,12 +59,12 @@ class Usage:
 
 
 def render_code(usage: Usage, language: Language) -> str:
-    """A whole program, ready to be run; it prints the answer (curl: the API's own document)."""
+    """A complete program that prints the answer (curl: the JSON response)."""
     return _RENDERERS[language](usage)
 
 
 def quote_json(text: str) -> str:
-    """A literal of JSON, and of JavaScript: letters stay, what nobody sees is escaped."""
+    """A JSON and JavaScript literal; invisible characters are escaped."""
     return _quote(text, _escape_in_utf16)
 
 

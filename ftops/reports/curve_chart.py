@@ -1,4 +1,4 @@
-"""Curves of runs over each other: loss or accuracy by step."""
+"""Charts of loss or accuracy by step, of one run or several."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _TITLES = {"loss": "loss (nats a token)", "accuracy": "share of tokens that are 
 
 @dataclass(frozen=True, slots=True)
 class NamedCurve:
-    """A curve of one run, by the run's name, with what is marked on it."""
+    """A curve of a run with its markers."""
 
     name: str
     curve: Curve
@@ -27,10 +27,10 @@ class NamedCurve:
 
 
 def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WIDE) -> Spec:
-    """Curves of the same measure over each other: lines of training, marks of validation.
+    """A chart of curves of the same measure: lines for training, markers for validation.
 
-    Where there are more steps than pixels, the line is the mean of neighbouring steps, and a band
-    behind it goes from the lowest to the highest of them. The epochs are those of the first curve.
+    With more steps than pixels, the line is the mean of neighbouring steps, and a band shows their
+    minimum and maximum. Epochs are those of the first curve.
     """
     last = find_last_step(curves)
     alone = len(curves) == 1
@@ -59,14 +59,14 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
 
 
 def choose_detail(curves: int) -> int:
-    """How many points a line may have, so that many lines over each other stay a small file."""
+    """The maximum number of points of a line, so that charts of many lines stay small."""
     return max(_LEAST_BUCKETS, min(BUCKETS, _MOST_POINTS // curves))
 
 
 def _find_scale(curves: Sequence[NamedCurve]) -> Spec:
-    """The vertical axis: from 0 on, or logarithmic where a loss falls a hundredfold.
+    """The vertical axis: linear from 0, or logarithmic where a loss falls a hundredfold.
 
-    On a linear axis such a loss is a wall and a floor, on which nobody sees a validation loss rise.
+    On a linear axis a later rise of such a loss would be invisible.
     """
     title = _TITLES[curves[0].curve.measure]
     if curves[0].curve.measure == "accuracy":

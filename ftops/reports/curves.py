@@ -1,4 +1,8 @@
-"""How a run learned, ready to be drawn: its curves, where epochs end, which steps stand out."""
+"""The training curves of a run for charts: loss, accuracy, epochs, best step, downsampling.
+
+Neighbouring points become one bucket with their minimum, mean and maximum, so that a single spike
+of 10,000 steps stays visible.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,7 +23,7 @@ _MOST_EPOCHS = 24  # lines in a chart; of more epochs every second, third, … i
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One measure of a training: by step on the training rows, and on the validation rows."""
+    """A measure by step on training and validation rows."""
 
     measure: str  # loss or accuracy
     training: Sequence[Point]
@@ -33,11 +37,10 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class TrainingCurves:
-    """What the results of one run tell. `epochs` are the steps at which an epoch ended.
+    """The curves of a run; `epochs` are the last steps of epochs.
 
-    `best` is the step with the lowest validation loss, with that loss; None without validation.
-    `preferred` is the step of the checkpoint that a finding prefers to the finished model. The
-    model itself is that of the last step.
+    `best` is the step and value of the lowest validation loss; None without validation.
+    `preferred` is the step of the checkpoint that a diagnostic recommends.
     """
 
     loss: Curve
@@ -49,7 +52,7 @@ class TrainingCurves:
 
     @property
     def preferred(self) -> int | None:
-        """The step of the checkpoint to prefer, where there is one."""
+        """The step of the recommended checkpoint, if there is one."""
         kept = (one.checkpoint for one in self.findings if one.checkpoint)
         return next((one.step for one in kept), None)
 
@@ -69,10 +72,9 @@ class TrainingCurves:
 
 
 def read_training_curves(facts: RunFacts) -> TrainingCurves:
-    """The curves of the run's results, and what they say; all empty when it has none.
+    """The curves of a run with their diagnostics; empty without results.
 
-    Validation figures are those of all validation rows, where the provider measures these more
-    than once.
+    Validation is that of all validation rows, if the provider measures it more than once.
     """
     rows = facts.training.rows
     loss = Curve(
@@ -113,7 +115,7 @@ def _points(rows: Sequence[ResultRow], name: str) -> list[Point]:
 
 
 def _choose(full: list[Point], partial: list[Point]) -> list[Point]:
-    """What all validation rows gave where that is a curve, else what some of them gave."""
+    """The curve of all validation rows if it has two points or more, else that of some rows."""
     return full if len(full) > 1 or not partial else partial
 
 
@@ -128,7 +130,7 @@ def _last(points: Sequence[Point]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Points in a row: where they lie in the middle, and their lowest, mean and highest value."""
+    """Neighbouring points: their middle, and their minimum, mean and maximum."""
 
     x: float
     low: float
@@ -137,13 +139,13 @@ class Bucket:
 
 
 def keep_finite(points: Sequence[Point]) -> list[Point]:
-    """The points whose figures are numbers."""
+    """The points with finite coordinates."""
     finite = math.isfinite
     return [point for point in points if finite(point[0]) and finite(point[1])]
 
 
 def fill_buckets(points: Sequence[Point], most: int = BUCKETS) -> list[Bucket]:
-    """At most `most` buckets, each of as many points as the others; one a point where few are."""
+    """At most `most` buckets of equal size; one per point if there are few."""
     if len(points) <= 2 * most:
         return [Bucket(x, y, y, y) for x, y in points]
     buckets = []
@@ -156,7 +158,7 @@ def fill_buckets(points: Sequence[Point], most: int = BUCKETS) -> list[Bucket]:
 
 
 def downsample(points: Sequence[Point], most: int = MOST_MARKS) -> list[Point]:
-    """At most `most` of the points: the lowest and the highest of each stretch, first and last."""
+    """At most `most` of the points: minimum and maximum of each stretch, first and last."""
     if len(points) <= most:
         return list(points)
     parts = max(1, (most - 2) // 2)

@@ -13,10 +13,10 @@ from ftops.reports.training import Training
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """Something about a training that its owner should know.
+    """A problem of a training.
 
-    `message` is one sentence with figures, `advice` the next thing to do. The steps are those that
-    it is about; `checkpoint` is the one to prefer to the finished model, where there is one.
+    `message` is one sentence with figures, `advice` the next step. `checkpoint` is the recommended
+    one, if it is better than the final model.
     """
 
     code: str
@@ -41,7 +41,7 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class DiagnosticInput:
-    """All that a finder may look at; `classes` are of an evaluation, empty where there was none."""
+    """The data of the checks; `classes` are those of an evaluation, empty without one."""
 
     training: Training
     curves: LossCurves
@@ -62,7 +62,7 @@ _DIVERGENCE_ADVICE = (
 
 
 def check_divergence(data: DiagnosticInput) -> Diagnostic | None:
-    """The training loss is NaN or infinite at some step or lost at the end, or it rises again."""
+    """The training loss is not finite, missing at the end, or rises again."""
     return _check_lost_loss(data) or _check_rising_loss(data)
 
 
@@ -131,7 +131,7 @@ _NO_LEARNING_BEGINNINGS = (
 
 
 def check_no_learning(data: DiagnosticInput) -> Diagnostic | None:
-    """Neither training nor validation loss fell by so much that it is no scatter."""
+    """Neither training nor validation loss fell by more than its scatter."""
     train = data.curves.train
     if len(train) < NO_LEARNING_LEAST_STEPS or _has_fallen(train) or _has_fallen(data.curves.valid):
         return None
@@ -146,8 +146,8 @@ def check_no_learning(data: DiagnosticInput) -> Diagnostic | None:
         NO_LEARNING_CODE,
         f"Training loss is {end.value:.3g} at the end and was {first.value:.3g} in the beginning:"
         f" {'it fell by' if fall >= 0 else 'it rose by'} {abs(fall):.1%}.",
-        "Raise learning_rate_multiplier, and look whether the completions can be told from the"
-        " prompts at all (`ftops data baseline`).",
+        "Raise learning_rate_multiplier, and check that the prompts determine the completions"
+        " (`ftops data baseline`).",
         first.first_step,
         end.last_step,
     )
@@ -183,7 +183,7 @@ _COLLAPSE_ADVICE = (
 
 
 def check_class_collapse(data: DiagnosticInput) -> Diagnostic | None:
-    """By the answers of an evaluation, else by the classification columns of the results."""
+    """By the predictions of an evaluation, else by the classification metrics of the results."""
     if data.classes:
         return _check_predictions(data.classes)
     figures = _list_classification_metrics(data)
@@ -207,7 +207,7 @@ def _check_predictions(classes: Sequence[ClassResult]) -> Diagnostic | None:
 
 
 def _list_classification_metrics(data: DiagnosticInput) -> dict[str, float]:
-    """The last figure of each classification column, without its prefix."""
+    """The last value of each classification metric, without its prefix."""
     found: dict[str, float] = {}
     for row in reversed(data.training.rows):
         for name, figure in row.extra.items():
@@ -219,10 +219,9 @@ def _list_classification_metrics(data: DiagnosticInput) -> dict[str, float]:
 
 
 def _check_weighted_f1(figures: dict[str, float]) -> Diagnostic | None:
-    """One answer to all gives a weighted F1 of 2a²/(1+a) at an accuracy of a, other answers more.
+    """One answer to all rows gives a weighted F1 of 2a²/(1+a) at an accuracy of a.
 
-    (With a share `a` of its rows right, the one class that is ever answered has precision `a` and
-    recall 1; its F1 counts with the weight `a`, all others are 0.)
+    The predicted class has precision a and recall 1, and its F1 the weight a; the others are 0.
     """
     accuracy, weighted = figures.get("accuracy"), figures.get("weighted_f1_score")
     if accuracy is None or weighted is None or accuracy > 1 - COLLAPSE_LEAST_MISSED:
@@ -238,7 +237,7 @@ def _check_weighted_f1(figures: dict[str, float]) -> Diagnostic | None:
 
 
 def _check_recall(figures: dict[str, float]) -> Diagnostic | None:
-    """Of two classes, one is always said (recall 1, precision its share) or never (recall 0)."""
+    """Of two classes, one is always predicted (recall 1, precision its share) or never."""
     accuracy, recall = figures.get("accuracy"), figures.get("recall")
     precision = figures.get("precision")
     if (
@@ -274,7 +273,7 @@ _LEAKAGE_ADVICE = (
 
 
 def check_validation_leakage(data: DiagnosticInput) -> Diagnostic | None:
-    """Shared rows, validation that is known from the start, or always easier than training."""
+    """Shared rows, validation rows known from the start, or always easier than training rows."""
     return _check_shared_rows(data) or _check_known_rows(data) or _check_easier_rows(data)
 
 
@@ -335,7 +334,7 @@ def _check_easier_rows(data: DiagnosticInput) -> Diagnostic | None:
 
 
 def _find_training_around(train: LossCurve, level: Level) -> Level | None:
-    """The training loss on both sides of a stretch, as a loss that falls fast is lower behind."""
+    """The training loss around a stretch, on both sides, as it falls along the stretch."""
     if not train:
         return None
     half = max(1, train.steps[-1] // 40)
@@ -421,7 +420,7 @@ def _describe_overfitting(
 def find_best_checkpoint(
     rows: Sequence[ResultRow], checkpoints: Sequence[Checkpoint], best: Level, end: Level
 ) -> Checkpoint | None:
-    """The checkpoint with the lowest validation loss, if it undoes half of the rise at least."""
+    """The checkpoint with the lowest validation loss, if it undoes half of the rise."""
     rated = [
         (loss, checkpoint)
         for checkpoint in checkpoints
@@ -434,7 +433,7 @@ def find_best_checkpoint(
 
 
 def _find_validation_loss(rows: Sequence[ResultRow], checkpoint: Checkpoint) -> float | None:
-    """The validation loss of a checkpoint: as the provider says, else that of its step."""
+    """The validation loss of a checkpoint: from the provider, else that of its step."""
     for name in ("full_valid_loss", "valid_loss"):
         if name in checkpoint.metrics:
             return checkpoint.metrics[name]
@@ -459,7 +458,7 @@ UNDERTRAINING_VALIDATION_RISE = 0.01  # above its lowest, validation falls no mo
 
 
 def check_undertraining(data: DiagnosticInput) -> Diagnostic | None:
-    """A good part of the fall comes late, and validation, where there is one, still falls, too."""
+    """Training loss falls late in training, and so does validation loss, if any."""
     train = data.curves.train
     if len(train) < UNDERTRAINING_LEAST_STEPS:
         return None
@@ -503,7 +502,7 @@ NOISE_ERROR = 0.1  # of the loss over the last quarter
 
 
 def check_noisy_validation(data: DiagnosticInput) -> Diagnostic | None:
-    """Validation has few rows, or its loss scatters so much that no level can be read from it."""
+    """Validation has few rows, or its loss scatters too much."""
     facts = data.training.facts
     if facts.validation_rows and facts.validation_rows < NOISE_LEAST_ROWS:
         rows = facts.validation_rows
@@ -531,11 +530,11 @@ def check_noisy_validation(data: DiagnosticInput) -> Diagnostic | None:
 
 
 def format_step(training: Training, step: int) -> str:
-    """A step, with its epoch where that is known."""
+    """A step, with its epoch if it is known."""
     epoch = training.find_epoch(step)
     return f"step {step:,} (epoch {epoch})" if epoch else f"step {step:,}"
 
 
 def format_epochs(count: int) -> str:
-    """So many epochs."""
+    """A number of epochs in words."""
     return "1 epoch" if count == 1 else f"{count} epochs"

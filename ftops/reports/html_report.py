@@ -1,9 +1,8 @@
-"""A report as one HTML file that needs nothing else: no request, no font, no library in it.
+"""A report as one self-contained HTML file: no request, no font, no library.
 
-All texts go through one door, the template, which escapes what it is given. Only three things pass
-as they are: charts that `svg` has let through, the style sheet and script that lie beside this
-file, and the data of the curves, in which nothing can end its element. The page's own policy lets
-the browser run that script and use that style sheet, known by their hashes, and nothing besides.
+The template escapes all texts. Three things are not escaped: sanitized charts, the style sheet and
+script next to this module, and the data of the curves, in which nothing can end its element. The
+content security policy of the page allows only that script and style sheet, by their hashes.
 """
 
 import base64
@@ -40,7 +39,7 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart in both its widths; `curves` names its data, for charts that can be read from."""
+    """A chart in both widths; `curves` names the data of an interactive one."""
 
     wide: str
     narrow: str
@@ -51,7 +50,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One figure that stands out."""
+    """A key figure."""
 
     label: str
     value: str
@@ -59,7 +58,7 @@ class Tile:
 
 
 def render_page(contents: Contents) -> str:
-    """The whole page as text."""
+    """The page as text."""
     style, script = _read("report.css"), _read("report.js")
     listed = figures.list_curves(contents)
     data = {f"c{number}": one.to_data() for number, one in enumerate(listed)}
@@ -91,17 +90,17 @@ def render_page(contents: Contents) -> str:
 
 
 def escape_data(data: Any) -> str:
-    """JSON in which no text can end the element that it stands in."""
+    """JSON in which no text can end its element."""
     return show_hidden(orjson.dumps(data).decode()).translate(_ESCAPES)
 
 
 def _show(value: object) -> object:
-    """A value of the template with its hidden characters made visible; markup is ours."""
+    """A value of the template with hidden characters made visible; markup is kept."""
     return show_hidden(value) if type(value) is str else value
 
 
 def make_policy(style: str, script: str) -> str:
-    """What the browser may do with the page: use this style sheet, run this script, ask nobody."""
+    """The content security policy: this style sheet and script, and no requests."""
     return (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)};"
         " base-uri 'none'; form-action 'none'"
@@ -109,7 +108,7 @@ def make_policy(style: str, script: str) -> str:
 
 
 def list_tiles(run: RunPart) -> list[Tile]:
-    """The figures that somebody in a hurry wants to see."""
+    """The key figures of a run."""
     tiles = []
     if run.scores is not None and run.scores.evaluation.candidates:
         evaluation = run.scores.evaluation
@@ -135,14 +134,15 @@ def list_tiles(run: RunPart) -> list[Tile]:
 
 
 def list_steps(name: str, learning: TrainingCurves) -> list[str]:
-    """One line of the table of trainings."""
-    told = learning.to_json()
+    """A line of the table of trainings."""
+    values = learning.to_json()
     best = f"{learning.best[1]:.3g} at step {learning.best[0]:,.0f}" if learning.best else ""
-    losses = [_say_figure(told[key], "{:.3g}") for key in ("train_loss", "valid_loss")]
+    losses = [_format_figure(values[key], "{:.3g}") for key in ("train_loss", "valid_loss")]
     shares = [
-        _say_figure(told[key], "{:.1%}") for key in ("train_accuracy", "valid_mean_token_accuracy")
+        _format_figure(values[key], "{:.1%}")
+        for key in ("train_accuracy", "valid_mean_token_accuracy")
     ]
-    return [name, _say_figure(told["steps"], "{:,}"), *losses, *shares, best]
+    return [name, _format_figure(values["steps"], "{:,}"), *losses, *shares, best]
 
 
 @cache
@@ -181,7 +181,7 @@ def _list_sections(contents: Contents) -> list[tuple[str, str]]:
 
 
 def _list_facts(contents: Contents) -> list[tuple[str, list[str]]]:
-    """A line for each fact, with the value of each run; lines that nobody has are left out."""
+    """A line for each fact with the value of each run; empty lines are dropped."""
     labels = [label for label, _ in contents.runs[0].pairs]
     known = [dict(run.pairs) for run in contents.runs]
     lines = [(label, [one[label] for one in known]) for label in labels]
@@ -194,7 +194,7 @@ def _draw_curves(figure: figures.CurveChart, name: str) -> Drawing:
 
 
 def _draw_runs(contents: Contents) -> dict[str, Drawing | None]:
-    """The candidates of each run by its name; of many runs the tables must do."""
+    """The candidates of each run; none for many runs, where tables show them."""
     drawn = len(contents.runs) <= figures.MAX_DRAWN
     return {
         run.name: _draw_run(run, number) if drawn else None
@@ -230,5 +230,5 @@ def _draw(
     return Drawing(drawn[0], drawn[1], caption, legend, curves)
 
 
-def _say_figure(value: Any, form: str) -> str:
+def _format_figure(value: Any, form: str) -> str:
     return "" if value is None else form.format(value)

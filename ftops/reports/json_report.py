@@ -1,4 +1,4 @@
-"""A report as JSON: what the page says, as values for programs."""
+"""A report as JSON, with the content of the page."""
 
 from ftops import __version__
 from ftops.records import Json
@@ -15,21 +15,21 @@ def create_document(contents: Contents) -> dict[str, Json]:
         "ftops": __version__,
         "title": contents.title,
         "made_at": int(contents.made_at.timestamp()),
-        "runs": [_describe_run(one) for one in contents.runs],
+        "runs": [_describe_run(entry) for entry in contents.runs],
         "leaderboard": [
             {
-                "run": one.run,
-                "candidate": one.candidate,
-                "metric": one.metric,
-                "value": one.result.value,
-                "low": one.result.low,
-                "high": one.result.high,
-                "rows": one.result.rows,
+                "run": entry.run,
+                "candidate": entry.candidate,
+                "metric": entry.metric,
+                "value": entry.result.value,
+                "low": entry.result.low,
+                "high": entry.result.high,
+                "rows": entry.result.rows,
             }
-            for one in contents.leaderboard
+            for entry in contents.leaderboard
         ],
         "leaderboard_note": contents.leaderboard_note,
-        "versus": [one.text for one in contents.versus],
+        "versus": [entry.text for entry in contents.versus],
     }
 
 
@@ -50,21 +50,21 @@ def _describe_run(part: RunPart) -> dict[str, Json]:
         "job_file": part.facts.job_text,
         "stages": [
             {
-                "stage": one.stage.value,
-                "status": one.status.value,
-                "seconds": one.seconds,
-                "detail": dict(one.detail),
+                "stage": entry.stage.value,
+                "status": entry.status.value,
+                "seconds": entry.seconds,
+                "detail": dict(entry.detail),
             }
-            for one in part.facts.stages
+            for entry in part.facts.stages
         ],
         "training": part.learning.to_json(),
         "evaluation": part.facts.evaluation.to_json() if part.facts.evaluation else None,
-        "verdicts": [one.text for one in part.scores.verdicts] if part.scores else [],
+        "verdicts": [entry.text for entry in part.scores.verdicts] if part.scores else [],
         **(_describe_rows(part.scores) if part.scores else {}),
-        "data": [_describe_remark(one) for one in part.facts.data],
+        "data": [_describe_remark(entry) for entry in part.facts.data],
         "lineage": [
-            {"kind": one.kind, "name": one.name, "details": list(one.details)}
-            for one in part.lineage
+            {"kind": entry.kind, "name": entry.name, "details": list(entry.details)}
+            for entry in part.lineage
         ],
         "missing": list(part.missing),
     }
@@ -73,11 +73,11 @@ def _describe_run(part: RunPart) -> dict[str, Json]:
 def _describe_rows(scores: EvaluationPart) -> dict[str, Json]:
     return {
         "confusions": [
-            {"candidate": name, "pairs": [one.to_json() for one in matrix.pairs]}
+            {"candidate": name, "pairs": [entry.to_json() for entry in matrix.pairs]}
             for name, matrix in scores.matrices
         ],
-        "worst_rows": [one.to_json() for one in scores.worst],
-        "examples": [one.to_json() for one in scores.examples],
+        "worst_rows": [entry.to_json() for entry in scores.worst],
+        "examples": [entry.to_json() for entry in scores.examples],
     }
 
 

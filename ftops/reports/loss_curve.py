@@ -1,7 +1,7 @@
-"""The losses of a training as curves whose levels are known with their errors.
+"""The losses of a training as curves, with levels and their standard errors.
 
-A loss that was measured on a few rows scatters. Nothing is said of two levels unless they differ by
-several times what the scatter explains, so each level comes with its standard error.
+A loss that is measured on a few rows scatters. Two levels count as different only if they differ by
+several standard errors.
 """
 
 import math
@@ -15,13 +15,13 @@ from typing import NamedTuple
 from ftops.reports.results import ResultRow
 from ftops.reports.training import Training
 
-_ENOUGH_FOR_SCATTER = 8  # points; of fewer nobody can tell scatter from shape
+_ENOUGH_FOR_SCATTER = 8  # points; with fewer, scatter and shape cannot be separated
 _MOST_EXACT_AN_EPOCH = 2  # measured more often than that, it is measured on a few rows
 _MAD = 1.4826  # a median distance times this is the standard deviation of a normal distribution
 
 
 class Level(NamedTuple):
-    """How high a stretch of a curve lies, give or take `error` (one standard error)."""
+    """The mean of a stretch of a curve, with its standard error."""
 
     value: float
     error: float
@@ -44,9 +44,9 @@ class LossCurve:
         return len(self.steps)
 
     def find_level(self, start: int, stop: int) -> Level:
-        """The mean of the points `start` to `stop` (not included), with its error.
+        """The mean of the points from `start` to before `stop`, with its standard error.
 
-        The scatter is that between neighbours, so a slope does not count as scatter.
+        The scatter is that between neighbours, so a slope does not count.
         """
         points = self.values[start:stop]
         is_enough = len(points) >= _ENOUGH_FOR_SCATTER
@@ -56,7 +56,7 @@ class LossCurve:
         return Level(mean, error, self.steps[start], self.steps[stop - 1])
 
     def split(self, parts: int) -> list[Level]:
-        """The levels of up to `parts` stretches of the same length, in their order."""
+        """The levels of up to `parts` stretches of the same length, in order."""
         if not self:
             return []
         size = max(1, math.ceil(len(self) / parts))
@@ -70,14 +70,14 @@ class LossCurve:
         ]
 
     def find_level_at(self, first_step: int, last_step: int) -> Level | None:
-        """The level between two steps, both included; None where nothing was measured."""
+        """The level between two steps, both included; None without points."""
         start, stop = bisect_left(self.steps, first_step), bisect_right(self.steps, last_step)
         return self.find_level(start, stop) if start < stop else None
 
     def smooth(self) -> list[Level]:
-        """The points as levels; of enough of them, each the median of itself and its neighbours.
+        """The points as levels; with eight or more, each is the median of three.
 
-        One point that stands alone is then neither the best nor the end of the curve.
+        A single outlier is then neither the best point nor the end.
         """
         if len(self) < _ENOUGH_FOR_SCATTER:
             pairs = zip(self.steps, self.values, strict=True)
@@ -94,7 +94,7 @@ class LossCurve:
 
 @dataclass(frozen=True, slots=True)
 class LossCurves:
-    """Training and validation loss. `is_exact`: validation was measured on all rows each time."""
+    """Training and validation loss; `is_exact` if validation is always measured on all rows."""
 
     train: LossCurve
     valid: LossCurve
@@ -102,15 +102,12 @@ class LossCurves:
     valid_accuracy: LossCurve
 
     def split_validation(self, parts: int = 10) -> list[Level]:
-        """The levels of validation: each point where it is exact, else means of stretches."""
+        """The levels of validation: its points if it is exact, else means of stretches."""
         return self.valid.smooth() if self.is_exact else self.valid.split(parts)
 
 
 def create_curves(training: Training) -> LossCurves:
-    """The curves of a training; the full validation where there is one, else that of a few rows.
-
-    Full validation is measured at the ends of epochs, if at all: a single point of it is no curve.
-    """
+    """The curves of a training; validation on all rows if it has two points, else on some rows."""
     rows = training.rows
     full = _collect(rows, "full_valid_loss")
     is_full = len(full) > 1
@@ -129,16 +126,16 @@ def _collect(rows: Sequence[ResultRow], name: str) -> LossCurve:
 
 
 def _find_scatter(bends: Sequence[float]) -> float:
-    """The standard deviation of one point about its neighbours; 0 of too few points."""
+    """The standard deviation of a point about its neighbours; 0 for too few points."""
     return math.sqrt(sum(map(mul, bends, bends)) / len(bends) / 6) if bends else 0.0
 
 
 def _find_usual_scatter(bends: Sequence[float]) -> float:
-    """The same where a few points lie far off, or a curve begins steeply: neither counts."""
+    """The same, robust against outliers and a steep start."""
     return _MAD * median(map(abs, bends)) / math.sqrt(6)
 
 
 def _find_bends(values: Sequence[float]) -> list[float]:
-    """How far each point but the first and last lies off the line between its neighbours, twice."""
+    """Twice the distance of each inner point from the line between its neighbours."""
     slopes = list(map(sub, values[1:], values))
     return list(map(sub, slopes[1:], slopes))

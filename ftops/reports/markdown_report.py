@@ -1,4 +1,4 @@
-"""A report as Markdown: what the page says, but for its curves; for merge requests and wikis."""
+"""A report as Markdown, without curves, for merge requests and wikis."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,15 +21,15 @@ _WORST, _EXAMPLES = 10, 6
 
 
 def render_markdown(contents: Contents) -> str:
-    """The report as text; what comes from data stands in it as text, never as markup."""
+    """The report as text; texts of the data are escaped."""
     return "\n".join(_render(contents)).rstrip("\n") + "\n"
 
 
 def escape(text: str) -> str:
-    """A text on one line that Markdown shows as it is."""
+    """A text on one line, escaped for Markdown."""
     flat = " ".join(show(text).split())
     escaped = _ACTIVE.sub(r"\\\1", flat)
-    # an address would become a link, a name after an @ would be told of it
+    # an address would become a link, and a name after an @ would be notified
     escaped = escaped.replace("://", ":\u200b//").replace("www.", "www\u200b.")
     escaped = escaped.replace("@", "@\u200b")
     return _LIST_MARK.sub(_quote_mark, escaped)
@@ -119,9 +119,11 @@ def _render_training(contents: Contents) -> Iterable[str]:
     yield ""
     yield "## Training"
     yield ""
-    told = [(run.name, run.learning.to_json()) for run in contents.runs if run.facts.training.rows]
+    trainings = [
+        (run.name, run.learning.to_json()) for run in contents.runs if run.facts.training.rows
+    ]
     names = ("steps", "train_loss", "valid_loss", "lowest_valid_loss", "lowest_valid_loss_step")
-    rows = [[name, *(_figure(one[key]) for key in names)] for name, one in told]
+    rows = [[name, *(_figure(values[key]) for key in names)] for name, values in trainings]
     if not rows:
         yield "There are no training curves."
     else:

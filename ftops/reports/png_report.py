@@ -1,4 +1,4 @@
-"""A report as one picture: curves, candidates with intervals, and what is taken for what."""
+"""A report as one PNG: curves, candidates with intervals, and confusion matrices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _MARKS = {"best": "diamond", "preferred": "upright line"}
 
 
 def render_picture(contents: Contents) -> bytes:
-    """The picture as PNG; RunError when there is nothing to draw."""
+    """The report as PNG; RunError when there is nothing to draw."""
     parts = list_parts(contents)
     if not parts:
         raise RunError(
@@ -69,12 +69,12 @@ def list_parts(contents: Contents) -> list[Spec]:
 
 
 def _title(keys: Sequence[figures.LegendEntry]) -> Spec:
-    """A title that says which colour is which, and what the marks are."""
+    """A title with the legend of colours and markers."""
     names = ("blue", "orange", "green", "pink", "violet", "teal", "brown", "olive", "red", "grey")
     lines = [key for key in keys if key.kind not in _MARKS][:_MOST_KEYS]
-    told = [f"{key.text} ({names[key.color]})" for key in lines]
-    told += [f"{key.text} ({_MARKS[key.kind]})" for key in keys if key.kind in _MARKS]
-    return _say(" · ".join(told))
+    labels = [f"{key.text} ({names[key.color]})" for key in lines]
+    labels += [f"{key.text} ({_MARKS[key.kind]})" for key in keys if key.kind in _MARKS]
+    return _say(" · ".join(labels))
 
 
 def _say(text: str) -> Spec:
@@ -88,15 +88,15 @@ def _say(text: str) -> Spec:
 
 
 def _list_headlines(contents: Contents) -> list[str]:
-    told = [
+    headlines = [
         (f"{run.name}: " if contents.several else "") + run.scores.headline
         for run in contents.runs
         if run.scores is not None
     ]
-    return [show(text, 150) for text in told]
+    return [show(text, 150) for text in headlines]
 
 
 def _strip(spec: Spec) -> Spec:
-    """A chart as a part of another: what only a whole may say is taken out."""
+    """A chart as a part of another, without the keys of a complete one."""
     whole = ("$schema", "background", "config", "padding")
     return {name: value for name, value in spec.items() if name not in whole}

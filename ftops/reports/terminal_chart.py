@@ -1,9 +1,8 @@
-"""A chart for the terminal: the first series as a line of braille dots, the others as marks.
+"""A chart for the terminal: the first series as a line of braille dots, the others as markers.
 
-Curves that are to be compared are all drawn as marks (`lines=0`). Steps can be marked on the axis.
-
-Every braille cell holds 2 x 4 dots, so the line is finer than the characters; several points
-that fall on one column of dots are averaged. Marks differ by character: colour is never needed.
+Curves to compare are all drawn as markers (`lines=0`). Steps can be marked on the axis. A braille
+cell has 2 x 4 dots; points in one column of dots are averaged. Markers differ by character, not
+by colour.
 """
 
 import math
@@ -24,7 +23,7 @@ _HEADROOM = 1.2
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points (x, y) under one label; a point with a figure that is not finite is left out."""
+    """Points (x, y) under one label; points that are not finite are ignored."""
 
     label: str
     points: Sequence[tuple[float, float]]
@@ -32,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """Places on the x axis under one sign, which the foot of the chart explains by `label`."""
+    """Ticks on the x axis with one sign, which the legend explains by `label`."""
 
     sign: str
     label: str
@@ -41,7 +40,7 @@ class Ticks:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Where figures of a range fall on `cells` equal steps."""
+    """Maps values of a range to `cells` equal steps."""
 
     low: float
     high: float
@@ -63,10 +62,10 @@ def render_curve(
     lines: int = 1,
     ticks: Sequence[Ticks] = (),
 ) -> str:
-    """The chart as lines of at most `width` characters, `height` of them for the curve itself.
+    """The chart as lines of at most `width` characters, with `height` lines for the plot.
 
-    The first `lines` series are drawn as lines, the others as marks; of ticks on one place the last
-    ones are seen. "" when no series has a point.
+    The first `lines` series are drawn as lines, the others as markers; later ticks cover earlier
+    ones. "" when no series has a point.
     """
     drawn = [Series(one.label, _finite(one.points)) for one in series]
     points = [point for one in drawn for point in one.points]
@@ -93,10 +92,9 @@ def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _find_range(series: Sequence[Series], marked: Sequence[Series]) -> _Scale:
-    """From the smallest to the largest; from 0 when that wastes little of the height.
+    """From the minimum to the maximum, or from 0 when that wastes little of the height.
 
-    A line that falls steeply at its start would leave one flat line for all the rest: when a few
-    points of it tower above the others, the range ends below them.
+    A few points far above the others, as at the start of a steep fall, are cut off.
     """
     values = sorted(y for one in series for _, y in one.points)
     low, high = values[0], values[-1]
@@ -196,11 +194,11 @@ def _render_heading(
     ]
     highest = max(y for one in series for _, y in one.points)
     beyond = f", up to {highest:.3g}" if highest > upward.high else ""
-    room = width - len("   ".join(legend)) - 2
-    if len(y_label) > room:
+    left = width - len("   ".join(legend)) - 2
+    if len(y_label) > left:
         return [y_label + beyond, *_fill_lines(legend, width)]
-    y_label += beyond if len(y_label) + len(beyond) <= room else ""
-    return [f"{y_label:<{room}}  {'   '.join(legend)}"]
+    y_label += beyond if len(y_label) + len(beyond) <= left else ""
+    return [f"{y_label:<{left}}  {'   '.join(legend)}"]
 
 
 def _fill_lines(words: Sequence[str], width: int) -> list[str]:

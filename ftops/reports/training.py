@@ -1,4 +1,4 @@
-"""One training as a whole: its table of steps, and what is known of the job beside it."""
+"""The steps of a training with facts of its job, from results files or events."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,10 +15,10 @@ _EPOCH, _ROWS, _TOKENS = map(ResultRow._fields.index, ("epoch", "rows_seen", "to
 
 @dataclass(frozen=True, slots=True)
 class TrainingFacts:
-    """What the results file does not say; None where it is not known.
+    """Facts that the results file does not have; None if unknown.
 
-    `overlap_rows` of the validation rows are training rows, too. `checkpoints` are models of the
-    job that can still be asked, by step.
+    `overlap_rows` is the number of validation rows that are training rows. `checkpoints` are the
+    usable models of the job, by step.
     """
 
     rows: int | None = None
@@ -33,28 +33,28 @@ class TrainingFacts:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The steps of one job, by step, with epochs, rows and tokens filled in where they follow."""
+    """The steps of a job, with epochs, rows and tokens filled in where they follow."""
 
     rows: Sequence[ResultRow]
     facts: TrainingFacts = TrainingFacts()
 
     @property
     def epoch_ends(self) -> list[int]:
-        """The last step of each epoch but the last one that the table has begun."""
+        """The last step of each epoch but the last one in the table."""
         known = [(row.step, row.epoch) for row in self.rows if row.epoch is not None]
         return [step for (step, epoch), (_, later) in pairwise(known) if later > epoch]
 
     def find_epoch(self, step: int) -> int | None:
-        """The epoch of a step, where it is known."""
+        """The epoch of a step, if it is known."""
         epochs = (row.epoch for row in reversed(self.rows) if row.step <= step and row.epoch)
         return next(epochs, None)
 
 
 def create_training(rows: Sequence[ResultRow], facts: TrainingFacts | None = None) -> Training:
-    """The training with each step once, in order, and with what can be computed computed.
+    """The training with each step once, in order, and missing columns computed.
 
-    Epochs and rows follow from steps, rows and batch size; tokens from the job's trained tokens,
-    spread evenly over its steps. What the provider told is never replaced.
+    Epochs and rows follow from steps, rows and batch size; tokens from the trained tokens of the
+    job, spread evenly over its steps. Values of the provider are never replaced.
     """
     facts = facts or TrainingFacts()
     steps = [row.step for row in rows]
@@ -84,13 +84,15 @@ def _fill_in(rows: Sequence[ResultRow], facts: TrainingFacts) -> Sequence[Result
     return make_rows(zip(*columns, strict=True))
 
 
-def _complete(told: Iterable[object], found: Iterable[object]) -> Iterable[object]:
-    """What was told, and what was found where nothing was."""
-    return [own if own is not None else other for own, other in zip(told, found, strict=True)]
+def _complete(reported: Iterable[object], computed: Iterable[object]) -> Iterable[object]:
+    """The reported values, with computed ones where they are missing."""
+    return [
+        own if own is not None else other for own, other in zip(reported, computed, strict=True)
+    ]
 
 
 def _count_rows(steps: Sequence[int], facts: TrainingFacts, an_epoch: float) -> list[int]:
-    """Rows seen after each step: the last batch of an epoch may be a smaller one."""
+    """Rows seen after each step; the last batch of an epoch may be smaller."""
     rows = facts.rows or 0
     batch = facts.batch_size or rows / an_epoch
     if isinstance(an_epoch, int) and isinstance(batch, int):
@@ -102,13 +104,13 @@ def _count_rows(steps: Sequence[int], facts: TrainingFacts, an_epoch: float) -> 
 def _find_steps_an_epoch(
     rows: Sequence[ResultRow], facts: TrainingFacts, total: int
 ) -> float | None:
-    """Steps for one look at all rows; None where nothing tells."""
+    """Steps per epoch; None if unknown."""
     if facts.rows and facts.batch_size:
         return math.ceil(facts.rows / facts.batch_size)
     if facts.rows:
-        told = [row for row in rows if row.rows_seen and row.step]
-        if told:
-            return facts.rows * told[-1].step / (told[-1].rows_seen or 1)
+        rows_with_count = [row for row in rows if row.rows_seen and row.step]
+        if rows_with_count:
+            return facts.rows * rows_with_count[-1].step / (rows_with_count[-1].rows_seen or 1)
     if facts.n_epochs and total:
         return total / facts.n_epochs
     return None
@@ -118,7 +120,7 @@ _WHOLE = frozenset({"epoch", "rows_seen", "tokens_seen"})
 
 
 def read_event_row(event: JobEvent) -> ResultRow | None:
-    """What the event tells of its step; None where it tells no figure."""
+    """The metrics of an event; None if it has none."""
     step = _read_number(event.data.get(STEP))
     if step is None or step < 0:
         return None
@@ -134,7 +136,7 @@ def read_event_row(event: JobEvent) -> ResultRow | None:
 
 
 def read_event_rows(events: Iterable[JobEvent]) -> list[ResultRow]:
-    """One row a step, by step; what several events tell of one step stands in one row."""
+    """One row per step, in order; events of the same step are joined."""
     rows: dict[int, ResultRow] = {}
     for event in events:
         if row := read_event_row(event):
@@ -143,15 +145,15 @@ def read_event_rows(events: Iterable[JobEvent]) -> list[ResultRow]:
 
 
 def join_rows(before: ResultRow | None, now: ResultRow) -> ResultRow:
-    """Both in one; the later figure counts."""
+    """Both rows in one; later values count."""
     if before is None:
         return now
-    told = {name: getattr(now, name) for name in HEADERS if getattr(now, name) is not None}
-    return before._replace(**told)
+    values = {name: getattr(now, name) for name in HEADERS if getattr(now, name) is not None}
+    return before._replace(**values)
 
 
 def find_total_steps(events: Iterable[JobEvent]) -> int | None:
-    """How many steps the job will take, where an event tells."""
+    """The total steps of the job, if an event has them."""
     found = [_read_number(event.data.get("total_steps")) for event in events]
     return next((int(one) for one in reversed(found) if one), None)
 

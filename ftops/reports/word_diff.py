@@ -1,4 +1,4 @@
-"""Which words of two texts differ."""
+"""Differences of two texts by words."""
 
 import re
 from collections import Counter
@@ -11,14 +11,14 @@ _MOST_WORDS = 600  # of one text; comparing takes the square of it
 
 @dataclass(frozen=True, slots=True)
 class DiffSegment:
-    """Words in a row, and whether the other text has them at this place."""
+    """Consecutive words that are, or are not, in the other text."""
 
     text: str
     differs: bool
 
 
 def diff_words(expected: str, given: str) -> tuple[list[DiffSegment], list[DiffSegment]]:
-    """Both texts in pieces; texts that are too long to compare differ as a whole."""
+    """Both texts in segments; very long texts differ as a whole."""
     first, second = _WORDS.findall(expected), _WORDS.findall(given)
     if max(len(first), len(second)) > _MOST_WORDS:
         same = expected == given
@@ -32,7 +32,7 @@ def diff_words(expected: str, given: str) -> tuple[list[DiffSegment], list[DiffS
 
 
 def get_similarity(expected: str, given: str) -> float:
-    """How alike two texts are, from 0 to 1: the share of their words that both have."""
+    """The similarity of two texts, from 0 to 1: the share of common words."""
     first, second = _split(expected), _split(given)
     if not first and not second:
         return 1.0
