@@ -117,7 +117,7 @@ def preview_job(
         job,
         preview(job, provider, tokens, get_provider),
         provider.name,
-        _find_changes(job, provider),
+        _list_changes(job, provider),
     )
 
 
@@ -137,48 +137,48 @@ def render_preview(
     result: JobPreview, outgoing: OutgoingData, *, with_request: bool
 ) -> Iterator[RenderableType]:
     """The data, the estimates and what would be sent, as text."""
-    found, spec = result.preview, result.job.spec
+    details, spec = result.preview, result.job.spec
     yield cell(spec.name, "bold")
     yield render_pairs(
         [
             ("job file", render_path(result.job.path)),
             *outgoing.list_pairs(),
             ("model", spec.model + (f", suffix {spec.suffix}" if spec.suffix else "")),
-            ("training", _describe_data(found.training, spec.training_file)),
-            ("validation", _describe_data(found.validation, spec.validation_file)),
-            ("labels", _describe_classes(found.training)),
+            ("training", _describe_data(details.training, spec.training_file)),
+            ("validation", _describe_data(details.validation, spec.validation_file)),
+            ("labels", _describe_classes(details.training)),
             *(("preparing", change) for change in result.changes),
-            ("tokens", _describe_tokens(found)),
-            ("batch size", _describe_batch(found)),
-            ("cost", _describe_cost(found)),
-            ("price", _describe_price(found.figures)),
-            ("ends", _describe_ends(found.figures)),
+            ("tokens", _describe_tokens(details)),
+            ("batch size", _describe_batch(details)),
+            ("cost", _describe_cost(details)),
+            ("price", _describe_price(details.figures)),
+            ("ends", _describe_ends(details.figures)),
         ]
     )
-    yield from render_evaluation_estimate(found.evaluation)
+    yield from render_evaluation_estimate(details.evaluation)
     for warning in [
-        *_find_warnings(found),
-        *warn_of_evaluation(found.evaluation, spec.evaluate.max_cost_usd),
+        *_list_warnings(details),
+        *warn_of_evaluation(details.evaluation, spec.evaluate.max_cost_usd),
     ]:
         yield Text(f"  note: {warning}", style="yellow")
     if code := list_code(spec, result.job.path):
         yield heading("Code that a run executes on this machine")
         yield render_pairs(code)
     if with_request:
-        yield from _render_request(found)
+        yield from _render_request(details)
     yield ""
-    if found.problems:
+    if details.problems:
         yield Text("This job cannot be run as it is.", style="red")
     else:
         sent = "Nothing was sent." if with_request else "Nothing was sent or written."
         yield Text(f"Job file and data are valid. {sent}", style="green")
 
 
-def _render_request(found: Preview) -> Iterator[RenderableType]:
+def _render_request(details: Preview) -> Iterator[RenderableType]:
     yield heading("Files to upload")
-    yield render_pairs((name, f"from {source}") for name, source in found.uploads.items())
+    yield render_pairs((name, f"from {source}") for name, source in details.uploads.items())
     yield heading("Request")
-    request = render_request(found.request)
+    request = render_request(details.request)
     hyperparameters = request.pop("hyperparameters")
     metadata = request.pop("metadata", None)
     pairs = [(name, value) for name, value in request.items()]
@@ -187,7 +187,7 @@ def _render_request(found: Preview) -> Iterator[RenderableType]:
     yield render_pairs(pairs)
 
 
-def _find_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
+def _list_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
     """What the prepare stage changes in the rows of each file."""
     recipe = choose_recipe(job.spec, job.path, provider)
     changes = []
@@ -252,8 +252,8 @@ def _describe_classes(summary: DataSummary | None) -> str | None:
     return ", ".join(shown[:_SHOWN_CLASSES]) + (f", and {more} more" if more > 0 else "")
 
 
-def _describe_tokens(found: Preview) -> str | None:
-    estimate = found.estimate
+def _describe_tokens(details: Preview) -> str | None:
+    estimate = details.estimate
     if estimate is None:
         return None
     about = f"about {estimate.tokens:,}" if estimate.error else f"{estimate.tokens:,}"
@@ -264,17 +264,17 @@ def _describe_tokens(found: Preview) -> str | None:
     return f"{about} x {estimate.n_epochs} epochs{assumed} = {estimate.trained_tokens:,}{how}"
 
 
-def _describe_batch(found: Preview) -> str | None:
-    size = found.estimate.batch_size if found.estimate else None
+def _describe_batch(details: Preview) -> str | None:
+    size = details.estimate.batch_size if details.estimate else None
     return f'{size} (assumed for "auto")' if size else None
 
 
-def _describe_cost(found: Preview) -> str | None:
-    estimate = found.estimate
+def _describe_cost(details: Preview) -> str | None:
+    estimate = details.estimate
     if estimate is None:
         return None
     if estimate.cost_usd is None:
-        if found.figures.train_usd is None:
+        if details.figures.train_usd is None:
             return "unknown: no price for this model and provider"
         return "unknown: the provider chooses the epochs"
     return f"about ${estimate.cost_usd:,.2f}" if estimate.cost_usd else "nothing"
@@ -300,15 +300,15 @@ def _describe_ends(figures: ModelInfo) -> str | None:
     return ", ".join(day for day in days if day) or None
 
 
-def _find_warnings(found: Preview) -> Sequence[str]:
+def _list_warnings(details: Preview) -> Sequence[str]:
     warnings = []
-    if found.training and found.training.duplicate_rows:
-        warnings.append(f"{found.training.duplicate_rows:,} training rows are duplicates")
-    if found.estimate and (cut := found.estimate.describe_long_rows()):
+    if details.training and details.training.duplicate_rows:
+        warnings.append(f"{details.training.duplicate_rows:,} training rows are duplicates")
+    if details.estimate and (cut := details.estimate.describe_long_rows()):
         warnings.append(cut)
-    if found.overlap_rows:
+    if details.overlap_rows:
         warnings.append(
-            f"{found.overlap_rows:,} validation rows are also training rows:"
+            f"{details.overlap_rows:,} validation rows are also training rows:"
             " metrics on them are not meaningful"
         )
     return warnings
@@ -327,67 +327,71 @@ def _summary_to_json(summary: DataSummary | None) -> Json:
     }
 
 
-def render_evaluation_estimate(found: EvaluationEstimate | None) -> Iterator[RenderableType]:
+def render_evaluation_estimate(estimate: EvaluationEstimate | None) -> Iterator[RenderableType]:
     """One line per model that gets requests, and the total."""
-    if found is None:
+    if estimate is None:
         return
-    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
-    yield heading(f"Evaluation on {found.file} ({rows})")
-    pairs = [(one.name, _describe_evaluation_cost(one.cost)) for one in found.requests]
-    pairs += [(one.name, f"skipped: {one.reason}") for one in found.skipped]
-    pairs += [(name, "evaluated, too, if there are any by then") for name in found.later]
-    if len(found.requests) > 1:
-        pairs.append(("total", _format_price(found.usd)))
+    rows = "1 row" if estimate.rows == 1 else f"{estimate.rows:,} rows"
+    yield heading(f"Evaluation on {estimate.file} ({rows})")
+    pairs = [
+        (request.name, _describe_evaluation_cost(request.cost)) for request in estimate.requests
+    ]
+    pairs += [(candidate.name, f"skipped: {candidate.reason}") for candidate in estimate.skipped]
+    pairs += [(name, "evaluated, too, if there are any by then") for name in estimate.later]
+    if len(estimate.requests) > 1:
+        pairs.append(("total", _format_price(estimate.usd)))
     yield render_pairs(pairs)
 
 
 def warn_of_evaluation(
-    found: EvaluationEstimate | None, max_cost_usd: float | None
+    estimate: EvaluationEstimate | None, max_cost_usd: float | None
 ) -> Iterator[str]:
     """Warnings when the cost limit would stop the evaluation."""
-    if found is None or max_cost_usd is None:
+    if estimate is None or max_cost_usd is None:
         return
-    if found.usd is None:
+    if estimate.usd is None:
         yield "evaluate.max_cost_usd cannot be enforced: a price is unknown (docs/prices.md)"
-    elif found.usd > max_cost_usd:
+    elif estimate.usd > max_cost_usd:
         yield (
-            f"the evaluation may cost up to {format_usd(found.usd)}, and evaluate.max_cost_usd is"
-            f" {format_usd(max_cost_usd)}: it would not start"
+            f"the evaluation may cost up to {format_usd(estimate.usd)}, and"
+            f" evaluate.max_cost_usd is {format_usd(max_cost_usd)}: it would not start"
         )
 
 
-def evaluation_to_json(found: EvaluationEstimate | None) -> Json:
+def evaluation_to_json(estimate: EvaluationEstimate | None) -> Json:
     """The estimate as JSON; the cost is null when a price is unknown."""
-    if found is None:
+    if estimate is None:
         return None
     candidates: list[Json] = [
         {
-            "name": one.name,
-            "model": one.model,
-            "provider": one.provider,
-            "requests": one.cost.questions,
-            "prompt_tokens": one.cost.prompt_tokens,
-            "max_completion_tokens": one.cost.completion_tokens,
-            "max_cost_usd": one.cost.usd,
+            "name": request.name,
+            "model": request.model,
+            "provider": request.provider,
+            "requests": request.cost.questions,
+            "prompt_tokens": request.cost.prompt_tokens,
+            "max_completion_tokens": request.cost.completion_tokens,
+            "max_cost_usd": request.cost.usd,
         }
-        for one in found.requests
+        for request in estimate.requests
     ]
-    skipped: list[Json] = [{"name": one.name, "reason": one.reason} for one in found.skipped]
+    skipped: list[Json] = [
+        {"name": candidate.name, "reason": candidate.reason} for candidate in estimate.skipped
+    ]
     return {
-        "file": found.file,
-        "rows": found.rows,
+        "file": estimate.file,
+        "rows": estimate.rows,
         "candidates": candidates,
         "skipped": skipped,
-        "later": list(found.later),
-        "max_cost_usd": found.usd,
+        "later": list(estimate.later),
+        "max_cost_usd": estimate.usd,
     }
 
 
-def _describe_evaluation_cost(forecast: CostEstimate) -> str:
-    requests = "1 request" if forecast.questions == 1 else f"{forecast.questions:,} requests"
+def _describe_evaluation_cost(cost: CostEstimate) -> str:
+    requests = "1 request" if cost.questions == 1 else f"{cost.questions:,} requests"
     return (
-        f"{requests}, about {forecast.prompt_tokens:,} prompt tokens, up to"
-        f" {forecast.completion_tokens:,} completion tokens; {_format_price(forecast.usd)}"
+        f"{requests}, about {cost.prompt_tokens:,} prompt tokens, up to"
+        f" {cost.completion_tokens:,} completion tokens; {_format_price(cost.usd)}"
     )
 
 

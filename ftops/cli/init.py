@@ -88,7 +88,7 @@ def init(
     options = ReadOptions(
         prompt=columns.prompt, completion=columns.completion, layout=columns.layout or AUTO
     )
-    options = options if plan else _find_layout(out, data_file, options)
+    options = options if plan else _detect_layout(out, data_file, options)
     summary = _summarize(data_file, options, plan)
     if validation:
         _summarize(validation, options, plan)
@@ -128,7 +128,7 @@ def _say_next(path: Path, files: list[Path], rows: int) -> Iterator[str]:
         yield f"Next: ftops run {path}"
 
 
-def _find_layout(out: Output, data_file: Path, options: ReadOptions) -> ReadOptions:
+def _detect_layout(out: Output, data_file: Path, options: ReadOptions) -> ReadOptions:
     """The options with the detected layout, which is printed."""
     source = open_source(data_file, options)
     print_layout(out, source)

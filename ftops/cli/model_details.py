@@ -91,12 +91,16 @@ class ModelDetails:
             "metric": self.headline.to_json() if self.headline else None,
             "cost": self.cost.to_json() if self.cost else None,
             "checkpoints": [
-                {"step": one.step, "model": one.model, "metrics": dict(one.metrics)}
-                for one in self.checkpoints
+                {
+                    "step": checkpoint.step,
+                    "model": checkpoint.model,
+                    "metrics": dict(checkpoint.metrics),
+                }
+                for checkpoint in self.checkpoints
             ],
-            "lineage": [_generation_document(one, self.home) for one in self.lineage],
-            "stages": [stage_document(one) for one in made.stages] if made else [],
-            "code": {one.value: render_code(self.usage, one) for one in Language},
+            "lineage": [_version_document(version, self.home) for version in self.lineage],
+            "stages": [stage_document(stage) for stage in made.stages] if made else [],
+            "code": {language.value: render_code(self.usage, language) for language in Language},
         }
 
 
@@ -115,7 +119,10 @@ def render_details(details: ModelDetails, today: date) -> Iterator[RenderableTyp
             ("metric", describe_headline(details.headline) or None),
             ("cost", describe_cost(details.cost) or None),
             ("ends", describe_end(details.ends, today) if details.ends else None),
-            *(("checkpoint", _describe_checkpoint(one)) for one in details.checkpoints),
+            *(
+                ("checkpoint", _describe_checkpoint(checkpoint))
+                for checkpoint in details.checkpoints
+            ),
         ]
     )
     if made is not None:
@@ -132,7 +139,7 @@ def render_chain(lineage: Sequence[ModelVersion]) -> Iterator[str]:
     for number, made in enumerate(lineage):
         arrow = "  " if number == 0 else "  + "
         for file in made.prepared.files if made.prepared else ():
-            remote = _find_remote_id(made, file)
+            remote = _get_remote_id(made, file)
             rows = f"{file.rows:,} rows, sha256 {file.sha256[:_SHOWN_HASH]}" if file.sha256 else ""
             parts = (file.source, rows, remote if remote != file.source else "")
             yield arrow + " -> ".join(part for part in parts if part)
@@ -164,7 +171,7 @@ def _render_making(made: ModelVersion, home: Path) -> Iterator[RenderableType]:
         return
     yield cell(text.rstrip("\n"))
     if made.run.overrides:
-        yield cell("  with " + " ".join(f"--set {one!r}" for one in made.run.overrides))
+        yield cell("  with " + " ".join(f"--set {override!r}" for override in made.run.overrides))
 
 
 def _describe_file(
@@ -177,12 +184,12 @@ def _describe_file(
         (kind, file.source),
         ("", size),
         ("", f"sha256 {file.sha256}" if file.sha256 else None),
-        ("", f"at the provider {remote}" if (remote := _find_remote_id(made, file)) else None),
+        ("", f"at the provider {remote}" if (remote := _get_remote_id(made, file)) else None),
         ("", f"as sent: {render_path(copy)}" if copy.is_file() else None),
     ]
 
 
-def _find_remote_id(made: ModelVersion, file: PreparedFile) -> str:
+def _get_remote_id(made: ModelVersion, file: PreparedFile) -> str:
     """The id of the file at the provider; "" if it was not uploaded."""
     uploaded = made.results.upload
     file_id = None
@@ -191,19 +198,19 @@ def _find_remote_id(made: ModelVersion, file: PreparedFile) -> str:
     return file_id or file.file_id or ""
 
 
-def _describe_checkpoint(one: Checkpoint) -> str:
+def _describe_checkpoint(checkpoint: Checkpoint) -> str:
     """The model of a checkpoint with its step and validation loss."""
     # valid_loss is measured at each checkpoint, full_valid_loss only at some
-    loss = one.metrics.get("valid_loss", one.metrics.get("full_valid_loss"))
+    loss = checkpoint.metrics.get("valid_loss", checkpoint.metrics.get("full_valid_loss"))
     measured = "" if loss is None else f", validation loss {loss:.3g}"
-    return f"{one.model} (step {one.step:,}{measured})"
+    return f"{checkpoint.model} (step {checkpoint.step:,}{measured})"
 
 
 def _describe_provider(settings: ProviderSettings) -> str:
     return settings.type + (f" at {settings.base_url}" if settings.base_url else "")
 
 
-def _generation_document(made: ModelVersion, home: Path) -> dict[str, Json]:
+def _version_document(made: ModelVersion, home: Path) -> dict[str, Json]:
     run, prepared = made.run, made.prepared
     folder = RunFolder.of(home, made.tuned.run_id).path
     files: list[Json] = [
@@ -213,7 +220,7 @@ def _generation_document(made: ModelVersion, home: Path) -> dict[str, Json]:
             "rows": file.rows or None,
             "bytes": file.bytes or None,
             "sha256": file.sha256 or None,
-            "file_id": _find_remote_id(made, file) or None,
+            "file_id": _get_remote_id(made, file) or None,
             "copy": str(path) if (path := folder / file.filename).is_file() else None,
         }
         for file in (prepared.files if prepared else ())

@@ -122,13 +122,13 @@ def list_models(
             for model in source.list_models()
             if include_base or model.fine_tuned
         ]
-    kept = [one for one in listed if run_name is None or one.run_name == run_name]
-    found = sort_models(kept, by_metric=sort is Sort.METRIC)
+    kept = [item for item in listed if run_name is None or item.run_name == run_name]
+    models = sort_models(kept, by_metric=sort is Sort.METRIC)
     out.finish(
-        [one.to_json() for one in found],
-        essential=[one.model.id for one in found],
+        [item.to_json() for item in models],
+        essential=[item.model.id for item in models],
         human=lambda: [
-            render_models(found, width=out.console.width, today=SystemClock().now().date())
+            render_models(models, width=out.console.width, today=SystemClock().now().date())
         ],
     )
 
@@ -210,21 +210,21 @@ def _unique(models: Iterable[ResolvedModel]) -> list[ResolvedModel]:
     return list({model.name: model for model in models}.values())
 
 
-def sort_models(found: Sequence[ListedModel], *, by_metric: bool) -> list[ListedModel]:
+def sort_models(models: Sequence[ListedModel], *, by_metric: bool) -> list[ListedModel]:
     """Newest first, or best metric first and models without it last."""
-    newest = sorted(found, key=lambda one: one.model.created_at, reverse=True)
+    newest = sorted(models, key=lambda item: item.model.created_at, reverse=True)
     if not by_metric:
         return newest
-    return sorted(newest, key=lambda one: -one.headline.figure.value if one.headline else 1.0)
+    return sorted(newest, key=lambda item: -item.headline.figure.value if item.headline else 1.0)
 
 
-def render_models(found: Sequence[ListedModel], *, width: int, today: date) -> RenderableType:
+def render_models(models: Sequence[ListedModel], *, width: int, today: date) -> RenderableType:
     """One line per model if `width` allows it, else three, so that no name is broken."""
-    if not found:
+    if not models:
         return "The provider has no fine-tuned models."
     if width >= _WIDE:
-        return _render_table(found, today)
-    return Group(*(_render_block(one, today) for one in found))
+        return _render_table(models, today)
+    return Group(*(_render_block(item, today) for item in models))
 
 
 def describe_headline(headline: PrimaryMetric | None) -> str:
@@ -251,39 +251,39 @@ def describe_end(ends: date | None, today: date) -> Text:
     return Text(f"ends {ends}", style="yellow" if ends - today <= NEAR else "")
 
 
-def _render_table(found: Sequence[ListedModel], today: date) -> RenderableType:
+def _render_table(models: Sequence[ListedModel], today: date) -> RenderableType:
     whole = ("model", "base", "provider", "run", "data", "metric", "cost", "created", "until")
     table = make_table(*whole, right=("cost",), whole=whole)
-    for one in found:
+    for item in models:
         table.add_row(
-            cell(one.model.id, "green"),
-            cell(one.base),
-            cell(one.provider.type),
-            cell(one.made.tuned.run_id if one.made else "", "cyan"),
-            cell(one.made.data_sha256[:SHOWN_HASH] if one.made else ""),
-            cell(describe_headline(one.headline)),
-            cell(describe_cost(one.cost)),
-            cell(_moment(one.model.created_at)),
-            describe_end(one.ends, today),
+            cell(item.model.id, "green"),
+            cell(item.base),
+            cell(item.provider.type),
+            cell(item.made.tuned.run_id if item.made else "", "cyan"),
+            cell(item.made.data_sha256[:SHOWN_HASH] if item.made else ""),
+            cell(describe_headline(item.headline)),
+            cell(describe_cost(item.cost)),
+            cell(_moment(item.model.created_at)),
+            describe_end(item.ends, today),
         )
     return table
 
 
-def _render_block(one: ListedModel, today: date) -> RenderableType:
-    made = one.made
+def _render_block(item: ListedModel, today: date) -> RenderableType:
+    made = item.made
     sha256 = made.data_sha256[:SHOWN_HASH] if made else ""
     origin = [
-        cell(f"{one.base or 'a base model'}, {one.provider.type}"),
+        cell(f"{item.base or 'a base model'}, {item.provider.type}"),
         cell(made.tuned.run_id if made else "", "cyan"),
         cell(f"data {sha256}" if sha256 else ""),
     ]
     figures = [
-        cell(describe_headline(one.headline)),
-        cell(describe_cost(one.cost)),
-        cell(_moment(one.model.created_at)),
-        describe_end(one.ends, today),
+        cell(describe_headline(item.headline)),
+        cell(describe_cost(item.cost)),
+        cell(_moment(item.model.created_at)),
+        describe_end(item.ends, today),
     ]
-    return Group(cell(one.model.id, "green"), _join(origin), _join(figures))
+    return Group(cell(item.model.id, "green"), _join(origin), _join(figures))
 
 
 def _join(parts: Sequence[Text]) -> Text:

@@ -41,19 +41,19 @@ class Mode(Enum):
 
 def clean(text: str) -> str:
     """The text with control and direction characters made visible, such as \\x1b."""
-    return _HARMFUL.sub(lambda found: _escape(found.group()), text)
+    return _HARMFUL.sub(lambda match: _escape(match.group()), text)
 
 
 def render_json(document: Json) -> str:
     """The document as indented JSON that is safe to print anywhere."""
     text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
-    return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return _UNPRINTED_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def render_json_line(document: Json) -> str:
     """The document on one line, equally safe to print."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
-    return _UNPRINTED_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
+    return _UNPRINTED_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text) + "\n"
 
 
 class Output:
@@ -121,7 +121,7 @@ class Output:
     def write_lines(self, lines: Iterable[str]) -> None:
         """Write one text per line; none can break its line or control a terminal."""
         for line in lines:
-            self.stdout.write(_BREAKING.sub(lambda found: _escape(found.group()), line) + "\n")
+            self.stdout.write(_BREAKING.sub(lambda match: _escape(match.group()), line) + "\n")
         self.stdout.flush()
 
     def info(self, text: str) -> None:

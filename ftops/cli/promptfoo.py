@@ -40,8 +40,8 @@ def import_config(
     imported = read_promptfoo(config, allow_outside=allow_outside)
     files = {ROWS: imported.render_rows(), SECTION: imported.render_section()}
     paths = _write(target, files, force=force)
-    for one in imported.skipped:
-        out.warn(f"not converted: {one}")
+    for item in imported.skipped:
+        out.warn(f"not converted: {item}")
     if imported.unanswered:
         tests = (
             "1 test expects"

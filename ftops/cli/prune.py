@@ -187,13 +187,13 @@ def render_prune_table(runs: Sequence[RunArtifacts]) -> RenderableType:
     right = ("local", "uploads", "remote")
     whole = ("run", "ended", *right)
     table = make_table("run", "name", "ended", *right, right=right, whole=whole)
-    for one in runs:
+    for artifacts in runs:
         table.add_row(
-            cell(one.run.id, "cyan"),
-            cell(one.run.name),
-            cell(render_time(one.run.finished_at).partition(" ")[0]),
-            cell(render_bytes(one.folder_bytes)),
-            cell(len(one.uploads) or ""),
-            cell(render_bytes(one.upload_bytes) if one.uploads else ""),
+            cell(artifacts.run.id, "cyan"),
+            cell(artifacts.run.name),
+            cell(render_time(artifacts.run.finished_at).partition(" ")[0]),
+            cell(render_bytes(artifacts.folder_bytes)),
+            cell(len(artifacts.uploads) or ""),
+            cell(render_bytes(artifacts.upload_bytes) if artifacts.uploads else ""),
         )
     return table

@@ -110,7 +110,7 @@ class MultiRunView:
 
 def run_all(out: Output, folder: Path, options: RunOptions, approvals: ApprovalOptions) -> None:
     """Run all job files of the folder, and exit with the highest of their exit codes."""
-    paths = find_job_files(folder)
+    paths = list_job_files(folder)
     clock = ThrottledClock(SystemClock())
     board = MultiRunView(out, [render_path(path.absolute()) for path in paths])
     with open_ledger() as ledger:
@@ -135,7 +135,7 @@ def run_all(out: Output, folder: Path, options: RunOptions, approvals: ApprovalO
     _finish(out, paths, runs, endings, board)
 
 
-def find_job_files(folder: Path) -> list[Path]:
+def list_job_files(folder: Path) -> list[Path]:
     """The job files directly in the folder, by name; SpecError when there are none."""
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
@@ -256,9 +256,9 @@ class _RowObserver:
     def on_stage_end(self, record: StageRecord) -> None:
         if record.status is StageStatus.FAILED:
             return  # the reason follows as the error
-        said = f"{record.stage.value} {record.status.value}"
+        summary = f"{record.stage.value} {record.status.value}"
         outcome = describe_stage_result(record)
-        self._board.note(self._index, doing=said, line=f"{said}  {outcome}".rstrip())
+        self._board.note(self._index, doing=summary, line=f"{summary}  {outcome}".rstrip())
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         render = render_bytes if unit == "bytes" else "{:g}".format

@@ -219,7 +219,7 @@ def load_run_summary(run: Run, ledger: Ledger, home: Path) -> RunSummary:
     return RunSummary(
         run=run,
         stages=ledger.list_stages(run.id),
-        results=_find_results(run, home),
+        results=_load_results(run, home),
         evaluation=load_evaluation(run, home),
         model=ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
         home=home,
@@ -280,7 +280,7 @@ def list_next_commands(summary: RunSummary) -> list[str]:
     ]
 
 
-def _find_results(run: Run, home: Path) -> Sequence[ResultRow]:
+def _load_results(run: Run, home: Path) -> Sequence[ResultRow]:
     try:
         return load_results(run, home)
     except (RunError, InvalidResponse):  # missing or unreadable, as the stage has reported
