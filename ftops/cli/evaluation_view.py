@@ -17,11 +17,10 @@ from ftops.evaluation.text import (
     describe_requirement,
     describe_savings,
     format_result,
-    format_value,
     list_notes,
 )
 from ftops.files import write_atomic
-from ftops.metrics.result import Confusion, Verdict
+from ftops.metrics.result import Confusion, Verdict, format_value
 from ftops.reports.ci_report import render_junit, render_markdown
 from ftops.reports.confusion import list_mistakes
 

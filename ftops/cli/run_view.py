@@ -16,6 +16,7 @@ from ftops.cli.format import (
     to_timestamp,
 )
 from ftops.cli.output import clean, hang
+from ftops.metrics.result import Unit, format_value
 from ftops.records import (
     JobEvent,
     Json,
@@ -112,10 +113,11 @@ def _describe_results(result: TrainingResult) -> list[str]:
 
 
 def _describe_evaluate(result: EvaluateResult) -> list[str]:
-    value = result.value or 0.0
-    shown = f"{value:.1%}" if 0 <= value <= 1 else f"{value:,.3g}"
+    value = "unknown"
+    if result.value is not None:
+        value = format_value(result.value, Unit(result.unit or Unit.SCORE))
     return [
-        f"{result.primary_metric} {shown} on {result.rows:,} rows",
+        f"{result.primary_metric} {value} on {result.rows:,} rows",
         f"{len(result.missed)} requirements missed" if result.missed else "",
     ]
 

@@ -12,7 +12,7 @@ from ftops.evaluation.result import (
     Savings,
 )
 from ftops.metrics.prediction import Problem
-from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict
+from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict, format_value
 
 _MIN_P = 0.001
 _MAX_LINES = 3
@@ -22,20 +22,6 @@ _PROBLEMS: Mapping[str, str] = {
     Problem.TRUNCATED: "are truncated at max_tokens",
     Problem.FAILED: "are missing and count as wrong",
 }
-
-
-def format_value(value: float, unit: Unit) -> str:
-    """The value as its unit is written: 94.4%, 0.934, 1,200 tokens, $0.42, 1.5 s."""
-    match unit:
-        case Unit.SHARE:
-            return f"{value:.1%}"
-        case Unit.TOKENS:
-            return f"{value:,.0f} tokens"
-        case Unit.USD:
-            return f"${value:,.4g}"
-        case Unit.SECONDS:
-            return f"{value:.3g} s"
-    return f"{value:,.3g}"
 
 
 def format_interval(result: MetricResult) -> str:

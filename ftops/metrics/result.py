@@ -14,6 +14,20 @@ class Unit(StrEnum):
     SECONDS = "seconds"
 
 
+def format_value(value: float, unit: Unit) -> str:
+    """The value as its unit is written: 94.4%, 0.934, 1,200 tokens, $0.42, 1.5 s."""
+    match unit:
+        case Unit.SHARE:
+            return f"{value:.1%}"
+        case Unit.TOKENS:
+            return f"{value:,.0f} tokens"
+        case Unit.USD:
+            return f"${value:,.4g}"
+        case Unit.SECONDS:
+            return f"{value:.3g} s"
+    return f"{value:,.3g}"
+
+
 @dataclass(frozen=True, slots=True)
 class MetricResult:
     """One metric of one candidate over `rows` rows; `low` and `high` bound its 95 % interval."""

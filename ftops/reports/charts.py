@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ftops.evaluation.text import format_value
-from ftops.metrics.result import MetricResult, Unit
+from ftops.metrics.result import MetricResult, Unit, format_value
 from ftops.reports.confusion import ConfusionMatrix
 
 Spec = dict[str, Any]  # a tree of JSON values, validated by vl-convert

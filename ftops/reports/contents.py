@@ -19,12 +19,11 @@ from ftops.evaluation.text import (
     describe_savings,
     format_interval,
     format_note,
-    format_value,
     list_notes,
 )
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import MetricChoice
-from ftops.metrics.result import ClassResult, Comparison, MetricResult, Verdict
+from ftops.metrics.result import ClassResult, Comparison, MetricResult, Verdict, format_value
 from ftops.reports.confusion import ConfusionMatrix, describe_mistakes, lay_out
 from ftops.reports.curves import TrainingCurves, read_training_curves
 from ftops.reports.example_rows import RowExample, WorstRow, list_worst, select_examples

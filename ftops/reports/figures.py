@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ftops.evaluation.result import Evaluation
-from ftops.evaluation.text import format_interval, format_value
+from ftops.evaluation.text import format_interval
+from ftops.metrics.result import format_value
 from ftops.records import Json
 from ftops.reports.charts import SERIES, Bar
 from ftops.reports.contents import Contents, RunPart

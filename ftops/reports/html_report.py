@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from ftops import __version__
-from ftops.evaluation.text import format_interval, format_value
-from ftops.metrics.result import Unit
+from ftops.evaluation.text import format_interval
+from ftops.metrics.result import Unit, format_value
 from ftops.reports import figures
 from ftops.reports.chart_rendering import render_svg, sanitize_svg
 from ftops.reports.charts import NARROW, PAGE, WIDE, Bar, Spec, draw_bars

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ftops import __version__
-from ftops.evaluation.text import format_value
-from ftops.metrics.result import Unit
+from ftops.metrics.result import Unit, format_value
 from ftops.reports.confusion import ConfusionMatrix
 from ftops.reports.contents import MAX_CLASSES, Contents, EvaluationPart, RunPart, Sentence
 from ftops.reports.format import format_moment, format_rows, show

@@ -16,12 +16,7 @@ from ftops.evaluation.scoring import (
     evaluate,
     score_candidate,
 )
-from ftops.evaluation.text import (
-    describe_comparison,
-    describe_outcome,
-    format_note,
-    list_notes,
-)
+from ftops.evaluation.text import describe_comparison, describe_outcome, format_note, list_notes
 from ftops.inference.budget import Prices
 from ftops.metrics.metric import Metric, MetricSample, create_metrics
 from ftops.metrics.prediction import Prediction, Problem

@@ -11,9 +11,8 @@ from ftops.evaluation.text import (
     describe_savings,
     format_note,
     format_result,
-    format_value,
 )
-from ftops.metrics.result import MetricResult, Unit, Verdict
+from ftops.metrics.result import MetricResult, Unit, Verdict, format_value
 from tests.reports.evaluations import make_comparison, make_evaluation
 
 
