@@ -83,10 +83,12 @@ def estimate_requests(
     """
     max_tokens = spec.max_tokens or context.rows.max_answer_tokens
     requests = []
-    for one in candidates:
-        sampling = create_sampling(spec, max_tokens, one.stop)
-        cost = estimate(one.provider, one.model, one.prompts, sampling)
-        requests.append(RequestEstimate(one.name, one.model, one.provider.name, cost))
+    for candidate in candidates:
+        sampling = create_sampling(spec, max_tokens, candidate.stop)
+        cost = estimate(candidate.provider, candidate.model, candidate.prompts, sampling)
+        requests.append(
+            RequestEstimate(candidate.name, candidate.model, candidate.provider.name, cost)
+        )
     pending = [request.cost.questions for request in requests]
     judges = _estimate_judges(context, spec, pending, max_tokens, estimate)
     return [*requests, *judges]
@@ -185,7 +187,7 @@ def estimate_evaluation(
     )
     entries = [entry for entry in spec.candidates if entry.word not in _MADE_LATER]
     listed = list(list_candidates(context, entries))
-    models = [one for one in listed if isinstance(one, Candidate)]
+    models = [item for item in listed if isinstance(item, Candidate)]
 
     def estimate(
         provider: Provider, model: str, prompts: Sequence[Prompt], sampling: Sampling
@@ -199,7 +201,7 @@ def estimate_evaluation(
         requests=estimate_requests(
             context, spec, [create_evaluated_candidate(context), *models], estimate
         ),
-        skipped=[one for one in listed if isinstance(one, SkippedCandidate)],
+        skipped=[item for item in listed if isinstance(item, SkippedCandidate)],
         later=[entry.word for entry in spec.candidates if entry.word in _MADE_LATER],
     )
 

@@ -107,7 +107,7 @@ def run_evaluation(
     if len(rows.rows) < rows.total:
         sampled = [Note(NoteKind.SAMPLED, rows=len(rows.rows), total=rows.total)]
     notes = (*sampled, *collected.notes, *evaluation.notes)
-    predictions = {one.name: one.predictions for one in collected.candidates}
+    predictions = {candidate.name: candidate.predictions for candidate in collected.candidates}
     return replace(evaluation, notes=notes), predictions
 
 
@@ -119,12 +119,12 @@ def _collect(
 ) -> _Collected:
     evaluated = create_evaluated_candidate(context)
     listed = list(list_candidates(context, spec.candidates))
-    models = [evaluated, *(one for one in listed if isinstance(one, Candidate))]
+    models = [evaluated, *(item for item in listed if isinstance(item, Candidate))]
     if spec.max_cost_usd is not None:
         check_cost(estimate_requests(context, spec, models, client.estimate), spec.max_cost_usd)
     for _, judge in list_judges(spec):  # before others are paid: its key may be missing
         open_judge_provider(context, judge).ensure_ready()
-    collected = _Collected(skipped=[one for one in listed if isinstance(one, SkippedCandidate)])
+    collected = _Collected(skipped=[item for item in listed if isinstance(item, SkippedCandidate)])
     total = len(models) * len(context.rows.rows)
     on_progress(0, total)
     for number, candidate in enumerate(models):
@@ -236,7 +236,7 @@ def _run_judges(
     candidates: Sequence[CandidatePredictions],
     client: ModelClient,
 ) -> Iterator[JudgeScores]:
-    predictions = {one.name: one.predictions for one in candidates}
+    predictions = {candidate.name: candidate.predictions for candidate in candidates}
     for name, judge in list_judges(spec):
         refused: dict[str, str | None] = {}
         send = _open_judge(open_judge_provider(context, judge), judge, client, refused)

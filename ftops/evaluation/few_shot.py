@@ -84,7 +84,9 @@ def build_prompt(
         turns: list[Message] = []
         for example in examples:
             messages = to_chat(example.prompt, prompt_format.separator)
-            turns += [one for one in messages if one.role not in ("system", "developer")]
+            turns += [
+                message for message in messages if message.role not in ("system", "developer")
+            ]
             turns.append(Message("assistant", example.answer))
         return (*head, *turns, *chat[len(head) :])
     gap = prompt_format.stop or GAP

@@ -113,10 +113,10 @@ def make_predictions(
     """The prediction for each row, and a note if probabilities of labels are not known."""
     completions = [result.completion for result in results]
     first_tokens = [
-        {token: min(1.0, math.exp(logprob)) for token, logprob in one.first_token.items()}
-        if one is not None
+        {token: min(1.0, math.exp(logprob)) for token, logprob in completion.first_token.items()}
+        if completion is not None
         else {}
-        for one in completions
+        for completion in completions
     ]
     expected = {row.expected for row in rows}
     probabilities, reason = read_label_probabilities(

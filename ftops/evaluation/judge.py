@@ -72,7 +72,7 @@ class JudgeScores:
 def list_judges(spec: EvaluateSpec) -> list[tuple[str, JudgeMetric]]:
     """The judges of the section with the names of their results, in their order."""
     settings = [entry.settings for entry in spec.metric_entries if entry.word == JUDGE.name]
-    judges = [one for one in settings if isinstance(one, JudgeMetric)]
+    judges = [judge for judge in settings if isinstance(judge, JudgeMetric)]
     return [
         (judge.name or (f"{JUDGE.name}_{number}" if number > 1 else JUDGE.name), judge)
         for number, judge in enumerate(judges, start=1)

@@ -16,7 +16,11 @@ from ftops.run_folder import RunFolder
 
 def raise_if_missed(evaluation: Evaluation) -> None:
     """RequirementMissed, which names each requirement that is not met."""
-    missed = [describe_requirement(one) for one in evaluation.requirements if not one.met]
+    missed = [
+        describe_requirement(requirement)
+        for requirement in evaluation.requirements
+        if not requirement.met
+    ]
     if missed:
         total = len(evaluation.requirements)
         verb = "requirement is" if total == 1 else "requirements are"
@@ -43,7 +47,7 @@ def check_requirements(
 
     A difference is judged by its value; `reason` says where it may be chance.
     """
-    return tuple(_check(one, tuned, others, comparisons) for one in requirements)
+    return tuple(_check(requirement, tuned, others, comparisons) for requirement in requirements)
 
 
 def _check(
@@ -62,7 +66,7 @@ def _check(
         return _settle(requirement, value, unit, "")
     other = find_candidate(requirement.over, others)
     if other is None:
-        names = ", ".join(make_slug(one.name) for one in others) or "none"
+        names = ", ".join(make_slug(score.name) for score in others) or "none"
         reason = f"there is no candidate `{requirement.over}` to compare with; there are: {names}"
         return RequirementResult(requirement.text, None, False, reason)
     theirs = find_value(other, requirement.name)
@@ -96,9 +100,9 @@ def find_value(score: CandidateScore, name: str) -> float | None:
 def find_candidate(slug: str, others: Sequence[CandidateScore]) -> CandidateScore | None:
     """The candidate of that slug, or the only one of that kind, or whose name starts like that."""
     target = make_slug(slug)
-    exact = [one for one in others if make_slug(one.name) == target]
-    of_kind = [one for one in others if make_slug(one.kind.value) == target]
-    begins = [one for one in others if make_slug(one.name).startswith(f"{target}_")]
+    exact = [score for score in others if make_slug(score.name) == target]
+    of_kind = [score for score in others if make_slug(score.kind.value) == target]
+    begins = [score for score in others if make_slug(score.name).startswith(f"{target}_")]
     return next((matches[0] for matches in (exact, of_kind, begins) if len(matches) == 1), None)
 
 
@@ -109,12 +113,10 @@ def _missing(score: CandidateScore, name: str) -> str:
 
 
 def _explain(metric: str, first: str, second: str, comparisons: Sequence[Comparison]) -> str:
-    for one in comparisons:
-        if (one.first, one.second, one.metric) == (first, second, metric):
-            if one.low <= 0 <= one.high:
-                return (
-                    f"may be chance: the 95 % interval of the difference, {one.low:+.3f} to"
-                    f" {one.high:+.3f}, contains 0"
-                )
-            return f"the 95 % interval of the difference is {one.low:+.3f} to {one.high:+.3f}"
+    for comparison in comparisons:
+        if (comparison.first, comparison.second, comparison.metric) == (first, second, metric):
+            bounds = f"{comparison.low:+.3f} to {comparison.high:+.3f}"
+            if comparison.low <= 0 <= comparison.high:
+                return f"may be chance: the 95 % interval of the difference, {bounds}, contains 0"
+            return f"the 95 % interval of the difference is {bounds}"
     return ""

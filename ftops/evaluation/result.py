@@ -184,7 +184,9 @@ class Evaluation:
         try:
             if not isinstance(value, dict) or value.get("version") != VERSION:
                 raise ValueError(f"it is not of version {VERSION}")
-            fields: dict[str, Any] = {name: one for name, one in value.items() if name != "version"}
+            fields: dict[str, Any] = {
+                name: field for name, field in value.items() if name != "version"
+            }
             return _ADAPTER.validate_python(fields)
         except (ValidationError, ValueError) as error:
             raise LedgerError(

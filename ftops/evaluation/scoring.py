@@ -109,14 +109,20 @@ def evaluate(
     if not candidates or not metrics:
         raise ValueError("an evaluation needs a candidate and a metric")
     primary = options.primary_metric or metrics[0].name
-    _check_names([one.name for one in candidates], [one.name for one in metrics], primary)
-    check_rows([(one.name, one.predictions) for one in candidates])
-    ordered = sorted(candidates, key=lambda one: one.kind is not CandidateKind.TUNED)
-    samples = [[metric.measure(one.predictions) for metric in metrics] for one in ordered]
+    _check_names(
+        [candidate.name for candidate in candidates], [metric.name for metric in metrics], primary
+    )
+    check_rows([(candidate.name, candidate.predictions) for candidate in candidates])
+    ordered = sorted(candidates, key=lambda candidate: candidate.kind is not CandidateKind.TUNED)
+    samples = [
+        [metric.measure(candidate.predictions) for metric in metrics] for candidate in ordered
+    ]
     # Each candidate has resamples of its own: its intervals do not depend on the others.
     scored = [
-        _score(one, metrics, measured, _resample_alone(measured, options.seed), options.labels)
-        for one, measured in zip(ordered, samples, strict=True)
+        _score(
+            candidate, metrics, measured, _resample_alone(measured, options.seed), options.labels
+        )
+        for candidate, measured in zip(ordered, samples, strict=True)
     ]
     scores = [score for score, _ in scored]
     pairs = _choose_pairs(scores, primary, options.requirements)

@@ -185,7 +185,9 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
             hint="Name another; `ftops runs` lists them.",
         )
     stored = [_load(run, ledger, home) for run in runs]
-    common = [key for key in stored[0].predictions if all(key in one.predictions for one in stored)]
+    common = [
+        key for key in stored[0].predictions if all(key in loaded.predictions for loaded in stored)
+    ]
     if not common:
         raise RunError(
             "these runs have no evaluated row in common",
@@ -193,23 +195,23 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
         )
     names = _name_runs(runs)
     candidates = []
-    for one, name in zip(stored, names, strict=True):
+    for loaded, name in zip(stored, names, strict=True):
         predictions = [
-            replace(one.predictions[key], line=line) for line, key in enumerate(common, start=1)
+            replace(loaded.predictions[key], line=line) for line, key in enumerate(common, start=1)
         ]
         candidates.append(
             CandidatePredictions(
                 name,
                 CandidateKind.MODEL,
                 predictions,
-                one.run.fine_tuned_model,
-                one.run.provider.type,
-                refused_parameters=one.evaluation.candidates[0].refused_parameters,
+                loaded.run.fine_tuned_model,
+                loaded.run.provider.type,
+                refused_parameters=loaded.evaluation.candidates[0].refused_parameters,
             )
         )
     named = create_named_metrics(spec, Path(runs[0].job_file).parent, run_code=True)
     metrics = select_metrics(spec, candidates[0].predictions, named)
-    files = list(dict.fromkeys(one.evaluation.file for one in stored))
+    files = list(dict.fromkeys(loaded.evaluation.file for loaded in stored))
     evaluation = evaluate(" and ".join(files), candidates, metrics, ScoringOptions(seed=spec.seed))
     notes = _list_row_notes(stored, names, len(common))
     return replace(evaluation, notes=(*notes, *evaluation.notes))
@@ -248,7 +250,7 @@ def _name_runs(runs: Sequence[Run]) -> list[str]:
 
 def _list_row_notes(stored: Sequence[_StoredRun], names: Sequence[str], common: int) -> list[Note]:
     """A note if the runs were evaluated on different rows."""
-    counts = {name: len(one.predictions) for one, name in zip(stored, names, strict=True)}
+    counts = {name: len(loaded.predictions) for loaded, name in zip(stored, names, strict=True)}
     if all(count == common for count in counts.values()):
         return []
     detail = ", ".join(f"{name}: {count:,}" for name, count in counts.items())

@@ -122,20 +122,24 @@ def describe_outcome(evaluation: Evaluation) -> str:
         return ""
     free = {candidate.name for candidate in evaluation.candidates if candidate.kind in FREE_KINDS}
     name = _start(first.name)
-    worse = [one.second for one in comparisons if one.verdict is Verdict.WORSE]
+    worse = [comparison.second for comparison in comparisons if comparison.verdict is Verdict.WORSE]
     if worse:
         cheaper = [other for other in worse if other in free]
         advice = f" {_start(_join(cheaper))} would cost nothing." if cheaper else ""
         return f"{name} loses to {_join(worse)}.{advice}"
-    not_better = [one.second for one in comparisons if one.verdict is not Verdict.BETTER]
+    not_better = [
+        comparison.second for comparison in comparisons if comparison.verdict is not Verdict.BETTER
+    ]
     if not not_better:
-        return f"{name} is better than {_join([one.second for one in comparisons])}."
-    baselines = [one for one in comparisons if one.second in free]
-    equal = [one.second for one in baselines if one.verdict is Verdict.NO_DIFFERENCE]
+        return f"{name} is better than {_join([comparison.second for comparison in comparisons])}."
+    baselines = [comparison for comparison in comparisons if comparison.second in free]
+    equal = [
+        comparison.second for comparison in baselines if comparison.verdict is Verdict.NO_DIFFERENCE
+    ]
     ahead = [
-        one.second
-        for one in baselines
-        if one.difference and not _is_ahead(one) and one.second not in equal
+        comparison.second
+        for comparison in baselines
+        if comparison.difference and not _is_ahead(comparison) and comparison.second not in equal
     ]
     advice = f" {_start(_join(ahead))}, at no cost, did better on these rows." if ahead else ""
     advice += f" {_start(_join(equal))}, at no cost, did as well." if equal else ""

@@ -103,20 +103,20 @@ def list_mistakes(confusion: Confusion, most: int = MAX_PAIRS) -> list[Mistake]:
     )
     return [
         Mistake(
-            show(one.expected, _LONGEST_LABEL),
-            show(one.predicted, _LONGEST_LABEL),
-            one.count,
-            one.rows,
+            show(pair.expected, _LONGEST_LABEL),
+            show(pair.predicted, _LONGEST_LABEL),
+            pair.count,
+            pair.rows,
         )
-        for one in pairs[:most]
+        for pair in pairs[:most]
     ]
 
 
 def describe_mistakes(name: str, matrix: ConfusionMatrix) -> str:
-    """The most frequent mistakes in one sentence; "" if there are none."""
+    """The most frequent mistakes in mistake sentence; "" if there are none."""
     mistakes = [
-        f"{one.expected} with {one.predicted} ({one.count:,} of {one.rows:,} rows)"
-        for one in [pair for pair in matrix.pairs if pair.predicted != OUTSIDE][:_MAX_NAMED]
+        f"{mistake.expected} with {mistake.predicted} ({mistake.count:,} of {mistake.rows:,} rows)"
+        for mistake in [pair for pair in matrix.pairs if pair.predicted != OUTSIDE][:_MAX_NAMED]
     ]
     if not mistakes:
         return ""

@@ -98,16 +98,16 @@ class RunPart:
     def findings(self) -> list[Sentence]:
         """The diagnostics of the curves."""
         return [
-            _to_sentence("warning", f"{one.code}: {one.message}", one.advice)
-            for one in self.learning.findings
+            _to_sentence("warning", f"{finding.code}: {finding.message}", finding.advice)
+            for finding in self.learning.findings
         ]
 
     @property
     def warnings(self) -> list[Sentence]:
         """The same without advice."""
         return [
-            _to_sentence("warning", f"{one.code}: {one.message}", "")
-            for one in self.learning.findings
+            _to_sentence("warning", f"{finding.code}: {finding.message}", "")
+            for finding in self.learning.findings
         ]
 
     @property
@@ -152,7 +152,7 @@ class Contents:
 def build(runs: Sequence[RunFacts], made_at: datetime) -> Contents:
     """The contents of a report about the runs; `made_at` is now, in UTC."""
     parts = [_build_run(name, facts) for name, facts in zip(name_runs(runs), runs, strict=True)]
-    names = list(dict.fromkeys(show(one.run.name) for one in runs))
+    names = list(dict.fromkeys(show(facts.run.name) for facts in runs))
     title = names[0] if len(names) == 1 else f"{len(runs)} runs: {', '.join(names)}"
     leaderboard = _rank_runs(parts) if len(parts) > 1 else []
     versus = compare_runs([(part.name, part.facts) for part in parts]) if leaderboard else []
@@ -178,13 +178,19 @@ def _build_evaluation(facts: RunFacts) -> EvaluationPart:
     assert evaluation is not None  # the caller has looked
     first = evaluation.candidates[0] if evaluation.candidates else None
     predictions = facts.predictions.get(first.name, ()) if first else ()
-    confused = [one for one in evaluation.candidates if one.confusion is not None][:_MAX_MATRICES]
+    confused = [
+        candidate for candidate in evaluation.candidates if candidate.confusion is not None
+    ][:_MAX_MATRICES]
     named = {
-        show(one.name): facts.predictions[one.name]
-        for one in evaluation.candidates
-        if facts.predictions.get(one.name)
+        show(candidate.name): facts.predictions[candidate.name]
+        for candidate in evaluation.candidates
+        if facts.predictions.get(candidate.name)
     }
-    matrices = [(show(one.name), lay_out(one.confusion)) for one in confused if one.confusion]
+    matrices = [
+        (show(candidate.name), lay_out(candidate.confusion))
+        for candidate in confused
+        if candidate.confusion
+    ]
     separator = read_separator(facts)
     return EvaluationPart(
         evaluation=evaluation,
@@ -193,11 +199,13 @@ def _build_evaluation(facts: RunFacts) -> EvaluationPart:
         candidates=list_candidates(evaluation),
         verdicts=list_verdicts(evaluation),
         requirements=list_requirements(evaluation),
-        savings=[show(text) for one in evaluation.savings for text in describe_savings(one)],
+        savings=[show(text) for saving in evaluation.savings for text in describe_savings(saving)],
         remarks=_list_remarks(evaluation),
         matrices=matrices,
         asides=_list_asides(evaluation, matrices),
-        classes=sorted(first.classes, key=lambda one: (one.f1 or 0, one.label)) if first else (),
+        classes=sorted(first.classes, key=lambda result: (result.f1 or 0, result.label))
+        if first
+        else (),
         worst=list_worst(predictions, separator=separator),
         examples=select_examples(named, separator=separator),
     )
@@ -218,13 +226,16 @@ def _list_asides(
 def _list_remarks(evaluation: Evaluation) -> list[str]:
     """Notes, and the candidates that were skipped."""
     remarks = [show(note) for note in list_notes(evaluation)]
-    remarks += [f"{show(one.name)} was skipped: {show(one.reason)}" for one in evaluation.skipped]
+    remarks += [
+        f"{show(candidate.name)} was skipped: {show(candidate.reason)}"
+        for candidate in evaluation.skipped
+    ]
     return remarks
 
 
 def _list_data(facts: RunFacts) -> list[Sentence]:
     """The issues of the data, the worst first."""
-    issues = [_to_sentence(one.severity, one.message, one.advice) for one in facts.data]
+    issues = [_to_sentence(issue.severity, issue.message, issue.advice) for issue in facts.data]
     prepared = facts.results.prepare
     if prepared and prepared.overlap_rows:
         rows = format_rows(prepared.overlap_rows)
@@ -259,11 +270,11 @@ def _note_leaderboard(parts: Sequence[RunPart], leaderboard: Sequence[Leaderboar
     """Whether the results of the runs can be compared."""
     if len(leaderboard) < 2:
         return ""
-    if len({one.metric for one in leaderboard}) > 1:
+    if len({entry.metric for entry in leaderboard}) > 1:
         return "The runs were measured by different metrics: these results cannot be compared."
     scored = [part.scores.evaluation for part in parts if part.scores is not None]
-    hashes = {one.file_sha256 for one in scored}
-    if len({one.rows for one in scored}) > 1 or len(hashes - {""}) > 1:
+    hashes = {evaluation.file_sha256 for evaluation in scored}
+    if len({evaluation.rows for evaluation in scored}) > 1 or len(hashes - {""}) > 1:
         return "The runs were evaluated on different rows, which may explain a difference."
     if "" in hashes:
         return "Whether the runs were evaluated on the same rows is not known."
@@ -299,7 +310,7 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
 
 def list_metrics(evaluation: Evaluation) -> list[str]:
     """All metrics that a candidate has, the primary one first."""
-    names = dict.fromkeys(name for one in evaluation.candidates for name in one.metrics)
+    names = dict.fromkeys(name for candidate in evaluation.candidates for name in candidate.metrics)
     return sorted(names, key=lambda name: name != evaluation.primary_metric)
 
 
@@ -308,14 +319,14 @@ def list_candidates(evaluation: Evaluation) -> list[CandidateLine]:
     metrics = list_metrics(evaluation)
     return [
         CandidateLine(
-            name=show(one.name),
-            about=_describe(one),
-            results=[_format_cells(one.metrics.get(name)) for name in metrics],
-            problems=show(describe_problems(one)),
-            requests=_format_requests(one.requests),
+            name=show(candidate.name),
+            about=_describe(candidate),
+            results=[_format_cells(candidate.metrics.get(name)) for name in metrics],
+            problems=show(describe_problems(candidate)),
+            requests=_format_requests(candidate.requests),
             first=index == 0,
         )
-        for index, one in enumerate(evaluation.candidates)
+        for index, candidate in enumerate(evaluation.candidates)
     ]
 
 
@@ -336,19 +347,22 @@ def describe_headline(evaluation: Evaluation) -> str:
 def list_verdicts(evaluation: Evaluation) -> list[Sentence]:
     """Each comparison in words, those by the primary metric first."""
     ordered = sorted(
-        evaluation.comparisons, key=lambda one: one.metric != evaluation.primary_metric
+        evaluation.comparisons,
+        key=lambda comparison: comparison.metric != evaluation.primary_metric,
     )
-    return [Sentence(_mark(one), show(describe_comparison(one))) for one in ordered]
+    return [
+        Sentence(_mark(comparison), show(describe_comparison(comparison))) for comparison in ordered
+    ]
 
 
 def list_requirements(evaluation: Evaluation) -> list[Sentence]:
     """Each requirement of the job file, and whether it is met."""
     return [
         Sentence(
-            "good" if one.met else "bad",
-            f"{'met' if one.met else 'missed'}: {show(describe_requirement(one))}",
+            "good" if requirement.met else "bad",
+            f"{'met' if requirement.met else 'missed'}: {show(describe_requirement(requirement))}",
         )
-        for one in evaluation.requirements
+        for requirement in evaluation.requirements
     ]
 
 
@@ -358,28 +372,28 @@ def _format_cells(result: MetricResult | None) -> tuple[str, str]:
     return (format_value(result.value, result.unit), format_interval(result))
 
 
-def _describe(one: CandidateScore) -> str:
+def _describe(score: CandidateScore) -> str:
     """Kind, model and provider."""
-    model = f"{one.model} at {one.provider}" if one.model and one.provider else one.model
-    kind = one.kind.value
-    return show(" · ".join(part for part in (kind, model or "") if part and part != one.name))
+    model = f"{score.model} at {score.provider}" if score.model and score.provider else score.model
+    kind = score.kind.value
+    return show(" · ".join(part for part in (kind, model or "") if part and part != score.name))
 
 
-def _format_requests(one: RequestStats | None) -> list[str]:
-    if one is None:
+def _format_requests(stats: RequestStats | None) -> list[str]:
+    if stats is None:
         return [""] * 5
-    about = "≈" if one.estimated else ""
+    about = "≈" if stats.estimated else ""
     tokens = [
         f"{about}{format_count(value)}" if value is not None else ""
-        for value in (one.prompt_tokens, one.completion_tokens)
+        for value in (stats.prompt_tokens, stats.completion_tokens)
     ]
     return [
         *tokens,
-        format_usd(one.usd_per_1000),
-        format_seconds(one.p50_s),
-        format_seconds(one.p95_s),
+        format_usd(stats.usd_per_1000),
+        format_seconds(stats.p50_s),
+        format_seconds(stats.p95_s),
     ]
 
 
-def _mark(one: Comparison) -> str:
-    return {Verdict.BETTER: "good", Verdict.WORSE: "bad"}.get(one.verdict, "open")
+def _mark(comparison: Comparison) -> str:
+    return {Verdict.BETTER: "good", Verdict.WORSE: "bad"}.get(comparison.verdict, "open")

@@ -66,8 +66,8 @@ def list_worst(
     predictions: Sequence[Prediction], most: int = WORST, separator: str = ""
 ) -> list[WorstRow]:
     """The wrong predictions, the most confident first, then the least similar."""
-    wrong = sorted((one for one in predictions if not one.correct), key=_rank)
-    return [_make_worst(one, separator) for one in wrong[:most]]
+    wrong = sorted((row for row in predictions if not row.correct), key=_rank)
+    return [_make_worst(row, separator) for row in wrong[:most]]
 
 
 def select_examples(
@@ -142,7 +142,7 @@ def _make_example(line: int, given: Sequence[tuple[str, Prediction]], separator:
         line=line,
         prompt=show(format_prompt(first.prompt, separator), MAX_TEXT),
         expected=show(first.expected.strip(), MAX_TEXT),
-        answers=[(name, _format_prediction(one), one.correct) for name, one in given],
+        answers=[(name, _format_prediction(row), row.correct) for name, row in given],
     )
 
 

@@ -39,14 +39,14 @@ class CurveChart:
         """The values that the page shows for the cursor, at the resolution of the chart."""
         series: list[Json] = []
         most = choose_detail(len(self.curves))
-        for one in self.curves:
-            means = [(bucket.x, bucket.mean) for bucket in fill_buckets(one.curve.training, most)]
+        for curve in self.curves:
+            means = [(bucket.x, bucket.mean) for bucket in fill_buckets(curve.curve.training, most)]
             for kind, points in (
                 ("training", means),
-                ("validation", downsample(one.curve.validation, 2 * most)),
+                ("validation", downsample(curve.curve.validation, 2 * most)),
             ):
                 if points:
-                    name = kind if len(self.curves) == 1 else f"{one.name}, {kind}"
+                    name = kind if len(self.curves) == 1 else f"{curve.name}, {kind}"
                     series.append({"name": name, "points": _shorten(points)})
         name = _TITLES[self.measure]
         return {"name": name, "last": find_last_step(self.curves), "series": series}
@@ -79,17 +79,17 @@ def _name_curve(run: RunPart, curve: Curve) -> NamedCurve:
 def list_bars(evaluation: Evaluation) -> list[Bar]:
     """The primary metric of each candidate that has one; the first is emphasised."""
     return [
-        Bar(show(one.name, 60), result, strong=index == 0)
-        for index, one in enumerate(evaluation.candidates)
-        if (result := one.metrics.get(evaluation.primary_metric)) is not None
+        Bar(show(candidate.name, 60), result, strong=index == 0)
+        for index, candidate in enumerate(evaluation.candidates)
+        if (result := candidate.metrics.get(evaluation.primary_metric)) is not None
     ]
 
 
 def list_leaderboard_bars(contents: Contents) -> list[Bar]:
     """The primary metric of each run, if it is the same for all."""
-    if len(contents.leaderboard) < 2 or len({one.metric for one in contents.leaderboard}) > 1:
+    if len(contents.leaderboard) < 2 or len({entry.metric for entry in contents.leaderboard}) > 1:
         return []
-    return [Bar(show(one.run, 60), one.result) for one in contents.leaderboard]
+    return [Bar(show(entry.run, 60), entry.result) for entry in contents.leaderboard]
 
 
 def describe_bars(bars: Sequence[Bar], metric: str) -> str:
@@ -105,9 +105,9 @@ def describe_bars(bars: Sequence[Bar], metric: str) -> str:
 def _write_caption(contents: Contents, measure: str, curves: Sequence[NamedCurve]) -> str:
     alone = len(curves) == 1
     parts = [_TITLES[measure] + "."]
-    for one in curves[:SERIES]:
-        text = _describe_curve(one, measure)
-        parts.append(text if alone else f"{one.name}: {text}")
+    for curve in curves[:SERIES]:
+        text = _describe_curve(curve, measure)
+        parts.append(text if alone else f"{curve.name}: {text}")
     if curves[0].epochs:
         whose = "" if alone else f" of {curves[0].name}"
         parts.append(f"Dotted lines are ends of epochs{whose}.")
@@ -117,16 +117,19 @@ def _write_caption(contents: Contents, measure: str, curves: Sequence[NamedCurve
     return " ".join(parts)
 
 
-def _describe_curve(one: NamedCurve, measure: str) -> str:
+def _describe_curve(named: NamedCurve, measure: str) -> str:
     parts = []
-    for name, points in (("training", one.curve.training), ("validation", one.curve.validation)):
+    for name, points in (
+        ("training", named.curve.training),
+        ("validation", named.curve.validation),
+    ):
         if points:
             first, last = _format(measure, points[0][1]), _format(measure, points[-1][1])
             alone = f"{name} was measured once, at step {points[0][0]:,.0f}: {first}"
             parts.append(f"{name} goes from {first} to {last}" if len(points) > 1 else alone)
-    if measure == "loss" and _has_lowest(one) and one.best:
+    if measure == "loss" and _has_lowest(named) and named.best:
         parts.append(
-            f"validation is lowest at step {one.best[0]:,.0f}, {_format(measure, one.best[1])}"
+            f"validation is lowest at step {named.best[0]:,.0f}, {_format(measure, named.best[1])}"
         )
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
@@ -143,26 +146,26 @@ def _describe_kept(run: RunPart) -> str:
 def _list_legend(curves: Sequence[NamedCurve]) -> list[LegendEntry]:
     alone = len(curves) == 1
     keys = []
-    for index, one in enumerate(curves):
+    for index, curve in enumerate(curves):
         color = index % SERIES
-        if one.curve.training:
+        if curve.curve.training:
             keys.append(
-                LegendEntry("training" if alone else f"{one.name}, training", "training", color)
+                LegendEntry("training" if alone else f"{curve.name}, training", "training", color)
             )
-        if one.curve.validation:
-            name = "validation" if alone else f"{one.name}, validation"
-            kind = "validation" if len(one.curve.validation) > 1 else "point"
+        if curve.curve.validation:
+            name = "validation" if alone else f"{curve.name}, validation"
+            kind = "validation" if len(curve.curve.validation) > 1 else "point"
             keys.append(LegendEntry(name, kind, 1 if alone else color))
-    if curves[0].curve.measure == "loss" and any(_has_lowest(one) for one in curves):
+    if curves[0].curve.measure == "loss" and any(_has_lowest(curve) for curve in curves):
         keys.append(LegendEntry("lowest validation loss", "best"))
-    if any(one.preferred is not None for one in curves):
+    if any(curve.preferred is not None for curve in curves):
         keys.append(LegendEntry("checkpoint to prefer", "preferred"))
     return keys
 
 
-def _has_lowest(one: NamedCurve) -> bool:
+def _has_lowest(named: NamedCurve) -> bool:
     """Whether there is a lowest point among several."""
-    return one.best is not None and len(one.curve.validation) > 1
+    return named.best is not None and len(named.curve.validation) > 1
 
 
 def _format(measure: str, value: float) -> str:

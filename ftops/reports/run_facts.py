@@ -72,10 +72,10 @@ def read_separator(facts: RunFacts) -> str:
 
 def name_runs(runs: Sequence[RunFacts]) -> list[str]:
     """A unique name for each run: that of the job, with the id of the run where needed."""
-    names = [one.run.name for one in runs]
+    names = [facts.run.name for facts in runs]
     return [
-        name if names.count(name) == 1 else f"{name} ({one.run.id})"
-        for name, one in zip(names, runs, strict=True)
+        name if names.count(name) == 1 else f"{name} ({facts.run.id})"
+        for name, facts in zip(names, runs, strict=True)
     ]
 
 
@@ -116,12 +116,12 @@ def list_times(facts: RunFacts) -> list[tuple[str, str]]:
     """Each stage with the duration of its last attempt, or its status."""
     return [
         (
-            one.stage.value,
-            format_seconds(one.seconds)
-            if one.status is StageStatus.SUCCEEDED and one.seconds is not None
-            else one.status.value,
+            stage.stage.value,
+            format_seconds(stage.seconds)
+            if stage.status is StageStatus.SUCCEEDED and stage.seconds is not None
+            else stage.status.value,
         )
-        for one in facts.stages
+        for stage in facts.stages
     ]
 
 
@@ -186,7 +186,7 @@ def list_missing(facts: RunFacts) -> list[str]:
 
 
 def _explain_missing(facts: RunFacts, stage: Stage, what: str) -> str:
-    record = next((one for one in facts.stages if one.stage is stage), None)
+    record = next((record for record in facts.stages if record.stage is stage), None)
     if record is not None and record.status is StageStatus.SKIPPED:
         reason = find_skip_reason(record)
         return show(reason) if reason else f"the stage {stage.value} was skipped"
@@ -256,7 +256,7 @@ def _format_json(value: Json) -> str:
 
 def _measure(facts: RunFacts) -> float | None:
     """Seconds in all its stages, without the time between commands."""
-    seconds = [one.seconds for one in facts.stages if one.seconds is not None]
+    seconds = [stage.seconds for stage in facts.stages if stage.seconds is not None]
     return sum(seconds) if seconds else None
 
 
