@@ -82,7 +82,7 @@ def prune(
             return
         finished, results = _delete(ledger, selection)
     _report(out, selection, finished, results)
-    if any(result.fate == "failed" for result in [*results, *(result for _, result in finished)]):
+    if any(result.status == "failed" for result in [*results, *(result for _, result in finished)]):
         raise typer.Exit(1)
 
 
@@ -116,14 +116,14 @@ def _report(
 ) -> None:
     runs = (artifacts.run.id for artifacts in selection.artifacts)
     for name, result in [*finished, *zip(runs, results, strict=True)]:
-        if result.fate == "failed":
+        if result.status == "failed":
             out.error(f"{name}: {result.message}", result.hint)
-        elif result.fate == "skipped":
+        elif result.status == "skipped":
             out.info(f"skipped: {name}: {result.message}")
         for kept in result.kept:
             out.info(f"kept: {kept}: another run needs it, or it belongs to another account")
     pairs = list(zip(selection.artifacts, results, strict=True))
-    pruned = [artifacts for artifacts, result in pairs if result.fate == "pruned"]
+    pruned = [artifacts for artifacts, result in pairs if result.status == "pruned"]
     out.finish(
         [_to_document(artifacts, result) for artifacts, result in pairs],
         essential=[artifacts.run.id for artifacts in pruned],
@@ -137,7 +137,7 @@ def _summarize(
     finished: Sequence[tuple[str, PruneResult]],
 ) -> str:
     deleted = sum(len(result.deleted) for result in results)
-    deleted += sum(result.fate == "pruned" for _, result in finished)
+    deleted += sum(result.status == "pruned" for _, result in finished)
     size = render_bytes(sum(artifacts.folder_bytes for artifacts in pruned))
     runs = "1 run" if len(pruned) == 1 else f"{len(pruned)} runs"
     return f"Pruned {runs}: {size} on this machine, {deleted} deleted at providers."
@@ -175,7 +175,7 @@ def _to_document(artifacts: RunArtifacts, result: PruneResult | None = None) -> 
             for upload in (file.upload for file in artifacts.uploads)
         ],
         "models": [model.name for model in artifacts.models],
-        "outcome": result.fate.value if result else "selected",
+        "outcome": result.status.value if result else "selected",
         "message": (result.message or None) if result else None,
         "deleted": list(result.deleted) if result else [],
         "kept": list(result.kept) if result else [],

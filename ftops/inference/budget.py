@@ -1,4 +1,4 @@
-"""What answers cost, before they are asked for and as they come."""
+"""What completions cost, before they are requested and as they arrive."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _HINT = "Raise the limit, ask fewer rows, or allow shorter answers; answers that
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars for a million tokens that a model reads, and for a million that it writes."""
+    """US dollars for a million prompt tokens, and for a million completion tokens."""
 
     input_usd: float
     output_usd: float
@@ -31,14 +31,14 @@ class Prices:
 
 
 def find_prices(figures: ModelInfo) -> Prices | None:
-    """What asking a model costs; None when nobody has told."""
+    """The prices of a model; None where they are not known."""
     if figures.input_usd is None or figures.output_usd is None:
         return None
     return Prices(figures.input_usd, figures.output_usd)
 
 
 def count_prompt_tokens(prompts: Sequence[Prompt], counter: VocabularyCounter) -> list[int]:
-    """The tokens of each prompt, the marks around the messages of a chat included."""
+    """The tokens of each prompt, the special tokens around chat messages included."""
     texts = [[one] if isinstance(one, str) else [part.content for part in one] for one in prompts]
     counts = iter(counter.count([text for some in texts for text in some]))
     return [
@@ -50,7 +50,7 @@ def count_prompt_tokens(prompts: Sequence[Prompt], counter: VocabularyCounter) -
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What questions will take: `completion_tokens` at most, `usd` at most (None: not known)."""
+    """What prompts take: `completion_tokens` at most, `usd` at most (None: not known)."""
 
     questions: int
     prompt_tokens: int
@@ -60,21 +60,21 @@ class CostEstimate:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimator:
-    """By what asking is priced; `prices` None: not known, and `advice` says how to tell them."""
+    """Estimates costs; with `prices` None (not known), `advice` says how to set them."""
 
     counter: VocabularyCounter
     prices: Prices | None
     advice: str = ""
 
     def estimate(self, prompts: Sequence[Prompt], max_tokens: int) -> CostEstimate:
-        """What these prompts take when each answer is as long as it may be."""
+        """What these prompts take when each completion is as long as allowed."""
         read = sum(count_prompt_tokens(prompts, self.counter))
         written = max_tokens * len(prompts)
         usd = None if self.prices is None else self.prices.price(read, written)
         return CostEstimate(len(prompts), read, written, usd)
 
     def price(self, answers: Sequence[Completion]) -> float | None:
-        """What these answers have cost; None when prices or tokens are not known."""
+        """What these completions have cost; None when prices or tokens are not known."""
         if not answers:
             return 0.0
         if self.prices is None:
@@ -92,17 +92,17 @@ class CostEstimator:
 def create_cost_estimator(
     provider: Provider, model: str, counting: CounterFactory
 ) -> CostEstimator:
-    """How asking that model is priced, by what is known of it here; asks nobody."""
+    """The cost estimator of that model, by what is known of it here; sends no request."""
     vocabulary = get_vocabulary_name(provider.capabilities, model)
     figures = provider.get_model_info(model)
     return CostEstimator(counting.open(vocabulary), find_prices(figures), figures.price_advice)
 
 
 class Budget:
-    """So much may be spent, in US dollars; held by what is asked for, not only by what came.
+    """A spending limit in US dollars, which counts requests under way as well as finished ones.
 
-    A question is asked only if its longest answer, and those of all that are under way, can be
-    paid. One budget may serve several models, and threads.
+    A prompt is sent only if its longest completion, and those of all requests under way, can be
+    paid. Several models and threads may share a budget.
     """
 
     def __init__(self, max_cost_usd: float, *, limit: str = "the limit") -> None:
@@ -113,7 +113,7 @@ class Budget:
         self._changed = threading.Condition()
 
     def check(self, cost_estimator: CostEstimator, estimate: CostEstimate, model: str) -> None:
-        """LimitExceeded when all of it may cost more than is left; nothing was sent then."""
+        """LimitExceeded when the estimate exceeds what is left; nothing was sent then."""
         if estimate.usd is None:
             raise LimitExceeded(
                 f"{self._limit} cannot be held: the price of asking {model} is not known",
@@ -129,7 +129,7 @@ class Budget:
             )
 
     def reserve(self, usd: float, is_over: Callable[[], bool]) -> None:
-        """Set so much aside, waiting for what is under way; LimitExceeded when it is not there.
+        """Reserve the amount, waiting for requests under way; LimitExceeded when it is not left.
 
         It returns, too, as soon as `is_over`.
         """
@@ -147,7 +147,7 @@ class Budget:
             self._reserved_usd += usd
 
     def settle(self, reserved_usd: float, spent_usd: float) -> None:
-        """What was set aside is free again, but for what it has cost."""
+        """Release the reserved amount, and count what was spent."""
         with self._changed:
             self._reserved_usd = max(0.0, self._reserved_usd - reserved_usd)
             if self._reserved_usd < 1e-9:  # sums of fractions never come out even
@@ -157,5 +157,5 @@ class Budget:
 
 
 def format_usd(usd: float) -> str:
-    """Money with as many digits as it takes to see any: $0.0012, $3.40."""
+    """The amount with as many digits as needed: $0.0012, $3.40."""
     return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"

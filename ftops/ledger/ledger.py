@@ -204,9 +204,9 @@ class Ledger(LedgerFile):
             return _known(connection, seen.id)
 
     def reopen_run(self, seen: Run, stages: Collection[Stage]) -> Run:
-        """Set an ended run running again, with `stages` to be done anew.
+        """Set an ended run running again, with `stages` to be done again.
 
-        When the creation of the job is among them, the run lets go of its job and of its model.
+        When the creation of the job is among them, the run loses its job and its model.
         """
         now = self._now()
         forget = (
@@ -248,7 +248,7 @@ class Ledger(LedgerFile):
             return _known(connection, run_id)
 
     def ask_cancel(self, run_id: RunId) -> None:
-        """Ask whoever drives the run to stop before the next thing it would send."""
+        """Request the process that drives the run to stop before its next request."""
         with self._changing("ask_cancel") as connection:
             connection.execute(
                 "UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, ?) WHERE id = ?",
@@ -256,7 +256,7 @@ class Ledger(LedgerFile):
             )
 
     def is_cancel_asked(self, run_id: RunId) -> bool:
-        """Whether somebody asked for the end of the run since it was last opened."""
+        """Whether a cancellation was requested since the run was last opened."""
         with self._reading() as connection:
             row = only(
                 connection.execute("SELECT cancel_asked_at FROM runs WHERE id = ?", (run_id,))
@@ -396,7 +396,7 @@ class Ledger(LedgerFile):
             return frozenset(event_id for (event_id,) in rows)
 
     def mark_shown(self, numbers: Iterable[int]) -> None:
-        """Remember that these stored events have been shown to somebody."""
+        """Record that these stored events have been shown."""
         with self._changing("mark_shown") as connection:
             connection.executemany(
                 "UPDATE events SET shown = 1 WHERE id = ?", [(number,) for number in numbers]
@@ -414,7 +414,7 @@ class Ledger(LedgerFile):
     def record_intent(
         self, run_id: RunId, stage: Stage, name: str, request: Mapping[str, Json]
     ) -> RemoteCall:
-        """Write down, before it is sent, a request that will have an effect."""
+        """Record, before it is sent, a request that has an effect."""
         with self._changing("record_intent") as connection:
             return _insert_intent(connection, self._now(), run_id, stage, name, request)
 
@@ -521,7 +521,7 @@ class Ledger(LedgerFile):
             return found.fetchone() is not None
 
     def add_upload(self, upload: Upload) -> None:
-        """Remember content that lies at an account already."""
+        """Record content that is at an account already."""
         with self._changing("add_upload") as connection:
             _insert_upload(connection, upload)
 
@@ -538,7 +538,7 @@ class Ledger(LedgerFile):
         return to_upload(row) if row else None
 
     def list_uploads(self, account: str | None = None) -> list[Upload]:
-        """What lies at that account, or at any, as far as is known; oldest first."""
+        """The known uploads to that account, or to any; oldest first."""
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE coalesce(account = ?, 1)"
@@ -548,7 +548,7 @@ class Ledger(LedgerFile):
             return [to_upload(row) for row in rows]
 
     def forget_upload(self, file_id: str) -> None:
-        """The provider has this file no more; nothing happens if it was never known."""
+        """Record that the provider no longer has this file; nothing happens for an unknown one."""
         with self._changing("forget_upload") as connection:
             connection.execute(
                 "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL",
@@ -646,7 +646,7 @@ class Ledger(LedgerFile):
         return to_model(row) if row else None
 
     def mark_model_deleted(self, name: str) -> None:
-        """The provider has this model no more; nothing happens if no run made it."""
+        """Record that the provider no longer has this model; nothing happens for an unknown one."""
         with self._changing("mark_model_deleted") as connection:
             connection.execute(
                 "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL",
@@ -665,7 +665,7 @@ class Ledger(LedgerFile):
     def begin_file_deletion(
         self, run_id: RunId, upload: Upload, *, since: datetime
     ) -> RemoteCall | None:
-        """Write down that the file is about to be deleted, and forget it as an upload.
+        """Record that the file is about to be deleted, and forget it as an upload.
 
         None, and nothing is changed, when a run needs it that is not at its end, or that has been
         changed since the caller looked. No run can begin to rely on the file in between.

@@ -1,4 +1,4 @@
-"""Brings a job that was created elsewhere into the ledger as a run. Nothing is created or sent.
+"""Adds a job that was created elsewhere to the ledger as a run. Nothing is created or sent.
 
 The run has its job from the moment it is recorded, so that no death of this command can leave a run
 that would create another one.
@@ -41,12 +41,12 @@ def adopt_job(
     *,
     job_file: LoadedJob | None = None,
 ) -> Run:
-    """Record a run for the job, to be driven like any other from its following on.
+    """Record a run for the job, to be driven like any other from its follow stage on.
 
     With a job file, the run is that file's: the same file finds it from now on, and the model is
-    evaluated as it says. Without one, a file is written after the job, and nothing is evaluated;
+    evaluated as it says. Without one, a job file is written for the job, and nothing is evaluated;
     `load` reads it. A run that has the job already and ended before it is returned instead, and so
-    is the run that asked for the job and has none yet: it would create another one.
+    is the run that requested the job and has none yet: it would create another one.
     RunError when a run has the job in another way, or the file another run.
     """
     if known := find_run_to_reopen(job_id, context.ledger):
@@ -96,7 +96,7 @@ def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
 
 
 def _find_maker(job: Job, context: RunContext) -> Run | None:
-    """The run of this ledger that asked for the job and got no clear answer; it has the job now."""
+    """The run of this ledger whose request for the job got no clear response; it gets the job."""
     ledger = context.ledger
     run_id = RunId(job.metadata.get(RUN_ID_METADATA, "").partition(".")[0])
     if not ledger.has_run(run_id):
@@ -127,14 +127,14 @@ def _check_same_model(job: Job, job_file: LoadedJob) -> None:
 
 
 def _write_job_file(job: Job, context: RunContext, settings: ProviderSettings) -> Path:
-    """What is known of the job, in the words of a job file. JSON is YAML, too."""
+    """Write what is known of the job as a job file (JSON is YAML, too)."""
     if not job.training_file:
         raise RunError(
             f"the provider does not tell what {job.id} was trained on",
             hint=f"Name its job file: {format_command('adopt', job.id, 'JOB.yaml')}.",
         )
     name = _UNNAMED.sub("-", job.id).strip("-._")[:64]
-    told: dict[str, Json] = {
+    fields: dict[str, Json] = {
         "name": name,
         "provider": {key: value for key, value in asdict(settings).items() if value is not None},
         "model": job.model,
@@ -153,7 +153,7 @@ def _write_job_file(job: Job, context: RunContext, settings: ProviderSettings) -
     }
     path = context.home / "adopted" / f"{name}.yaml"
     text = orjson.dumps(
-        {key: value for key, value in told.items() if value not in (None, {})},
+        {key: value for key, value in fields.items() if value not in (None, {})},
         option=orjson.OPT_INDENT_2,
     )
     write_atomic(path, text + b"\n")
@@ -173,7 +173,7 @@ def _choose_figures(job: Job) -> dict[str, Json]:
 
 
 def _describe_files(job: Job, context: RunContext) -> dict[str, Json]:
-    """What preparing would have left, for files that lie at the provider."""
+    """The result of the prepare stage, for files that are at the provider."""
     training, validation = job.training_file or "", job.validation_file
     return PreparedData(
         row_format=context.provider.row_format(job.model),

@@ -118,12 +118,12 @@ def _find_earlier_job(stage: StageContext) -> str | None:
         provider.ensure_ready()
         job = take_earlier_job(stage, request)
     except (AuthFailed, PermissionRefused):
-        return None  # whoever may not ask has no job there, either
+        return None  # without permission there is no job of this account, either
     return job.id if job else None
 
 
 def _drop_uploads(run: Run, context: RunContext) -> None:
-    """Take back uploads in parts that nobody will go on with; otherwise they expire."""
+    """Cancel unfinished uploads in parts; otherwise they expire."""
     for call in context.ledger.list_calls(run.id):
         parted = context.ledger.find_parts(call) if call.name == UPLOAD_CALL else None
         if parted is None:
@@ -134,7 +134,7 @@ def _drop_uploads(run: Run, context: RunContext) -> None:
             context.provider.cancel_upload(parted.id)
         except (NotFound, Rejected):
             if parted.completing:
-                continue  # it may have become a file; whoever tries again looks for that
+                continue  # it may have become a file; the next attempt looks for it
         except FtopsError as error:
             context.observer.on_note(f"{error.message}; the upload {parted.id} expires by itself")
             continue

@@ -53,7 +53,7 @@ MIN_FREE_BYTES = 500_000_000
 
 
 def check_home(home: Path) -> Iterator[HealthCheck]:
-    """Whether the folder is there, writable, private, and on a disk with room."""
+    """Whether the folder is there, writable, private, and on a disk with free space."""
     if not home.is_dir():
         yield HealthCheck(
             "home",
@@ -67,7 +67,7 @@ def check_home(home: Path) -> Iterator[HealthCheck]:
     yield from found
     if not before:
         yield HealthCheck(
-            "home", CheckStatus.OK, "there, writable, private, with room on the disk", str(home)
+            "home", CheckStatus.OK, "there, writable, private, with free space on the disk", str(home)
         )
 
 
@@ -155,7 +155,7 @@ def check_provider(
 ) -> Iterator[HealthCheck]:
     """Whether the provider answers and takes the key, then what lies there; `runs` are its own.
 
-    Without a ledger, nobody can say whose the things are that lie there.
+    Without a ledger, the owner of a file or model is not known, and they are not checked.
     """
     try:
         files = list(provider.list_files())
@@ -218,7 +218,7 @@ def _check_models(
                 CheckStatus.PROBLEM,
                 "has the suffix of runs of this ledger, but none of them made it",
                 model.id,
-                f"{format_command('models', 'delete', model.id)}, if nobody else needs it.",
+                f"{format_command('models', 'delete', model.id)}, if it is not needed elsewhere.",
             )
 
 

@@ -150,7 +150,7 @@ _ENGINE_METHOD = "by the vocabulary that the engine makes of these rows"
 
 
 def _no_engine_estimate(_path: Path, _model: str) -> EngineEstimate | None:
-    """Where no engine can be asked."""
+    """Where no engine can estimate."""
     return None
 
 
@@ -158,7 +158,7 @@ def _no_engine_estimate(_path: Path, _model: str) -> EngineEstimate | None:
 class TokenCount:
     """The tokens of a file, counted once, with how they were counted and how far that may be off.
 
-    `n_epochs` and `batch_size` are what "auto" will become, where whoever trains has said so.
+    `n_epochs` and `batch_size` are what "auto" becomes, where the engine has estimated it.
     `long_rows` are cut, as far as that is known: they have more tokens than the model reads,
     `row_limit`.
     """
@@ -180,7 +180,7 @@ class TokenCounter:
     estimate_with_engine: AskEngine = _no_engine_estimate
 
     def without_engine(self) -> "TokenCounter":
-        """The same, but quicker for the engine's models, whose tokens are then estimated."""
+        """The same, but faster for the engine's models, whose tokens are then estimated."""
         return replace(self, estimate_with_engine=_no_engine_estimate)
 
     def count(self, summary: DataSummary, provider: Provider, model: str) -> TokenCount:

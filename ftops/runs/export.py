@@ -69,7 +69,7 @@ def export_now(
         )
     with hold_run(run, home) as held:
         if not held:
-            raise ExportFailed(f"another process tells somebody of {run.id} at this moment")
+            raise ExportFailed(f"another process is exporting {run.id}")
         request = _to_request(target)
         call = _find_open_call(run, ledger, request) or ledger.record_intent(
             run.id, Stage.EVALUATE, CALL, request

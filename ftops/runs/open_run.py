@@ -72,7 +72,7 @@ def open_run(
     resumed = run.id != fresh.id
     if resumed:
         if not retry and run.status in _ENDED_BADLY:
-            send_pending_of_idle_run(run, context)  # nobody will drive it any more
+            send_pending_of_idle_run(run, context)  # no command will drive it any more
         run = _reopen(run, job, context, retry=retry)
     if run.pruned_at is None:
         copy = RunFolder.of(context.home, run.id).job_file

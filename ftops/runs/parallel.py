@@ -1,9 +1,9 @@
-"""Several runs at once: a thread for each, and one clock that keeps their following cheap.
+"""Several runs at once: a thread for each, and one clock that limits their polling.
 
-Nearly all that the threads do is to wait and then to ask. So the clock paces them: however many
-there are, only so many wake in a second, and each is asked for less often the more there are. The
-same clock ends them: who sleeps is woken by `Stopped`, and who is in the middle of something comes
-to its end when it next wants to sleep. What a run has done by then is in the ledger, as ever.
+Nearly all that the threads do is to sleep and then to poll. So the clock throttles them: however
+many there are, only so many wake in a second, and each polls less often the more there are. The
+same clock stops them: a sleeping thread is woken by `Stopped`, and any other stops at its next
+sleep. What a run has done by then is in the ledger.
 """
 
 import queue
@@ -16,18 +16,18 @@ from ftops.clock import Clock
 from ftops.records import Run
 
 WAKES_PER_S = 3.0  # a wake is two requests, some 10 ms of a processor on a slow machine
-LOOK_EVERY_S = 0.5
-LEAVE_S = 10.0  # for requests under way, once all are told to stop
+POLL_INTERVAL_S = 0.5
+SHUTDOWN_WAIT_S = 10.0  # for requests under way, once all shall stop
 
 
 class Stopped(BaseException):
-    """The user goes; nothing went wrong. Like KeyboardInterrupt, no error of ours."""
+    """The user stops all runs. Like KeyboardInterrupt, not an error."""
 
 
 class ThrottledClock:
     """A `Clock` for many threads, whose sleepers wake at most `wakes_per_s` a second.
 
-    `wait` lets seconds pass and tells whether the crowd was told to stop meanwhile.
+    `wait` sleeps, and returns True when all threads shall stop.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ThrottledClock:
             self._pass(turn_s - now_s)
 
     def stop(self) -> None:
-        """Wake everybody who sleeps, and everybody who will want to."""
+        """Wake all sleeping threads, and let no other sleep."""
         self._over.set()
 
     def check(self) -> None:
@@ -77,7 +77,7 @@ class ThrottledClock:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """How one of the crowd ended: the run as it then stood, or the error, or both None: stopped."""
+    """How a task ended: the run as it is then, or the error; both are None when it was stopped."""
 
     run: Run | None = None
     error: Exception | None = None
@@ -88,15 +88,15 @@ def run_parallel(
     *,
     concurrency: int,
     clock: ThrottledClock,
-    ended: Callable[[int, TaskResult], None] = lambda _index, _ending: None,
+    ended: Callable[[int, TaskResult], None] = lambda _index, _result: None,
     look: Callable[[], None] = lambda: None,
 ) -> list[TaskResult]:
     """Do all tasks, at most `concurrency` in parallel, and return how each ended, in order.
 
-    No error of one stops the others. `ended` is called by the threads, `look` now and then by the
-    caller's own. Whatever ends the caller's waiting, Ctrl-C above all, stops the threads first.
+    An error of one stops no other. `ended` is called by the threads, `look` now and then by the
+    caller's own. Whatever interrupts the caller, such as Ctrl-C, stops the threads first.
     """
-    endings = [TaskResult()] * len(tasks)
+    results = [TaskResult()] * len(tasks)
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(tasks)):
         waiting.put(index)
@@ -106,10 +106,10 @@ def run_parallel(
             try:
                 clock.check()
                 index = waiting.get_nowait()
-                endings[index] = _try(tasks[index])
+                results[index] = _try(tasks[index])
             except (queue.Empty, Stopped):
                 return
-            ended(index, endings[index])
+            ended(index, results[index])
 
     # Daemons: one that hangs in a request must not hold the command; a run survives worse.
     threads = [
@@ -119,13 +119,13 @@ def run_parallel(
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            _join(threads, LOOK_EVERY_S, clock)
+            _join(threads, POLL_INTERVAL_S, clock)
             look()
     except BaseException:
         clock.stop()
-        _join(threads, LEAVE_S, clock)
+        _join(threads, SHUTDOWN_WAIT_S, clock)
         raise
-    return endings
+    return results
 
 
 def _try(task: Callable[[], Run]) -> TaskResult:

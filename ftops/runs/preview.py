@@ -1,7 +1,7 @@
-"""What a job file would lead to, before anything is recorded or sent.
+"""What a job file would do, before anything is recorded or sent.
 
 The data is prepared as a run would prepare it, in a temporary folder that is gone afterwards; the
-provider is only asked what it can tell without a network: row shapes, limits, prices.
+provider is only used for what it knows without a network: row formats, limits, prices.
 """
 
 import tempfile
@@ -48,8 +48,8 @@ class Preview:
     uploads: Mapping[str, str]  # the name at the provider -> the file in the job file
     figures: ModelInfo  # of the model at the provider
     problems: tuple[str, ...]
-    price_advice: str = ""  # how to tell the price for which a limit waits
-    evaluation: EvaluationEstimate | None = None  # who will be asked, if anybody
+    price_advice: str = ""  # how to set the price that a limit needs
+    evaluation: EvaluationEstimate | None = None  # what the evaluation takes, if there is one
 
     def check(self) -> None:
         """Raise LimitExceeded if anything forbids the run."""
@@ -62,9 +62,9 @@ def preview(
     tokens: TokenCounter | None = None,
     reach: Callable[[ProviderSettings], Provider] | None = None,
 ) -> Preview:
-    """Look at the job file and all of its data; DatasetError when the data is bad.
+    """Read the job file and all of its data; DatasetError when the data is bad.
 
-    `reach` opens the providers of those whom the model is to be compared with.
+    `reach` opens the providers of the models that it is to be compared with.
     """
     spec, tokens = job.spec, tokens or TokenCounter()
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:

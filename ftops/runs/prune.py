@@ -32,7 +32,7 @@ DELETIONS = ("delete_file", "delete_model")
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What is to go: runs that ended so long ago, but for the newest ones of each job name."""
+    """Which runs to prune: those that ended so long ago, except the newest of each job name."""
 
     older_than: timedelta
     keep_last: int = 0
@@ -42,7 +42,7 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class SharedUpload:
-    """A file that may go once all runs that need it have been pruned."""
+    """A file that may be deleted once all runs that need it have been pruned."""
 
     upload: Upload
     needed_by: frozenset[RunId]
@@ -50,7 +50,7 @@ class SharedUpload:
 
 @dataclass(frozen=True, slots=True)
 class RunArtifacts:
-    """What one ended run has left, as far as it may go; sizes in bytes."""
+    """What one ended run has that may be deleted; sizes in bytes."""
 
     run: Run
     folder_bytes: int
@@ -64,9 +64,9 @@ class RunArtifacts:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is to go, oldest run first, and what an earlier command did not bring to its end.
+    """What is to be deleted, oldest run first, and what an earlier command did not finish.
 
-    `made_at` is when it was looked at: what has changed since is left alone.
+    `made_at` is when it was selected: what has changed since is not deleted.
     """
 
     made_at: datetime
@@ -76,7 +76,7 @@ class Selection:
 
 
 def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Selection:
-    """What these criteria mean at this moment."""
+    """Apply the criteria to the runs of this moment."""
     runs = ledger.list_runs()
     chosen = _choose_runs(runs, now, criteria)
     calls = [call for name in DELETIONS for call in ledger.list_open_calls(name)]
@@ -179,7 +179,7 @@ OpenProvider = Callable[[ProviderSettings], Provider]
 
 
 class PruneStatus(StrEnum):
-    """What became of something that was selected."""
+    """How the deletion of something ended."""
 
     PRUNED = "pruned"
     SKIPPED = "skipped"  # it is in use
@@ -188,9 +188,9 @@ class PruneStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """What became of it and why; `deleted` and `kept` are ids of files and models."""
+    """How it ended and why; `deleted` and `kept` are ids of files and models."""
 
-    fate: PruneStatus
+    status: PruneStatus
     message: str = ""
     hint: str = ""
     deleted: tuple[str, ...] = ()
@@ -199,7 +199,7 @@ class PruneResult:
 
 @dataclass(slots=True)
 class Pruner:
-    """Removes; `open_provider` gives whoever has the files, and is asked once for each."""
+    """Deletes what was selected; `open_provider` is called once for each provider."""
 
     ledger: Ledger
     home: Path
@@ -208,7 +208,7 @@ class Pruner:
     _providers: dict[ProviderSettings, Provider | FtopsError] = field(default_factory=dict)
 
     def finish(self, selection: Selection) -> list[tuple[str, PruneResult]]:
-        """Bring to its end what an earlier command began; what it was about, and its end."""
+        """Finish what an earlier command started; the id of each thing, with its result."""
         calls = [
             (get_value(call.request, "id", str), _guarded(partial(self._finish_call, call)))
             for call in selection.calls
@@ -219,7 +219,7 @@ class Pruner:
         return calls + folders
 
     def prune(self, artifacts: RunArtifacts) -> PruneResult:
-        """Remove what this run has left; a run that is in use stays as it is."""
+        """Delete the artifacts of this run; a run that is in use stays as it is."""
         with run_scope(artifacts.run.id):
             return _guarded(partial(self._prune, artifacts))
 
@@ -307,7 +307,7 @@ class Pruner:
         self.ledger.record_done(call, remote_id)
 
     def _get_provider(self, settings: ProviderSettings) -> Provider:
-        """Whoever has the files, ready to be asked; one that did not answer is not asked again."""
+        """The provider, ready for requests; one that failed is not tried again."""
         if settings not in self._providers:
             try:
                 provider = self.open_provider(settings)
@@ -331,7 +331,7 @@ def _guarded(work: Callable[[], PruneResult]) -> PruneResult:
 def _remove_folder(folder: Path) -> None:
     """The folder of a run whose lock the caller holds; the lock goes with it."""
     pending_delete = folder.with_name(f"{PRUNED_PREFIX}{folder.name}")
-    remove_path(pending_delete)  # of an earlier life of the run
+    remove_path(pending_delete)  # of an earlier pruning of the run
     crashpoints.reach("pruning.before_rename")
     rename_dir(folder, pending_delete)
     crashpoints.reach("pruning.after_rename")

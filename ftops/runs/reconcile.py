@@ -23,8 +23,8 @@ from ftops.spec.job_file import LoadedJob
 from ftops.stage_results import PreparedFile, find_value, get_value
 
 CALL = "create_job"
-_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two looks at the listing; the last one repeats
-# Ours and the provider's, or ours before and after somebody has set it. The age of an intent counts
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two polls of the listing; the last one repeats
+# Ours and the provider's, or ours before and after it was set. The age of an intent counts
 # only when it is more than this; otherwise the lag of the listing is waited for from now on.
 _CLOCKS_APART = timedelta(minutes=5)
 
@@ -115,7 +115,7 @@ def read_request(value: Mapping[str, Json]) -> JobRequest:
 def _look(
     stage: StageContext, request: JobRequest, job_filter: JobFilter, lag_s: float
 ) -> Job | None:
-    """Ask for the job until it is there, or `lag_s` have passed; always once at their end."""
+    """Poll for the job until it is there, or `lag_s` have passed; always once at their end."""
     clock = stage.clock
     until_s = clock.monotonic_s() + lag_s
     for pause_s in itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])):
@@ -130,8 +130,8 @@ def _look(
 def _may_be_of(job: Job, call: RemoteCall, stage: StageContext) -> bool:
     """Whether the call can have made the job that the provider finds for it.
 
-    Without metadata that may be the job of an earlier attempt, or of somebody else who trained on
-    the same file; only how old it is tells then.
+    Without metadata that may be the job of an earlier attempt, or of another user who trained on
+    the same file; only its age decides then.
     """
     if stage.ledger.is_job_known(job.id):
         return False

@@ -29,4 +29,4 @@ def main(arguments: Sequence[str]) -> None:
         crashpoints.arm(point)
     ends = [ending for _, ending in pruner.finish(selection)]
     ends += [pruner.prune(artifacts) for artifacts in selection.artifacts]
-    assert {ending.fate for ending in ends} <= {PruneStatus.PRUNED}, ends
+    assert {ending.status for ending in ends} <= {PruneStatus.PRUNED}, ends

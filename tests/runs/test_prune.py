@@ -75,7 +75,7 @@ def test_a_pruned_run_keeps_its_history_and_nothing_else(bench: Bench) -> None:
     job = bench.write_job()
     run = bench.run(job)
     (ending,) = sweep(bench)
-    assert (ending.fate, len(ending.deleted), ending.kept) == (PruneStatus.PRUNED, 2, ())
+    assert (ending.status, len(ending.deleted), ending.kept) == (PruneStatus.PRUNED, 2, ())
     assert list_uploads(bench) == []
     assert not RunFolder.of(bench.home, run.id).path.exists()
     after = bench.ledger.get_run(run.id)
@@ -127,7 +127,7 @@ def test_a_shared_file_goes_with_the_last_run_that_needs_it(bench: Bench) -> Non
     assert bench.provider.count("upload_file") == 2
     (only,) = choose(bench, Criteria(MONTH)).artifacts
     assert (only.run.id, only.uploads) == (first.id, ())
-    assert sweep(bench, choose(bench, Criteria(MONTH)))[0].fate is PruneStatus.PRUNED
+    assert sweep(bench, choose(bench, Criteria(MONTH)))[0].status is PruneStatus.PRUNED
     assert len(list_uploads(bench)) == 2
     (last,) = choose(bench).artifacts
     assert (last.run.id, len(last.uploads)) == (second.id, 2)
@@ -153,8 +153,8 @@ def test_a_run_that_is_driven_is_left_and_so_are_the_files_it_shares(bench: Benc
     with hold_run(first, bench.home) as held:
         assert held
         skipped, pruned = sweep(bench)
-    assert (skipped.fate, skipped.message) == (PruneStatus.SKIPPED, "another process drives it")
-    assert (pruned.fate, pruned.deleted, len(pruned.kept)) == (PruneStatus.PRUNED, (), 2)
+    assert (skipped.status, skipped.message) == (PruneStatus.SKIPPED, "another process drives it")
+    assert (pruned.status, pruned.deleted, len(pruned.kept)) == (PruneStatus.PRUNED, (), 2)
     assert RunFolder.of(bench.home, first.id).path.is_dir()
     assert len(list_uploads(bench)) == 2
     sweep(bench)
@@ -166,7 +166,7 @@ def test_a_run_that_was_opened_again_after_the_selection_is_left(bench: Bench) -
     selection = choose(bench)
     bench.ledger.reopen_run(run, ())
     (ending,) = sweep(bench, selection)
-    assert ending.fate is PruneStatus.SKIPPED
+    assert ending.status is PruneStatus.SKIPPED
     assert "opened again" in ending.message
     assert RunFolder.of(bench.home, run.id).path.is_dir()
 
@@ -177,7 +177,7 @@ def test_a_run_that_has_come_to_need_the_file_since_the_selection_keeps_it(bench
     bench.clock.advance(1)
     bench.run(bench.write_job(seed=7))
     (ending,) = sweep(bench, selection)
-    assert (ending.fate, ending.deleted, len(ending.kept)) == (PruneStatus.PRUNED, (), 2)
+    assert (ending.status, ending.deleted, len(ending.kept)) == (PruneStatus.PRUNED, (), 2)
     assert len(list_uploads(bench)) == 2
 
 
@@ -187,7 +187,7 @@ def test_files_that_ftops_did_not_upload_are_never_deleted(bench: Bench) -> None
     mine = bench.provider.upload_file(data, filename="mine.jsonl", on_bytes=lambda *_: None)
     bench.run(bench.write_job(training_file=mine.id, validation_file=None))
     (ending,) = sweep(bench)
-    assert (ending.fate, ending.deleted) == (PruneStatus.PRUNED, ())
+    assert (ending.status, ending.deleted) == (PruneStatus.PRUNED, ())
     assert list_uploads(bench) == [mine.id]
 
 
@@ -208,7 +208,7 @@ def test_a_file_that_another_ledger_has_uploaded_stays(bench: Bench) -> None:
     assert bench.provider.count("upload_file") == 2  # found by their names
     (ending,) = sweep(stranger)
     stranger.ledger.close()
-    assert (ending.fate, ending.deleted) == (PruneStatus.PRUNED, ())
+    assert (ending.status, ending.deleted) == (PruneStatus.PRUNED, ())
     assert len(list_uploads(bench)) == 2
     assert bench.ledger.get_run(run.id).pruned_at is None
 
@@ -241,7 +241,7 @@ def test_locally_nothing_is_asked_of_a_provider_and_the_uploads_can_go_later(ben
     selection = choose(bench, Criteria(timedelta(0), local_only=True))
     pruner = Pruner(bench.ledger, bench.home, selection.made_at, never)  # type: ignore[arg-type]
     (ending,) = [pruner.prune(one) for one in selection.artifacts]
-    assert ending.fate is PruneStatus.PRUNED
+    assert ending.status is PruneStatus.PRUNED
     assert not RunFolder.of(bench.home, run.id).path.exists()
     assert len(list_uploads(bench)) == 2
     sweep(bench)
@@ -259,7 +259,7 @@ def test_a_provider_that_is_away_is_asked_once_and_its_runs_stay_whole(bench: Be
 
     pruner = Pruner(bench.ledger, bench.home, selection.made_at, away)  # type: ignore[arg-type]
     endings = [pruner.prune(one) for one in selection.artifacts]
-    assert [ending.fate for ending in endings] == [PruneStatus.FAILED, PruneStatus.FAILED]
+    assert [ending.status for ending in endings] == [PruneStatus.FAILED, PruneStatus.FAILED]
     assert "no network" in endings[0].message
     assert len(asked) == 1
     assert all(RunFolder.of(bench.home, run.id).path.is_dir() for run in runs)
@@ -270,7 +270,7 @@ def test_a_run_without_anything_at_the_provider_is_pruned_while_that_is_away(ben
     job = bench.write_job()
     run = cancel_run(open_run(job, bench.context), bench.context)
     bench.provider.fail("ensure_ready", Unreachable("no network"))
-    assert [ending.fate for ending in sweep(bench)] == [PruneStatus.PRUNED]
+    assert [ending.status for ending in sweep(bench)] == [PruneStatus.PRUNED]
     assert not RunFolder.of(bench.home, run.id).path.exists()
 
 
@@ -289,14 +289,14 @@ def test_a_deletion_whose_answer_was_lost_is_finished_by_the_next_prune(
     run = bench.run(bench.write_job())
     lose_the_answer(bench, effect=effect)
     (failed,) = sweep(bench)
-    assert failed.fate is PruneStatus.FAILED
+    assert failed.status is PruneStatus.FAILED
     assert bench.ledger.get_run(run.id).pruned_at is None
     # Whatever the criteria are now: it was begun.
     later = choose(bench, Criteria(MONTH))
     assert (len(later.calls), later.artifacts) == (1, ())
-    assert [ending.fate for ending in sweep(bench, later)] == [PruneStatus.PRUNED]
+    assert [ending.status for ending in sweep(bench, later)] == [PruneStatus.PRUNED]
     assert len(list_uploads(bench)) == 1
-    assert [ending.fate for ending in sweep(bench)] == [PruneStatus.PRUNED]
+    assert [ending.status for ending in sweep(bench)] == [PruneStatus.PRUNED]
     assert list_uploads(bench) == []
     calls = [c.state for c in bench.ledger.list_calls(run.id) if c.name == "delete_file"]
     assert calls == ["done", "done"]
@@ -306,10 +306,10 @@ def test_a_deletion_that_is_refused_leaves_the_file_known_and_the_run_whole(benc
     run = bench.run(bench.write_job())
     bench.provider.fail("delete_file", Rejected("it is in use", status=409))
     (ending,) = sweep(bench)
-    assert ending.fate is PruneStatus.FAILED
+    assert ending.status is PruneStatus.FAILED
     assert "is in use" in ending.message
     assert RunFolder.of(bench.home, run.id).path.is_dir()
-    assert [one.fate for one in sweep(bench)] == [PruneStatus.PRUNED]
+    assert [one.status for one in sweep(bench)] == [PruneStatus.PRUNED]
     assert list_uploads(bench) == []
 
 
@@ -332,5 +332,5 @@ def test_a_folder_that_was_half_removed_is_removed_whatever_the_criteria(bench: 
     RunFolder.of(bench.home, run.id).path.rename(pending_delete)
     selection = choose(bench, Criteria(MONTH))
     assert (selection.folders, selection.artifacts) == ((pending_delete,), ())
-    assert [ending.fate for ending in sweep(bench, selection)] == [PruneStatus.PRUNED]
+    assert [ending.status for ending in sweep(bench, selection)] == [PruneStatus.PRUNED]
     assert not pending_delete.exists()
