@@ -67,7 +67,10 @@ def check_home(home: Path) -> Iterator[HealthCheck]:
     yield from found
     if not before:
         yield HealthCheck(
-            "home", CheckStatus.OK, "there, writable, private, with free space on the disk", str(home)
+            "home",
+            CheckStatus.OK,
+            "there, writable, private, with free space on the disk",
+            str(home),
         )
 
 
