@@ -59,7 +59,7 @@ def import_config(
             "evaluate": dict(imported.section),
             "files": [str(path) for path in paths],
             "not_converted": [
-                {"file": item.file, "line": item.line, "what": item.what, "why": item.why}
+                {"file": item.file, "line": item.line, "what": item.what, "why": item.reason}
                 for item in imported.skipped
             ],
         },
@@ -86,14 +86,14 @@ def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> No
         )
     exported = render_promptfoo(evaluation)
     paths = _write(target, {CONFIG: exported.config, TESTS: exported.tests}, force=force)
-    for name in exported.left_out:
+    for name in exported.skipped:
         out.warn(f"not converted: {name}")
     out.finish(
         {
             "tests": exported.tests_count,
             "providers": [candidate.model for candidate in evaluation.candidates],
             "files": [str(path) for path in paths],
-            "not_converted": list(exported.left_out),
+            "not_converted": list(exported.skipped),
         },
         essential=[str(path) for path in paths],
         human=lambda: [

@@ -53,7 +53,7 @@ def gather_export(
         max_tokens=most if isinstance(most, int) else _MAX_TOKENS,
         metrics=metrics if isinstance(metrics, list) else (),
         folder=Path(run.job_file).parent,
-        left_out=tuple(left),
+        skipped=tuple(left),
     )
 
 

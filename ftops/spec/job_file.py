@@ -319,23 +319,23 @@ def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[KeyPath, Path]]:
     """Each path on this machine, with its path of keys; uploaded files have none."""
     folder = job_file.absolute().parent
     for key_path in DATA_FIELDS:
-        value = _find_value(job, *key_path)
+        value = _get_value(job, *key_path)
         path = resolve_data(job_file, value) if isinstance(value, str) else None
         if path is not None:
             yield key_path, path
-    for inner, name in list_named_files(_find_value(job, "evaluate")):
+    for inner, name in list_named_files(_get_value(job, "evaluate")):
         yield ("evaluate", *inner), folder / name
-    tools = _find_value(job, "export")
+    tools = _get_value(job, "export")
     for number, tool in enumerate(tools if isinstance(tools, list) else ()):
         for word, key in _WRITTEN.items():
-            value = _find_value(tool, word, key)
+            value = _get_value(tool, word, key)
             if isinstance(value, str):
                 yield ("export", number, word, key), folder / value
-        if store := _find_store_path(_find_value(tool, "mlflow", "tracking_uri")):
+        if store := _find_store_path(_get_value(tool, "mlflow", "tracking_uri")):
             yield ("export", number, "mlflow", "tracking_uri"), folder / store
 
 
-def _find_value(value: Json, *keys: str) -> Json:
+def _get_value(value: Json, *keys: str) -> Json:
     """The value at these keys."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None

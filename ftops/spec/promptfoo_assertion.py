@@ -1,8 +1,8 @@
-"""What promptfoo expects of outputs, in the words of `evaluate.metrics`.
+"""Translates promptfoo's assertions into `evaluate.metrics`.
 
-A test may expect what no other does; a metric looks at every row alike. So an answer that is
-expected word for word becomes the row's completion, and of everything else only what all tests
-expect becomes a metric.
+In promptfoo each test has assertions of its own; a metric applies to every row. So an expected
+output (`equals`) becomes the row's completion, and of the other assertions only those of all tests
+become metrics.
 """
 
 import re
@@ -30,8 +30,10 @@ _CHAT = re.compile(r"openai:(?:chat:)?(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """One assertion; `kind` is equals, regex (a pattern that the whole output must match), json or
-    judge. `model` is who judges, `name` is its type as it was written."""
+    """One assertion; `kind` is equals, regex (the whole output must match), json or judge.
+
+    `model` is the judge model, `name` the type in the configuration.
+    """
 
     kind: str
     value: str = ""
@@ -43,9 +45,9 @@ class Assertion:
 def read_asserts(
     node: Node | None, values: Mapping[str, str], grader: str, skipped: SkippedItems
 ) -> Iterator[Assertion]:
-    """What a list of assertions expects, with variables filled in; the rest is noted.
+    """The assertions of a list, with variables filled in; unsupported ones are skipped.
 
-    `grader` is the provider that judges where an assertion names none.
+    `grader` is the judge's provider where an assertion names none.
     """
     for item in iterate(node):
         entries = get_entries(item)
@@ -54,49 +56,59 @@ def read_asserts(
             skipped.add(item, "an assertion", "it has no type")
             continue
         for name in entries.keys() - _KNOWN:
-            skipped.add(entries[name], f"{name} of an assertion {quoted(kind)}", "no metric has it")
-        found = _read_one(item, kind, entries, values, grader, skipped)
-        if found is not None:
-            yield replace(found, name=kind)
+            skipped.add(
+                entries[name],
+                f"{name} of an assertion {quoted(kind)}",
+                "no metric has this setting",
+            )
+        assertion = _read_assertion(item, kind, entries, values, grader, skipped)
+        if assertion is not None:
+            yield replace(assertion, name=kind)
 
 
 def list_common(expected: Sequence[Sequence[Assertion]]) -> list[Assertion]:
-    """What all tests expect, but for answers word for word."""
+    """The assertions of all tests, except `equals`."""
     first = dict.fromkeys(expected[0] if expected else ())
     return [
-        one for one in first if one.kind != "equals" and all(one in found for found in expected)
+        assertion
+        for assertion in first
+        if assertion.kind != "equals" and all(assertion in assertions for assertions in expected)
     ]
 
 
-def has_answer(found: Sequence[Assertion]) -> bool:
-    """Whether a test expects an answer word for word."""
-    return any(one.kind == "equals" for one in found)
+def has_answer(assertions: Sequence[Assertion]) -> bool:
+    """Whether a test has an expected output."""
+    return any(assertion.kind == "equals" for assertion in assertions)
 
 
 def make_metrics(expected: Sequence[Sequence[Assertion]], skipped: SkippedItems) -> list[Json]:
-    """The metrics that stand for what all tests expect; what only some expect is noted."""
+    """The metrics for the assertions of all tests; assertions of some tests are skipped."""
     common = list_common(expected)
-    answered = all(has_answer(found) for found in expected)
-    for found in expected:
-        for one in found:
-            is_measured = answered if one.kind == "equals" else one in common
-            if not is_measured and one.node is not None:
-                why = "not every test expects it, and a metric looks at every row alike"
-                skipped.add(one.node, f"an assertion {quoted(one.name)}", why)
+    answered = all(has_answer(assertions) for assertions in expected)
+    for assertions in expected:
+        for assertion in assertions:
+            is_measured = answered if assertion.kind == "equals" else assertion in common
+            if not is_measured and assertion.node is not None:
+                reason = "not every test has it, and a metric applies to every row"
+                skipped.add(assertion.node, f"an assertion {quoted(assertion.name)}", reason)
     metrics: list[Json] = ["accuracy"] if expected and answered else []
-    if any(one.kind == "json" for one in common):
+    if any(assertion.kind == "json" for assertion in common):
         metrics.append("json_valid")
-    patterns = [one.value for one in common if one.kind == "regex"]
+    patterns = [assertion.value for assertion in common if assertion.kind == "regex"]
     if patterns:
         metrics.append({"regex": "".join(patterns) + _ANY})
-    for one in common:
-        if one.kind == "judge":
-            judge: dict[str, Json] = {"model": one.model, "question": one.value, "mode": "grade"}
+    for assertion in common:
+        if assertion.kind == "judge":
+            judge: dict[str, Json] = {
+                "model": assertion.model,
+                "question": assertion.value,
+                "mode": "grade",
+            }
             metrics.append({"judge": judge})
     return metrics
 
 
-def _read_one(
+def _read_assertion(
     node: Node,
     kind: str,
     entries: Mapping[str, Node],
@@ -114,8 +126,8 @@ def _read_one(
             return Assertion("equals", _render(entries.get("value"), values), node=node)
         if kind == "is-json":
             if "value" in entries:
-                why = "only whether it is JSON is measured; add the metric for it by hand"
-                skipped.add(entries["value"], "the schema of an assertion 'is-json'", why)
+                reason = "only whether the output is JSON is measured; add json_schema by hand"
+                skipped.add(entries["value"], "the schema of an assertion 'is-json'", reason)
             return Assertion("json", node=node)
         if kind == "llm-rubric":
             return _read_rubric(node, entries, values, grader, skipped)
@@ -127,7 +139,7 @@ def _read_one(
     except ValueError as error:
         skipped.add(node, f"an assertion {quoted(kind)}", str(error))
         return None
-    skipped.add(node, f"an assertion {quoted(kind)}", "no metric is like it")
+    skipped.add(node, f"an assertion {quoted(kind)}", "no metric corresponds to it")
     return None
 
 
@@ -138,12 +150,14 @@ def _read_rubric(
     grader: str,
     skipped: SkippedItems,
 ) -> Assertion | None:
-    named = to_text(entries.get("provider")) or grader
-    model = _CHAT.fullmatch(named)
+    provider = to_text(entries.get("provider")) or grader
+    model = _CHAT.fullmatch(provider)
     if model is None:
-        why = f"{quoted(named)} is not asked by ftops" if named else "it names no provider"
+        reason = (
+            f"ftops does not support {quoted(provider)}" if provider else "it names no provider"
+        )
         hint = "; write `judge: {model: …, question: …}` by hand"
-        skipped.add(node, "an assertion 'llm-rubric'", why + hint)
+        skipped.add(node, "an assertion 'llm-rubric'", reason + hint)
         return None
     return Assertion("judge", _render(entries.get("value"), values), model[1], node)
 
@@ -153,20 +167,20 @@ def _render(node: Node | None, values: Mapping[str, str]) -> str:
     if text is None:
         raise ValueError("its value is not text")
     if text.startswith(("file://", "package:")):
-        raise ValueError("its value lies in a file")
+        raise ValueError("its value is in a file")
     return render_template(text, values)
 
 
 def _render_all(node: Node | None, values: Mapping[str, str]) -> list[str]:
-    """The values of an assertion that takes one text or several, also as one with commas."""
+    """The values of an assertion that takes one text or several."""
     value = to_value(node) if node is not None else None
     if isinstance(value, list):
         return [_render(item, values) for item in iterate(node)]
     return [_render(node, values)]
 
 
-def _with_commas(texts: Sequence[str]) -> list[str]:
-    """Several texts that are written as one."""
+def _split_commas(texts: Sequence[str]) -> list[str]:
+    """The texts; a single one may be several, separated by commas."""
     return [part.strip() for text in texts for part in text.split(",")] if len(texts) == 1 else [
         *texts
     ]  # fmt: skip
@@ -177,11 +191,11 @@ def _has(text: str, flags: str = "s") -> str:
 
 
 def _has_any(texts: Sequence[str], flags: str = "s") -> str:
-    return "(?:" + "|".join(_has(text, flags) for text in _with_commas(texts)) + ")"
+    return "(?:" + "|".join(_has(text, flags) for text in _split_commas(texts)) + ")"
 
 
 def _has_all(texts: Sequence[str], flags: str = "s") -> str:
-    return "".join(f"(?={_has(text, flags)})" for text in _with_commas(texts))
+    return "".join(f"(?={_has(text, flags)})" for text in _split_commas(texts))
 
 
 _PATTERNS: Mapping[str, Callable[[Sequence[str]], str]] = {

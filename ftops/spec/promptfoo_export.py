@@ -1,7 +1,7 @@
-"""Writes an evaluation as a promptfoo configuration and a file of tests.
+"""Exports an evaluation as a promptfoo configuration and a file of tests.
 
-Texts of the data never become templates, paths or code there: they are shielded, and a row whose
-text cannot be is left out by its line.
+Texts of the data are escaped, so that they never become templates, paths or code; a row whose text
+cannot be escaped is skipped and reported by its line.
 """
 
 import json
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from ftops.metrics.registry import METRICS
 from ftops.records import Json, Prompt
-from ftops.spec.promptfoo_file import names, render_value, shield
+from ftops.spec.promptfoo_file import escape_template, render_value, uses_variable
 
 CONFIG = "promptfooconfig.yaml"
 TESTS = "tests.jsonl"
-_VARIABLE = "row_prompt"  # in its place comes the prompt of each test
+_VARIABLE = "row_prompt"  # filled in with the prompt of each test
 _HEAD = "# Written by `ftops promptfoo export`. To run it: promptfoo eval -c promptfooconfig.yaml\n"
 _PYTHON_ONLY = re.compile(r"\(\?P|\(\?[aiLmsux-]+[:)]|\(\?\(|\\[AZ]|[*+?}]\+|\(\?>")
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A model that is asked; `base_url` None is the provider's own address."""
+    """A model to evaluate; `base_url` None is the provider's default address."""
 
     label: str
     model: str
@@ -34,7 +34,7 @@ class ExportedModel:
 
 @dataclass(frozen=True, slots=True)
 class ExportedRow:
-    """A row with its place in the file, and the answer that is expected word for word."""
+    """A row with its line in the file, and the expected completion."""
 
     line: int
     prompt: Prompt
@@ -43,8 +43,10 @@ class ExportedRow:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationExport:
-    """All that a configuration is made of. `metrics` are as a job file has them; relative paths in
-    them are relative to `folder`. `left_out` is what could not be carried so far, in words."""
+    """The input of an export. `metrics` are those of a job file, with paths relative to `folder`.
+
+    `skipped` describes what cannot be exported.
+    """
 
     description: str
     file: str
@@ -56,44 +58,46 @@ class EvaluationExport:
     max_tokens: int | None = None
     metrics: Sequence[Json] = ()
     folder: Path = Path()
-    left_out: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedConfig:
-    """The two files, and what could not be carried over, in words."""
+    """The two files, and a description of what is not exported."""
 
     config: str
     tests: str
     tests_count: int
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
-def render_promptfoo(what: EvaluationExport) -> ExportedConfig:
-    """Both files as text. A separator that cannot be shielded stays a part of each prompt."""
-    left = list(what.left_out)
-    separator = "" if what.is_chat else what.separator
-    ending = _shield_ending(separator)
-    asserts = list(_list_asserts(what, left))
+def render_promptfoo(export: EvaluationExport) -> ExportedConfig:
+    """Both files as text. A separator that cannot be escaped stays a part of each prompt."""
+    skipped = list(export.skipped)
+    separator = "" if export.is_chat else export.separator
+    escaped = _escape_separator(separator)
+    asserts = list(_list_asserts(export, skipped))
     tests = []
-    for row in what.rows:
-        text = _write_prompt(row.prompt, separator if ending is not None else "")
+    for row in export.rows:
+        text = _write_prompt(row.prompt, separator if escaped is not None else "")
         try:
-            tests.append(_make_test(row, text, asserts, by_words=_asks_for_words(what.metrics)))
+            tests.append(
+                _make_test(row, text, asserts, with_expected=_compares_completions(export.metrics))
+            )
         except ValueError as error:
-            left.append(f"{what.file}:{row.line}: the row: {error}")
+            skipped.append(f"{export.file}:{row.line}: the row: {error}")
     config: dict[str, Json] = {
-        "description": what.description,
-        "prompts": [{"label": "rows", "raw": f"{{{{{_VARIABLE}}}}}{ending or ''}"}],
-        "providers": [_make_provider(one, what) for one in what.candidates],
+        "description": export.description,
+        "prompts": [{"label": "rows", "raw": f"{{{{{_VARIABLE}}}}}{escaped or ''}"}],
+        "providers": [_make_provider(model, export) for model in export.candidates],
         "defaultTest": {"options": {"transform": "output.trim()"}},
         "tests": f"file://{TESTS}",
     }
-    return ExportedConfig(_HEAD + _render(config), "".join(tests), len(tests), tuple(left))
+    return ExportedConfig(_HEAD + _render(config), "".join(tests), len(tests), tuple(skipped))
 
 
 def _render(config: Mapping[str, Json]) -> str:
-    """YAML whose values are JSON, so that no text can become anything else."""
+    """YAML whose values are JSON, so that texts stay texts."""
     lines = []
     for name, value in config.items():
         if isinstance(value, list):
@@ -103,9 +107,9 @@ def _render(config: Mapping[str, Json]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shield_ending(separator: str) -> str | None:
+def _escape_separator(separator: str) -> str | None:
     try:
-        return shield(separator) if separator else ""
+        return escape_template(separator) if separator else ""
     except ValueError:
         return None
 
@@ -114,64 +118,64 @@ def _write_prompt(prompt: Prompt, separator: str) -> str:
     """The value of the variable: a text without its separator, or messages as JSON."""
     if isinstance(prompt, str):
         return prompt.removesuffix(separator)
-    messages = [{"role": one.role, "content": one.content} for one in prompt]
+    messages = [{"role": message.role, "content": message.content} for message in prompt]
     return json.dumps(messages, ensure_ascii=False)
 
 
-def _make_test(row: ExportedRow, text: str, asserts: Sequence[Json], *, by_words: bool) -> str:
-    if names(text, _VARIABLE) or names(row.expected, _VARIABLE):
-        raise ValueError(f"it holds the variable {_VARIABLE!r} in double braces")
+def _make_test(row: ExportedRow, text: str, asserts: Sequence[Json], *, with_expected: bool) -> str:
+    if uses_variable(text, _VARIABLE) or uses_variable(row.expected, _VARIABLE):
+        raise ValueError(f"it contains the variable {_VARIABLE!r} in double braces")
     own: list[Json] = []
-    if by_words:
-        own.append({"type": "equals", "value": shield(row.expected)})
+    if with_expected:
+        own.append({"type": "equals", "value": escape_template(row.expected)})
     test: dict[str, Json] = {
         "description": f"line {row.line}",
-        "vars": {_VARIABLE: shield(text)},
+        "vars": {_VARIABLE: escape_template(text)},
         "assert": [*own, *asserts],
     }
     return json.dumps(test, ensure_ascii=False) + "\n"
 
 
-def _asks_for_words(metrics: Sequence[Json]) -> bool:
-    """Whether answers are compared word for word; they are when nothing else is asked for."""
-    return not metrics or any(_compares_words(*_split(one)) for one in metrics)
+def _compares_completions(metrics: Sequence[Json]) -> bool:
+    """Whether tests have an expected output: when a metric is equality, or there is none."""
+    return not metrics or any(_is_equality(*_split(metric)) for metric in metrics)
 
 
-def _compares_words(word: str, settings: Json) -> bool:
-    """Whether the metric is equality with the expected answer, as promptfoo's `equals` is."""
+def _is_equality(word: str, settings: Json) -> bool:
+    """Whether the metric is the same as promptfoo's `equals`."""
     is_equality = word in METRICS and METRICS[word].promptfoo == "equals"
-    return is_equality and _find_setting(settings, "normalize") in (None, "none")
+    return is_equality and _get_setting(settings, "normalize") in (None, "none")
 
 
-def _make_provider(one: ExportedModel, what: EvaluationExport) -> Json:
+def _make_provider(model: ExportedModel, export: EvaluationExport) -> Json:
     config: dict[str, Json] = {"temperature": 0}
-    if one.base_url:
-        config["apiBaseUrl"] = one.base_url
-    if one.key_env:
-        config["apiKeyEnvar"] = one.key_env
-    if one.organization:
-        config["organization"] = one.organization
-    if what.max_tokens:
-        config["max_tokens"] = what.max_tokens
-    if what.stop and not what.is_chat:
-        config["stop"] = [what.stop]
-    kind = "chat" if what.is_chat else "completion"
-    return {"id": f"openai:{kind}:{one.model}", "label": one.label, "config": config}
+    if model.base_url:
+        config["apiBaseUrl"] = model.base_url
+    if model.key_env:
+        config["apiKeyEnvar"] = model.key_env
+    if model.organization:
+        config["organization"] = model.organization
+    if export.max_tokens:
+        config["max_tokens"] = export.max_tokens
+    if export.stop and not export.is_chat:
+        config["stop"] = [export.stop]
+    kind = "chat" if export.is_chat else "completion"
+    return {"id": f"openai:{kind}:{model.model}", "label": model.label, "config": config}
 
 
-def _list_asserts(what: EvaluationExport, left: list[str]) -> Iterator[Json]:
-    """An assertion for each metric that has one; the others are noted."""
-    for metric in what.metrics:
+def _list_asserts(export: EvaluationExport, skipped: list[str]) -> Iterator[Json]:
+    """An assertion for each metric that has one; the others are skipped."""
+    for metric in export.metrics:
         word, settings = _split(metric)
         make = _ASSERTS.get(word)
-        if _compares_words(word, settings):
+        if _is_equality(word, settings):
             continue
         try:
             if make is None:
-                raise ValueError("promptfoo asserts nothing like it of a single answer")
-            yield make(settings, what.folder)
+                raise ValueError("promptfoo has no such assertion")
+            yield make(settings, export.folder)
         except ValueError as error:
-            left.append(f"evaluate.metrics: {word}: {error}")
+            skipped.append(f"evaluate.metrics: {word}: {error}")
 
 
 def _split(metric: Json) -> tuple[str, Json]:
@@ -181,8 +185,8 @@ def _split(metric: Json) -> tuple[str, Json]:
     return str(metric), None
 
 
-def _find_setting(settings: Json, name: str) -> Json:
-    """The setting of that name, which may stand alone."""
+def _get_setting(settings: Json, name: str) -> Json:
+    """The setting of that name, which may be written alone."""
     return settings.get(name) if isinstance(settings, dict) else settings
 
 
@@ -191,19 +195,19 @@ def _assert_json(_settings: Json, _folder: Path) -> Json:
 
 
 def _assert_schema(settings: Json, folder: Path) -> Json:
-    file = _find_setting(settings, "file")
+    file = _get_setting(settings, "file")
     if not isinstance(file, str):
         raise ValueError("it names no file")
     return {"type": "is-json", "value": f"file://{(folder / file).absolute()}"}
 
 
 def _assert_pattern(settings: Json, _folder: Path) -> Json:
-    pattern = _find_setting(settings, "pattern")
+    pattern = _get_setting(settings, "pattern")
     if not isinstance(pattern, str):
         raise ValueError("it has no pattern")
-    if found := _PYTHON_ONLY.search(pattern):
-        raise ValueError(f"JavaScript does not know {found.group()!r}")
-    return {"type": "regex", "value": shield(f"^(?:{pattern})$")}
+    if match := _PYTHON_ONLY.search(pattern):
+        raise ValueError(f"JavaScript does not support {match.group()!r}")
+    return {"type": "regex", "value": escape_template(f"^(?:{pattern})$")}
 
 
 def _assert_stop(_settings: Json, _folder: Path) -> Json:
@@ -211,21 +215,25 @@ def _assert_stop(_settings: Json, _folder: Path) -> Json:
 
 
 def _assert_length(settings: Json, _folder: Path) -> Json:
-    most = _find_setting(settings, "max")
-    if not isinstance(most, int):
+    maximum = _get_setting(settings, "max")
+    if not isinstance(maximum, int):
         raise ValueError("it has no number")
-    return {"type": "javascript", "value": f"output.length <= {most}"}
+    return {"type": "javascript", "value": f"output.length <= {maximum}"}
 
 
 def _assert_judge(settings: Json, _folder: Path) -> Json:
-    model, question = _find_setting(settings, "model"), _find_setting(settings, "question")
+    model, question = _get_setting(settings, "model"), _get_setting(settings, "question")
     if not isinstance(settings, dict) or settings.get("mode") != "grade":
-        raise ValueError("a judge that compares two answers has no counterpart for one of them")
+        raise ValueError("a pairwise judge has no counterpart")
     if settings.get("provider") is not None:
-        raise ValueError("its provider has to be written by hand")
+        raise ValueError("add its provider by hand")
     if not isinstance(model, str) or not isinstance(question, str):
-        raise ValueError("it names no model, or asks nothing")
-    return {"type": "llm-rubric", "value": shield(question), "provider": f"openai:chat:{model}"}
+        raise ValueError("it has no model or no question")
+    return {
+        "type": "llm-rubric",
+        "value": escape_template(question),
+        "provider": f"openai:chat:{model}",
+    }
 
 
 _ASSERTS: Mapping[str, Callable[[Json, Path], Json]] = {

@@ -1,4 +1,8 @@
-"""Reads the files of a promptfoo configuration, and remembers what could not be carried over."""
+"""Files of promptfoo: their YAML, their templates, and the items that an import skips.
+
+Templates are Nunjucks. Variables in double braces and `raw` blocks are supported; filters,
+expressions and other blocks raise ValueError.
+"""
 
 import json
 import re
@@ -26,51 +30,51 @@ WHAT = "promptfoo configuration"
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """Something that was not carried over: where it stands, what it is, why."""
+    """Something that is not imported: its place, what it is, and the reason."""
 
     file: str
     line: int
     what: str
-    why: str
+    reason: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.what}: {self.why}"
+        return f"{self.file}:{self.line}: {self.what}: {self.reason}"
 
 
 @dataclass(slots=True)
 class SkippedItems:
-    """All that was not carried over, each once, in the order in which it was met."""
+    """Everything that is not imported, each item once, in the order of reading."""
 
     items: list[SkippedItem] = field(default_factory=list)
     allow_outside: bool = False
 
-    def refuses_path(self, node: Node, what: str, path: Path, folder: Path) -> bool:
-        """Note, and say, that a file may not be read since it is not in the folder or below."""
+    def skip_if_outside(self, node: Node, what: str, path: Path, folder: Path) -> bool:
+        """Skip a file that is not in the folder or below; True when it is skipped."""
         if self.allow_outside or find_outside(path, folder) is None:
             return False
         self.add(node, what, f"it is outside the configuration's folder ({ALLOW_OUTSIDE} reads it)")
         return True
 
-    def add(self, node: Node, what: str, why: str) -> None:
-        """Note what stands at that node."""
+    def add(self, node: Node, what: str, reason: str) -> None:
+        """Skip the item at that node."""
         source = node.span.source
-        self.add_at(source.name, source.locate(node.span.start)[0], what, why)
+        self.add_at(source.name, source.locate(node.span.start)[0], what, reason)
 
-    def add_at(self, file: str, line: int, what: str, why: str) -> None:
-        """Note what stands at that line."""
-        item = SkippedItem(file, line, what, why)
+    def add_at(self, file: str, line: int, what: str, reason: str) -> None:
+        """Skip the item at that line."""
+        item = SkippedItem(file, line, what, reason)
         if item not in self.items:
             self.items.append(item)
 
 
 def load_tree(path: Path) -> Node:
-    """The tree of a YAML or JSON file; SpecError with all that is wrong with it as YAML."""
+    """The tree of a YAML or JSON file; SpecError with all its problems."""
     report = ProblemReport()
     source = read_source(path, WHAT)
     root = parse_yaml(source, report, WHAT + "s")
     if report.problems:
         error = report.error()
-        error.hint = "Anchors, aliases and tags are not read: repeat the values."
+        error.hint = "Anchors, aliases and tags are not supported: repeat the values."
         raise error
     if root is None:
         raise SpecError(f"{path}: the file contains only comments")
@@ -91,12 +95,12 @@ def to_value(node: Node) -> Json:
 
 
 def to_text(node: Node | None) -> str | None:
-    """The text of a scalar, numbers as they are written; None for anything else."""
+    """The text of a scalar, with numbers as written; None for other nodes."""
     return node.text if isinstance(node, ScalarNode) else None
 
 
 def get_entries(node: Node | None) -> Mapping[str, Node]:
-    """The values of a mapping; none for anything else."""
+    """The values of a mapping; empty for other nodes."""
     if not isinstance(node, MappingNode):
         return {}
     return {name: value for name, (_, value) in node.entries.items()}
@@ -110,13 +114,13 @@ def iterate(node: Node | None) -> Iterator[Node]:
         yield node
 
 
-def note_unknown(
+def skip_unknown_keys(
     entries: Mapping[str, Node], known: frozenset[str], where: str, skipped: SkippedItems
 ) -> None:
-    """Note every key that is not one of `known`."""
+    """Skip every key that is not in `known`."""
     for name, node in entries.items():
         if name not in known:
-            skipped.add(node, f"{where}{quoted(name)}", "ftops has nothing like it")
+            skipped.add(node, f"{where}{quoted(name)}", "ftops has no counterpart")
 
 
 _RAW = re.compile(r"\{%-?\s*raw\s*-?%\}(.*?)\{%-?\s*endraw\s*-?%\}", re.DOTALL)
@@ -124,32 +128,32 @@ _VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _OPENING = re.compile(r"\{\{|\{%|\{#")
 _SPECIAL = re.compile(r"\{\{|\{%|\{#|\}\}|%\}|#\}")
-_LOADING = ("file://", "package:")  # a value that begins so is taken for the place of one
-_DEPTH = 5  # values may themselves hold variables
+_REFERENCES = ("file://", "package:")  # such a value names a file
+_DEPTH = 5  # values may themselves contain variables
 
 
 def render_template(template: str, values: Mapping[str, str], depth: int = _DEPTH) -> str:
-    """The text of a template; ValueError says what of it is not understood here."""
-    rendered, at = [], 0
+    """The text of a template; ValueError for what is not supported."""
+    rendered, position = [], 0
     for block in _RAW.finditer(template):
-        rendered.append(_fill(template[at : block.start()], values, depth))
+        rendered.append(_fill(template[position : block.start()], values, depth))
         rendered.append(block[1])
-        at = block.end()
-    rendered.append(_fill(template[at:], values, depth))
+        position = block.end()
+    rendered.append(_fill(template[position:], values, depth))
     return "".join(rendered)
 
 
-def shield(text: str) -> str:
-    """A template that gives `text` and nothing else; ValueError where there is none."""
-    if not _SPECIAL.search(text) and not text.startswith(_LOADING) and not text.endswith("\n"):
+def escape_template(text: str) -> str:
+    """A template that renders as `text`; ValueError when there is none."""
+    if not _SPECIAL.search(text) and not text.startswith(_REFERENCES) and not text.endswith("\n"):
         return text
     if "endraw" in text:
-        raise ValueError("it holds the word 'endraw', which ends a text that is no template")
+        raise ValueError("it contains 'endraw', which ends a raw block")
     return f"{{% raw %}}{text}{{% endraw %}}"
 
 
-def names(text: str, variable: str) -> bool:
-    """Whether promptfoo would put the value of that variable into the text, raw or not."""
+def uses_variable(text: str, variable: str) -> bool:
+    """Whether promptfoo would fill in that variable, even in a raw block."""
     return re.search(r"\{\{\s*" + re.escape(variable) + r"\s*\}\}", text) is not None
 
 
@@ -157,22 +161,22 @@ def _fill(text: str, values: Mapping[str, str], depth: int) -> str:
     text = _COMMENT.sub("", text)
     parts = _VARIABLE.split(text)  # text, name, text, name, …
     for place in range(0, len(parts), 2):
-        if opened := _OPENING.search(parts[place]):
-            shown = parts[place][opened.start() :][:30]
-            raise ValueError(f"{shown!r} is more than a variable in double braces")
+        if opening := _OPENING.search(parts[place]):
+            shown = parts[place][opening.start() :][:30]
+            raise ValueError(f"{shown!r} is not a variable in double braces")
     for place in range(1, len(parts), 2):
         name = parts[place]
         if name not in values:
-            raise ValueError(f"no test gives the variable {name!r}")
+            raise ValueError(f"no test has the variable {name!r}")
         value = values[name]
         parts[place] = render_template(value, values, depth - 1) if depth else value
     return "".join(parts)
 
 
 def render_value(value: Json) -> str:
-    """The value in one line."""
+    """The value as one line of YAML: JSON, with escapes for what is not printable."""
     text = json.dumps(value, ensure_ascii=False)
-    return "".join(one if one.isprintable() else _escape(one) for one in text)
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def _escape(character: str) -> str:

@@ -1,7 +1,7 @@
-"""Makes rows and a section `evaluate` of a promptfoo configuration.
+"""Imports a promptfoo configuration as rows and a section `evaluate`.
 
-Every prompt meets every test, as it does there. Whatever has no counterpart here is told by its
-name and its line.
+Each prompt is combined with each test, as in promptfoo. Tests are in the configuration, or in YAML,
+JSON, JSON Lines or CSV files. What has no counterpart is skipped and reported with its line.
 """
 
 import csv
@@ -30,9 +30,9 @@ from ftops.spec.promptfoo_file import (
     get_entries,
     iterate,
     load_tree,
-    note_unknown,
     render_template,
     render_value,
+    skip_unknown_keys,
     to_text,
     to_value,
 )
@@ -47,7 +47,8 @@ from ftops.spec.yaml_reader import (
 
 ROWS = "rows.jsonl"
 SECTION = "evaluate.yaml"
-ANY_ANSWER = "(any answer)"  # a row needs one; no metric looks at it then
+ANY_ANSWER = "(any answer)"  # a row needs a completion; no metric uses this one
+_KNOWN_PROMPT_KEYS = frozenset({"id", "label", "raw", "description"})
 _KNOWN_TEST_KEYS = frozenset({"vars", "assert", "description"})
 _EXPECTED = re.compile(r"__expected\d*")
 _TYPED = re.compile(
@@ -55,20 +56,20 @@ _TYPED = re.compile(
     r"|javascript|python|contains-json|similar|grade|fn))\s*(?:\([^)]*\))?\s*(?::|$)\s*",
 )
 _OLD_NAMES = {"grade": "llm-rubric", "fn": "javascript"}
-_TRIMS = "output.trim()"  # which ftops does to every answer
-_MOST_COMBINATIONS = 10_000
+_TRIMS = "output.trim()"  # ftops does so with every prediction
+_MAX_COMBINATIONS = 10_000
 _KNOWN = frozenset({"prompts", "providers", "targets", "tests", "defaultTest", "description",
                     "$schema"})  # fmt: skip
 _PROVIDER = re.compile(r"openai:(?:(?P<kind>chat|completion):)?(?P<model>.+)")
 _OTHER_KINDS = ("responses", "assistant", "embedding", "embeddings", "moderation", "realtime",
                 "image")  # fmt: skip
 _ROLES = frozenset({"system", "user", "assistant"})
-_SPLIT = re.compile(r"^---\s*$", re.MULTILINE)  # what parts the prompts of a text file
+_SPLIT = re.compile(r"^---\s*$", re.MULTILINE)  # between the prompts of a text file
 
 
 @dataclass(frozen=True, slots=True)
 class PromptfooTest:
-    """One test: its variables (one combination of them) and what it expects, both with places."""
+    """One test: one combination of variables, and its assertions."""
 
     values: Mapping[str, str]
     asserts: tuple[Node, ...] = ()
@@ -80,7 +81,7 @@ Case = tuple[PromptfooTest, Sequence[Assertion]]
 
 @dataclass(frozen=True, slots=True)
 class ImportedEvaluation:
-    """What a configuration became; `unanswered` tests expect no answer word for word."""
+    """The result of an import; `unanswered` tests have no expected output."""
 
     rows: tuple[Mapping[str, Json], ...]
     section: Mapping[str, Json]
@@ -92,8 +93,8 @@ class ImportedEvaluation:
         return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in self.rows)
 
     def render_section(self) -> str:
-        """The section as a part of a job file."""
-        lines = ["# For a job file: what its model is measured on, and what it is compared with.",
+        """The section `evaluate` of a job file."""
+        lines = ["# For a job file: the evaluation data, the candidates and the metrics.",
                  "evaluate:"]  # fmt: skip
         for name, value in self.section.items():
             if isinstance(value, list):
@@ -104,73 +105,80 @@ class ImportedEvaluation:
 
 
 def read_promptfoo(path: Path, *, allow_outside: bool = False) -> ImportedEvaluation:
-    """What the configuration at `path` becomes; SpecError when it is none, or has no rows.
+    """Import the configuration at `path`; SpecError when it is invalid or gives no rows.
 
-    Files that it names are read in its folder and below, others only with `allow_outside`.
+    Files that it names must be in its folder or below, unless `allow_outside`.
     """
     skipped = SkippedItems(allow_outside=allow_outside)
     root = load_tree(path)
     if not isinstance(root, MappingNode):
         raise SpecError(f"{path}: a promptfoo configuration is a mapping of prompts and tests")
     entries = get_entries(root)
-    note_unknown(entries, _KNOWN, "", skipped)
+    skip_unknown_keys(entries, _KNOWN, "", skipped)
     prompts = list(_read_prompts(entries.get("prompts"), path.parent, skipped))
     tests = read_tests(entries.get("tests"), entries.get("defaultTest"), path.parent, skipped)
     against, most_tokens = _read_providers(
         entries.get("providers", entries.get("targets")), skipped
     )
-    grader = _find_grader(entries.get("defaultTest"))
+    grader = _get_grader(entries.get("defaultTest"))
     cases: list[Case] = [
-        (one, list(read_asserts(_list_asserts(one), one.values, grader, skipped))) for one in tests
+        (test, list(read_asserts(_list_asserts(test), test.values, grader, skipped)))
+        for test in tests
     ]
     cases = _choose_measurable(cases, skipped)
     rows = [
         row
         for node, prompt in prompts
-        for test, found in cases
-        if (row := _make_row(node, prompt, test, _find_answer(test, found, skipped), skipped))
+        for test, assertions in cases
+        if (
+            row := _make_row(
+                node, prompt, test, _choose_completion(test, assertions, skipped), skipped
+            )
+        )
         is not None
     ]
     if not rows:
         raise SpecError(
-            f"{path}: no prompt and test could be carried over",
+            f"{path}: no prompt and test can be imported",
             hint="\n".join(map(str, skipped.items)) or "It names neither prompts nor tests.",
         )
     section: dict[str, Json] = {"file": ROWS}
     if against:
         section["against"] = against
-    if metrics := make_metrics([found for _, found in cases], skipped):
+    if metrics := make_metrics([assertions for _, assertions in cases], skipped):
         section["metrics"] = metrics
     if most_tokens:
         section["max_tokens"] = most_tokens
-    unanswered = sum(not has_answer(found) for _, found in cases)
+    unanswered = sum(not has_answer(assertions) for _, assertions in cases)
     items = sorted(skipped.items, key=lambda item: (item.file != str(path), item.file, item.line))
-    return ImportedEvaluation(_make_alike(rows), section, tuple(items), unanswered)
+    return ImportedEvaluation(_unify_format(rows), section, tuple(items), unanswered)
 
 
 def _choose_measurable(cases: Sequence[Case], skipped: SkippedItems) -> list[Case]:
-    """The tests of which something can be measured: all, or those that expect an answer word for
-    word where all tests have nothing else in common."""
-    if list_common([found for _, found in cases]):
+    """The tests that a metric can score: all, or those with an expected output when the tests
+    have no assertion in common."""
+    if list_common([assertions for _, assertions in cases]):
         return list(cases)
-    for test, found in cases:
-        if not has_answer(found) and test.node is not None:
-            why = "it expects no answer word for word, and nothing that all tests expect"
-            skipped.add(test.node, "a test", why)
-    return [(test, found) for test, found in cases if has_answer(found)]
+    for test, assertions in cases:
+        if not has_answer(assertions) and test.node is not None:
+            reason = "it has no expected output, and no assertion that all tests have"
+            skipped.add(test.node, "a test", reason)
+    return [(test, assertions) for test, assertions in cases if has_answer(assertions)]
 
 
-def _find_answer(test: PromptfooTest, found: Sequence[Assertion], skipped: SkippedItems) -> str:
-    answers = list(dict.fromkeys(one.value for one in found if one.kind == "equals"))
+def _choose_completion(
+    test: PromptfooTest, assertions: Sequence[Assertion], skipped: SkippedItems
+) -> str:
+    answers = list(dict.fromkeys(item.value for item in assertions if item.kind == "equals"))
     if len(answers) > 1 and test.node is not None:
         skipped.add(
-            test.node, "a test", f"it expects {len(answers)} answers, of which the first is taken"
+            test.node, "a test", f"it has {len(answers)} expected outputs; the first is used"
         )
     return answers[0] if answers else ANY_ANSWER
 
 
-def _make_alike(rows: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
-    """Rows of one shape: beside chats, a text is a chat of one message."""
+def _unify_format(rows: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
+    """Rows of one format: beside chats, a text becomes a chat of one message."""
     if all("prompt" in row for row in rows):
         return tuple(rows)
     return tuple(
@@ -197,14 +205,13 @@ def _read_prompts(
 ) -> Iterator[tuple[Node, str]]:
     """Each prompt as a template."""
     if isinstance(node, MappingNode):
-        skipped.add(node, "prompts", "prompts under labels of their own are not read: list them")
+        skipped.add(node, "prompts", "a mapping of prompts is not supported: list them")
         return
     for item in iterate(node):
         text = to_text(item)
         if isinstance(item, MappingNode):
             entries = get_entries(item)
-            note_unknown(entries, frozenset({"id", "label", "raw", "description"}), "a prompt's ",
-                         skipped)  # fmt: skip
+            skip_unknown_keys(entries, _KNOWN_PROMPT_KEYS, "a prompt's ", skipped)
             raw = to_text(entries.get("raw"))
             text = to_text(entries.get("id")) if raw is None else None
             if raw is not None:
@@ -213,7 +220,7 @@ def _read_prompts(
         if text is None:
             skipped.add(item, "a prompt", "it is no text")
         elif text.startswith("file://") or _is_path(text, folder):
-            yield from ((item, one) for one in _read_prompt_file(item, text, folder, skipped))
+            yield from ((item, prompt) for prompt in _read_prompt_file(item, text, folder, skipped))
         else:
             yield item, text
 
@@ -228,9 +235,11 @@ def _is_path(text: str, folder: Path) -> bool:
 def _read_prompt_file(node: Node, text: str, folder: Path, skipped: SkippedItems) -> list[str]:
     path = folder / text.removeprefix("file://")
     if path.suffix not in (".txt", ".json", ".md"):
-        skipped.add(node, f"the prompt {quoted(text)}", "only .txt, .md and .json files are read")
+        skipped.add(
+            node, f"the prompt {quoted(text)}", "only .txt, .md and .json files are supported"
+        )
         return []
-    if skipped.refuses_path(node, f"the prompt {quoted(text)}", path, folder):
+    if skipped.skip_if_outside(node, f"the prompt {quoted(text)}", path, folder):
         return []
     if not path.is_file():
         skipped.add(node, f"the prompt {quoted(text)}", "there is no such file")
@@ -248,18 +257,18 @@ def _read_providers(node: Node | None, skipped: SkippedItems) -> tuple[list[Json
     for item in iterate(node):
         entries = get_entries(item)
         name = to_text(entries.get("id")) if entries else to_text(item)
-        found = _PROVIDER.fullmatch(name or "")
-        if found is None or found["model"].split(":")[0] in _OTHER_KINDS:
+        match = _PROVIDER.fullmatch(name or "")
+        if match is None or match["model"].split(":")[0] in _OTHER_KINDS:
             reason = "ftops supports openai:chat:…, openai:completion:… and openai:… only"
             skipped.add(item, f"the provider {quoted(name or '')}", reason)
             continue
-        note_unknown(entries, frozenset({"id", "label", "config"}), "a provider's ", skipped)
+        skip_unknown_keys(entries, frozenset({"id", "label", "config"}), "a provider's ", skipped)
         settings, tokens = _read_config(entries.get("config"), skipped)
         most = max(most, tokens)
-        model: dict[str, Json] = {"name": found["model"]}
+        model: dict[str, Json] = {"name": match["model"]}
         if settings:
             model["provider"] = {"type": "openai", **settings}
-        against.append({"model": model if settings else found["model"]})
+        against.append({"model": model if settings else match["model"]})
     return against, most
 
 
@@ -282,7 +291,7 @@ def _read_config(node: Node | None, skipped: SkippedItems) -> tuple[dict[str, Js
     return settings, tokens
 
 
-def _find_grader(default: Node | None) -> str:
+def _get_grader(default: Node | None) -> str:
     provider = get_entries(get_entries(default).get("options")).get("provider")
     return to_text(provider) or ""
 
@@ -303,7 +312,7 @@ def _make_row(
 def _render_prompt(prompt: str, values: Mapping[str, str]) -> str | list[Json]:
     """A text, or the messages of a chat where the prompt is JSON that holds them."""
     inside = _find_messages(read_json(prompt))
-    if inside is not None:  # variables stand inside JSON: each is put into its string
+    if inside is not None:  # each variable is filled into its own JSON string
         return [
             {"role": role, "content": render_template(content, values)} for role, content in inside
         ]
@@ -318,8 +327,10 @@ def _find_messages(value: object) -> Sequence[tuple[str, str]] | None:
     if not isinstance(value, list) or not value:
         return None
     messages = []
-    for one in value:
-        role, content = (one.get("role"), one.get("content")) if isinstance(one, dict) else (0, 0)
+    for message in value:
+        if not isinstance(message, dict):
+            return None
+        role, content = message.get("role"), message.get("content")
         if role not in _ROLES or not isinstance(content, str):
             return None
         messages.append((str(role), content))
@@ -327,37 +338,37 @@ def _find_messages(value: object) -> Sequence[tuple[str, str]] | None:
 
 
 def _scalar(value: Json) -> str:
-    """As YAML; `${` would be filled in from the environment."""
+    """The value as YAML in which `${` stays as it is."""
     return render_value(value).replace("${", "$${")
 
 
 def read_tests(
     node: Node | None, default: Node | None, folder: Path, skipped: SkippedItems
 ) -> list[PromptfooTest]:
-    """All tests, each with what `default` adds."""
-    usual = get_entries(default)
+    """All tests, each with the additions of `default`."""
+    defaults = get_entries(default)
     if default is not None and not isinstance(default, MappingNode):
-        skipped.add(default, "defaultTest", "only one that is written in the file itself is read")
-    note_unknown(usual, _KNOWN_TEST_KEYS | {"options"}, "defaultTest ", skipped)
-    for name, option in get_entries(usual.get("options")).items():
+        skipped.add(default, "defaultTest", "only a mapping in the file itself is supported")
+    skip_unknown_keys(defaults, _KNOWN_TEST_KEYS | {"options"}, "defaultTest ", skipped)
+    for name, option in get_entries(defaults.get("options")).items():
         trims = name == "transform" and to_text(option) == _TRIMS
-        if name != "provider" and not trims:  # who judges is looked for elsewhere
-            skipped.add(option, f"the option {quoted(name)}", "ftops has nothing like it")
-    found: list[PromptfooTest] = []
+        if name != "provider" and not trims:  # the grader is read elsewhere
+            skipped.add(option, f"the option {quoted(name)}", "ftops has no counterpart")
+    tests: list[PromptfooTest] = []
     for item in iterate(node):
-        for one in _expand(item, folder, skipped):
-            found += _read_test(one, usual, skipped)
-    return found
+        for test in _expand(item, folder, skipped):
+            tests += _read_test(test, defaults, skipped)
+    return tests
 
 
 def _expand(node: Node, folder: Path, skipped: SkippedItems) -> Iterator[Node]:
-    """The tests that a node stands for: itself, or those of the file that it names."""
+    """The tests of a node: itself, or those of the file that it names."""
     text = to_text(node)
     if text is None:
         yield node
         return
     path = folder / text.removeprefix("file://")
-    if skipped.refuses_path(node, f"tests {quoted(text)}", path, folder):
+    if skipped.skip_if_outside(node, f"tests {quoted(text)}", path, folder):
         return
     if not path.is_file():
         skipped.add(
@@ -370,16 +381,18 @@ def _expand(node: Node, folder: Path, skipped: SkippedItems) -> Iterator[Node]:
     elif path.suffix == ".csv":
         yield from _read_table(path, skipped)
     else:
-        skipped.add(node, f"tests {quoted(text)}", "only YAML, JSON, JSON lines and CSV are read")
+        skipped.add(
+            node, f"tests {quoted(text)}", "only YAML, JSON, JSON Lines and CSV are supported"
+        )
 
 
 def _read_lines(path: Path) -> Iterator[Node]:
-    """Each line of a file as a test; JSON is YAML, too, so that places come out of the reader."""
+    """Each line of a file as a test. JSON is YAML, so the YAML reader finds the places."""
     name, report = str(path), ProblemReport()
     for number, line in enumerate(read_source(path, WHAT).text.split("\n")):
         if not line.strip():
             continue
-        # As many line ends in front as there are in the file keep the place right.
+        # Preceding line ends keep the line number right.
         node = parse_yaml(Source(name, "\n" * number + line), report, WHAT + "s")
         if report.problems:
             raise report.error()
@@ -388,7 +401,7 @@ def _read_lines(path: Path) -> Iterator[Node]:
 
 
 def _read_table(path: Path, skipped: SkippedItems) -> Iterator[Node]:
-    """Each row of a table as a test: columns are variables, `__expected` holds assertions."""
+    """Each row of a table as a test: columns are variables, `__expected` are assertions."""
     source = read_source(path, WHAT)
     reader = csv.DictReader(io.StringIO(source.text, newline=""), strict=True)
     starts = [0, *itertools.accumulate(len(line) for line in source.text.splitlines(True))]
@@ -415,7 +428,7 @@ def _read_row(row: Mapping[str, str], span: Span, skipped: SkippedItems) -> Node
                 asserts.items.append(MappingNode(span, entries))
         elif name.startswith("__") and name != "__description":
             skipped.add_at(
-                span.source.name, 1, f"the column {quoted(name)}", "ftops has nothing like it"
+                span.source.name, 1, f"the column {quoted(name)}", "ftops has no counterpart"
             )
         elif name != "__description":
             values.entries[name] = (span, scalar(value))
@@ -423,37 +436,37 @@ def _read_row(row: Mapping[str, str], span: Span, skipped: SkippedItems) -> Node
 
 
 def _read_expected(text: str) -> tuple[str, str]:
-    found = _TYPED.match(text)
-    if found is None:
+    match = _TYPED.match(text)
+    if match is None:
         return "equals", text
-    kind = found["type"]
-    return _OLD_NAMES.get(kind, kind), text[found.end() :]
+    kind = match["type"]
+    return _OLD_NAMES.get(kind, kind), text[match.end() :]
 
 
 def _read_test(
-    node: Node, usual: Mapping[str, Node], skipped: SkippedItems
+    node: Node, defaults: Mapping[str, Node], skipped: SkippedItems
 ) -> Iterator[PromptfooTest]:
     if not isinstance(node, MappingNode):
         skipped.add(node, "a test", "it is no mapping")
         return
     entries = get_entries(node)
-    note_unknown(entries, _KNOWN_TEST_KEYS, "a test's ", skipped)
-    given = {
-        **_read_choices(usual.get("vars"), skipped),
+    skip_unknown_keys(entries, _KNOWN_TEST_KEYS, "a test's ", skipped)
+    choices = {
+        **_read_choices(defaults.get("vars"), skipped),
         **_read_choices(entries.get("vars"), skipped),
     }
-    asserts = (*iterate(usual.get("assert")), *iterate(entries.get("assert")))
-    for number, chosen in enumerate(itertools.product(*given.values())):
-        if number == _MOST_COMBINATIONS:
-            skipped.add(node, "combinations of variables", f"{number:,} of them are enough")
+    asserts = (*iterate(defaults.get("assert")), *iterate(entries.get("assert")))
+    for number, chosen in enumerate(itertools.product(*choices.values())):
+        if number == _MAX_COMBINATIONS:
+            skipped.add(node, "combinations of variables", f"only the first {number:,} are used")
             return
-        yield PromptfooTest(dict(zip(given, chosen, strict=True)), asserts, node)
+        yield PromptfooTest(dict(zip(choices, chosen, strict=True)), asserts, node)
 
 
 def _read_choices(node: Node | None, skipped: SkippedItems) -> dict[str, list[str]]:
-    """The values of each variable: a list of them stands for one test each."""
+    """The values of each variable; a list gives one test per value."""
     if node is not None and not isinstance(node, MappingNode):
-        skipped.add(node, "vars", "only a mapping of variables is read")
+        skipped.add(node, "vars", "only a mapping of variables is supported")
     choices: dict[str, list[str]] = {}
     for name, value in get_entries(node).items():
         texts = []
@@ -469,7 +482,7 @@ def _read_choices(node: Node | None, skipped: SkippedItems) -> dict[str, list[st
 
 
 def read_json(text: str) -> object:
-    """The value of a JSON text; None where it is none."""
+    """The value of a JSON text; None for other text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

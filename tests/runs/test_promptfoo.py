@@ -64,7 +64,7 @@ def test_rows_are_those_that_were_asked_with_their_answers(ledger: Ledger, tmp_p
     rows = [(row.line, row.prompt, row.expected) for row in made.rows]
     assert rows == [(1, "p0 ->", "c0"), (2, "p1 ->", "c1")]
     assert (made.separator, made.stop, made.metrics) == (" ->", "\n", ["accuracy"])
-    assert made.left_out == ("evaluate.require: promptfoo has thresholds of single tests only",)
+    assert made.skipped == ("evaluate.require: promptfoo has thresholds of single tests only",)
 
 
 def test_models_of_the_engine_are_asked_where_it_answers(ledger: Ledger, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_candidates_that_no_model_answers_for_are_named(ledger: Ledger, tmp_path
         ("base", "ada", "http://127.0.0.1:1/v1"),
         ("luna", "gpt-4.1", None),
     ]
-    assert [text.partition(":")[0] for text in made.left_out] == [
+    assert [text.partition(":")[0] for text in made.skipped] == [
         "the candidate few-shot 5",
         "the candidate majority",
         "evaluate.require",

@@ -73,7 +73,7 @@ def test_prompt_separator_and_answer_come_out_as_they_were(
     config, tests = load(made)
     assert config["description"] == prompt
     if not tests:
-        assert made.left_out
+        assert made.skipped
         return
     template = config["prompts"][0]["raw"]
     assert render_template(template, tests[0]["vars"]) == prompt + separator
@@ -100,7 +100,7 @@ def test_a_row_that_cannot_be_carried_is_left_out_by_its_line(text: str) -> None
     rows = (ExportedRow(1, "a", "x"), ExportedRow(7, text, "y"))
     made = render_promptfoo(replace(USED, rows=rows))
     assert made.tests_count == 1
-    assert made.left_out[0].startswith("rows.jsonl:7: the row: it holds")
+    assert made.skipped[0].startswith("rows.jsonl:7: the row: it contains")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> No
     made = render_promptfoo(replace(USED, metrics=(metric,), folder=Path("/jobs")))
     _, (test,) = load(made)
     assert test["assert"] == [assertion]
-    assert made.left_out == ()
+    assert made.skipped == ()
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> No
 def test_a_metric_without_a_counterpart_is_named(metric: Any) -> None:
     made = render_promptfoo(replace(USED, metrics=("accuracy", metric)))
     word = metric if isinstance(metric, str) else next(iter(metric))
-    assert made.left_out[0].startswith(f"evaluate.metrics: {word}: ")
+    assert made.skipped[0].startswith(f"evaluate.metrics: {word}: ")
     _, (test,) = load(made)
     assert [one["type"] for one in test["assert"]] == ["equals"]
 

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.spec.problem import ProblemReport, Source
-from ftops.spec.promptfoo_file import names, render_template, render_value, shield, to_value
+from ftops.spec.promptfoo_file import (
+    escape_template,
+    render_template,
+    render_value,
+    to_value,
+    uses_variable,
+)
 from ftops.spec.yaml_reader import parse_yaml
 
 BITS = st.sampled_from(
@@ -17,15 +23,15 @@ TEXTS = st.lists(BITS | st.text(max_size=3), max_size=6).map("".join)
 
 @given(TEXTS)
 def test_a_shielded_text_is_that_text(text: str) -> None:
-    template = shield(text)
+    template = escape_template(text)
     assert render_template(template, {}) == text
     assert not template.startswith(("file://", "package:"))
 
 
 @given(TEXTS, TEXTS)
 def test_values_of_variables_stay_what_they_are(before: str, value: str) -> None:
-    template = shield(before) + "{{ it }}"
-    assert render_template(template, {"it": shield(value)}) == before + value
+    template = escape_template(before) + "{{ it }}"
+    assert render_template(template, {"it": escape_template(value)}) == before + value
 
 
 def test_values_may_hold_variables() -> None:
@@ -41,12 +47,12 @@ def test_values_that_hold_themselves_come_to_an_end() -> None:
     "template", ["{{ a | upper }}", "{% if a %}b{% endif %}", "{{ a", "{{ 1 + 1 }}"]
 )
 def test_what_is_more_than_a_variable_is_refused(template: str) -> None:
-    with pytest.raises(ValueError, match="is more than a variable in double braces"):
+    with pytest.raises(ValueError, match="is not a variable in double braces"):
         render_template(template, {"a": "1"})
 
 
 def test_a_variable_that_no_test_gives_is_told_by_its_name() -> None:
-    with pytest.raises(ValueError, match="no test gives the variable 'b'"):
+    with pytest.raises(ValueError, match="no test has the variable 'b'"):
         render_template("{{ b }}", {})
 
 
@@ -56,12 +62,12 @@ def test_comments_are_left_out() -> None:
 
 def test_a_text_that_ends_raw_blocks_cannot_be_shielded() -> None:
     with pytest.raises(ValueError, match="endraw"):
-        shield("{{ x }} {% endraw %}")
+        escape_template("{{ x }} {% endraw %}")
 
 
 def test_a_text_names_a_variable_only_by_itself() -> None:
-    assert names("a {{ row }} b", "row")
-    assert not names("a {{ rows }} b {{row", "row")
+    assert uses_variable("a {{ row }} b", "row")
+    assert not uses_variable("a {{ rows }} b {{row", "row")
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=12))

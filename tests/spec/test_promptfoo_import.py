@@ -32,8 +32,8 @@ def read(folder: Path, text: str, **files: str) -> ImportedEvaluation:
 
 
 def notes(found: ImportedEvaluation) -> list[str]:
-    """What was not carried over, as line, name and why."""
-    return [f"{Path(one.file).name}:{one.line}: {one.what}: {one.why}" for one in found.skipped]
+    """What was not carried over, as line, name and reason."""
+    return [f"{Path(one.file).name}:{one.line}: {one.what}: {one.reason}" for one in found.skipped]
 
 
 def metric(found: ImportedEvaluation, name: str) -> Json:
@@ -71,9 +71,9 @@ def test_files_outside_the_folder_are_read_only_when_that_is_allowed(
     text = text.replace("defaultTest:\n  vars: {city: Lima}\n", "").replace("{{city}}", "Lima")
     found = read(folder, text)
     assert "secret" not in str(found.rows)
-    why = "it is outside the configuration's folder (--allow-outside reads it)"
-    assert [one.endswith(why) for one in notes(found)] == [True, True]
-    assert f"tests '../tests.jsonl': {why}" in notes(found)[1]
+    reason = "it is outside the configuration's folder (--allow-outside reads it)"
+    assert [one.endswith(reason) for one in notes(found)] == [True, True]
+    assert f"tests '../tests.jsonl': {reason}" in notes(found)[1]
     allowed = read_promptfoo(folder / "promptfooconfig.yaml", allow_outside=True)
     assert "a secret of France" in str(allowed.rows)
     assert len(allowed.rows) == 6
@@ -228,15 +228,15 @@ tests:
     found = read(tmp_path, text)
     lines = {int(note.split(":")[1]): note for note in notes(found)}
     for line, part in {
-        3: "is more than a variable",
+        3: "is not a variable",
         4: "the prompt 'file://prompt.js'",
         5: "'scenarios'",
         9: "weight of an assertion 'equals'",
         10: "an assertion 'javascript': foreign code is not run",
         11: "an assertion 'latency'",
-        12: "an assertion 'contains': not every test expects it",
+        12: "an assertion 'contains': not every test has it",
         13: "a test's 'threshold'",
-        16: "it expects no answer word for word",
+        16: "it has no expected output",
         17: "there is no such file",
     }.items():
         assert part in lines[line], lines
@@ -247,7 +247,7 @@ tests:
     ("text", "reason"),
     [
         ("- a\n", "is a mapping of prompts and tests"),
-        ("prompts: [a]\n", "no prompt and test could be carried over"),
+        ("prompts: [a]\n", "no prompt and test can be imported"),
         ("prompts: &x [a]\n", "anchors are not allowed in promptfoo configurations"),
         ("prompts: [a\n", "is never closed"),
         ("# nothing\n", "only comments"),
