@@ -36,7 +36,7 @@ from ftops.data.plans.inference import get_label_map, list_prompt_steps
 from ftops.ledger.ledger import Ledger
 from ftops.providers.address import KEY_VARIABLE, get_base_url
 from ftops.records import Checkpoint, Json, ProviderSettings, RowFormat
-from ftops.reports.code_examples import Language, Usage, render_code
+from ftops.reports.code_examples import Language, ModelUsage, render_code
 from ftops.run_folder import RunFolder
 from ftops.runs import lineage
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost, read_job_file
@@ -66,7 +66,7 @@ class ModelDetails:
     cost: TrainingCost | None
     ends: date | None
     checkpoints: Sequence[Checkpoint]
-    usage: Usage
+    usage: ModelUsage
     home: Path
 
     @property
@@ -246,7 +246,7 @@ def _version_document(made: ModelVersion, home: Path) -> dict[str, Json]:
 
 def make_usage(
     named: ResolvedModel, row_format: RowFormat, *, home: Path, environ: Mapping[str, str]
-) -> Usage:
+) -> ModelUsage:
     """How to send requests to the model, with an example prompt of its own data.
 
     `row_format` is for a model that the ledger does not know.
@@ -254,7 +254,7 @@ def make_usage(
     tuned, settings = named.tuned, named.provider
     separator = tuned.separator if tuned else ""
     example = find_example_prompt(named.run, home, separator) if named.run else None
-    return Usage(
+    return ModelUsage(
         model=named.name,
         row_format=tuned.row_format if tuned else row_format,
         prompt=example or _PROMPT,

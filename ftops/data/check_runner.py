@@ -111,7 +111,7 @@ def _count_busy() -> float:
         return _MOST_PROCESSES
 
 
-def find_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
+def split_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
     """Byte ranges that cover the file; each ends after a line that is not blank.
 
     So blank lines at the end of a range are at the end of the file.
@@ -163,7 +163,7 @@ def check_in_processes(
     seeded = {**environ, "PYTHONHASHSEED": seed}
     workers = []
     try:
-        for start, end in find_ranges(path, processes):
+        for start, end in split_ranges(path, processes):
             worker = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

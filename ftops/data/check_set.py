@@ -151,10 +151,10 @@ def read_profile(
         return kept, profile
     if like is not None:
         return kept, replace(profile, common=like.common)
-    from ftops.data.screening.minhash import find_common
+    from ftops.data.screening.minhash import list_common_shingles
 
     texts = [text for batch in parsed for text in list_compared_texts(batch)]
-    return kept, replace(profile, common=find_common(texts[:PROFILED_ROWS]))
+    return kept, replace(profile, common=list_common_shingles(texts[:PROFILED_ROWS]))
 
 
 def check_batches(

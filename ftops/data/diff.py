@@ -22,7 +22,7 @@ from ftops.data.review import SampledRow, read_parts
 from ftops.data.row_hash import prompt_text, row_id
 from ftops.data.rows import Row, read_rows
 from ftops.data.screening.minhash import BINS, sketch_texts
-from ftops.data.screening.near_duplicates import find_near_duplicates
+from ftops.data.screening.near_duplicates import match_near_duplicates
 from ftops.text import json_to_nfc, to_nfc
 
 _MOST_CLASSES = 1000
@@ -174,7 +174,7 @@ def _pair_alike(one: _Side, other: _Side, removed: Rows, added: Rows) -> tuple[R
     """Rows of both that are nearly the same; each stands in one pair."""
     if not len(removed) or not len(added):
         return _EMPTY, _EMPTY
-    twins = find_near_duplicates(one.sketch(removed), other.sketch(added))
+    twins = match_near_duplicates(one.sketch(removed), other.sketch(added))
     taken: dict[int, int] = {}
     for late, early in sorted(twins.items()):
         taken.setdefault(early, late)

@@ -88,9 +88,9 @@ def match_rows(
     yield ROWS, "the same as", rows
     yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
     if any(isinstance(check, NearDuplicates) for check in training.checks):
-        from ftops.data.screening.near_duplicates import find_near_duplicates
+        from ftops.data.screening.near_duplicates import match_near_duplicates
 
-        twins = find_near_duplicates(
+        twins = match_near_duplicates(
             *(_get(one, NearDuplicates).sketches() for one in (training, validation))
         )
         yield NEARLY, "nearly like", {row: at for row, at in twins.items() if row not in prompts}

@@ -12,7 +12,7 @@ from ftops.data.plans.planner import open_for_plan
 from ftops.data.plans.runner import PlanRunner
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
-from ftops.data.screening.pii import find_pii, mask
+from ftops.data.screening.pii import list_pii, mask
 from ftops.data.screening.pii_kind import PiiKind, PiiMatch
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
@@ -37,7 +37,7 @@ def check_for_secrets(path: Path, options: ReadOptions, plan: DataPlan | None) -
             texts.append(text)
     joined = _SEAM.join(texts)
     ends = list(accumulate(len(text) + 1 for text in texts))
-    found = [place for place in find_pii(joined) if place.kind in _KEYS]
+    found = [place for place in list_pii(joined) if place.kind in _KEYS]
     if not found:
         return
     shown = [

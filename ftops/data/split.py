@@ -211,10 +211,10 @@ class _Sketches:
             self._flush()
 
     def _flush(self) -> None:
-        from ftops.data.screening.minhash import find_common, sketch_texts
+        from ftops.data.screening.minhash import list_common_shingles, sketch_texts
 
         if self._common is None:
-            self._common = find_common(self._pending)
+            self._common = list_common_shingles(self._pending)
         self._sketches += sketch_texts(self._pending, self._common).tobytes()
         self._pending.clear()
 
@@ -223,11 +223,11 @@ class _Sketches:
         import numpy as np
 
         from ftops.data.screening.minhash import BINS
-        from ftops.data.screening.near_duplicates import find_groups
+        from ftops.data.screening.near_duplicates import group_near_duplicates
 
         self._flush()
         sketches = np.frombuffer(bytes(self._sketches), np.uint8).reshape(-1, BINS)
-        return [int(first) for first in find_groups(sketches)]
+        return [int(first) for first in group_near_duplicates(sketches)]
 
 
 def _join(links: Sequence[Sequence[int]]) -> list[int]:

@@ -25,7 +25,7 @@ class Language(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ModelUsage:
     """How to send a request to a model.
 
     With `base_url` None, address and key come from `OPENAI_BASE_URL` and the variable `key_env`,
@@ -58,7 +58,7 @@ class Usage:
         return "chat/completions" if self.is_chat else "completions"
 
 
-def render_code(usage: Usage, language: Language) -> str:
+def render_code(usage: ModelUsage, language: Language) -> str:
     """A complete program that prints the answer (curl: the JSON response)."""
     return _RENDERERS[language](usage)
 
@@ -88,7 +88,7 @@ def _escape_in_python(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _list_comments(usage: Usage) -> list[str]:
+def _list_comments(usage: ModelUsage) -> list[str]:
     """What a reader of the code has to know, one line each; none can leave its comment."""
     lines = []
     if usage.set_up:
@@ -99,7 +99,7 @@ def _list_comments(usage: Usage) -> list[str]:
     return ["".join(one if one.isprintable() else " " for one in line) for line in lines]
 
 
-def _render_python(usage: Usage) -> str:
+def _render_python(usage: ModelUsage) -> str:
     quote = quote_python
     lines = [f"# {line}" for line in ("pip install openai", *_list_comments(usage))]
     lines += ["import os", "", "from openai import OpenAI", ""]
@@ -120,7 +120,7 @@ def _render_python(usage: Usage) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ask_in_python(usage: Usage) -> list[str]:
+def _ask_in_python(usage: ModelUsage) -> list[str]:
     quote = quote_python
     call = "client.chat.completions.create" if usage.is_chat else "client.completions.create"
     lines = [f"answer = {call}(", f"    model={quote(usage.model)},"]
@@ -139,7 +139,7 @@ def _ask_in_python(usage: Usage) -> list[str]:
     return [*lines, ")", f'text = (answer.choices[0].{said} or "").strip()']
 
 
-def _render_curl(usage: Usage) -> str:
+def _render_curl(usage: ModelUsage) -> str:
     lines = [f"# {line}" for line in _list_comments(usage)]
     if usage.labels:
         lines.append("# What the answers stand for:")
@@ -160,12 +160,12 @@ def _render_curl(usage: Usage) -> str:
     return "\n".join([*lines, f"  -d {_quote_in_shell(_render_body(usage))}"]) + "\n"
 
 
-def _print_variable(usage: Usage) -> str:
+def _print_variable(usage: ModelUsage) -> str:
     """For a name that the shell itself cannot read."""
     return f"$(printenv -- {shlex.quote(usage.key_env)})"
 
 
-def _render_body(usage: Usage) -> str:
+def _render_body(usage: ModelUsage) -> str:
     quote = quote_json
     lines = [f'"model": {quote(usage.model)}']
     if usage.is_chat:
@@ -188,7 +188,7 @@ def _quote_in_shell(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _render_node(usage: Usage) -> str:
+def _render_node(usage: ModelUsage) -> str:
     quote = quote_json
     comments = ("Node 18 or later; no package is needed.", *_list_comments(usage))
     lines = [f"// {line}" for line in comments]
@@ -224,7 +224,7 @@ def _render_node(usage: Usage) -> str:
     return "\n".join([*lines, "}", "", "main();"]) + "\n"
 
 
-def _render_fields_of_node(usage: Usage) -> list[str]:
+def _render_fields_of_node(usage: ModelUsage) -> list[str]:
     quote = quote_json
     lines = [f"model: {quote(usage.model)},"]
     if usage.is_chat:
@@ -246,11 +246,11 @@ def _read_variable(name: str) -> str:
     return f"process.env.{name}" if plain else f"process.env[{quote_json(name)}]"
 
 
-def _said(usage: Usage) -> str:
+def _said(usage: ModelUsage) -> str:
     return "message.content" if usage.is_chat else "text"
 
 
-_RENDERERS: Mapping[Language, Callable[[Usage], str]] = {
+_RENDERERS: Mapping[Language, Callable[[ModelUsage], str]] = {
     Language.PYTHON: _render_python,
     Language.CURL: _render_curl,
     Language.NODE: _render_node,

@@ -32,10 +32,10 @@ def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WID
     With more steps than pixels, the line is the mean of neighbouring steps, and a band shows their
     minimum and maximum. Epochs are those of the first curve.
     """
-    last = find_last_step(curves)
+    last = get_last_step(curves)
     alone = len(curves) == 1
     most = choose_detail(len(curves))
-    y = _find_scale(curves)
+    y = _create_y_axis(curves)
     x: Spec = {
         "type": "quantitative",
         "scale": {"domain": [0, last], "nice": False},
@@ -63,7 +63,7 @@ def choose_detail(curves: int) -> int:
     return max(_LEAST_BUCKETS, min(BUCKETS, _MOST_POINTS // curves))
 
 
-def _find_scale(curves: Sequence[NamedCurve]) -> Spec:
+def _create_y_axis(curves: Sequence[NamedCurve]) -> Spec:
     """The vertical axis: linear from 0, or logarithmic where a loss falls a hundredfold.
 
     On a linear axis a later rise of such a loss would be invisible.
@@ -95,7 +95,7 @@ def _find_scale(curves: Sequence[NamedCurve]) -> Spec:
     }
 
 
-def find_last_step(curves: Sequence[NamedCurve]) -> float:
+def get_last_step(curves: Sequence[NamedCurve]) -> float:
     """The last step that any curve has a point at; at least 1."""
     steps = [x for one in curves for x, _ in (*one.curve.training[-1:], *one.curve.validation[-1:])]
     return max([1.0, *steps])

@@ -160,7 +160,7 @@ def _has_fallen(curve: LossCurve) -> bool:
     end = curve.split(10)[-1]
     for parts in _NO_LEARNING_BEGINNINGS:
         size = max(1, len(curve) // parts)
-        first = curve.find_level(0, size)
+        first = curve.get_level(0, size)
         error = math.hypot(first.error, end.error)
         if first.value - end.value >= max(
             NO_LEARNING_FALL * first.value, NO_LEARNING_ERRORS * error
@@ -515,7 +515,7 @@ def check_noisy_validation(data: DiagnosticInput) -> Diagnostic | None:
     valid = data.curves.valid
     if data.curves.is_exact or len(valid) < NOISE_LEAST_POINTS:
         return None
-    level = valid.find_level(len(valid) - max(2, len(valid) // 4), len(valid))
+    level = valid.get_level(len(valid) - max(2, len(valid) // 4), len(valid))
     if level.value <= 0 or level.error < NOISE_ERROR * level.value:
         return None
     return Diagnostic(

@@ -9,7 +9,7 @@ from ftops.metrics.result import format_value
 from ftops.records import Json
 from ftops.reports.charts import SERIES, Bar
 from ftops.reports.contents import Contents, RunPart
-from ftops.reports.curve_chart import NamedCurve, choose_detail, find_last_step
+from ftops.reports.curve_chart import NamedCurve, choose_detail, get_last_step
 from ftops.reports.curves import Curve, Point, downsample, fill_buckets
 from ftops.reports.format import show
 
@@ -49,7 +49,7 @@ class CurveChart:
                     name = kind if len(self.curves) == 1 else f"{curve.name}, {kind}"
                     series.append({"name": name, "points": _shorten(points)})
         name = _TITLES[self.measure]
-        return {"name": name, "last": find_last_step(self.curves), "series": series}
+        return {"name": name, "last": get_last_step(self.curves), "series": series}
 
 
 def list_curves(contents: Contents) -> list[CurveChart]:

@@ -38,12 +38,12 @@ class LossCurve:
     _bends: Sequence[float] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_bends", _find_bends(self.values))
+        object.__setattr__(self, "_bends", _get_bends(self.values))
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def find_level(self, start: int, stop: int) -> Level:
+    def get_level(self, start: int, stop: int) -> Level:
         """The mean of the points from `start` to before `stop`, with its standard error.
 
         The scatter is that between neighbours, so a slope does not count.
@@ -51,7 +51,7 @@ class LossCurve:
         points = self.values[start:stop]
         is_enough = len(points) >= _ENOUGH_FOR_SCATTER
         bends = self._bends[start : stop - 2] if is_enough else self._bends
-        error = _find_scatter(bends) / math.sqrt(len(points))
+        error = _get_scatter(bends) / math.sqrt(len(points))
         mean = math.fsum(points) / len(points)
         return Level(mean, error, self.steps[start], self.steps[stop - 1])
 
@@ -65,14 +65,14 @@ class LossCurve:
         cuts = [*(start for start in starts if start >= size), 0]
         cuts.reverse()
         return [
-            self.find_level(start, stop)
+            self.get_level(start, stop)
             for start, stop in zip(cuts, [*cuts[1:], len(self)], strict=True)
         ]
 
     def find_level_at(self, first_step: int, last_step: int) -> Level | None:
         """The level between two steps, both included; None without points."""
         start, stop = bisect_left(self.steps, first_step), bisect_right(self.steps, last_step)
-        return self.find_level(start, stop) if start < stop else None
+        return self.get_level(start, stop) if start < stop else None
 
     def smooth(self) -> list[Level]:
         """The points as levels; with eight or more, each is the median of three.
@@ -82,7 +82,7 @@ class LossCurve:
         if len(self) < _ENOUGH_FOR_SCATTER:
             pairs = zip(self.steps, self.values, strict=True)
             return [Level(value, 0.0, step, step) for step, value in pairs]
-        scatter = _find_usual_scatter(self._bends)
+        scatter = _get_robust_scatter(self._bends)
         last = len(self) - 1
         levels = []
         for index, step in enumerate(self.steps):
@@ -125,17 +125,17 @@ def _collect(rows: Sequence[ResultRow], name: str) -> LossCurve:
     return LossCurve(steps, [value for value in values if value is not None])
 
 
-def _find_scatter(bends: Sequence[float]) -> float:
+def _get_scatter(bends: Sequence[float]) -> float:
     """The standard deviation of a point about its neighbours; 0 for too few points."""
     return math.sqrt(sum(map(mul, bends, bends)) / len(bends) / 6) if bends else 0.0
 
 
-def _find_usual_scatter(bends: Sequence[float]) -> float:
+def _get_robust_scatter(bends: Sequence[float]) -> float:
     """The same, robust against outliers and a steep start."""
     return _MAD * median(map(abs, bends)) / math.sqrt(6)
 
 
-def _find_bends(values: Sequence[float]) -> list[float]:
+def _get_bends(values: Sequence[float]) -> list[float]:
     """Twice the distance of each inner point from the line between its neighbours."""
     slopes = list(map(sub, values[1:], values))
     return list(map(sub, slopes[1:], slopes))

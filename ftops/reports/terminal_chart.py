@@ -72,7 +72,7 @@ def render_curve(
     if not points:
         return ""
     across = _Scale(min(x for x, _ in points), max(x for x, _ in points))
-    upward = _find_range(drawn, drawn[lines:] if lines else ())
+    upward = _get_range(drawn, drawn[lines:] if lines else ())
     height = max(height, _MIN_HEIGHT)
     labels = _render_labels(upward, height)
     margin = max(len(label) for label in labels)
@@ -91,7 +91,7 @@ def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
 
 
-def _find_range(series: Sequence[Series], marked: Sequence[Series]) -> _Scale:
+def _get_range(series: Sequence[Series], marked: Sequence[Series]) -> _Scale:
     """From the minimum to the maximum, or from 0 when that wastes little of the height.
 
     A few points far above the others, as at the start of a steep fall, are cut off.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ftops.capabilities import EpochRule
 from ftops.data.summary import DataSummary
-from ftops.data.tokens.counter import CounterFactory, TokenEstimate, estimate_tokens
+from ftops.data.tokens.counter import CounterFactory, FileTokenEstimate, estimate_tokens
 from ftops.data.tokens.segments import count_file_tokens
 from ftops.errors import LimitExceeded
 from ftops.providers.model_catalog import (
@@ -209,7 +209,7 @@ class TokenCounter:
         )
 
 
-def _as_counted(estimate: TokenEstimate) -> TokenCount:
+def _as_counted(estimate: FileTokenEstimate) -> TokenCount:
     return TokenCount(estimate.tokens, estimate.method, estimate.error)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.data.check_runner import deserialize, find_ranges, read_range, run_checks, serialize
+from ftops.data.check_runner import deserialize, read_range, run_checks, serialize, split_ranges
 from ftops.data.checks.check import DataTarget
 from ftops.data.findings import Occurrences
 from ftops.data.profile import DatasetProfile, TokenLimit
@@ -68,7 +68,7 @@ def test_ranges_are_the_file_and_end_behind_lines_that_are_not_blank(tmp_path: P
     for data in (b"\xef\xbb\xbfa\n\n \n\nb\nc\n\n\n", b"\n\n\n\n\n\na", b"one line", b"a\nb"):
         path.write_bytes(data)
         for parts in (1, 2, 3, 5):
-            ranges = find_ranges(path, parts)
+            ranges = split_ranges(path, parts)
             assert ranges[0][0] == 0
             assert ranges[-1][1] == len(data)
             assert all(end == start for (_, end), (start, _) in pairwise(ranges))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftops.records import RowFormat
-from ftops.reports.code_examples import Language, Usage, quote_json, quote_python, render_code
+from ftops.reports.code_examples import Language, ModelUsage, quote_json, quote_python, render_code
 
 # Letters that mean something to a shell, to YAML, to a template or to nobody.
 ODD = st.sampled_from(
@@ -20,7 +20,7 @@ ODD = st.sampled_from(
 )
 TEXTS = st.text(ODD | st.characters(codec=None), max_size=24)
 NODE = shutil.which("node")
-USAGE = Usage(
+USAGE = ModelUsage(
     model="ft:ada:local:small:a1b2c3d4",
     row_format=RowFormat.COMPLETION,
     prompt="What is it?",

@@ -279,14 +279,14 @@ class NearDuplicates(Check):
         """Positions of the first and a later row of each group; equal texts count once."""
         import numpy as np
 
-        from ftops.data.screening.near_duplicates import find_groups
+        from ftops.data.screening.near_duplicates import group_near_duplicates
 
         if not self._texts:
             return []
         texts = np.frombuffer(self._texts, np.int64)
         rows = np.sort(np.unique(texts, return_index=True)[1])
         sketches = self.sketches()
-        groups = find_groups(sketches if len(rows) == len(sketches) else sketches[rows])
+        groups = group_near_duplicates(sketches if len(rows) == len(sketches) else sketches[rows])
         late = np.flatnonzero(groups != np.arange(len(groups)))
         place = self._places.of
         return [(place(int(rows[groups[one]])), place(int(rows[one]))) for one in late]

@@ -82,14 +82,14 @@ class Redact(TextFix):
         """The texts with a match, redacted; all are searched at once, since most have none."""
         from ftops.data.screening.pii import (
             blank_escapes,
-            find_pii,
+            list_pii,
             redact,
             redact_json,
         )
 
         joined = TEXT_SEPARATOR.join(texts)
         searched = blank_escapes(joined) if json else joined
-        found = [one for one in find_pii(searched) if one.kind in self._codes]
+        found = [one for one in list_pii(searched) if one.kind in self._codes]
         if not found:
             return {}
         ends = list(accumulate(len(text) + len(TEXT_SEPARATOR) for text in texts))

@@ -36,7 +36,7 @@ Sketches = NDArray[np.uint8]
 def sketch_texts(texts: Sequence[str], common: Sequence[int] = ()) -> Sketches:
     """A row of 64 bytes for each text; 0 is an empty bin, and all are in texts that are too short.
 
-    `common` is what `find_common` says: runs that do not count, since most texts hold them.
+    `common` are the runs of `list_common_shingles`: they do not count, since most texts hold them.
     """
     dropped = None
     if common:
@@ -51,7 +51,7 @@ def sketch_texts(texts: Sequence[str], common: Sequence[int] = ()) -> Sketches:
     return sketches
 
 
-def find_common(texts: Sequence[str]) -> tuple[int, ...]:
+def list_common_shingles(texts: Sequence[str]) -> tuple[int, ...]:
     """The runs that a quarter of the different texts hold: templates, system messages.
 
     They say nothing about how much two texts have in common; nothing for a few texts.
@@ -101,7 +101,7 @@ def _hash_runs(texts: list[str]) -> tuple[Codes, NDArray[np.intp]]:
 
     Runs that reach over the end of their text have the hash that stands for none.
     """
-    codes = _find_codes(texts)
+    codes = _encode_texts(texts)
     seams = np.flatnonzero(codes == _SEAM)
     lengths = np.diff(seams, prepend=-1)
     size = len(codes) - _RUN + 1
@@ -127,7 +127,7 @@ def _hash_runs(texts: list[str]) -> tuple[Codes, NDArray[np.intp]]:
     return hashes, lengths
 
 
-def _find_codes(texts: list[str]) -> Codes:
+def _encode_texts(texts: list[str]) -> Codes:
     """Letters and digits of the texts in small letters, each text with U+001E behind it.
 
     Four zeros stand at the end, so that a run begins at every letter.

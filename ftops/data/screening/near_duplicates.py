@@ -18,13 +18,13 @@ _CHUNK = 1 << 14
 Rows = NDArray[np.intp]
 
 
-def find_groups(sketches: Sketches) -> Rows:
+def group_near_duplicates(sketches: Sketches) -> Rows:
     """For each text the first one of its group; itself where it is like none before it."""
     parents = np.arange(len(sketches))
     for one, other in _candidates(sketches):
         alike = estimate(sketches, one, other) >= LEAST_ALIKE
         for first, second in zip(one[alike].tolist(), other[alike].tolist(), strict=True):
-            a, b = _find_root(parents, first), _find_root(parents, second)
+            a, b = _get_root(parents, first), _get_root(parents, second)
             if a != b:
                 parents[max(a, b)] = min(a, b)
     while (parents[parents] != parents).any():
@@ -32,7 +32,7 @@ def find_groups(sketches: Sketches) -> Rows:
     return parents
 
 
-def find_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int]:
+def match_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int]:
     """For each of `others` that is like one of `sketches`, the number of one that it is like."""
     both = np.concatenate([sketches, others])
     size = len(sketches)
@@ -118,7 +118,7 @@ def _fill(sketches: Sketches) -> Sketches:
     return filled
 
 
-def _find_root(parents: Rows, row: int) -> int:
+def _get_root(parents: Rows, row: int) -> int:
     while (parent := int(parents[row])) != row:
         parents[row] = parents[parent]
         row = parent

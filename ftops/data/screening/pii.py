@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from ftops.data.screening.pii_kind import PiiKind, PiiMatch
-from ftops.data.screening.pii_numbers import find_numbers
+from ftops.data.screening.pii_numbers import scan_numbers
 
 _LOCAL = re.compile(rb"[A-Za-z0-9_%+\-](?:[A-Za-z0-9._%+\-]{0,62}[A-Za-z0-9_%+\-])?\Z")
 _DOMAIN = re.compile(
@@ -30,10 +30,10 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a number of JSON, true, false or null
 
 
-def find_pii(text: str) -> list[PiiMatch]:
+def list_pii(text: str) -> list[PiiMatch]:
     """Everything private or secret in the text, in its order; places do not overlap."""
     data = text.encode("ascii", "replace")  # one byte a character, so that places are the text's
-    found = [*find_keys(data), *_find_addresses(data), *find_numbers(data)]
+    found = [*scan_secrets(data), *_scan_addresses(data), *scan_numbers(data)]
     if not found:
         return []
     found.sort()
@@ -63,7 +63,7 @@ def redact(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
     The same text always gives the same result, and nothing of the `kinds` is found in a result any
     more.
     """
-    while found := [place for place in find_pii(text) if place.kind in kinds]:
+    while found := [place for place in list_pii(text) if place.kind in kinds]:
         text = _replace(text, found, lambda place: place.kind.value)
     return text
 
@@ -75,7 +75,7 @@ def blank_escapes(text: str) -> str:
 
 def redact_json(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
     """The same for a text of JSON, which it stays: what stood as a number becomes a string."""
-    while found := [one for one in find_pii(blank_escapes(text)) if one.kind in kinds]:
+    while found := [one for one in list_pii(blank_escapes(text)) if one.kind in kinds]:
         strings = [one.span() for one in _STRING.finditer(text)]
         text = _replace(text, [_widen(text, one, strings) for one in found], _write_placeholder)
     return text
@@ -101,7 +101,7 @@ def hide(text: str) -> str:
 
     It may be JSON, in which a line end is two characters.
     """
-    found = find_pii(blank_escapes(text))
+    found = list_pii(blank_escapes(text))
     text = _replace(text, found, lambda place: mask(text[place.start : place.end]))
     return redact(text)
 
@@ -120,7 +120,7 @@ def mask(text: str) -> str:
     return f"{shown}… ({len(text)} characters)"
 
 
-def _find_addresses(data: bytes) -> Iterator[PiiMatch]:
+def _scan_addresses(data: bytes) -> Iterator[PiiMatch]:
     """E-mail addresses, and passwords in web addresses, by their @."""
     at = data.find(b"@")
     while at >= 0:
@@ -128,11 +128,11 @@ def _find_addresses(data: bytes) -> Iterator[PiiMatch]:
         if password is not None:
             yield password
         else:
-            yield from _find_email(data, at)
+            yield from _scan_email(data, at)
         at = data.find(b"@", at + 1)
 
 
-def _find_email(data: bytes, at: int) -> Iterator[PiiMatch]:
+def _scan_email(data: bytes, at: int) -> Iterator[PiiMatch]:
     domain = _DOMAIN.match(data, at + 1, at + 1 + _LONGEST_DOMAIN)
     if domain is None or domain["top"].lower() in _NO_MAIL:
         return
@@ -204,7 +204,7 @@ _SOME_DIGIT = re.compile(rb"[0-9]")
 _LONGEST_ADDRESS = 220
 
 
-def find_keys(data: bytes) -> Iterator[PiiMatch]:
+def scan_secrets(data: bytes) -> Iterator[PiiMatch]:
     """Private keys, tokens and API keys."""
     if b"PRIVATE KEY" in data:
         for found in _BLOCK.finditer(data):

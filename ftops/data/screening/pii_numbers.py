@@ -247,7 +247,7 @@ _FORMS: tuple[tuple[PiiKind, str, "re.Pattern[bytes]", _Test], ...] = (
 _ANY = _any_of(pattern.pattern for _, _, pattern, _ in _FORMS)
 
 
-def find_numbers(data: bytes) -> Iterator[PiiMatch]:
+def scan_numbers(data: bytes) -> Iterator[PiiMatch]:
     """Numbers in a text whose characters beyond ASCII were replaced, one byte each."""
     if b"0" * _LEAST_DIGITS not in data.translate(_ALIKE, _SEPARATORS):
         return
@@ -258,10 +258,10 @@ def find_numbers(data: bytes) -> Iterator[PiiMatch]:
         if not _ANY.search(data, begin, end):
             continue
         for kind, of, pattern, test in _FORMS:
-            yield from _find_form(data, begin, end, kind, of, pattern, test)
+            yield from _match_form(data, begin, end, kind, of, pattern, test)
 
 
-def _find_form(
+def _match_form(
     data: bytes,
     begin: int,
     end: int,

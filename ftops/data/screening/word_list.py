@@ -111,7 +111,7 @@ class WordSearch:
         self._single: dict[str, list[int]] = {}
         self._patterns: list[tuple[str, re.Pattern[str], int]] = []
         for index, (_, word) in enumerate(words.entries):
-            if _find_token().fullmatch(word) and not _HAS_KOREAN.search(word):
+            if _get_word_pattern().fullmatch(word) and not _HAS_KOREAN.search(word):
                 self._single.setdefault(word, []).append(index)
             else:
                 longest = max(word.split(" "), key=len)  # which a text must hold
@@ -119,7 +119,7 @@ class WordSearch:
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Position and entry of each match in a normalised text."""
-        token = _ASCII_TOKEN if text.isascii() else _find_token()
+        token = _ASCII_TOKEN if text.isascii() else _get_word_pattern()
         if not self._single.keys().isdisjoint(token.findall(text)):
             for found in token.finditer(text):
                 for index in self._single.get(found.group(), ()):
@@ -137,16 +137,16 @@ def open_search(words: WordList) -> WordSearch:
 
 
 @functools.lru_cache(maxsize=1)
-def _find_marks() -> str:
+def _get_combining_marks() -> str:
     """Combining marks, as ranges of a set: they belong to the letter before."""
     codes = [code for code in range(0x300, _LAST_MARK) if unicodedata.category(chr(code))[0] == "M"]
     return _list_ranges([code for code in codes if not _HAS_UNSPACED.match(chr(code))])
 
 
 @functools.lru_cache(maxsize=1)
-def _find_token() -> re.Pattern[str]:
+def _get_word_pattern() -> re.Pattern[str]:
     """A word of a script with blanks."""
-    return re.compile(f"{_LETTER}+(?:[{_find_marks()}]+{_LETTER}*)*")
+    return re.compile(f"{_LETTER}+(?:[{_get_combining_marks()}]+{_LETTER}*)*")
 
 
 def _list_ranges(codes: Sequence[int]) -> str:
@@ -163,7 +163,7 @@ def _list_ranges(codes: Sequence[int]) -> str:
 def _compile(word: str) -> re.Pattern[str]:
     """The pattern of a phrase, or of a word that is not plain letters."""
     body = _GAP.join(re.escape(part) for part in word.split(" "))
-    edge = f"(?:{_LETTER}|[{_find_marks()}])"
+    edge = f"(?:{_LETTER}|[{_get_combining_marks()}])"
     before = "" if _HAS_UNSPACED.match(word) else f"(?<!{edge})"
     is_open = _HAS_UNSPACED.match(word[-1]) or _HAS_KOREAN.match(word[-1])
     return re.compile(f"{before}{body}" + ("" if is_open else f"(?!{edge})"))

@@ -105,7 +105,7 @@ def _open(vocabulary: str, folders: tuple[str, ...]) -> VocabularyCounter:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenEstimate:
+class FileTokenEstimate:
     """Tokens of one epoch; `error` is the relative error."""
 
     tokens: int
@@ -113,12 +113,12 @@ class TokenEstimate:
     error: float
 
 
-def estimate_tokens(summary: DataSummary, vocabulary: str = "") -> TokenEstimate:
+def estimate_tokens(summary: DataSummary, vocabulary: str = "") -> FileTokenEstimate:
     """Estimate the tokens of one epoch of a file."""
     tokens = Estimator(vocabulary).convert(summary.letters)
     if summary.messages:
         tokens += TOKENS_A_MESSAGE * summary.messages + TOKENS_A_CHAT * summary.rows
-    return TokenEstimate(
+    return FileTokenEstimate(
         tokens=max(summary.rows, round(tokens)),
         method=METHOD,
         error=estimate_error(summary.letters),

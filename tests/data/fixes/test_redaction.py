@@ -14,7 +14,7 @@ from ftops.data.fixes.redaction import REDACTED, Redact
 from ftops.data.plans.inference import prepare_prompt
 from ftops.data.plans.runner import FixStats
 from ftops.data.reading.source import open_source
-from ftops.data.screening.pii import blank_escapes, find_pii, hide, redact, redact_json
+from ftops.data.screening.pii import blank_escapes, hide, list_pii, redact, redact_json
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, PlanStep, RowFormat
 from ftops.rows.messages import list_arguments
@@ -58,7 +58,7 @@ def test_many_texts_at_once_become_what_each_becomes_alone(texts: list[str]) -> 
     Redact({"codes": list(REDACTED)}).apply(rows)
     assert list(rows.prompts) == list(map(redact, texts))
     assert list(rows.completions) == list(map(redact, reversed(texts)))
-    assert find_pii("\x1e".join(rows.prompts)) == []
+    assert list_pii("\x1e".join(rows.prompts)) == []
 
 
 @given(st.lists(st.sampled_from([MAIL, PHONE, CARD, "a", "é"]), max_size=6))
@@ -107,7 +107,7 @@ def test_redacted_json_is_json_without_anything_private(value: object) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
         clean = redact_json(text)
         json.loads(clean)
-        assert find_pii(blank_escapes(clean)) == []
+        assert list_pii(blank_escapes(clean)) == []
 
 
 def test_both_answers_of_a_preference_are_searched(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.screening.minhash import BINS, find_common, sketch_texts
+from ftops.data.screening.minhash import BINS, list_common_shingles, sketch_texts
 from ftops.data.screening.near_duplicates import (
     LEAST_ALIKE,
     estimate,
-    find_groups,
-    find_near_duplicates,
+    group_near_duplicates,
+    match_near_duplicates,
 )
 
 FOX = "The quick brown fox jumps over the lazy dog near the old river bank at noon"
@@ -53,12 +53,12 @@ def runs(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", ALIKE)
 def test_texts_that_differ_a_little_are_alike(name: str) -> None:
-    assert find_groups(sketch_texts(ALIKE[name])).tolist() == [0, 0]
+    assert group_near_duplicates(sketch_texts(ALIKE[name])).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_texts_of_one_language_are_not_alike_for_that(name: str) -> None:
-    assert find_groups(sketch_texts(OTHER[name])).tolist() == [0, 1]
+    assert group_near_duplicates(sketch_texts(OTHER[name])).tolist() == [0, 1]
 
 
 def test_the_estimate_is_close_to_the_true_share() -> None:
@@ -91,28 +91,28 @@ def test_a_sketch_does_not_depend_on_the_texts_around_it() -> None:
 
 @given(st.lists(st.text(st.characters(), max_size=40) | st.just(FOX), max_size=6))
 def test_any_texts_have_sketches_that_do_not_depend_on_each_other(texts: list[str]) -> None:
-    together = sketch_texts(texts, find_common(texts * 9))
+    together = sketch_texts(texts, list_common_shingles(texts * 9))
     assert together.shape == (len(texts), BINS)
     alone = [sketch_texts([text]) for text in texts]
     assert (sketch_texts(texts) == np.concatenate([np.zeros((0, BINS)), *alone])).all()
-    groups = find_groups(sketch_texts(texts))
+    groups = group_near_duplicates(sketch_texts(texts))
     assert all(first <= number for number, first in enumerate(groups.tolist()))
 
 
 def test_texts_too_short_to_be_compared_are_like_none() -> None:
     texts = ["", "hi", "Hi!", "1234", "???", "good one", "good one"]
-    assert find_groups(sketch_texts(texts)).tolist() == list(range(7))
+    assert group_near_duplicates(sketch_texts(texts)).tolist() == list(range(7))
 
 
 def test_what_a_quarter_of_the_texts_hold_does_not_make_them_alike() -> None:
     chosen = random.Random(5)
     system = f"You are a helpful assistant of {words(chosen, 60)}. "
     texts = [system + words(chosen, 8) for _ in range(40)]
-    assert find_groups(sketch_texts(texts)).tolist() != list(range(40))
-    common = find_common(texts)
-    assert find_groups(sketch_texts(texts, common)).tolist() == list(range(40))
+    assert group_near_duplicates(sketch_texts(texts)).tolist() != list(range(40))
+    common = list_common_shingles(texts)
+    assert group_near_duplicates(sketch_texts(texts, common)).tolist() == list(range(40))
     texts.append(texts[3] + ", please")
-    assert find_groups(sketch_texts(texts, common))[40] == 3
+    assert group_near_duplicates(sketch_texts(texts, common))[40] == 3
 
 
 def test_of_many_texts_those_that_were_changed_a_little_are_found_and_no_others() -> None:
@@ -128,11 +128,11 @@ def test_of_many_texts_those_that_were_changed_a_little_are_found_and_no_others(
         for number, (one, other) in enumerate(zip(base, changed, strict=False))
         if len(runs(one) & runs(other)) / len(runs(one) | runs(other)) > LEAST_ALIKE + 0.15
     }
-    groups = find_groups(sketch_texts([*base, *changed]))
+    groups = group_near_duplicates(sketch_texts([*base, *changed]))
     assert groups[:3000].tolist() == list(range(3000))
     assert all(groups[3000 + number] in (number, 3000 + number) for number in range(500))
     assert truly <= {number for number in range(500) if groups[3000 + number] == number}
-    twins = find_near_duplicates(sketch_texts(base), sketch_texts(changed))
+    twins = match_near_duplicates(sketch_texts(base), sketch_texts(changed))
     assert truly <= set(twins)
     assert all(first == number for number, first in twins.items())
 
@@ -140,4 +140,4 @@ def test_of_many_texts_those_that_were_changed_a_little_are_found_and_no_others(
 def test_a_thousand_copies_are_one_group() -> None:
     chosen = random.Random(7)
     texts = [f"{FOX} and then it sleeps {words(chosen, 1)}" for _ in range(1000)]
-    assert set(find_groups(sketch_texts(texts)).tolist()) == {0}
+    assert set(group_near_duplicates(sketch_texts(texts)).tolist()) == {0}

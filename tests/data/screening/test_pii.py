@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.data.screening.pii import find_pii, mask, redact
+from ftops.data.screening.pii import list_pii, mask, redact
 from ftops.data.screening.pii_kind import PiiKind
 
 # Keys are put together here, so that no scanner of repositories takes this file for a leak.
@@ -93,7 +93,7 @@ FREE = (
 @pytest.mark.parametrize(("kind", "text"), [(kind, one) for kind in HELD for one in HELD[kind]])
 def test_private_data_is_found_whole_and_replaced(kind: PiiKind, text: str) -> None:
     around = f"Größe: {text} 。 and more"
-    (place,) = find_pii(around)
+    (place,) = list_pii(around)
     assert (place.kind, around[place.start : place.end]) == (kind, text)
     assert redact(around) == f"Größe: {kind.value} 。 and more"
 
@@ -127,7 +127,7 @@ def test_a_secret_is_never_shown_whole() -> None:
                 | st.text(max_size=5)).map("".join))  # fmt: skip
 def test_nothing_is_found_in_a_text_that_was_redacted(text: str) -> None:
     done = redact(text)
-    assert find_pii(done) == []
+    assert list_pii(done) == []
     assert redact(done) == done
-    places = find_pii(text)
+    places = list_pii(text)
     assert all(one.end <= other.start for one, other in pairwise(places))

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from ftops.data.summary import CharCounts, check_file, count_chars
-from ftops.data.tokens.counter import Estimator, TokenEstimate, estimate_tokens, format_method
+from ftops.data.tokens.counter import Estimator, FileTokenEstimate, estimate_tokens, format_method
 from tests.data.data_files import chat, pair, write_rows
 
 
-def estimate(folder: Path, *rows: object, vocabulary: str = "") -> TokenEstimate:
+def estimate(folder: Path, *rows: object, vocabulary: str = "") -> FileTokenEstimate:
     return estimate_tokens(check_file(write_rows(folder / "a.jsonl", rows)), vocabulary)
 
 
