@@ -80,21 +80,21 @@ def test_the_others_still_answer_when_one_of_them_cannot(server: AnsweringServer
     assert ask(server, *words, "one").code == 0
     answer = ask(server, *words, "two")
     assert answer.code == 1
-    assert answer.out.count("(ask gpt-4.1") == 2
+    assert answer.out.count("(request a completion from gpt-4.1") == 2
 
 
 def test_complete_shows_the_part_of_an_answer_that_was_cut_off(server: AnsweringServer) -> None:
     server.stream_end = ""
     answer = ask(server, "complete", "-m", "gpt-4.1", "-p", "one")
     assert (answer.code, answer.out) == (1, "ONE\n")
-    assert "the answer was cut off" in answer.err
+    assert "the response was cut off" in answer.err
     cut = ask(server, "complete", "-m", "gpt-4.1", "-p", "one", "--json")
     assert cut.code == 1
     assert cut.document["text"] == "ONE"
     assert "cut off" in str(cut.error["message"])
     both = ask(server, "complete", "-m", "gpt-4.1", "-m", "gpt-5", "-p", "one")
     assert both.code == 1
-    assert both.out.count("ONE (ask gpt-") == 2
+    assert both.out.count("ONE (request a completion from gpt-") == 2
 
 
 def test_a_talk_from_a_pipe_ends_after_the_part_of_an_answer_that_was_cut_off(
