@@ -51,7 +51,7 @@ class Naming:
     """
 
     file_id: str = r"file-[A-Za-z0-9_-]+"
-    job_id: str = r"ftjob-.+"
+    job_id: str = r"ft(job)?-.+"
     fine_tuned_model: str = r"ft:([^:]+).*|(?!ft:)(.+?)[:.]ft-.*"
 
     def is_file_id(self, text: str) -> bool:

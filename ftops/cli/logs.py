@@ -22,6 +22,7 @@ from ftops.cli.output import Mode, Output, render_json_line
 from ftops.clock import Clock, SystemClock
 from ftops.errors import UnknownRun
 from ftops.http.request_log import FILENAME, RequestLogEntry, RequestLogReader
+from ftops.providers.registry import PROVIDERS
 from ftops.records import Json
 
 POLL_INTERVAL_S = 0.5
@@ -92,7 +93,7 @@ def _create_filter(ref: str | None) -> Callable[[RequestLogEntry], bool]:
         try:
             run = ledger.get_run(ref)
         except UnknownRun:
-            if not ref.startswith(("ftjob-", "ft-")):
+            if not any(entry.capabilities.naming.is_job_id(ref) for entry in PROVIDERS.values()):
                 raise
             return lambda entry: entry.concerns(None, ref)
     return lambda entry: entry.concerns(run.id, run.job_id)

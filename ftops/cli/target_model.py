@@ -12,6 +12,7 @@ from ftops.data.plans.inference import get_label_map, get_separator_and_stop, pr
 from ftops.errors import DatasetError, NotFound, RunError, UnknownRun
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
+from ftops.providers.registry import get_capabilities
 from ftops.records import (
     DataPlan,
     Message,
@@ -26,8 +27,6 @@ from ftops.runs.commands import list_run_arguments
 from ftops.runs.lineage import find_checkpoint_owner
 from ftops.stage_results import StageResults
 from ftops.text import find_nearest
-
-_ID_PREFIXES = ("run-", "ftjob-")  # of runs and jobs; no name of a model has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,8 @@ def resolve_model(
         return _make(ledger, ref, tuned, chosen)
     run = _find_run(ledger, ref)
     if run is None:
-        if ref.startswith(_ID_PREFIXES):
+        naming = get_capabilities(chosen or get_default_provider()).naming
+        if ref.startswith("run-") or naming.is_job_id(ref):
             raise UnknownRun(f"there is no run or job {ref!r}")
         tuned = find_checkpoint_owner(ledger, ref)
         if tuned is not None:

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from ftops.capabilities import Capabilities
+from ftops.capabilities import Capabilities, Naming
 from ftops.errors import ProviderError
 from ftops.records import Json, ProviderSettings, RowFormat, find_api_address
 from ftops.spec.evaluate import EvaluateSpec, list_named_files, list_provider_paths
@@ -32,7 +32,7 @@ from ftops.spec.yaml_reader import MappingNode, Node, SequenceNode, parse_yaml, 
 from ftops.text import suggest_name
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # the model reports others
-_FILE_ID = re.compile(r"file-[A-Za-z0-9_-]+")
+_NAMING = Naming()
 DATA_FIELDS: tuple[tuple[str, ...], ...] = (
     ("training_file",),
     ("validation_file",),
@@ -144,9 +144,9 @@ def _stays_local(job: LoadedJob, path: KeyPath) -> bool:
     return path[0] == "limits" or path[:2] in _LOCAL_FIELDS
 
 
-def resolve_data(job_file: Path, value: str) -> Path | None:
+def resolve_data(job_file: Path, value: str, naming: Naming = _NAMING) -> Path | None:
     """The absolute path of `value` in `job_file`; None for the id of an uploaded file."""
-    if _FILE_ID.fullmatch(value):
+    if naming.is_file_id(value):
         return None
     return job_file.absolute().parent / value
 
