@@ -23,7 +23,7 @@ from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.registry import MetricChoice
 from ftops.metrics.requirement import parse_requirement
 from ftops.metrics.result import Unit, Verdict
-from tests.metrics.answered import answer, draw_labels, fail
+from tests.metrics.predictions import answer, draw_labels, fail
 
 
 def _metrics(*names: str) -> list[Metric]:

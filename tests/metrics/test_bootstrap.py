@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 
 from ftops.metrics.bootstrap import DRAWS, interval, resample
 from ftops.metrics.metric import Floats, MetricSample
-from tests.metrics.answered import draw_labels, draw_texts, measure
+from tests.metrics.predictions import draw_labels, draw_texts, measure
 
 
 def test_the_interval_of_a_mean_is_that_of_scipys_percentile_bootstrap() -> None:

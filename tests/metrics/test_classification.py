@@ -12,7 +12,7 @@ from sklearn.metrics import (
 
 from ftops.evaluation.scoring import count_problems
 from ftops.metrics.classification import count_classes, count_confusion, place_in_matrix
-from tests.metrics.answered import answer, draw_labels, fail, measure
+from tests.metrics.predictions import answer, draw_labels, fail, measure
 
 _FUNCTIONS = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
 

@@ -20,7 +20,7 @@ from ftops.metrics.prediction import Prediction
 from ftops.metrics.registry import MetricChoice
 from ftops.metrics.result import Comparison, Verdict
 from ftops.metrics.text import is_exact
-from tests.metrics.answered import answer, draw_labels, draw_texts
+from tests.metrics.predictions import answer, draw_labels, draw_texts
 
 
 def _try_to_compare(

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.probabilities import precision_recall_area, roc_area
-from tests.metrics.answered import answer, draw_labels, measure
+from tests.metrics.predictions import answer, draw_labels, measure
 
 
 def _with_chances(answers: list[Prediction], seed: int, *, digits: int = 2) -> list[Prediction]:

@@ -13,7 +13,7 @@ from ftops.metrics.prediction import Prediction
 from ftops.metrics.python_function import FunctionMetric
 from ftops.metrics.registry import MetricChoice
 from ftops.records import Message
-from tests.metrics.answered import answer, fail
+from tests.metrics.predictions import answer, fail
 
 Make = Callable[[str], Metric]
 

@@ -10,7 +10,7 @@ from ftops.evaluation.scoring import choose_default_metrics
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import JUDGE, METRICS, MetricChoice, render_table
 from ftops.records import Json
-from tests.metrics.answered import answer, draw_labels, draw_texts
+from tests.metrics.predictions import answer, draw_labels, draw_texts
 
 
 @pytest.mark.parametrize(

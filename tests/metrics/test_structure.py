@@ -11,7 +11,7 @@ from ftops.errors import ScoringError
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import MetricChoice
 from ftops.metrics.structure import FormMetric
-from tests.metrics.answered import answer, fail, measure
+from tests.metrics.predictions import answer, fail, measure
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from ftops.metrics.bootstrap import interval, resample
-from tests.metrics.answered import answer, draw_texts, fail, measure
+from tests.metrics.predictions import answer, draw_texts, fail, measure
 
 
 @pytest.mark.parametrize("seed", range(6))

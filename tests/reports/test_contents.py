@@ -10,7 +10,8 @@ from ftops.evaluation.result import (
     Evaluation,
     RequirementResult,
 )
-from ftops.evaluation.text import describe_comparison
+from ftops.evaluation.text import describe_comparison, format_result
+from ftops.metrics.registry import METRICS
 from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict
 from ftops.reports import contents
 from ftops.reports.format import format_bytes, format_seconds, format_usd, show
@@ -75,3 +76,12 @@ def test_an_evaluation_without_candidates_says_so() -> None:
 )
 def test_figures_have_units_and_texts_no_control_characters(said: str, expected: str) -> None:
     assert said == expected
+
+
+def test_a_score_is_a_number_in_the_report_as_at_the_terminal() -> None:
+    auroc = MetricResult(0.934, 0.9, 0.97, 90, METRICS["auroc"].unit)
+    candidate = CandidateScore("tuned", CandidateKind.TUNED, 90, {"auroc": auroc})
+    evaluation = Evaluation("f", 90, "auroc", (candidate,))
+    (line,) = contents.list_candidates(evaluation)
+    assert line.results == [("0.934", "0.9 to 0.97")]
+    assert format_result(auroc) == "0.934 (0.9–0.97)"

@@ -76,6 +76,14 @@ def test_metrics_are_words_or_say_more(tmp_path: Path) -> None:
     assert found[2].settings == JudgeMetric(model="m", mode="grade")
 
 
+def test_exact_match_can_normalize_as_squad_does(tmp_path: Path) -> None:
+    spec = read(tmp_path, "metrics: [exact_match: squad]")
+    (entry,) = spec.evaluate.metric_entries
+    assert to_choice(entry) == MetricChoice("exact_match", {"normalize": "squad"})
+    with pytest.raises(SpecError, match="exact_match must be none or squad, not 'all'"):
+        read(tmp_path, "metrics: [exact_match: all]")
+
+
 def test_the_section_survives_the_ledger(tmp_path: Path) -> None:
     spec = read(
         tmp_path,
