@@ -73,7 +73,7 @@ def import_config(
 
 @command("promptfoo export", examples=["ftops promptfoo export news-topics -o promptfoo"])
 def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> None:
-    """Convert the evaluation of a run to a promptfoo configuration and tests.
+    """Convert the evaluation of a run to a promptfoo configuration.
 
     The evaluated models become providers; `eval "$(ftops engine env)"` sets the key for those of
     the built-in engine. What cannot be converted is listed.

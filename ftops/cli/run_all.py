@@ -112,27 +112,27 @@ def run_all(out: Output, folder: Path, options: RunOptions, approvals: ApprovalO
     """Run all job files of the folder, and exit with the highest of their exit codes."""
     paths = list_job_files(folder)
     clock = ThrottledClock(SystemClock())
-    board = MultiRunView(out, [render_path(path.absolute()) for path in paths])
+    view = MultiRunView(out, [render_path(path.absolute()) for path in paths])
     with open_ledger() as ledger:
-        with open_run_contexts(ledger, clock) as create_context, show_runs(board):
+        with open_run_contexts(ledger, clock) as create_context, show_runs(view):
 
             def start(index: int) -> Run:
                 job = load_job_to_run(paths[index], options)
                 outgoing = approve(out, job, approvals, ask=False)
-                return _run_one(job, outgoing, board.observe(index), create_context, options)
+                return _run_one(job, outgoing, view.observe(index), create_context, options)
 
             try:
                 endings = run_parallel(
                     [lambda index=index: start(index) for index in range(len(paths))],  # type: ignore[misc]
                     concurrency=options.concurrency,
                     clock=clock,
-                    ended=board.end,
-                    look=board.refresh,
+                    ended=view.end,
+                    look=view.refresh,
                 )
             except KeyboardInterrupt:
-                raise _interrupted(folder, options, board, ledger) from None
-        runs = [run and ledger.get_run(run.id) for run in board.runs]
-    _finish(out, paths, runs, endings, board)
+                raise _interrupted(folder, options, view, ledger) from None
+        runs = [run and ledger.get_run(run.id) for run in view.runs]
+    _finish(out, paths, runs, endings, view)
 
 
 def list_job_files(folder: Path) -> list[Path]:
@@ -173,9 +173,9 @@ def _run_one(
 
 
 def _interrupted(
-    folder: Path, options: RunOptions, board: MultiRunView, ledger: Ledger
+    folder: Path, options: RunOptions, view: MultiRunView, ledger: Ledger
 ) -> Interrupted:
-    runs = [ledger.get_run(run.id) for run in board.runs if run is not None]
+    runs = [ledger.get_run(run.id) for run in view.runs if run is not None]
     running = sum(1 for run in runs if run.job_id is not None and run.finished_at is None)
     done = sum(1 for run in runs if run.finished_at is not None)
     words = [word for override in options.overrides or () for word in ("--set", override)]
@@ -183,7 +183,7 @@ def _interrupted(
     words += ["--allow-private"] * options.allow_private
     again = quote("ftops", "run", "--all", str(folder), *words)
     return Interrupted(
-        f"stopped watching; {done} of {len(board.runs)} are done,"
+        f"stopped watching; {done} of {len(view.runs)} are done,"
         f" and {running} {'job continues' if running == 1 else 'jobs continue'} at the provider",
         hint=f"{again} continues all of them.",
     )
@@ -194,7 +194,7 @@ def _finish(
     paths: list[Path],
     runs: list[Run | None],
     endings: list[TaskResult],
-    board: MultiRunView,
+    view: MultiRunView,
 ) -> None:
     for ending in endings:
         if ending.error is not None and not isinstance(ending.error, FtopsError):
@@ -203,7 +203,7 @@ def _finish(
     out.finish(
         [_to_document(*row) for row in rows],
         essential=[run.id if run else "-" for run in runs],
-        human=lambda: [board.render()],
+        human=lambda: [view.render()],
     )
     for path, _, ending in rows:
         if isinstance(ending.error, FtopsError):
@@ -240,55 +240,55 @@ class _RunRow:
 class _RowObserver:
     """Shows the events of one run in its row."""
 
-    def __init__(self, board: MultiRunView, index: int) -> None:
-        self._board = board
+    def __init__(self, view: MultiRunView, index: int) -> None:
+        self._view = view
         self._index = index
         self._stage = ""
 
     def on_run_open(self, run: Run, *, resumed: bool) -> None:
         how = "resumed" if resumed else "started"
-        self._board.note(self._index, run=run, status=run.status.value, line=f"{run.id} {how}")
+        self._view.note(self._index, run=run, status=run.status.value, line=f"{run.id} {how}")
 
     def on_stage_start(self, stage: Stage, attempt: int) -> None:
         self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
-        self._board.note(self._index, status="running", doing=self._stage)
+        self._view.note(self._index, status="running", doing=self._stage)
 
     def on_stage_end(self, record: StageRecord) -> None:
         if record.status is StageStatus.FAILED:
             return  # the reason follows as the error
         summary = f"{record.stage.value} {record.status.value}"
         outcome = describe_stage_result(record)
-        self._board.note(self._index, doing=summary, line=f"{summary}  {outcome}".rstrip())
+        self._view.note(self._index, doing=summary, line=f"{summary}  {outcome}".rstrip())
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         render = render_bytes if unit == "bytes" else "{:g}".format
         amount = render(done) if total is None else f"{render(done)} of {render(total)}"
         words = amount if unit == "bytes" else f"{amount} {unit}"
-        self._board.note(self._index, doing=f"{stage.value}: {words}")
+        self._view.note(self._index, doing=f"{stage.value}: {words}")
 
     def on_job_status(self, status: str) -> None:
-        self._board.note(self._index, doing=f"{self._stage}: {status}", line=f"job {status}")
+        self._view.note(self._index, doing=f"{self._stage}: {status}", line=f"job {status}")
 
     def on_event(self, event: JobEvent) -> None:
         if event.level in _LOUD_LEVELS:
-            self._board.note(self._index, line=event.message)
+            self._view.note(self._index, line=event.message)
 
     def on_note(self, text: str) -> None:
-        self._board.note(self._index, doing=text, line=f"note: {text}")
+        self._view.note(self._index, doing=text, line=f"note: {text}")
 
 
 @contextlib.contextmanager
-def show_runs(board: MultiRunView) -> Iterator[None]:
+def show_runs(view: MultiRunView) -> Iterator[None]:
     """Show the table while the block runs."""
-    out = board.out
+    out = view.out
     if out.mode is Mode.QUIET or not out.console.is_terminal:
         yield
         return
     # It is removed at the end: the command prints the final table.
     with Live(console=out.console, auto_refresh=False, transient=True) as live:
-        board.live = live
-        board.refresh()
+        view.live = live
+        view.refresh()
         try:
             yield
         finally:
-            board.live = None
+            view.live = None

@@ -50,7 +50,7 @@ def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
 def test_whether_a_run_is_driven_is_found_out_without_what_drives_it() -> None:
     rooms = ("ftops.runs.desk", "ftops.providers", "ftops.ledger", "ftops.spec")
     program = (
-        "import ftops.runs.lock, sys\n"
+        "import ftops.run_folder, sys\n"
         f"print([name for name in {(*HEAVY, *rooms)} if name in sys.modules])"
     )
     done = subprocess.run(
