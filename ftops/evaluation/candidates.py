@@ -15,7 +15,7 @@ from ftops.providers.provider import Provider
 from ftops.records import Prompt, ProviderSettings, Run, RunStatus, TunedModel
 from ftops.run_folder import RunFolder
 from ftops.spec.evaluate import BaseCandidate, FewShotCandidate, OtherModel
-from ftops.spec.section import Entry
+from ftops.spec.section import ListEntry
 from ftops.stage_results import PreparedData, StageResults
 
 OpenProvider = Callable[[ProviderSettings], Provider]
@@ -130,7 +130,7 @@ def create_evaluated_candidate(context: EvaluationContext) -> Candidate:
 
 
 def list_candidates(
-    context: EvaluationContext, entries: Sequence[Entry]
+    context: EvaluationContext, entries: Sequence[ListEntry]
 ) -> Iterator[Candidate | SkippedCandidate]:
     """The models that `entries` name, in their order, each with a unique name."""
     taken = {context.evaluated.name, *(kind.value for kind in FREE_KINDS)}
@@ -148,7 +148,9 @@ def list_candidates(
             yield SkippedCandidate(_name_entry(entry), error.message)
 
 
-def _list_base(context: EvaluationContext, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
+def _list_base(
+    context: EvaluationContext, entry: ListEntry
+) -> Iterator[Candidate | SkippedCandidate]:
     spec = entry.settings
     assert isinstance(spec, BaseCandidate)
     base = _check_base(context, "base", allow_untrained=spec.allow_untrained)
@@ -161,7 +163,7 @@ def _list_base(context: EvaluationContext, entry: Entry) -> Iterator[Candidate |
 
 
 def _list_few_shot(
-    context: EvaluationContext, entry: Entry
+    context: EvaluationContext, entry: ListEntry
 ) -> Iterator[Candidate | SkippedCandidate]:
     spec, evaluated = entry.settings, context.evaluated
     assert isinstance(spec, FewShotCandidate)
@@ -213,7 +215,7 @@ def _check_base(
 
 
 def _list_previous(
-    context: EvaluationContext, _entry: Entry
+    context: EvaluationContext, _entry: ListEntry
 ) -> Iterator[Candidate | SkippedCandidate]:
     previous, ledger = _find_previous_run(context), context.ledger
     if previous is None or previous.fine_tuned_model is None or ledger is None:
@@ -250,7 +252,9 @@ def _find_previous_run(context: EvaluationContext) -> Run | None:
     return max(earlier, key=lambda other: (other.created_at, other.id), default=None)
 
 
-def _list_model(context: EvaluationContext, entry: Entry) -> Iterator[Candidate | SkippedCandidate]:
+def _list_model(
+    context: EvaluationContext, entry: ListEntry
+) -> Iterator[Candidate | SkippedCandidate]:
     spec = entry.settings
     assert isinstance(spec, OtherModel)
     settings = spec.settings or context.evaluated.settings
@@ -270,7 +274,7 @@ def _list_model(context: EvaluationContext, entry: Entry) -> Iterator[Candidate 
 
 
 def _list_checkpoints(
-    context: EvaluationContext, _entry: Entry
+    context: EvaluationContext, _entry: ListEntry
 ) -> Iterator[Candidate | SkippedCandidate]:
     evaluated = context.evaluated
     if evaluated.job_id is None:
@@ -324,7 +328,9 @@ def _create(
     )
 
 
-_LISTERS: dict[str, Callable[[EvaluationContext, Entry], Iterator[Candidate | SkippedCandidate]]]
+_LISTERS: dict[
+    str, Callable[[EvaluationContext, ListEntry], Iterator[Candidate | SkippedCandidate]]
+]
 _LISTERS = {
     "base": _list_base,
     "few-shot": _list_few_shot,
@@ -347,7 +353,7 @@ def _make_unique(name: str, taken: set[str]) -> str:
     return unique
 
 
-def _name_entry(entry: Entry) -> str:
+def _name_entry(entry: ListEntry) -> str:
     if isinstance(entry.settings, OtherModel):
         return entry.settings.name
     return entry.word

@@ -40,12 +40,14 @@ def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
         MLFLOW_SOURCE_TYPE: "JOB",
         RUN_TAG: run.id,
     }
-    found = _find_run(client, experiment_id, run.id)
-    if found is None:
+    mlflow_run = _find_run(client, experiment_id, run.id)
+    if mlflow_run is None:
         start_ms = int(run.started_at * 1000)
-        found = client.create_run(experiment_id, start_time=start_ms, tags=fixed, run_name=run.name)
-    run_id: str = found.info.run_id
-    _log_parameters_and_tags(client, run_id, run, found.data.params)
+        mlflow_run = client.create_run(
+            experiment_id, start_time=start_ms, tags=fixed, run_name=run.name
+        )
+    run_id: str = mlflow_run.info.run_id
+    _log_parameters_and_tags(client, run_id, run, mlflow_run.data.params)
     _log_metrics(client, run_id, run)
     _log_datasets(client, run_id, run)
     for path in run.files:
@@ -104,9 +106,9 @@ def _get_experiment(
     return str(known.experiment_id)
 
 
-def _find_run(client: Any, experiment_id: str, run_id: str) -> Any:
-    found = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
-    return found[0] if found else None
+def _find_run(client: Any, experiment_id: str, run_id: str) -> Any | None:
+    runs = client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
+    return runs[0] if runs else None
 
 
 def _log_parameters_and_tags(

@@ -1,7 +1,6 @@
 """Exports a run to Weights & Biases: to files that `wandb sync` sends, or to the server.
 
-The run has the same id there. A second export replaces the files of an unsent one that were not
-sent.
+The run has the same id there. A second export replaces files that were not sent.
 """
 
 import shutil

@@ -10,14 +10,14 @@ from ftops.errors import UsageError
 from ftops.metrics.registry import JUDGE, METRICS
 from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
 from ftops.records import Json, ProviderSettings
-from ftops.spec.metrics import METRIC_KINDS, WANTED_REQUIREMENT
-from ftops.spec.problem import KeyPath, ProblemReport, Source, quoted
+from ftops.spec.metrics import EXPECTED_REQUIREMENT, METRIC_TYPES
+from ftops.spec.problem import KeyPath, ProblemReport, SourceText, quoted
 from ftops.spec.provider import Provider, to_provider_settings
 from ftops.spec.section import (
-    Entry,
     EntryError,
     EntryType,
     Expected,
+    ListEntry,
     Section,
     list_entry_errors,
     read_entries,
@@ -200,14 +200,14 @@ class EvaluateSpec(Section):
         return self.overlap == "refuse"
 
     @property
-    def candidates(self) -> tuple[Entry, ...]:
+    def candidates(self) -> tuple[ListEntry, ...]:
         """The entries of `against`."""
         return read_entries(self.against, CANDIDATES)
 
     @property
-    def metric_entries(self) -> tuple[Entry, ...]:
+    def metric_entries(self) -> tuple[ListEntry, ...]:
         """The entries of `metrics`."""
-        return read_entries(self.metrics, METRIC_KINDS)
+        return read_entries(self.metrics, METRIC_TYPES)
 
     @property
     def requirements(self) -> dict[str, str]:
@@ -219,7 +219,7 @@ def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
     """What is wrong with the lists and requirements of the section; paths start below it."""
     if not isinstance(section, dict):
         return
-    for key, types in (("against", CANDIDATES), ("metrics", METRIC_KINDS)):
+    for key, types in (("against", CANDIDATES), ("metrics", METRIC_TYPES)):
         for error in list_entry_errors(section.get(key), types):
             yield EntryError((key, *error.path), error.message, error.suggestion, error.at_key)
     require = section.get("require")
@@ -230,7 +230,7 @@ def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
             is_number = isinstance(text, int | float) and not isinstance(text, bool)
             yield EntryError(
                 ("require", name),
-                f"{name} must be {WANTED_REQUIREMENT.text}",
+                f"{name} must be {EXPECTED_REQUIREMENT.text}",
                 f'write ">= {text}"' if is_number else "",
             )
         else:
@@ -242,12 +242,12 @@ def _list_requirement_errors(
 ) -> Iterator[EntryError]:
     """Names of metrics and candidates in a requirement that the section does not have."""
     against, metrics = section.get("against", ["baseline"]), section.get("metrics", [])
-    if any(list_entry_errors(against, CANDIDATES)) or any(list_entry_errors(metrics, METRIC_KINDS)):
+    if any(list_entry_errors(against, CANDIDATES)) or any(list_entry_errors(metrics, METRIC_TYPES)):
         return  # these errors come first
     if not isinstance(against, list) or not isinstance(metrics, list):
         return
     names = [
-        *_list_metric_names(read_entries(tuple(metrics), METRIC_KINDS)),
+        *_list_metric_names(read_entries(tuple(metrics), METRIC_TYPES)),
         *(metric.name for metric in METRICS.values() if not metric.needs_settings),
         *REQUEST_METRICS,
     ]
@@ -266,7 +266,7 @@ def _list_requirement_errors(
             yield EntryError(path, message, suggestion, at_key=True)
 
 
-def _list_metric_names(metrics: tuple[Entry, ...]) -> list[str]:
+def _list_metric_names(metrics: tuple[ListEntry, ...]) -> list[str]:
     """The names of the results of these metrics; a second judge is `judge_2`."""
     names, judges = [], 0
     for entry in metrics:
@@ -276,7 +276,7 @@ def _list_metric_names(metrics: tuple[Entry, ...]) -> list[str]:
     return names
 
 
-def _list_candidate_slugs(entry: Entry) -> tuple[str, ...]:
+def _list_candidate_slugs(entry: ListEntry) -> tuple[str, ...]:
     """The names by which requirements may refer to the candidates of an entry."""
     if isinstance(entry.settings, OtherModel):
         return (make_slug(entry.settings.name), "model")
@@ -347,7 +347,7 @@ def _read_option(option: str, text: str, environ: Mapping[str, str]) -> Json:
     """The text as in the job file, except that the space after a colon may be missing."""
     compact = _COMPACT.match(text)
     spaced = f"{compact[1]}: {text[compact.end() :]}" if compact else text
-    source = Source(f"{option} {quoted(text)}", spaced, override=True)
+    source = SourceText(f"{option} {quoted(text)}", spaced, override=True)
     report = ProblemReport()
     root = parse_yaml(source, report)
     value = read_values(root, environ, report).value if root is not None else None

@@ -24,7 +24,7 @@ from ftops.spec.evaluate import EvaluateSpec, list_named_files, list_provider_pa
 from ftops.spec.metrics import to_choice
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
-from ftops.spec.problem import KeyPath, ProblemReport, Source, Span
+from ftops.spec.problem import KeyPath, ProblemReport, SourceText, Span
 from ftops.spec.provider import read_provider
 from ftops.spec.validation import validate
 from ftops.spec.values import Values, apply_overrides, read_values, report_secrets
@@ -213,7 +213,7 @@ def _list_unsupported_fields(
             yield ("prepare", "system"), no_chats
 
 
-def _read_root(source: Source, report: ProblemReport) -> MappingNode:
+def _read_root(source: SourceText, report: ProblemReport) -> MappingNode:
     """The mapping of a job file; SpecError when the text is something else."""
     root = parse_yaml(source, report)
     if isinstance(root, MappingNode):

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, Field, create_model
 from ftops.metrics.registry import JUDGE, METRICS, MetricChoice, MetricType, Setting
 from ftops.records import ProviderSettings
 from ftops.spec.provider import Provider, to_provider_settings
-from ftops.spec.section import Entry, EntryType, Expected, Section
+from ftops.spec.section import EntryType, Expected, ListEntry, Section
 
-WANTED_REQUIREMENT = Expected('a comparison such as ">= 0.85" or "< 0.1"')
+EXPECTED_REQUIREMENT = Expected('a comparison such as ">= 0.85" or "< 0.1"')
 _OwnName = Annotated[str | None, Expected("text of 1 to 64 characters")]
 _OWN_NAME = "Name of the results, where the same metric is used twice."
 
@@ -59,7 +59,7 @@ def _create_field(setting: Setting) -> tuple[Any, Any]:
     else:
         bounds = {"min_length": setting.minimum, "max_length": setting.maximum}
         bounds["pattern"] = setting.pattern
-    wanted = Expected(
+    expected = Expected(
         setting.expected, "number" if setting.type is int else "text", choices=setting.choices
     )
     validators: tuple[object, ...] = ()
@@ -68,9 +68,9 @@ def _create_field(setting: Setting) -> tuple[Any, Any]:
     if not setting.required:
         kind = kind | None
     default = ... if setting.required else None
-    given = {name: bound for name, bound in bounds.items() if bound is not None}
-    field = Field(default, description=setting.description, **given)
-    return Annotated[(kind, *validators, wanted)], field
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    field = Field(default, description=setting.description, **known)
+    return Annotated[(kind, *validators, expected)], field
 
 
 def _keep_valid(setting: Setting) -> Any:
@@ -82,7 +82,7 @@ def _keep_valid(setting: Setting) -> Any:
     return check
 
 
-def _create_kind(metric: MetricType) -> EntryType:
+def _create_entry_type(metric: MetricType) -> EntryType:
     """What the job file takes for a metric."""
     better = "" if metric.higher_is_better else " Lower is better."
     description = f"{metric.description}{better}"
@@ -103,13 +103,13 @@ def _create_kind(metric: MetricType) -> EntryType:
     return EntryType(description, section, metric.settings[0].name, alone=not metric.needs_settings)
 
 
-METRIC_KINDS: Mapping[str, EntryType] = {
-    **{metric.name: _create_kind(metric) for metric in METRICS.values()},
+METRIC_TYPES: Mapping[str, EntryType] = {
+    **{metric.name: _create_entry_type(metric) for metric in METRICS.values()},
     JUDGE.name: EntryType(JUDGE.description, JudgeMetric, alone=False),
 }
 
 
-def to_choice(entry: Entry) -> MetricChoice:
+def to_choice(entry: ListEntry) -> MetricChoice:
     """The metric of an entry, as `create_metrics` takes it."""
     settings = entry.settings.model_dump(exclude_none=True) if entry.settings else {}
     return MetricChoice(entry.word, settings)

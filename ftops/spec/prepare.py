@@ -7,7 +7,7 @@ from pydantic import Field
 from ftops.records import RowFormat
 from ftops.spec.section import Expected, Section
 
-_READING = ("prompt", "completion", "layout", "sheet", "encoding", "delimiter")
+_READ_OPTIONS = ("prompt", "completion", "layout", "sheet", "encoding", "delimiter")
 
 
 class PrepareSpec(Section):
@@ -87,11 +87,11 @@ class PrepareSpec(Section):
 
     @property
     def row_format(self) -> RowFormat | None:
-        """The wanted shape of rows; None for `auto`."""
+        """The format of the rows; None for `auto`."""
         return None if self.format == "auto" else RowFormat(self.format)
 
     @property
     def reading(self) -> dict[str, str]:
-        """The options for reading data, those that were given."""
-        given = {name: getattr(self, name) for name in _READING}
-        return {name: value for name, value in given.items() if value is not None}
+        """The options for reading data that are set."""
+        options = {name: getattr(self, name) for name in _READ_OPTIONS}
+        return {name: value for name, value in options.items() if value is not None}

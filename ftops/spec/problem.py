@@ -22,7 +22,7 @@ _SHOWN_PROBLEMS = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SourceText:
     """A text that may have problems: the job file, or the value of one `--set`."""
 
     name: str
@@ -49,13 +49,13 @@ class Source:
 class Span:
     """A place in a source: characters `start` to `end`."""
 
-    source: Source
+    source: SourceText
     start: int
     end: int
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SpecProblem:
     """One problem, its place, and a suggestion."""
 
     span: Span
@@ -75,11 +75,11 @@ class Problem:
 class ProblemReport:
     """The problems found so far, and the places whose text is not shown."""
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[SpecProblem] = field(default_factory=list)
     hidden: list[Span] = field(default_factory=list)
 
     def add(self, span: Span, message: str, suggestion: str = "") -> None:
-        self.problems.append(Problem(span, message, suggestion))
+        self.problems.append(SpecProblem(span, message, suggestion))
 
     def error(self) -> SpecError | UsageError:
         """All problems as one error: those of the file in file order, then those of overrides.
@@ -110,7 +110,7 @@ def quoted(text: str) -> str:
     return repr(shown if len(shown) <= 40 else shown[:39] + "…")
 
 
-def render_problem(problem: Problem, *, hidden: Iterable[Span] = ()) -> str:
+def render_problem(problem: SpecProblem, *, hidden: Iterable[Span] = ()) -> str:
     """The problem as text; characters inside the `hidden` spans show as asterisks."""
     source = problem.span.source
     message = mask_secrets(problem.message)
@@ -139,7 +139,7 @@ def _excerpt(span: Span, hidden: Iterable[Span]) -> str:
     return f"\n    {text}\n    {indent}{'^' * max(1, _width(marked))}"
 
 
-def _hide(line: str, start: int, source: Source, hidden: Iterable[Span]) -> str:
+def _hide(line: str, start: int, source: SourceText, hidden: Iterable[Span]) -> str:
     """`line`, which starts at `start`, with the characters of hidden spans as asterisks."""
     for span in hidden:
         first, last = max(span.start - start, 0), min(span.end - start, len(line))

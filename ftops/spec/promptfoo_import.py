@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ftops.errors import SpecError
 from ftops.records import Json
-from ftops.spec.problem import ProblemReport, Source, Span, quoted
+from ftops.spec.problem import ProblemReport, SourceText, Span, quoted
 from ftops.spec.promptfoo_assertion import (
     Assertion,
     has_answer,
@@ -393,7 +393,7 @@ def _read_lines(path: Path) -> Iterator[Node]:
         if not line.strip():
             continue
         # Preceding line ends keep the line number right.
-        node = parse_yaml(Source(name, "\n" * number + line), report, WHAT + "s")
+        node = parse_yaml(SourceText(name, "\n" * number + line), report, WHAT + "s")
         if report.problems:
             raise report.error()
         if node is not None:

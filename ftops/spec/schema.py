@@ -12,13 +12,13 @@ from pydantic.fields import FieldInfo
 from ftops.records import Json
 from ftops.spec.evaluate import CANDIDATES, EvaluateSpec
 from ftops.spec.export import EXPORT_TYPES
-from ftops.spec.metrics import METRIC_KINDS
+from ftops.spec.metrics import METRIC_TYPES
 from ftops.spec.model import JobSpec
 from ftops.spec.section import EntryType, Section, get_expected
 from ftops.spec.validation import SECTIONS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
-_LISTS: Mapping[str, Mapping[str, EntryType]] = {"against": CANDIDATES, "metrics": METRIC_KINDS}
+_LISTS: Mapping[str, Mapping[str, EntryType]] = {"against": CANDIDATES, "metrics": METRIC_TYPES}
 
 
 def render_schema() -> str:

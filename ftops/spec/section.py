@@ -138,7 +138,7 @@ class EntryType:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListEntry:
     """A valid item; `settings` is None for a name that takes none."""
 
     word: str
@@ -163,7 +163,7 @@ def list_entry_errors(value: Json, types: Mapping[str, EntryType]) -> Iterator[E
             yield EntryError((number, *error.path), error.message, error.suggestion, error.at_key)
 
 
-def read_entries(items: tuple[Json, ...], types: Mapping[str, EntryType]) -> tuple[Entry, ...]:
+def read_entries(items: tuple[Json, ...], types: Mapping[str, EntryType]) -> tuple[ListEntry, ...]:
     """All items of a list without errors (`list_entry_errors`); ValueError otherwise."""
     entries = []
     for item in items:
@@ -174,7 +174,7 @@ def read_entries(items: tuple[Json, ...], types: Mapping[str, EntryType]) -> tup
     return tuple(entries)
 
 
-def read_entry(value: Json, types: Mapping[str, EntryType]) -> Entry | list[EntryError]:
+def read_entry(value: Json, types: Mapping[str, EntryType]) -> ListEntry | list[EntryError]:
     """The item, or everything that is wrong with it."""
     if isinstance(value, str):
         return _read_name(value, types)
@@ -193,19 +193,19 @@ def read_entry(value: Json, types: Mapping[str, EntryType]) -> Entry | list[Entr
     return _read_settings(name, value[name], types[name], section)
 
 
-def _read_name(name: str, types: Mapping[str, EntryType]) -> Entry | list[EntryError]:
+def _read_name(name: str, types: Mapping[str, EntryType]) -> ListEntry | list[EntryError]:
     entry_type = types.get(name)
     if entry_type is None:
         return [_make_unknown_name_error((), name, types)]
     if not entry_type.alone:
         suggestion = f"write `{name}: …`: {entry_type.describe_settings()}"
         return [EntryError((), f"{name} needs settings", suggestion)]
-    return Entry(name, entry_type.section() if entry_type.section else None)
+    return ListEntry(name, entry_type.section() if entry_type.section else None)
 
 
 def _read_settings(
     name: str, value: Json, entry_type: EntryType, section: type[Section]
-) -> Entry | list[EntryError]:
+) -> ListEntry | list[EntryError]:
     if isinstance(value, dict):
         settings = value
     elif value is None and entry_type.alone:
@@ -216,7 +216,7 @@ def _read_settings(
         message = f"{name} must be {entry_type.describe_settings()}, not {_show(value)}"
         return [EntryError((name,), message)]
     try:
-        return Entry(name, section.model_validate(settings))
+        return ListEntry(name, section.model_validate(settings))
     except ValidationError as error:
         is_spelled_out = isinstance(value, dict)
         paths = {key: (name, key) if is_spelled_out else (name,) for key in settings}

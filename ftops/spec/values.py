@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ftops.records import Json
-from ftops.spec.problem import KeyPath, ProblemReport, Source, Span, quoted
+from ftops.spec.problem import KeyPath, ProblemReport, SourceText, Span, quoted
 from ftops.spec.secret import is_secret_field, list_secrets, mask_secrets
 from ftops.spec.yaml_reader import (
     InvalidNode,
@@ -100,7 +100,7 @@ def read_values(root: Node, environ: Mapping[str, str], report: ProblemReport) -
     return reader.values
 
 
-def report_secrets(source: Source, report: ProblemReport) -> None:
+def report_secrets(source: SourceText, report: ProblemReport) -> None:
     """Report and hide everything in the text that looks like a secret, comments included."""
     for start, end in list_secrets(source.text):
         span = Span(source, start, end)
@@ -256,7 +256,7 @@ def _apply(root: MappingNode, text: str, report: ProblemReport) -> None:
     key_path, separator, value_text = text.partition("=")
     keys = [key.strip() for key in key_path.split(".")]
     shown = f"{key_path}{separator}***" if is_secret_field(keys[-1]) else text
-    source = Source(f"--set {_printable(mask_secrets(shown))}", value_text, override=True)
+    source = SourceText(f"--set {_printable(mask_secrets(shown))}", value_text, override=True)
     span = Span(source, 0, len(value_text))
     if not separator or not all(keys) or len(keys) > _MAX_KEYS:
         report.add(span, "an override is key=value or section.key=value")

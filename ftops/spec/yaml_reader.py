@@ -15,7 +15,7 @@ from typing import TypeAlias
 import yaml
 
 from ftops.errors import SpecError
-from ftops.spec.problem import ProblemReport, Source, Span, quoted
+from ftops.spec.problem import ProblemReport, SourceText, Span, quoted
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
@@ -81,7 +81,7 @@ class InvalidNode:
 Node: TypeAlias = ScalarNode | SequenceNode | MappingNode | InvalidNode
 
 
-def read_source(path: Path, what: str = "job file") -> Source:
+def read_source(path: Path, what: str = "job file") -> SourceText:
     """The text of a file without a byte order mark; SpecError when it cannot be read.
 
     `what` names the kind of file in messages.
@@ -107,12 +107,12 @@ def read_source(path: Path, what: str = "job file") -> Source:
     return _decode(str(path), data.removeprefix(_BOM))
 
 
-def _decode(name: str, data: bytes) -> Source:
+def _decode(name: str, data: bytes) -> SourceText:
     report = ProblemReport()
     try:
-        source = Source(name, data.decode("utf-8"))
+        source = SourceText(name, data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        source = Source(name, data.decode("utf-8", errors="replace"))
+        source = SourceText(name, data.decode("utf-8", errors="replace"))
         # The prefix decodes to the characters before the invalid byte.
         offset = len(data[: error.start].decode("utf-8"))
         message = f"not UTF-8: byte 0x{data[error.start]:02x}"
@@ -132,7 +132,7 @@ def find_control(text: str) -> int | None:
     return match.start() if match else None
 
 
-def parse_yaml(source: Source, report: ProblemReport, what: str = "job files") -> Node | None:
+def parse_yaml(source: SourceText, report: ProblemReport, what: str = "job files") -> Node | None:
     """The tree of the only document in `source`; `what` names such files in messages.
 
     Adds problems to `report`; None when the text has no value or cannot be parsed further.
@@ -203,7 +203,7 @@ def _improve_message(problem: str) -> str:
 class _TreeBuilder:
     """Builds the tree from events; `take` returns False when the rest cannot be parsed."""
 
-    def __init__(self, source: Source, report: ProblemReport, what: str) -> None:
+    def __init__(self, source: SourceText, report: ProblemReport, what: str) -> None:
         self._what = what
         self.root: Node | None = None
         self._source = source

@@ -17,7 +17,7 @@ from ftops.spec.evaluate import (
     read_evaluation_options,
 )
 from ftops.spec.job_file import load_job
-from ftops.spec.metrics import METRIC_KINDS, JudgeMetric, to_choice
+from ftops.spec.metrics import METRIC_TYPES, JudgeMetric, to_choice
 from ftops.spec.model import JobSpec
 from tests.spec.job_files import MINIMAL, load_text, write_job
 
@@ -271,9 +271,9 @@ def test_a_mistake_names_its_option(options: dict[str, tuple[str, ...]], told: s
 
 
 def test_every_metric_that_there_is_can_be_named_with_the_settings_that_it_takes() -> None:
-    assert set(METRIC_KINDS) == {*METRICS, "judge"}
+    assert set(METRIC_TYPES) == {*METRICS, "judge"}
     for name, metric in METRICS.items():
-        section = METRIC_KINDS[name].section
+        section = METRIC_TYPES[name].section
         fields = set(section.model_fields if section else ()) - {"name"}
         assert {setting.name for setting in metric.settings} == fields
-        assert METRIC_KINDS[name].alone is not metric.needs_settings
+        assert METRIC_TYPES[name].alone is not metric.needs_settings

@@ -1,12 +1,14 @@
 """How a problem is shown: place, line, caret."""
 
-from ftops.spec.problem import Problem, ProblemReport, Source, Span, quoted, render_problem
+from ftops.spec.problem import ProblemReport, SourceText, Span, SpecProblem, quoted, render_problem
 
 
 def render(text: str, needle: str) -> list[str]:
     start = text.index(needle)
-    source = Source("a.yaml", text)
-    return render_problem(Problem(Span(source, start, start + len(needle)), "wrong")).splitlines()
+    source = SourceText("a.yaml", text)
+    return render_problem(
+        SpecProblem(Span(source, start, start + len(needle)), "wrong")
+    ).splitlines()
 
 
 def test_the_caret_stands_under_the_place() -> None:
@@ -37,14 +39,14 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
 
 
 def test_a_mark_longer_than_the_line_stays_in_it() -> None:
-    source = Source("a.yaml", "x" * 500 + "\nnext")
-    text = render_problem(Problem(Span(source, 3, 504), "wrong"))
+    source = SourceText("a.yaml", "x" * 500 + "\nnext")
+    text = render_problem(SpecProblem(Span(source, 3, 504), "wrong"))
     assert max(map(len, text.splitlines())) < 110
 
 
 def test_a_place_at_the_end_of_the_text_is_shown() -> None:
-    source = Source("a.yaml", "a: [1\n")
-    assert render_problem(Problem(Span(source, 6, 7), "wrong")) == "a.yaml:2:1: wrong"
+    source = SourceText("a.yaml", "a: [1\n")
+    assert render_problem(SpecProblem(Span(source, 6, 7), "wrong")) == "a.yaml:2:1: wrong"
 
 
 def test_escape_sequences_are_shown_harmlessly() -> None:
@@ -52,8 +54,8 @@ def test_escape_sequences_are_shown_harmlessly() -> None:
 
 
 def test_what_is_hidden_shows_as_asterisks() -> None:
-    source = Source("a.yaml", "key: hunter2 # see")
-    text = render_problem(Problem(Span(source, 0, 3), "wrong"), hidden=[Span(source, 5, 12)])
+    source = SourceText("a.yaml", "key: hunter2 # see")
+    text = render_problem(SpecProblem(Span(source, 0, 3), "wrong"), hidden=[Span(source, 5, 12)])
     assert "    key: ******* # see" in text
 
 
@@ -64,7 +66,7 @@ def test_quoted_text_is_short_escaped_and_without_secrets() -> None:
 
 
 def test_a_report_shows_the_first_fifty_and_counts_the_rest() -> None:
-    source, report = Source("a.yaml", "a\n" * 70), ProblemReport()
+    source, report = SourceText("a.yaml", "a\n" * 70), ProblemReport()
     for line in range(70):
         report.add(Span(source, 2 * line, 2 * line + 1), f"wrong {line}")
     message = report.error().message

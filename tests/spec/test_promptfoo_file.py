@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.spec.problem import ProblemReport, Source
+from ftops.spec.problem import ProblemReport, SourceText
 from ftops.spec.promptfoo_file import (
     escape_template,
     render_template,
@@ -76,7 +76,7 @@ def test_any_text_reads_back_as_it_was(text: str) -> None:
     assert written.isprintable()
     assert yaml.safe_load(written) == {"a": [text, 1, None, True]}
     report = ProblemReport()
-    root = parse_yaml(Source("x.yaml", written), report)
+    root = parse_yaml(SourceText("x.yaml", written), report)
     assert root is not None
     assert report.problems == []
     assert to_value(root) == {"a": [text, 1, None, True]}

@@ -7,7 +7,7 @@ import pytest
 
 from ftops.errors import SpecError
 from ftops.records import Json
-from ftops.spec.problem import ProblemReport, Source
+from ftops.spec.problem import ProblemReport, SourceText
 from ftops.spec.promptfoo_file import to_value
 from ftops.spec.promptfoo_import import ANY_ANSWER, ImportedEvaluation, read_promptfoo
 from ftops.spec.yaml_reader import parse_yaml
@@ -270,7 +270,7 @@ def test_the_section_is_yaml_that_reads_back_as_what_it_says(tmp_path: Path) -> 
     text += '    - {type: contains, value: "${HOME}: \'x\' # \\"\\n"}\n'
     found = read(tmp_path, text)
     report = ProblemReport()
-    root = parse_yaml(Source("evaluate.yaml", found.render_section()), report)
+    root = parse_yaml(SourceText("evaluate.yaml", found.render_section()), report)
     assert root is not None
     assert report.problems == []
     again = to_value(root)
