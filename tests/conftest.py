@@ -14,7 +14,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy comes in: equal bits ne
 
 register_profiles()
 
-pytest_plugins = ("tests.crash.bookkeeping",)
+pytest_plugins = ("tests.crash.pytest_figures",)
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -1,4 +1,4 @@
-"""The real `ftops` as a program for the nursery, which may die at a crash point."""
+"""The real `ftops` as a program for the process harness, which may die at a crash point."""
 
 from collections.abc import Sequence
 

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.crash.house import House
+from tests.crash.engine_host import EngineHost
 from tests.crash.processes import send
 
 TRAINER = ("trainer",)
@@ -19,9 +19,9 @@ _LONGEST_WAIT_S = 0.15  # a job takes one or two seconds
 class Killer(threading.Thread):
     """Does its work until it is done or told that the job has ended."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, host: EngineHost) -> None:
         super().__init__(daemon=True)
-        self.house = house
+        self.host = host
         self.kills: Counter[str] = Counter()  # of the trainer alone, the engine alone, or both
         self.over = threading.Event()
         self._error: BaseException | None = None
@@ -39,14 +39,14 @@ class Killer(threading.Thread):
         except BaseException as error:
             self._error = error
         finally:
-            self.house.hold_nobody()
+            self.host.hold_nobody()
 
     def work(self) -> None:
         raise NotImplementedError
 
     def kill(self, targets: Sequence[str]) -> bool:
         """Kill them all; whether they lived."""
-        died = self.house.kill(*targets) >= len(targets)
+        died = self.host.kill(*targets) >= len(targets)
         if died:
             self.kills["both" if len(targets) > 1 else targets[0]] += 1
         return died
@@ -55,28 +55,28 @@ class Killer(threading.Thread):
 class PointKiller(Killer):
     """Waits until a process stands at the point, then kills, for each of `targets` in turn."""
 
-    def __init__(self, house: House, point: str, count: int, targets: Sequence[Sequence[str]]):
-        super().__init__(house)
+    def __init__(self, host: EngineHost, point: str, count: int, targets: Sequence[Sequence[str]]):
+        super().__init__(host)
         self.left = list(targets)
         self._place = (point, count)
 
     def work(self) -> None:
         while self.left:
-            self.house.hold(*self._place)
+            self.host.hold(*self._place)
             pid = self._wait()
             if pid is None:
                 return
-            self.house.hold_nobody()
+            self.host.hold_nobody()
             self.kill(self.left.pop(0))
             send(pid, signal.SIGCONT)  # if it is not dead, it goes on alone
 
     def _wait(self) -> int | None:
         while not self.over.wait(_LOOK_EVERY_S):
-            pid = self.house.held
-            if pid and self.house.pid:  # the engine may have died and not be back yet
+            pid = self.host.held
+            if pid and self.host.pid:  # the engine may have died and not be back yet
                 return pid
-        self.house.hold_nobody()
-        if pid := self.house.held:  # after the job's end, as nobody wants it any more
+        self.host.hold_nobody()
+        if pid := self.host.held:  # after the job's end, as nobody wants it any more
             return pid
         return None
 
@@ -88,8 +88,8 @@ class RandomKiller(Killer):
     job that cannot go on.
     """
 
-    def __init__(self, house: House, seed: int, count: int) -> None:
-        super().__init__(house)
+    def __init__(self, host: EngineHost, seed: int, count: int) -> None:
+        super().__init__(host)
         self._dice = random.Random(seed)
         self._count = count
         self._step = -1
@@ -103,10 +103,10 @@ class RandomKiller(Killer):
             if self.over.wait(self._dice.uniform(0, _LONGEST_WAIT_S)):
                 return
             if self.kill(targets):
-                self._step = self.house.last_step()
+                self._step = self.host.last_step()
 
     def _wait_for_step(self) -> bool:
-        while self.house.last_step() <= self._step:
+        while self.host.last_step() <= self._step:
             if self.over.wait(_LOOK_EVERY_S):
                 return False
         return True

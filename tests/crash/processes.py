@@ -1,4 +1,4 @@
-"""Processes for the crash tests: started by the nursery, killed by whoever knows their number."""
+"""Processes for the crash tests: started by the process harness, killed by their process id."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class Nursery:
-    """The nursery's other end. One order at a time, from whichever thread."""
+class ProcessHarness:
+    """The process harness's other end. One order at a time, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.nursery"],
+            [sys.executable, "-m", "tests.crash.process_harness"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -54,18 +54,18 @@ class Nursery:
 class Child:
     """One process; its number is nobody else's until `wait` or `poll` has seen its end."""
 
-    nursery: Nursery
+    harness: ProcessHarness
     pid: int
     code: int | None = None
 
     def poll(self) -> int | None:
         if self.code is None:
-            self.code = self.nursery.ask({"poll": self.pid})
+            self.code = self.harness.ask({"poll": self.pid})
         return self.code
 
     def wait(self) -> int:
         if self.code is None:
-            self.code = self.nursery.ask({"wait": self.pid})
+            self.code = self.harness.ask({"wait": self.pid})
         assert self.code is not None
         return self.code
 

@@ -15,10 +15,10 @@ import pytest
 
 from ftops.engine.settings import EngineFolder
 from ftops.ledger.file import list_crash_points
+from tests.crash.engine_host import open_engine_host
 from tests.crash.figures import ANYTIME, ROWS, SINGLES, Figures, Share
-from tests.crash.house import open_house
-from tests.crash.lives import Books, Death, Life
-from tests.crash.processes import Nursery
+from tests.crash.processes import ProcessHarness
+from tests.crash.scenarios import Death, ProviderRecords, Scenario
 
 AT_ONCE = 8
 ROW_SHARES = range(14)
@@ -53,29 +53,29 @@ _FILES = {"files.before_rename", "files.after_rename"}
 
 
 @pytest.fixture(scope="session")
-def passings(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> list[Death]:
+def passings(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> list[Death]:
     """Every place where a run without deaths passes a point."""
     folder = tmp_path_factory.mktemp("passings")
-    with open_house(nursery, folder) as house:
-        return make_life(nursery, house.paths, folder, 0).trace()
+    with open_engine_host(harness, folder) as host:
+        return make_life(harness, host.paths, folder, 0).trace()
 
 
 @pytest.fixture(scope="session")
-def untouched(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Books:
+def untouched(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> ProviderRecords:
     """What stands in the books after a run without deaths."""
     folder = tmp_path_factory.mktemp("untouched")
-    with open_house(nursery, folder) as house:
-        books = make_life(nursery, house.paths, folder, 0).live([])
+    with open_engine_host(harness, folder) as host:
+        books = make_life(harness, host.paths, folder, 0).live([])
     assert (books.run, books.jobs, len(books.uploads)) == ("succeeded", ("succeeded",), 2)
     assert books.told
     assert books.events
     return books
 
 
-def make_life(nursery: Nursery, engine: EngineFolder, folder: Path, number: int) -> Life:
+def make_life(harness: ProcessHarness, engine: EngineFolder, folder: Path, number: int) -> Scenario:
     place = folder / f"life-{number:03}"
     place.mkdir()
-    return Life(nursery, engine, place)
+    return Scenario(harness, engine, place)
 
 
 def test_a_run_passes_every_point_that_is_not_for_other_commands(passings: list[Death]) -> None:
@@ -84,10 +84,10 @@ def test_a_run_passes_every_point_that_is_not_for_other_commands(passings: list[
 
 
 def test_killed_where_it_hurts_most_a_run_comes_to_the_same_end(
-    nursery: Nursery, tmp_path: Path, untouched: Books
+    harness: ProcessHarness, tmp_path: Path, untouched: ProviderRecords
 ) -> None:
     share = live_all(
-        nursery,
+        harness,
         tmp_path,
         untouched,
         [
@@ -102,14 +102,14 @@ def test_killed_where_it_hurts_most_a_run_comes_to_the_same_end(
 @pytest.mark.slow_proof
 @pytest.mark.timeout(600)
 def test_killed_at_each_point_a_run_comes_to_the_same_end(
-    nursery: Nursery,
+    harness: ProcessHarness,
     tmp_path: Path,
-    untouched: Books,
+    untouched: ProviderRecords,
     passings: list[Death],
     figures: Figures,
 ) -> None:
     with figures.enter(SINGLES, 0, 1) as entry:
-        entry.share = live_all(nursery, tmp_path, untouched, [[death] for death in passings])
+        entry.share = live_all(harness, tmp_path, untouched, [[death] for death in passings])
         # How often the job is looked at is a matter of time: the last looks may not come.
         assert entry.share.kills >= len(passings) * 0.8
 
@@ -118,23 +118,27 @@ def test_killed_at_each_point_a_run_comes_to_the_same_end(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", ROW_SHARES)
 def test_killed_at_several_points_in_a_row_a_run_comes_to_the_same_end(
-    nursery: Nursery,
+    harness: ProcessHarness,
     tmp_path: Path,
-    untouched: Books,
+    untouched: ProviderRecords,
     passings: list[Death],
     figures: Figures,
     number: int,
 ) -> None:
     rows = choose_rows(passings, len(ROW_SHARES) * ROW_LIVES)
     with figures.enter(ROWS, number, len(ROW_SHARES)) as entry:
-        entry.share = live_all(nursery, tmp_path, untouched, rows[number :: len(ROW_SHARES)])
+        entry.share = live_all(harness, tmp_path, untouched, rows[number :: len(ROW_SHARES)])
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", ANYTIME_SHARES)
 def test_killed_at_any_time_a_run_comes_to_the_same_end(
-    nursery: Nursery, tmp_path: Path, untouched: Books, figures: Figures, number: int
+    harness: ProcessHarness,
+    tmp_path: Path,
+    untouched: ProviderRecords,
+    figures: Figures,
+    number: int,
 ) -> None:
     dice = random.Random(number)
     plans = [
@@ -142,7 +146,7 @@ def test_killed_at_any_time_a_run_comes_to_the_same_end(
         for _ in range(ANYTIME_LIVES)
     ]
     with figures.enter(ANYTIME, number, len(ANYTIME_SHARES)) as entry:
-        entry.share = live_all(nursery, tmp_path, untouched, plans)
+        entry.share = live_all(harness, tmp_path, untouched, plans)
 
 
 @pytest.mark.slow_proof
@@ -173,14 +177,17 @@ def choose_rows(passings: Sequence[Death], count: int) -> list[list[Death]]:
 
 
 def live_all(
-    nursery: Nursery, folder: Path, untouched: Books, plans: Sequence[Sequence[Death]]
+    harness: ProcessHarness,
+    folder: Path,
+    untouched: ProviderRecords,
+    plans: Sequence[Sequence[Death]],
 ) -> Share:
     """Several lives at once, each after its plan; all must end as if nobody had died."""
     began_s = time.monotonic()
-    with open_house(nursery, folder, "--jobs", "4") as house:
+    with open_engine_host(harness, folder, "--jobs", "4") as host:
 
         def live(number: int) -> tuple[int, int]:
-            life = make_life(nursery, house.paths, folder, number)
+            life = make_life(harness, host.paths, folder, number)
             books = life.live(plans[number])
             assert books == untouched, f"life {number}: {plans[number]}"
             life.end()
@@ -188,7 +195,7 @@ def live_all(
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             ends = list(pool.map(live, range(len(plans))))
-        assert house.stop() == 0
+        assert host.stop() == 0
     return Share(
         runs=len(ends),
         commands=sum(commands for _, commands in ends),

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 import ftops
-from tests.crash.errand import Outcome, ask_for_job, find_leftovers, see_to_end
+from tests.crash.engine_host import EngineHost, open_engine_host
 from tests.crash.figures import ENGINE_ANYTIME, ENGINE_POINTS, Figures, Share, add_up
-from tests.crash.house import House, open_house
+from tests.crash.job_client import Outcome, ask_for_job, list_stale_files, see_to_end
 from tests.crash.killers import BOTH, ENGINE, TRAINER, Killer, PointKiller, RandomKiller
-from tests.crash.processes import Nursery
+from tests.crash.processes import ProcessHarness
 from tests.crash.tally import Tally
 
 ALL = (TRAINER, ENGINE, BOTH)
@@ -91,22 +91,22 @@ def test_every_crash_point_of_the_engine_is_known_here() -> None:
 
 
 def test_killed_at_its_worst_moment_the_job_ends_as_if_nobody_had_been(
-    nursery: Nursery, tmp_path: Path, undisturbed: Outcome, tally: Tally
+    harness: ProcessHarness, tmp_path: Path, undisturbed: Outcome, tally: Tally
 ) -> None:
-    kill_at_point(nursery, tmp_path, "engine.worker.after_publish", 1, undisturbed, tally)
+    kill_at_point(harness, tmp_path, "engine.worker.after_publish", 1, undisturbed, tally)
 
 
 def test_killed_a_few_times_at_random_the_job_ends_as_if_nobody_had_been(
-    nursery: Nursery, tmp_path: Path, undisturbed: Outcome, tally: Tally
+    harness: ProcessHarness, tmp_path: Path, undisturbed: Outcome, tally: Tally
 ) -> None:
-    kill_at_random(nursery, tmp_path, 2026, 4, undisturbed, tally)
+    kill_at_random(harness, tmp_path, 2026, 4, undisturbed, tally)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("point", "count"), CASES)
 def test_killed_at_a_point_the_job_ends_as_if_nobody_had_been(
-    nursery: Nursery,
+    harness: ProcessHarness,
     tmp_path: Path,
     undisturbed: Outcome,
     tally: Tally,
@@ -115,14 +115,14 @@ def test_killed_at_a_point_the_job_ends_as_if_nobody_had_been(
     count: int,
 ) -> None:
     with figures.enter(ENGINE_POINTS, CASES.index((point, count)), len(CASES)) as entry:
-        entry.share = kill_at_point(nursery, tmp_path, point, count, undisturbed, tally)
+        entry.share = kill_at_point(harness, tmp_path, point, count, undisturbed, tally)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_again_and_again_the_job_ends_as_if_nobody_had_been(
-    nursery: Nursery,
+    harness: ProcessHarness,
     tmp_path: Path,
     undisturbed: Outcome,
     tally: Tally,
@@ -130,7 +130,7 @@ def test_killed_again_and_again_the_job_ends_as_if_nobody_had_been(
     seed: int,
 ) -> None:
     with figures.enter(ENGINE_ANYTIME, SEEDS.index(seed), len(SEEDS)) as entry:
-        entry.share = kill_at_random(nursery, tmp_path, seed, KILLS_A_SEED, undisturbed, tally)
+        entry.share = kill_at_random(harness, tmp_path, seed, KILLS_A_SEED, undisturbed, tally)
 
 
 @pytest.mark.slow_proof
@@ -144,14 +144,19 @@ def test_enough_was_killed_and_most_jobs_went_on_from_a_checkpoint(tally: Tally)
 
 
 def kill_at_point(
-    nursery: Nursery, folder: Path, point: str, count: int, undisturbed: Outcome, tally: Tally
+    harness: ProcessHarness,
+    folder: Path,
+    point: str,
+    count: int,
+    undisturbed: Outcome,
+    tally: Tally,
 ) -> Share:
     left, shares = list(POINTS[point]), []
     for attempt in range(MOST_JOBS):
         place = folder / str(attempt)
-        with open_house(nursery, place, start=False) as house:
-            killer = PointKiller(house, point, count, left)
-            shares.append(do_errand(house, killer, point, undisturbed, tally))
+        with open_engine_host(harness, place, start=False) as host:
+            killer = PointKiller(host, point, count, left)
+            shares.append(do_errand(host, killer, point, undisturbed, tally))
         left = killer.left
         shutil.rmtree(place)
         if not left:
@@ -160,30 +165,30 @@ def kill_at_point(
 
 
 def kill_at_random(
-    nursery: Nursery, folder: Path, seed: int, count: int, undisturbed: Outcome, tally: Tally
+    harness: ProcessHarness, folder: Path, seed: int, count: int, undisturbed: Outcome, tally: Tally
 ) -> Share:
-    with open_house(nursery, folder) as house:
-        killer = RandomKiller(house, seed, count)
-        share = do_errand(house, killer, "at random", undisturbed, tally)
+    with open_engine_host(harness, folder) as host:
+        killer = RandomKiller(host, seed, count)
+        share = do_errand(host, killer, "at random", undisturbed, tally)
     shutil.rmtree(folder)
     return share
 
 
 def do_errand(
-    house: House, killer: Killer, place: str, undisturbed: Outcome, tally: Tally
+    host: EngineHost, killer: Killer, place: str, undisturbed: Outcome, tally: Tally
 ) -> Share:
     """Have the job done while the killer is about; it must come out as if he were not."""
     began_s = time.monotonic()
     killer.start()
     try:
-        outcome = see_to_end(house, ask_for_job(house))
+        outcome = see_to_end(host, ask_for_job(host))
     finally:
         killer.finish()
-    house.ask(lambda sdk: sdk.models.list())  # an engine that died last is started once more
-    assert house.stop() == 0
-    leftovers = find_leftovers(house)
+    host.ask(lambda sdk: sdk.models.list())  # an engine that died last is started once more
+    assert host.stop() == 0
+    leftovers = list_stale_files(host)
     same = outcome == undisturbed and not leftovers
-    trained = house.trained()
+    trained = host.trained()
     resumed = len(trained) > 1 and trained[-1] < undisturbed.results.count(b"\n") - 1
     tally.add(place, killer.kills, resumed=resumed, same=same)
     assert outcome == undisturbed

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ftops.ledger.ledger import Ledger
-from tests.crash.processes import Nursery
+from tests.crash.processes import ProcessHarness
 from tests.fakes import FakeClock
 from tests.notifications.receiver import Receiver, receiving
 
@@ -26,11 +26,13 @@ POINTS = [
 ]
 
 
-class Teller:
+class NotifyingRuns:
     """Gives the command again and again, and looks who was told."""
 
-    def __init__(self, nursery: Nursery, folder: Path, receiver: Receiver, ending: str) -> None:
-        self._nursery = nursery
+    def __init__(
+        self, harness: ProcessHarness, folder: Path, receiver: Receiver, ending: str
+    ) -> None:
+        self._harness = harness
         self._folder = folder
         self._receiver = receiver
         self._ending = ending
@@ -38,7 +40,7 @@ class Teller:
     def give(self, point: str = "-", count: int = 1) -> int:
         output = self._folder / "output"
         arguments = [str(self._folder), point, str(count), self._receiver.url, self._ending]
-        code = self._nursery.start("tests.crash.teller", arguments, output=output).wait()
+        code = self._harness.start("tests.crash.notify_worker", arguments, output=output).wait()
         assert code in (0, -signal.SIGKILL), output.read_text()
         return code
 
@@ -58,10 +60,10 @@ class Teller:
 @pytest.mark.parametrize("ending", ["succeeded", "failed"])
 @pytest.mark.parametrize(("point", "count"), POINTS)
 def test_killed_around_its_end_a_run_tells_everybody_of_one_thing(
-    nursery: Nursery, tmp_path: Path, point: str, count: int, ending: str
+    harness: ProcessHarness, tmp_path: Path, point: str, count: int, ending: str
 ) -> None:
     with receiving() as receiver:
-        teller = Teller(nursery, tmp_path, receiver, ending)
+        teller = NotifyingRuns(harness, tmp_path, receiver, ending)
         assert teller.give(point, count) == -signal.SIGKILL
         assert teller.give() == 0
         told = (len(teller.programs_told), len(receiver.taken))
@@ -77,10 +79,10 @@ def test_killed_around_its_end_a_run_tells_everybody_of_one_thing(
 
 
 def test_killed_at_each_of_these_points_in_a_row_a_run_still_tells_of_one_thing(
-    nursery: Nursery, tmp_path: Path
+    harness: ProcessHarness, tmp_path: Path
 ) -> None:
     with receiving() as receiver:
-        teller = Teller(nursery, tmp_path, receiver, "succeeded")
+        teller = NotifyingRuns(harness, tmp_path, receiver, "succeeded")
         kills = sum(teller.give(point, 1) == -signal.SIGKILL for point, _ in POINTS[2:])
         assert teller.give() == 0
     assert kills >= 6

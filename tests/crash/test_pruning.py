@@ -7,7 +7,7 @@ import pytest
 
 from ftops.ledger.ledger import Ledger
 from ftops.runs.open_run import drive, open_run
-from tests.crash.processes import Nursery
+from tests.crash.processes import ProcessHarness
 from tests.fakes import FakeClock
 from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
@@ -28,10 +28,10 @@ POINTS = [
 ]
 
 
-def prune(nursery: Nursery, folder: Path, point: str = "-") -> None:
+def prune(harness: ProcessHarness, folder: Path, point: str = "-") -> None:
     """One command, to its end or to its death."""
     output = folder / "output"
-    child = nursery.start("tests.crash.pruner", [str(folder), point], output=output)
+    child = harness.start("tests.crash.prune_worker", [str(folder), point], output=output)
     assert child.wait() == (0 if point == "-" else -signal.SIGKILL), output.read_text()
 
 
@@ -46,11 +46,11 @@ def live(folder: Path) -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_prune_that_died_anywhere_is_finished_by_the_next(
-    nursery: Nursery, tmp_path: Path, point: str
+    harness: ProcessHarness, tmp_path: Path, point: str
 ) -> None:
     live(tmp_path)
-    prune(nursery, tmp_path, point)
-    prune(nursery, tmp_path)
+    prune(harness, tmp_path, point)
+    prune(harness, tmp_path)
     provider = FakeProvider(tmp_path / "provider", FakeClock())
     ledger = Ledger(tmp_path / "home" / "ledger.db", FakeClock())
     runs = ledger.list_runs()

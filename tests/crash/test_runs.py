@@ -12,8 +12,8 @@ import pytest
 from ftops.ledger.file import list_crash_points
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run, RunStatus
-from tests.crash.child import IN_FOLLOW
-from tests.crash.processes import Nursery
+from tests.crash.processes import ProcessHarness
+from tests.crash.run_worker import IN_FOLLOW
 from tests.fakes import FakeClock
 from tests.runs.fake_provider import FakeProvider
 
@@ -40,10 +40,10 @@ ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
 
 
 class Commands:
-    """Gives commands to the nursery."""
+    """Gives commands to the process harness."""
 
-    def __init__(self, nursery: Nursery, folder: Path) -> None:
-        self._nursery = nursery
+    def __init__(self, harness: ProcessHarness, folder: Path) -> None:
+        self._harness = harness
         self.folder = folder
 
     def give(self, action: str, *, point: str = "-", at_s: float = 0.0) -> list[str]:
@@ -51,15 +51,15 @@ class Commands:
         output = self.folder / "output"
         output.unlink(missing_ok=True)
         arguments = [str(self.folder), action, point, str(at_s)]
-        child = self._nursery.start("tests.crash.child", arguments, output=output)
+        child = self._harness.start("tests.crash.run_worker", arguments, output=output)
         code = child.wait()
         assert code == (0 if point == "-" else -signal.SIGKILL), output.read_text()
         return output.read_text().splitlines()
 
 
 @pytest.fixture
-def commands(nursery: Nursery, tmp_path: Path) -> Commands:
-    return Commands(nursery, tmp_path)
+def commands(harness: ProcessHarness, tmp_path: Path) -> Commands:
+    return Commands(harness, tmp_path)
 
 
 def look(folder: Path) -> tuple[Run, FakeProvider, list[str]]:

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from tests.crash.bugs import BUGS
 from tests.crash.figures import CREATES, POLLS, SCHEDULES, Figures, Share
-from tests.crash.player import Verdict
 from tests.crash.schedule import (
     KNOWN,
     Schedule,
@@ -28,6 +27,7 @@ from tests.crash.schedule import (
     polling_schedules,
     schedules,
 )
+from tests.crash.schedule_runner import Verdict
 
 FEW = 25
 UNTIL_FOUND = 3000
@@ -59,7 +59,13 @@ class Player:
 
     def __init__(self, folder: Path, bug: str = "") -> None:
         folder.mkdir(exist_ok=True)
-        line = [sys.executable, "-m", "tests.crash.player", str(folder), *([bug] if bug else [])]
+        line = [
+            sys.executable,
+            "-m",
+            "tests.crash.schedule_runner",
+            str(folder),
+            *([bug] if bug else []),
+        ]
         self._process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -14,10 +14,10 @@ from ftops import crashpoints
 from ftops.ledger.ledger import Ledger
 from ftops.records import RemoteFile, Stage, StageStatus
 from ftops.run_folder import RunFolder
+from tests.crash.engine_host import EngineHost, open_engine_host
 from tests.crash.figures import UPLOADS, Figures, Share
-from tests.crash.house import House, open_house
-from tests.crash.processes import Nursery
-from tests.crash.uploader import PART, build_provider
+from tests.crash.processes import ProcessHarness
+from tests.crash.upload_worker import PART, build_provider
 from tests.fakes import FakeClock
 
 PARTS = 6
@@ -37,8 +37,8 @@ POINTS = [
 
 
 @pytest.fixture(scope="module")
-def house(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with open_house(nursery, tmp_path_factory.mktemp("house")) as made:
+def host(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineHost]:
+    with open_engine_host(harness, tmp_path_factory.mktemp("engine")) as made:
         yield made
         made.stop()
 
@@ -47,13 +47,13 @@ def house(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 class Commands:
     """Gives the command for a folder of its own; all of them share the engine."""
 
-    nursery: Nursery
-    house: House
+    harness: ProcessHarness
+    host: EngineHost
     folder: Path
     text: str
 
     def __post_init__(self) -> None:
-        (self.folder / "engine").symlink_to(self.house.paths.root)
+        (self.folder / "engine").symlink_to(self.host.paths.root)
         row = json.dumps({"prompt": f"{self.text} ->", "completion": " yes " * 400})
         count = (PARTS * PART - PART // 2) // len(row)
         rows = [row.replace("yes", f"{n:03}", 1) for n in range(count)]
@@ -65,8 +65,8 @@ class Commands:
         trace.parent.mkdir(exist_ok=True)
         trace.unlink(missing_ok=True)
         output = self.folder / "output"
-        child = self.nursery.start(
-            "tests.crash.uploader",
+        child = self.harness.start(
+            "tests.crash.upload_worker",
             [str(self.folder), point, str(threads)],
             output=output,
             environment={crashpoints.VARIABLE: str(trace.parent)},
@@ -76,8 +76,10 @@ class Commands:
 
     def give_up(self, point: str) -> bool:
         """Run one command that dies at the point, if it comes there; whether it did."""
-        child = self.nursery.start(
-            "tests.crash.uploader", [str(self.folder), point, "4"], output=self.folder / "output"
+        child = self.harness.start(
+            "tests.crash.upload_worker",
+            [str(self.folder), point, "4"],
+            output=self.folder / "output",
         )
         return child.wait() == -signal.SIGKILL
 
@@ -111,9 +113,9 @@ class Commands:
 
 @pytest.fixture
 def commands(
-    nursery: Nursery, house: House, tmp_path: Path, request: pytest.FixtureRequest
+    harness: ProcessHarness, host: EngineHost, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Commands:
-    return Commands(nursery, house, tmp_path, request.node.name)
+    return Commands(harness, host, tmp_path, request.node.name)
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -149,7 +151,7 @@ def test_a_command_that_dies_again_and_again_still_comes_to_its_end(commands: Co
 @pytest.mark.slow_proof
 @pytest.mark.timeout(600)
 def test_killed_at_any_moment_an_upload_leaves_one_file(
-    nursery: Nursery, house: House, tmp_path: Path, figures: Figures
+    harness: ProcessHarness, host: EngineHost, tmp_path: Path, figures: Figures
 ) -> None:
     dice = random.Random(0)
     began_s, kills, given = time.monotonic(), 0, 0
@@ -157,7 +159,7 @@ def test_killed_at_any_moment_an_upload_leaves_one_file(
         for number in range(LIVES):
             folder = tmp_path / str(number)
             folder.mkdir()
-            commands = Commands(nursery, house, folder, f"file {number}")
+            commands = Commands(harness, host, folder, f"file {number}")
             for _ in range(dice.randint(2, 5)):
                 some_bytes = f"bytes:{dice.randrange(PARTS * PART)}"
                 kills += commands.give_up(dice.choice([some_bytes, *POINTS]))

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.house import Answer, House
+from tests.e2e.sandbox import Answer, Sandbox
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder: Path = tmp_path_factory.mktemp("house")
-    built = House(folder)
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    folder: Path = tmp_path_factory.mktemp("sandbox")
+    built = Sandbox(folder)
     built.write_data("train.jsonl", ("in the morning", "at noon", "after the rain", "far away"))
     built.write_data("validation.jsonl", ("on the table", "by the door"))
     built.write_job()
@@ -20,6 +20,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="module")
-def first_run(house: House) -> Answer:
+def first_run(sandbox: Sandbox) -> Answer:
     """What `ftops run` printed for people, the first time."""
-    return house.ftops("run", house.job)
+    return sandbox.ftops("run", sandbox.job)

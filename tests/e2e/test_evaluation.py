@@ -10,21 +10,21 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from tests.e2e.house import Answer, House
+from tests.e2e.sandbox import Answer, Sandbox
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def write_job(house: House, name: str, evaluate: dict[str, object], *, epochs: int = 2) -> Path:
-    path = house.write_job(name, epochs=epochs)
+def write_job(sandbox: Sandbox, name: str, evaluate: dict[str, object], *, epochs: int = 2) -> Path:
+    path = sandbox.write_job(name, epochs=epochs)
     with path.open("a", encoding="utf-8") as stream:
         stream.write(f"evaluate: {json.dumps(evaluate)}\n")
     return path
 
 
-def count_questions(house: House) -> int:
+def count_questions(sandbox: Sandbox) -> int:
     """How many requests for answers have left so far."""
-    lines = (house.home / "requests.jsonl").read_text().splitlines()
+    lines = (sandbox.home / "requests.jsonl").read_text().splitlines()
     return sum('completions"' in line for line in lines)
 
 
@@ -32,8 +32,10 @@ def document(answer: Answer) -> dict[str, Any]:
     return cast(dict[str, Any], answer.document)
 
 
-def test_the_tuned_model_stands_beside_what_costs_nothing(house: House, first_run: Answer) -> None:
-    found = document(house.look("run", house.job, "--json"))["evaluation"]
+def test_the_tuned_model_stands_beside_what_costs_nothing(
+    sandbox: Sandbox, first_run: Answer
+) -> None:
+    found = document(sandbox.look("run", sandbox.job, "--json"))["evaluation"]
     names = [one["name"] for one in found["candidates"]]
     assert names == ["tuned", "naive Bayes", "nearest neighbour", "majority"]
     assert {one["first"] for one in found["comparisons"]} == {"tuned"}
@@ -41,17 +43,17 @@ def test_the_tuned_model_stands_beside_what_costs_nothing(house: House, first_ru
 
 
 def test_a_missed_requirement_ends_with_4_each_time_and_asks_nothing_again(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    job = write_job(house, "colours", {"require": {"accuracy": ">= 1.01", "f1": ">= 0"}})
-    junit, summary = house.folder / "gate.xml", house.folder / "gate.md"
-    missed = house.ftops("run", job, "--junit", junit, "--markdown", summary)
+    job = write_job(sandbox, "colours", {"require": {"accuracy": ">= 1.01", "f1": ">= 0"}})
+    junit, summary = sandbox.folder / "gate.xml", sandbox.folder / "gate.md"
+    missed = sandbox.ftops("run", job, "--junit", junit, "--markdown", summary)
     assert missed.code == 4
     assert "missed: 1 of 2 requirements are not met" in missed.err
     assert "accuracy >= 1.01" in missed.err
-    asked = count_questions(house)
-    again = house.ftops("run", job, "--json")
-    assert (again.code, count_questions(house)) == (4, asked)
+    asked = count_questions(sandbox)
+    again = sandbox.ftops("run", job, "--json")
+    assert (again.code, count_questions(sandbox)) == (4, asked)
     assert document(again)["status"] == "succeeded"
     assert document(again)["evaluation"]["requirements"][0]["met"] is False
     (suite,) = Xml.parse(junit).getroot()
@@ -60,78 +62,80 @@ def test_a_missed_requirement_ends_with_4_each_time_and_asks_nothing_again(
 
 
 def test_any_model_is_measured_on_any_file_and_none_is_asked_twice(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    house.write_data("test.csv.jsonl", ("by night",))
-    table = house.folder / "test.csv"
+    sandbox.write_data("test.csv.jsonl", ("by night",))
+    table = sandbox.folder / "test.csv"
     table.write_text("prompt,completion\nthe apple by night,red\na leaf by night,green\n")
     options = ("--against", "baseline", "--metric", "accuracy", "--force")
-    first = house.ftops("eval", "colours", table, *options, "--json")
+    first = sandbox.ftops("eval", "colours", table, *options, "--json")
     assert (first.code, first.err.count("error")) == (0, 0)
     found = document(first)
     assert [one["rows"] for one in found["candidates"]] == [2] * 4
-    asked = count_questions(house)
-    again = house.ftops("eval", "colours", table, *options, "--require", "accuracy > 1", "--json")
-    assert (again.code, count_questions(house)) == (4, asked)
+    asked = count_questions(sandbox)
+    again = sandbox.ftops("eval", "colours", table, *options, "--require", "accuracy > 1", "--json")
+    assert (again.code, count_questions(sandbox)) == (4, asked)
 
 
-def test_an_untrained_base_is_left_out_by_name(house: House, first_run: Answer) -> None:
-    answer = house.ftops("eval", "colours", "validation.jsonl", "--against", "base", "--force")
+def test_an_untrained_base_is_left_out_by_name(sandbox: Sandbox, first_run: Answer) -> None:
+    answer = sandbox.ftops("eval", "colours", "validation.jsonl", "--against", "base", "--force")
     assert answer.code == 0
     assert "has random weights before training" in " ".join(answer.out.split())
 
 
-def test_a_file_that_leaks_is_refused_with_its_lines(house: House, first_run: Answer) -> None:
-    answer = house.ftops("eval", "colours", "train.jsonl")
+def test_a_file_that_leaks_is_refused_with_its_lines(sandbox: Sandbox, first_run: Answer) -> None:
+    answer = sandbox.ftops("eval", "colours", "train.jsonl")
     assert answer.code == 1
     assert "leak: 28 rows of train.jsonl are training rows: lines 1, 2, 3" in answer.err
     assert "--force" in answer.err
 
 
-def test_a_mistake_in_an_option_is_told_before_anybody_is_asked(house: House) -> None:
-    answer = house.look("eval", "colours", "validation.jsonl", "--against", "bas")
+def test_a_mistake_in_an_option_is_told_before_anybody_is_asked(sandbox: Sandbox) -> None:
+    answer = sandbox.look("eval", "colours", "validation.jsonl", "--against", "bas")
     assert answer.code == 2
     assert "--against 'bas': unknown name 'bas'" in answer.err
     assert "did you mean 'base'?" in answer.err
 
 
-def test_no_summary_takes_the_place_of_the_rows(house: House) -> None:
-    rows = house.folder / "rows-to-keep.jsonl"
+def test_no_summary_takes_the_place_of_the_rows(sandbox: Sandbox) -> None:
+    rows = sandbox.folder / "rows-to-keep.jsonl"
     rows.write_text('{"prompt": "a", "completion": " b"}\n')
     for option in ("-o", "--junit", "--markdown"):
-        answer = house.look("eval", "colours", str(rows), option, str(rows))
+        answer = sandbox.look("eval", "colours", str(rows), option, str(rows))
         assert answer.code == 1
         assert "is the input file and would be lost" in answer.err
 
 
-def test_runs_are_compared_on_the_rows_that_both_answered(house: House, first_run: Answer) -> None:
-    house.write_data("other.jsonl", ("by the door", "on the hill"))
-    other = write_job(house, "others", {"file": "other.jsonl", "overlap": "allow"}, epochs=1)
-    assert house.ftops("run", other).code == 0
-    answer = house.ftops("compare", "colours", "others", "--json")
+def test_runs_are_compared_on_the_rows_that_both_answered(
+    sandbox: Sandbox, first_run: Answer
+) -> None:
+    sandbox.write_data("other.jsonl", ("by the door", "on the hill"))
+    other = write_job(sandbox, "others", {"file": "other.jsonl", "overlap": "allow"}, epochs=1)
+    assert sandbox.ftops("run", other).code == 0
+    answer = sandbox.ftops("compare", "colours", "others", "--json")
     assert answer.code == 0
     found = document(answer)
     assert found["rows"] == 7
     assert [one["name"] for one in found["candidates"]] == ["colours", "others"]
     assert found["notes"][0]["kind"] == "different_rows"
-    shown = house.ftops("compare", "colours", "others")
+    shown = sandbox.ftops("compare", "colours", "others")
     assert max(map(len, shown.out.splitlines())) <= 80
 
 
-def test_a_killed_evaluation_goes_on_and_keeps_no_answer_twice(house: House) -> None:
+def test_a_killed_evaluation_goes_on_and_keeps_no_answer_twice(sandbox: Sandbox) -> None:
     lines = "".join(
         json.dumps({"prompt": f"thing {n} on the table", "completion": " red"}) + "\n"
         for n in range(1500)
     )
-    (house.folder / "many.jsonl").write_text(lines)
-    job = write_job(house, "killed", {"file": "many.jsonl", "max_rows": 1500, "overlap": "allow"})
-    process = house.start("run", job)
+    (sandbox.folder / "many.jsonl").write_text(lines)
+    job = write_job(sandbox, "killed", {"file": "many.jsonl", "max_rows": 1500, "overlap": "allow"})
+    process = sandbox.start("run", job)
     kept: list[Path] = []
-    before = {path: path.stat().st_size for path in find_kept(house)}
+    before = {path: path.stat().st_size for path in find_kept(sandbox)}
     until = time.monotonic() + 90
     while time.monotonic() < until and process.poll() is None:
         kept = [
-            path for path in find_kept(house) if path.stat().st_size > before.get(path, 0) + 4000
+            path for path in find_kept(sandbox) if path.stat().st_size > before.get(path, 0) + 4000
         ]
         if kept:
             break
@@ -139,19 +143,19 @@ def test_a_killed_evaluation_goes_on_and_keeps_no_answer_twice(house: House) -> 
     with process:
         process.communicate()
     assert kept, "the evaluation never began"
-    again = house.ftops("run", job, "--json")
+    again = sandbox.ftops("run", job, "--json")
     assert again.code == 0
     assert document(again)["evaluation"]["rows"] == 1500
     keys = [json.loads(line).get("key") for line in kept[0].read_text().splitlines()[1:]]
     assert len(keys) == len(set(keys)) == 1500
 
 
-def find_kept(house: House) -> list[Path]:
-    return list((house.home / "responses").glob("*.jsonl"))
+def find_kept(sandbox: Sandbox) -> list[Path]:
+    return list((sandbox.home / "responses").glob("*.jsonl"))
 
 
 def test_areas_are_those_that_scikit_learn_finds_in_the_answers_that_are_kept(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -160,9 +164,9 @@ def test_areas_are_those_that_scikit_learn_finds_in_the_answers_that_are_kept(
         json.dumps({"prompt": prompt, "completion": f" {colour}"})
         for prompt, colour in things.items()
     ]
-    (house.folder / "areas.jsonl").write_text("\n".join(rows) + "\n")
+    (sandbox.folder / "areas.jsonl").write_text("\n".join(rows) + "\n")
     options = ("--metric", "auroc", "--metric", "auprc", "--against", "baseline", "--force")
-    answer = house.ftops("eval", "colours", "areas.jsonl", *options, "--json")
+    answer = sandbox.ftops("eval", "colours", "areas.jsonl", *options, "--json")
     assert answer.code == 0
     figures = document(answer)["candidates"][0]["metrics"]
     (kept,) = re.findall(r"the predictions are stored in (\S+)", answer.err)

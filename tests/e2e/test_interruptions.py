@@ -8,102 +8,102 @@ from typing import cast
 import pytest
 
 from ftops.records import Json
-from tests.e2e.house import LIMIT_S, House, finish, interrupt_after
+from tests.e2e.sandbox import LIMIT_S, Sandbox, finish, interrupt_after
 
 pytestmark = pytest.mark.timeout(120)
 
 
-def status_of(house: House, name: str) -> Json:
-    return cast(dict[str, Json], house.look("show", name, "--json").document)["status"]
+def status_of(sandbox: Sandbox, name: str) -> Json:
+    return cast(dict[str, Json], sandbox.look("show", name, "--json").document)["status"]
 
 
-def test_ctrl_c_leaves_the_job_running_and_follow_goes_on(house: House) -> None:
-    job = house.write_job("interrupted", epochs=15)
-    stopped = interrupt_after(house.start("run", job), "Training started")
+def test_ctrl_c_leaves_the_job_running_and_follow_goes_on(sandbox: Sandbox) -> None:
+    job = sandbox.write_job("interrupted", epochs=15)
+    stopped = interrupt_after(sandbox.start("run", job), "Training started")
     assert stopped.code == 130
     assert "continues at the provider" in stopped.err
     command = stopped.err.splitlines()[-1].removeprefix("next: ").split()
     assert command[:2] == ["ftops", "follow"]
-    followed = house.ftops(*command[1:])
+    followed = sandbox.ftops(*command[1:])
     assert followed.code == 0
     assert "Training started" not in followed.out  # it was shown before
     assert "successfully completed" in followed.out
     assert "\nModel\n" in followed.out
-    assert len(cast(list[Json], house.look("runs", "--json").document)) == 1
+    assert len(cast(list[Json], sandbox.look("runs", "--json").document)) == 1
 
 
-def test_a_detached_run_is_followed_by_its_job_id(house: House) -> None:
-    job = house.write_job("detached", epochs=1)
-    started = house.look("run", job, "--detach")
+def test_a_detached_run_is_followed_by_its_job_id(sandbox: Sandbox) -> None:
+    job = sandbox.write_job("detached", epochs=1)
+    started = sandbox.look("run", job, "--detach")
     assert started.code == 0
     assert "ftops follow run-" in started.out
-    document = cast(dict[str, Json], house.look("show", "detached", "--json").document)
-    followed = house.look("follow", str(document["job_id"]), "--json")
+    document = cast(dict[str, Json], sandbox.look("show", "detached", "--json").document)
+    followed = sandbox.look("follow", str(document["job_id"]), "--json")
     assert followed.code == 0
     assert cast(dict[str, Json], followed.document)["status"] == "succeeded"
 
 
-def test_cancel_ends_the_job_and_later_commands_say_so(house: House) -> None:
-    job = house.write_job("unwanted", epochs=500)
-    house.look("run", job, "--detach")
-    cancelled = house.look("cancel", "unwanted", "--json")
+def test_cancel_ends_the_job_and_later_commands_say_so(sandbox: Sandbox) -> None:
+    job = sandbox.write_job("unwanted", epochs=500)
+    sandbox.look("run", job, "--detach")
+    cancelled = sandbox.look("cancel", "unwanted", "--json")
     assert cancelled.code == 0
     assert cast(dict[str, Json], cancelled.document)["status"] == "cancelled"
-    assert status_of(house, "unwanted") == "cancelled"
-    followed = house.look("follow", "unwanted", "--json")
+    assert status_of(sandbox, "unwanted") == "cancelled"
+    followed = sandbox.look("follow", "unwanted", "--json")
     assert followed.code == 3
     error = cast(dict[str, Json], cast(dict[str, Json], followed.document)["error"])
     assert "cancelled" in str(error["message"])
-    again = house.look("run", job)
+    again = sandbox.look("run", job)
     assert again.code == 1
     assert "--retry" in again.err
 
 
 def test_a_run_that_is_cancelled_while_somebody_follows_it_ends_that_command_with_3(
-    house: House,
+    sandbox: Sandbox,
 ) -> None:
-    job = house.write_job("cut-short", epochs=500)
-    process = house.start("run", job)
+    job = sandbox.write_job("cut-short", epochs=500)
+    process = sandbox.start("run", job)
     assert process.stdout is not None
     for line in process.stdout:
         if "Training started" in line:
             break
-    assert house.look("cancel", "cut-short").code == 0
+    assert sandbox.look("cancel", "cut-short").code == 0
     ended = finish(process)
     assert ended.code == 3
     assert "cancelled" in ended.err
 
 
-def test_two_commands_for_one_job_file_make_one_job(house: House) -> None:
-    job = house.write_job("twice", epochs=3)
-    processes = [house.start("run", job, "--json") for _ in range(2)]
+def test_two_commands_for_one_job_file_make_one_job(sandbox: Sandbox) -> None:
+    job = sandbox.write_job("twice", epochs=3)
+    processes = [sandbox.start("run", job, "--json") for _ in range(2)]
     answers = [finish(process) for process in processes]
     assert [answer.code for answer in answers] == [0, 0]
     documents = [cast(dict[str, Json], answer.document) for answer in answers]
     assert documents[0]["job_id"] == documents[1]["job_id"]
-    runs = cast(list[dict[str, Json]], house.look("runs", "--json").document)
+    runs = cast(list[dict[str, Json]], sandbox.look("runs", "--json").document)
     assert sum(run["name"] == "twice" for run in runs) == 1
 
 
-def test_a_run_goes_on_when_the_engine_was_stopped_under_it(house: House) -> None:
-    job = house.write_job("robbed", epochs=15)
-    stopped = interrupt_after(house.start("run", job), "Training started")
+def test_a_run_goes_on_when_the_engine_was_stopped_under_it(sandbox: Sandbox) -> None:
+    job = sandbox.write_job("robbed", epochs=15)
+    stopped = interrupt_after(sandbox.start("run", job), "Training started")
     assert stopped.code == 130
-    assert house.look("engine", "stop").code == 0
-    assert house.look("engine", "status").code == 1
-    assert house.look("engine", "stop", "--json").document == {"stopped": False}
-    followed = house.look("follow", "robbed")
+    assert sandbox.look("engine", "stop").code == 0
+    assert sandbox.look("engine", "status").code == 1
+    assert sandbox.look("engine", "stop", "--json").document == {"stopped": False}
+    followed = sandbox.look("follow", "robbed")
     assert followed.code == 0
     assert "\nModel\n" in followed.out
 
 
-def test_a_run_survives_the_sudden_death_of_the_engine(house: House) -> None:
-    process = house.start("run", house.write_job("shaken", epochs=15))
+def test_a_run_survives_the_sudden_death_of_the_engine(sandbox: Sandbox) -> None:
+    process = sandbox.start("run", sandbox.write_job("shaken", epochs=15))
     assert process.stdout is not None
     for line in process.stdout:
         if "Training started" in line:
             break
-    address = cast(dict[str, Json], house.look("engine", "status", "--json").document)
+    address = cast(dict[str, Json], sandbox.look("engine", "status", "--json").document)
     assert isinstance(address["pid"], int)
     os.kill(address["pid"], signal.SIGKILL)
     ended = finish(process)
@@ -111,8 +111,8 @@ def test_a_run_survives_the_sudden_death_of_the_engine(house: House) -> None:
     assert "\nModel\n" in ended.out
 
 
-def test_a_run_goes_on_when_the_pipe_that_it_prints_to_is_closed(house: House) -> None:
-    process = house.start("run", house.write_job("unwatched", epochs=1))
+def test_a_run_goes_on_when_the_pipe_that_it_prints_to_is_closed(sandbox: Sandbox) -> None:
+    process = sandbox.start("run", sandbox.write_job("unwatched", epochs=1))
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
@@ -120,28 +120,28 @@ def test_a_run_goes_on_when_the_pipe_that_it_prints_to_is_closed(house: House) -
     assert process.stderr.read() == ""
     assert process.wait(timeout=LIMIT_S) == 141
     process.stderr.close()
-    assert status_of(house, "unwatched") == "succeeded"
+    assert status_of(sandbox, "unwatched") == "succeeded"
 
 
-def test_a_port_that_is_taken_is_a_known_error(house: House) -> None:
-    house.look("engine", "stop")
+def test_a_port_that_is_taken_is_a_known_error(sandbox: Sandbox) -> None:
+    sandbox.look("engine", "stop")
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        answer = house.ftops("serve", "--port", str(taken.getsockname()[1]))
+        answer = sandbox.ftops("serve", "--port", str(taken.getsockname()[1]))
     assert answer.code == 1
     assert answer.out == ""
     assert "in use" in answer.err
     assert "--port" in answer.err
 
 
-def test_serve_says_how_it_is_used_and_ends_on_ctrl_c(house: House) -> None:
-    house.look("engine", "stop")
-    process = house.start("serve", "--json")
+def test_serve_says_how_it_is_used_and_ends_on_ctrl_c(sandbox: Sandbox) -> None:
+    sandbox.look("engine", "stop")
+    process = sandbox.start("serve", "--json")
     assert process.stdout is not None
     first = process.stdout.readline()
     assert first == "{\n"
-    second = house.ftops("serve")
+    second = sandbox.ftops("serve")
     assert second.code == 1
     assert "engine" in second.err
     ended = interrupt_after(process, "}")
     assert ended.code == 0
-    assert house.look("engine", "status").code == 1
+    assert sandbox.look("engine", "status").code == 1

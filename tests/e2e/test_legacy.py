@@ -13,7 +13,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.providers.engine_process import start_engine
 from ftops.records import Json
 from tests.e2e.cutting_proxy import cutting_proxy
-from tests.e2e.house import Answer, House, finish, interrupt_after
+from tests.e2e.sandbox import Answer, Sandbox, finish, interrupt_after
 
 pytestmark = pytest.mark.timeout(120)
 LEGACY = "{type: local, protocol: legacy}"
@@ -31,14 +31,14 @@ def read_events(*outputs: str) -> list[str]:
     return [line[10:] for line in lines if line[2:3] == line[5:6] == ":"]
 
 
-def check_events(house: House, name: str, *outputs: str) -> None:
+def check_events(sandbox: Sandbox, name: str, *outputs: str) -> None:
     """Every event of the job was shown, each once and in its place."""
-    check_messages(house, name, read_events(*outputs), EPOCHS)
+    check_messages(sandbox, name, read_events(*outputs), EPOCHS)
 
 
-def check_messages(house: House, name: str, messages: list[str], epochs: int) -> None:
+def check_messages(sandbox: Sandbox, name: str, messages: list[str], epochs: int) -> None:
     """These are the messages of a whole job, each once and in its place."""
-    run = read_document(house.look("show", name, "--json"))
+    run = read_document(sandbox.look("show", name, "--json"))
     assert (run["status"], run["protocol"]) == ("succeeded", "legacy")
     assert messages == [
         f"Created fine-tune: {run['job_id']}",
@@ -53,82 +53,90 @@ def check_messages(house: House, name: str, messages: list[str], epochs: int) ->
     assert messages[-2].startswith("Uploaded result file: file-")
 
 
-def write_job(house: House, name: str, *, provider: str = LEGACY, epochs: int = EPOCHS) -> str:
-    return str(house.write_job(name, epochs=epochs, seed=None, provider=provider))
+def write_job(sandbox: Sandbox, name: str, *, provider: str = LEGACY, epochs: int = EPOCHS) -> str:
+    return str(sandbox.write_job(name, epochs=epochs, seed=None, provider=provider))
 
 
-def test_a_legacy_job_lives_its_whole_life(house: House) -> None:
-    job = write_job(house, "old")
-    first = house.ftops("run", job)
+def test_a_legacy_job_lives_its_whole_life(sandbox: Sandbox) -> None:
+    job = write_job(sandbox, "old")
+    first = sandbox.ftops("run", job)
     assert (first.code, first.err) == (0, "")
     assert "legacy protocol" in first.out
-    check_events(house, "old", first.out)
+    check_events(sandbox, "old", first.out)
     assert "Evaluation on validation.jsonl" in first.out
     assert "training   o validation" in first.out
-    assert "nothing was repeated" in house.look("run", job).out
-    table = house.folder / "old.csv"
-    assert house.look("results", "old", "--csv", table).code == 0
+    assert "nothing was repeated" in sandbox.look("run", job).out
+    table = sandbox.folder / "old.csv"
+    assert sandbox.look("results", "old", "--csv", table).code == 0
     assert table.read_text(encoding="utf-8").startswith("step,train_loss,")
-    model = str(read_document(house.look("show", "old", "--json"))["fine_tuned_model"])
+    model = str(read_document(sandbox.look("show", "old", "--json"))["fine_tuned_model"])
     assert model.startswith("ada:ft-local:old-")
-    assert house.look("complete", "-m", "old", "-p", "the apple at noon").out.strip()
-    assert house.look("models", "delete", "old", "--yes").code == 0
-    assert model not in house.look("models", "list", "--quiet").out
+    assert sandbox.look("complete", "-m", "old", "-p", "the apple at noon").out.strip()
+    assert sandbox.look("models", "delete", "old", "--yes").code == 0
+    assert model not in sandbox.look("models", "list", "--quiet").out
 
 
-def test_a_legacy_run_that_is_interrupted_goes_on_without_repeating_an_event(house: House) -> None:
-    stopped = interrupt_after(house.start("run", write_job(house, "paused")), "Completed epoch 2")
+def test_a_legacy_run_that_is_interrupted_goes_on_without_repeating_an_event(
+    sandbox: Sandbox,
+) -> None:
+    stopped = interrupt_after(
+        sandbox.start("run", write_job(sandbox, "paused")), "Completed epoch 2"
+    )
     assert stopped.code == 130
-    followed = house.ftops("follow", "paused")
+    followed = sandbox.ftops("follow", "paused")
     assert followed.code == 0
-    check_events(house, "paused", stopped.out, followed.out)
+    check_events(sandbox, "paused", stopped.out, followed.out)
 
 
-def test_a_legacy_run_survives_the_sudden_death_of_the_engine(house: House) -> None:
-    process = house.start("run", write_job(house, "shaken"))
+def test_a_legacy_run_survives_the_sudden_death_of_the_engine(sandbox: Sandbox) -> None:
+    process = sandbox.start("run", write_job(sandbox, "shaken"))
     assert process.stdout is not None
     seen = []
     for line in process.stdout:
         seen.append(line)
         if "Completed epoch 2" in line:
             break
-    address = read_document(house.look("engine", "status", "--json"))
+    address = read_document(sandbox.look("engine", "status", "--json"))
     assert isinstance(address["pid"], int)
     os.kill(address["pid"], signal.SIGKILL)
     ended = finish(process)
     assert (ended.code, ended.err) == (0, "")
-    check_events(house, "shaken", *seen, ended.out)
+    check_events(sandbox, "shaken", *seen, ended.out)
 
 
-def test_streams_that_a_proxy_cuts_again_and_again_lose_and_repeat_nothing(house: House) -> None:
-    address = start_engine(house.home / "engine")
+def test_streams_that_a_proxy_cuts_again_and_again_lose_and_repeat_nothing(
+    sandbox: Sandbox,
+) -> None:
+    address = start_engine(sandbox.home / "engine")
     epochs = 50  # a stream is opened once a second at most: long enough for several
     with cutting_proxy(address.base_url, grows_by=50) as proxy:
         provider = (
             f"{{type: openai, base_url: '{proxy.base_url}', api_key_env: TOKEN, protocol: legacy}}"
         )
-        job = write_job(house, "cut", provider=provider, epochs=epochs)
-        ended = house.ftops("run", job, TOKEN=address.token)
+        job = write_job(sandbox, "cut", provider=provider, epochs=epochs)
+        ended = sandbox.ftops("run", job, TOKEN=address.token)
         assert (ended.code, ended.err) == (0, "")
-        with closing(Ledger(house.home / "ledger.db", SystemClock())) as ledger:
+        with closing(Ledger(sandbox.home / "ledger.db", SystemClock())) as ledger:
             run = next(run for run in ledger.list_runs() if run.name == "cut")
             messages = [event.message for event in ledger.list_events(run.id)]
-        check_messages(house, "cut", messages, epochs)
+        check_messages(sandbox, "cut", messages, epochs)
         assert len(proxy.cuts) >= 2
 
 
-def test_a_legacy_job_is_cancelled(house: House) -> None:
-    house.look("run", write_job(house, "unwanted", epochs=500), "--detach")
-    assert read_document(house.look("cancel", "unwanted", "--json"))["status"] == "cancelled"
-    followed = house.look("follow", "unwanted")
+def test_a_legacy_job_is_cancelled(sandbox: Sandbox) -> None:
+    sandbox.look("run", write_job(sandbox, "unwanted", epochs=500), "--detach")
+    assert read_document(sandbox.look("cancel", "unwanted", "--json"))["status"] == "cancelled"
+    followed = sandbox.look("follow", "unwanted")
     assert followed.code == 3
 
 
-def test_a_legacy_job_is_cancelled_by_its_job_file_though_the_ledger_is_gone(house: House) -> None:
-    job = write_job(house, "forgotten", epochs=501)
-    house.look("run", job, "--detach")
-    for path in house.home.glob("ledger.db*"):
+def test_a_legacy_job_is_cancelled_by_its_job_file_though_the_ledger_is_gone(
+    sandbox: Sandbox,
+) -> None:
+    job = write_job(sandbox, "forgotten", epochs=501)
+    sandbox.look("run", job, "--detach")
+    for path in sandbox.home.glob("ledger.db*"):
         path.unlink()
-    shutil.rmtree(house.home / "runs")
-    document = read_document(house.look("cancel", str(job), "--json"))
+    shutil.rmtree(sandbox.home / "runs")
+    document = read_document(sandbox.look("cancel", str(job), "--json"))
     assert (document["name"], document["status"]) == ("forgotten", "cancelled")

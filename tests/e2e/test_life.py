@@ -9,7 +9,7 @@ import pytest
 
 from ftops.records import Json
 from ftops.reports.results import parse_results
-from tests.e2e.house import Answer, House
+from tests.e2e.sandbox import Answer, Sandbox
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -27,7 +27,7 @@ def text_of(document: Json, *path: str) -> str:
 
 
 def test_a_run_ends_with_times_curve_results_accuracy_model_and_next_commands(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
     assert (first_run.code, first_run.err) == (0, "")
     for part in (
@@ -55,17 +55,17 @@ def test_piped_output_has_no_bar_no_colour_and_every_event_once(first_run: Answe
     assert sum("Created fine-tuning job" in line for line in lines) == 1
 
 
-def test_the_same_job_file_again_repeats_nothing(house: House, first_run: Answer) -> None:
-    before = house.look("runs", "--json").document
-    again = house.ftops("run", house.job)
+def test_the_same_job_file_again_repeats_nothing(sandbox: Sandbox, first_run: Answer) -> None:
+    before = sandbox.look("runs", "--json").document
+    again = sandbox.ftops("run", sandbox.job)
     assert again.code == 0
     assert "nothing was repeated" in again.out
     assert "Created fine-tuning job" not in again.out  # an event is shown once
-    assert house.look("runs", "--json").document == before
+    assert sandbox.look("runs", "--json").document == before
 
 
-def test_run_as_json_is_one_document_with_the_metrics(house: House, first_run: Answer) -> None:
-    answer = house.look("run", house.job, "--json")
+def test_run_as_json_is_one_document_with_the_metrics(sandbox: Sandbox, first_run: Answer) -> None:
+    answer = sandbox.look("run", sandbox.job, "--json")
     document = answer.document
     assert answer.code == 0
     assert text_of(document, "status") == "succeeded"
@@ -88,16 +88,16 @@ def test_run_as_json_is_one_document_with_the_metrics(house: House, first_run: A
     assert {stage["status"] for stage in stages} == {"succeeded"}
 
 
-def test_quiet_prints_the_name_of_the_model_alone(house: House, first_run: Answer) -> None:
-    answer = house.ftops("run", house.job, "--quiet")
+def test_quiet_prints_the_name_of_the_model_alone(sandbox: Sandbox, first_run: Answer) -> None:
+    answer = sandbox.ftops("run", sandbox.job, "--quiet")
     assert re.fullmatch(r"ft:ada:local:colours:\w{8}\n", answer.out)
     assert answer.err == ""
 
 
-def test_a_run_is_found_by_each_of_its_names(house: House, first_run: Answer) -> None:
-    document = house.look("show", "colours", "--json").document
+def test_a_run_is_found_by_each_of_its_names(sandbox: Sandbox, first_run: Answer) -> None:
+    document = sandbox.look("show", "colours", "--json").document
     for name in ("run_id", "job_id", "fine_tuned_model"):
-        shown = house.look("show", text_of(document, name), "--json")
+        shown = sandbox.look("show", text_of(document, name), "--json")
         assert get(shown.document, "run_id") == get(document, "run_id")
     events = cast(list[dict[str, Json]], get(document, "events"))
     assert any("successfully completed" in str(event["message"]) for event in events)
@@ -107,35 +107,37 @@ def test_a_run_is_found_by_each_of_its_names(house: House, first_run: Answer) ->
         None,
         "succeeded",
     )
-    human = house.look("show", "colours")
+    human = sandbox.look("show", "colours")
     assert text_of(document, "job_id") in human.out
     assert "attempts" in human.out
 
 
 def test_results_come_as_table_and_curve_as_csv_and_as_json(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    human = house.look("results", "colours")
+    human = sandbox.look("results", "colours")
     assert "loss (nats a token)" in human.out
     assert max(map(len, human.out.splitlines())) <= 80
-    written = house.look("results", "colours", "--csv", house.folder / "out.csv")
-    rows = parse_results((house.folder / "out.csv").read_bytes())
+    written = sandbox.look("results", "colours", "--csv", sandbox.folder / "out.csv")
+    rows = parse_results((sandbox.folder / "out.csv").read_bytes())
     assert written.code == 0
     assert rows[0].step == 1
     assert rows[-1].valid_loss is not None
-    piped = house.look("results", "colours", "--csv", "-")
+    piped = sandbox.look("results", "colours", "--csv", "-")
     assert parse_results(piped.out.encode()) == rows
-    document = cast(dict[str, Json], house.look("results", "colours", "--json").document)
+    document = cast(dict[str, Json], sandbox.look("results", "colours", "--json").document)
     listed = cast(list[dict[str, Json]], document["steps"])
     assert [row["step"] for row in listed] == [row.step for row in rows]
     assert isinstance(document["findings"], list)
-    raw = house.look("results", "colours", "--raw", house.folder / "raw.csv")
+    raw = sandbox.look("results", "colours", "--raw", sandbox.folder / "raw.csv")
     assert raw.code == 0
-    assert (house.folder / "raw.csv").read_bytes().startswith(b"step,epoch,elapsed_tokens,")
+    assert (sandbox.folder / "raw.csv").read_bytes().startswith(b"step,epoch,elapsed_tokens,")
 
 
-def test_the_engines_checkpoints_are_kept_with_the_results(house: House, first_run: Answer) -> None:
-    document = cast(dict[str, Json], house.look("results", "colours", "--json").document)
+def test_the_engines_checkpoints_are_kept_with_the_results(
+    sandbox: Sandbox, first_run: Answer
+) -> None:
+    document = cast(dict[str, Json], sandbox.look("results", "colours", "--json").document)
     kept = cast(list[dict[str, Json]], document["checkpoints"])
     steps = [cast(int, one["step"]) for one in kept]
     assert steps == sorted(steps)
@@ -144,78 +146,80 @@ def test_the_engines_checkpoints_are_kept_with_the_results(house: House, first_r
 
 
 def test_following_the_results_of_a_run_that_is_done_shows_them(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    followed = house.look("results", "colours", "--follow")
+    followed = sandbox.look("results", "colours", "--follow")
     assert followed.code == 0
     assert "loss (nats a token)" in followed.out
 
 
 def test_the_model_answers_with_the_separator_and_stop_of_its_run(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    plain = house.ftops("complete", "-m", "colours", "-p", "the apple at noon")
+    plain = sandbox.ftops("complete", "-m", "colours", "-p", "the apple at noon")
     assert plain.code == 0
     assert plain.out.endswith("\n")
-    piped = house.ftops("complete", "-m", "colours", "-p", "-", stdin="the apple at noon\n")
+    piped = sandbox.ftops("complete", "-m", "colours", "-p", "-", stdin="the apple at noon\n")
     assert piped.out == plain.out
-    document = house.look("complete", "-m", "colours", "-p", "the apple at noon", "--json")
+    document = sandbox.look("complete", "-m", "colours", "-p", "the apple at noon", "--json")
     assert text_of(document.document, "text") == plain.out.removesuffix("\n")
-    raw = house.look("complete", "-m", "colours", "-p", "the apple at noon ->", "--raw")
+    raw = sandbox.look("complete", "-m", "colours", "-p", "the apple at noon ->", "--raw")
     assert raw.out.splitlines()[0] == plain.out.splitlines()[0]
 
 
 def test_the_model_answers_a_file_as_it_answers_one_question_and_once(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    questions, out = house.folder / "questions.txt", house.folder / "answers.jsonl"
+    questions, out = sandbox.folder / "questions.txt", sandbox.folder / "answers.jsonl"
     questions.write_text("the apple at noon\nthe sky at noon\n")
     words = ("batch", questions, "-m", "colours", "-o", out, "--json")
-    assert '"kept": 0' in house.ftops(*words).out
+    assert '"kept": 0' in sandbox.ftops(*words).out
     answers = [json.loads(line)["answer"].strip() for line in out.read_text().splitlines()]
     for text, answer in zip(("the apple at noon", "the sky at noon"), answers, strict=True):
-        assert house.look("complete", "-m", "colours", "-p", text).out.strip() == answer
-    assert '"kept": 2' in house.ftops(*words).out
-    talk = house.ftops("chat", "-m", "colours", stdin="the apple at noon\n")
+        assert sandbox.look("complete", "-m", "colours", "-p", text).out.strip() == answer
+    assert '"kept": 2' in sandbox.ftops(*words).out
+    talk = sandbox.ftops("chat", "-m", "colours", stdin="the apple at noon\n")
     assert talk.out.strip() == answers[0]
 
 
-def test_the_command_to_type_next_works_as_it_stands(house: House, first_run: Answer) -> None:
+def test_the_command_to_type_next_works_as_it_stands(sandbox: Sandbox, first_run: Answer) -> None:
     line = first_run.out.partition("\nNext\n")[2].splitlines()[0]
-    answer = house.ftops(*shlex.split(line)[1:])
+    answer = sandbox.ftops(*shlex.split(line)[1:])
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.strip()
 
 
 def test_models_and_files_are_listed_with_the_run_that_made_them(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    models = cast(list[dict[str, Json]], house.look("models", "list", "--json").document)
-    run = house.look("show", "colours", "--json").document
+    models = cast(list[dict[str, Json]], sandbox.look("models", "list", "--json").document)
+    run = sandbox.look("show", "colours", "--json").document
     assert {model["id"]: model["run_id"] for model in models}[
         text_of(run, "fine_tuned_model")
     ] == get(run, "run_id")
     assert {model["base_model"] for model in models} == {"ada"}
-    files = cast(list[dict[str, Json]], house.look("files", "list", "--json").document)
+    files = cast(list[dict[str, Json]], sandbox.look("files", "list", "--json").document)
     assert {"fine-tune", "fine-tune-results"} <= {file["purpose"] for file in files}
-    assert house.look("files", "list", "--quiet").out.split() == [file["id"] for file in files]
+    assert sandbox.look("files", "list", "--quiet").out.split() == [file["id"] for file in files]
 
 
-def test_follow_of_a_finished_run_shows_it_and_ends_well(house: House, first_run: Answer) -> None:
-    answer = house.look("follow", "colours")
+def test_follow_of_a_finished_run_shows_it_and_ends_well(
+    sandbox: Sandbox, first_run: Answer
+) -> None:
+    answer = sandbox.look("follow", "colours")
     assert answer.code == 0
     assert "\nModel\n" in answer.out
 
 
 def test_any_openai_client_can_use_the_engine_through_its_variables(
-    house: House, first_run: Answer
+    sandbox: Sandbox, first_run: Answer
 ) -> None:
-    answer = house.look("engine", "env")
+    answer = sandbox.look("engine", "env")
     variables = dict(word.split("=", 1) for word in answer.out.split()[1:])
     assert set(variables) == {"OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY"}
-    document = house.look("engine", "env", "--json").document
+    document = sandbox.look("engine", "env", "--json").document
     assert text_of(document, "base_url") == variables["OPENAI_BASE_URL"]
-    listed = house.ftops(
+    listed = sandbox.ftops(
         "models",
         "list",
         "--json",
@@ -225,7 +229,7 @@ def test_any_openai_client_can_use_the_engine_through_its_variables(
     )
     assert listed.code == 0
     assert "ft:ada:local:colours" in listed.out
-    wrong = house.ftops(
+    wrong = sandbox.ftops(
         "models",
         "list",
         "--base-url",
@@ -237,38 +241,38 @@ def test_any_openai_client_can_use_the_engine_through_its_variables(
     assert wrong.err.startswith("error: ")
 
 
-def test_engine_status_tells_where_it_answers(house: House, first_run: Answer) -> None:
-    document = house.look("engine", "status", "--json").document
+def test_engine_status_tells_where_it_answers(sandbox: Sandbox, first_run: Answer) -> None:
+    document = sandbox.look("engine", "status", "--json").document
     assert get(document, "running") is True
     assert text_of(document, "base_url").startswith("http://127.0.0.1:")
 
 
-def test_a_deleted_model_is_gone_everywhere_and_says_so(house: House) -> None:
-    made = house.look("run", house.write_job("short-lived", epochs=1), "--quiet")
+def test_a_deleted_model_is_gone_everywhere_and_says_so(sandbox: Sandbox) -> None:
+    made = sandbox.look("run", sandbox.write_job("short-lived", epochs=1), "--quiet")
     name = made.out.strip()
-    refused = house.look("models", "delete", "short-lived")
+    refused = sandbox.look("models", "delete", "short-lived")
     assert refused.code == 1
     assert "--yes" in refused.err
-    deleted = house.look("models", "delete", "short-lived", "--yes", "--json")
+    deleted = sandbox.look("models", "delete", "short-lived", "--yes", "--json")
     assert json.loads(deleted.out) == [{"id": name, "object": "model", "deleted": True}]
-    asked = house.look("complete", "-m", name, "-p", "the apple")
+    asked = sandbox.look("complete", "-m", name, "-p", "the apple")
     assert asked.code == 1
     assert f"the model {name} was deleted" in asked.err
     assert "next: " in asked.err
-    assert name not in house.look("models", "list").out
-    again = house.look("models", "delete", name, "--yes")
+    assert name not in sandbox.look("models", "list").out
+    again = sandbox.look("models", "delete", name, "--yes")
     assert (again.code, "was deleted" in again.err) == (1, True)
-    shown = house.look("run", house.folder / "short-lived.yaml")
+    shown = sandbox.look("run", sandbox.folder / "short-lived.yaml")
     assert "Deleted on" in shown.out
     assert "--new" in shown.out.splitlines()[-3]
 
 
-def test_a_deleted_file_is_uploaded_again_when_it_is_needed(house: House) -> None:
-    house.look("run", house.write_job("anew", epochs=1))
-    listed = cast(list[dict[str, Json]], house.look("files", "list", "--json").document)
+def test_a_deleted_file_is_uploaded_again_when_it_is_needed(sandbox: Sandbox) -> None:
+    sandbox.look("run", sandbox.write_job("anew", epochs=1))
+    listed = cast(list[dict[str, Json]], sandbox.look("files", "list", "--json").document)
     ids = [str(file["id"]) for file in listed if file["purpose"] == "fine-tune"]
-    deleted = house.look("files", "delete", *ids, "--yes", "--quiet")
+    deleted = sandbox.look("files", "delete", *ids, "--yes", "--quiet")
     assert deleted.out.split() == ids
-    again = house.look("run", house.folder / "anew.yaml", "--new")
+    again = sandbox.look("run", sandbox.folder / "anew.yaml", "--new")
     assert again.code == 0
     assert " sent\n" in again.out

@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from ftops.records import Json
-from tests.e2e.house import PLACES, THINGS, House
+from tests.e2e.sandbox import PLACES, THINGS, Sandbox
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -22,13 +22,13 @@ MISSING = {"python": None, "curl": "curl", "node": "node"}
 COMMANDS = {"python": [sys.executable, "-"], "curl": ["bash", "-s"], "node": ["node", "-"]}
 
 
-def ask(house: House, language: str, model: str) -> str:
+def ask(sandbox: Sandbox, language: str, model: str) -> str:
     """What the program prints; for curl, the text inside the API's answer."""
     program = MISSING[language]
     if program is not None and shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    code = house.look("models", "show", model, "--code", language).out
-    line = house.look("engine", "env").out
+    code = sandbox.look("models", "show", model, "--code", language).out
+    line = sandbox.look("engine", "env").out
     variables = dict(word.split("=", 1) for word in shlex.split(line)[1:])
     assert variables["OPENAI_API_KEY"] not in code
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
@@ -49,94 +49,96 @@ def ask(house: House, language: str, model: str) -> str:
     return str(choice["message"]["content"] if "message" in choice else choice["text"]).strip()
 
 
-def find_prompt(house: House, model: str) -> str:
+def find_prompt(sandbox: Sandbox, model: str) -> str:
     """The prompt that stands in the code."""
-    code = house.look("models", "show", model, "--code", "python").out
+    code = sandbox.look("models", "show", model, "--code", "python").out
     for node in ast.parse(code).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "prompt":
             return str(ast.literal_eval(node.value))
     raise AssertionError("the code has no prompt")
 
 
-def complete(house: House, model: str) -> dict[str, Json]:
-    answer = house.look("complete", "-m", model, "-p", find_prompt(house, model), "--json")
+def complete(sandbox: Sandbox, model: str) -> dict[str, Json]:
+    answer = sandbox.look("complete", "-m", model, "-p", find_prompt(sandbox, model), "--json")
     return cast(dict[str, Json], answer.document)
 
 
 @pytest.fixture(scope="module")
-def hostile(house: House) -> str:
+def hostile(sandbox: Sandbox) -> str:
     """A model whose separator means something to every language."""
-    job = house.write_job("hostile", epochs=1)
+    job = sandbox.write_job("hostile", epochs=1)
     text = job.read_text(encoding="utf-8")
     job.write_text(text.replace("' ->'", json.dumps(SEPARATOR)), encoding="utf-8")
-    made = house.ftops("run", job, "--quiet")
+    made = sandbox.ftops("run", job, "--quiet")
     assert made.code == 0, made.err
     return made.out.strip()
 
 
 @pytest.fixture(scope="module")
-def chat(house: House) -> str:
+def chat(sandbox: Sandbox) -> str:
     """A model that was trained on chats with a system message."""
-    job = house.write_job("chat", epochs=1)
+    job = sandbox.write_job("chat", epochs=1)
     text = job.read_text(encoding="utf-8")
     wanted = 'prepare: {format: chat, system: "Answer: it\'s a \\"colour\\"."}\n'
     job.write_text(text[: text.index("prepare:")] + wanted, encoding="utf-8")
-    made = house.ftops("run", job, "--quiet")
+    made = sandbox.ftops("run", job, "--quiet")
     assert made.code == 0, made.err
     return made.out.strip()
 
 
 @pytest.fixture(scope="module")
-def labelled(house: House) -> str:
+def labelled(sandbox: Sandbox) -> str:
     """A model that answers with numbers, which stand for labels."""
-    table, ready = house.folder / "table.jsonl", house.folder / "ready.jsonl"
+    table, ready = sandbox.folder / "table.jsonl", sandbox.folder / "ready.jsonl"
     rows = [
         {"prompt": f"{thing} {place}", "completion": KINDS[number % 3]}
         for number, thing in enumerate(THINGS)
         for place in PLACES
     ]
     table.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    made = house.look("data", "prepare", table, "-o", ready, "--yes")
+    made = sandbox.look("data", "prepare", table, "-o", ready, "--yes")
     assert made.code == 0, made.err
-    job = house.folder / "labelled.yaml"
-    begun = house.look("init", table, "-o", job, "--plan", f"{ready}.plan.yaml")
+    job = sandbox.folder / "labelled.yaml"
+    begun = sandbox.look("init", table, "-o", job, "--plan", f"{ready}.plan.yaml")
     assert begun.code == 0, begun.err
     job.write_text(job.read_text().replace("n_epochs: auto ", "n_epochs: 8 "))
-    ran = house.ftops("run", job, "--quiet")
+    ran = sandbox.ftops("run", job, "--quiet")
     assert ran.code == 0, ran.err
     return ran.out.strip()
 
 
 @pytest.mark.parametrize("language", list(COMMANDS))
 def test_a_hostile_separator_reaches_the_model_as_it_was_trained(
-    house: House, hostile: str, language: str
+    sandbox: Sandbox, hostile: str, language: str
 ) -> None:
-    assert ask(house, language, hostile) == str(complete(house, hostile)["text"]).strip()
+    assert ask(sandbox, language, hostile) == str(complete(sandbox, hostile)["text"]).strip()
 
 
 @pytest.mark.parametrize("language", list(COMMANDS))
-def test_a_chat_is_asked_with_its_system_message(house: House, chat: str, language: str) -> None:
-    assert "it's a" in house.look("models", "show", chat, "--code", "python").out
-    assert ask(house, language, chat) == str(complete(house, chat)["text"]).strip()
+def test_a_chat_is_asked_with_its_system_message(
+    sandbox: Sandbox, chat: str, language: str
+) -> None:
+    assert "it's a" in sandbox.look("models", "show", chat, "--code", "python").out
+    assert ask(sandbox, language, chat) == str(complete(sandbox, chat)["text"]).strip()
 
 
 @pytest.mark.parametrize("language", list(COMMANDS))
 def test_numbers_are_answered_as_the_labels_that_they_stand_for(
-    house: House, labelled: str, language: str
+    sandbox: Sandbox, labelled: str, language: str
 ) -> None:
-    expected = complete(house, labelled)
+    expected = complete(sandbox, labelled)
     shown = expected["text"] if language == "curl" else expected["label"] or expected["text"]
-    assert ask(house, language, labelled) == str(shown).strip()
+    assert ask(sandbox, language, labelled) == str(shown).strip()
     assert expected["label"] in KINDS
 
 
-def test_show_tells_data_job_file_and_lineage(house: House, hostile: str) -> None:
-    answer = house.look("models", "show", hostile)
+def test_show_tells_data_job_file_and_lineage(sandbox: Sandbox, hostile: str) -> None:
+    answer = sandbox.look("models", "show", hostile)
     assert answer.code == 0, answer.err
     for part in ("Lineage", "Data", "Stages", "Job file: ", "Use it: python", "Use it: node"):
         assert f"\n{part}" in answer.out
-    assert (house.folder / "hostile.yaml").read_text(encoding="utf-8").strip() in answer.out
-    document = cast(dict[str, Json], house.look("models", "show", hostile, "--json").document)
+    assert (sandbox.folder / "hostile.yaml").read_text(encoding="utf-8").strip() in answer.out
+    document = cast(dict[str, Json], sandbox.look("models", "show", hostile, "--json").document)
     lineage = cast(list[dict[str, Json]], document["lineage"])
     files = cast(list[dict[str, Json]], lineage[0]["files"])
     assert [file["source"] for file in files] == ["train.jsonl", "validation.jsonl"]
@@ -144,37 +146,39 @@ def test_show_tells_data_job_file_and_lineage(house: House, hostile: str) -> Non
     for file in files:
         sha256, path = file["sha256"], str(file["copy"])
         assert f"sha256 {sha256}" in answer.out
-        assert path.startswith(str(house.home))
+        assert path.startswith(str(sandbox.home))
 
 
 def test_a_model_tuned_from_a_tuned_one_is_shown_with_where_that_came_from(
-    house: House, hostile: str
+    sandbox: Sandbox, hostile: str
 ) -> None:
-    job = house.write_job("second", epochs=1)
+    job = sandbox.write_job("second", epochs=1)
     text = job.read_text(encoding="utf-8").replace("model: ada", f"model: {hostile}")
     job.write_text(text, encoding="utf-8")
-    made = house.ftops("run", job, "--quiet")
+    made = sandbox.ftops("run", job, "--quiet")
     assert made.code == 0, made.err
-    document = cast(dict[str, Json], house.look("models", "show", "second", "--json").document)
+    document = cast(dict[str, Json], sandbox.look("models", "show", "second", "--json").document)
     lineage = cast(list[dict[str, Json]], document["lineage"])
     assert [one["model"] for one in lineage] == [hostile, made.out.strip()]
-    chain = house.look("models", "show", "second").out.partition("\nLineage\n")[2]
+    chain = sandbox.look("models", "show", "second").out.partition("\nLineage\n")[2]
     assert chain.index(hostile) < chain.index(made.out.strip())
 
 
-def test_the_list_knows_run_data_and_cost_and_can_be_narrowed(house: House, hostile: str) -> None:
-    listed = house.look("models", "list", "--json", "--run-name", "hostile").document
+def test_the_list_knows_run_data_and_cost_and_can_be_narrowed(
+    sandbox: Sandbox, hostile: str
+) -> None:
+    listed = sandbox.look("models", "list", "--json", "--run-name", "hostile").document
     (model,) = cast(list[dict[str, Json]], listed)
     assert model["id"] == hostile
     assert len(str(model["data_sha256"])) == 64
     assert cast(dict[str, Json], model["cost"])["usd"] == 0
-    assert house.look("models", "list", "--run-name", "nobody").out.startswith("The provider has")
-    by_metric = house.look("models", "list", "--sort", "metric", "--quiet").out.split()
+    assert sandbox.look("models", "list", "--run-name", "nobody").out.startswith("The provider has")
+    by_metric = sandbox.look("models", "list", "--sort", "metric", "--quiet").out.split()
     assert hostile in by_metric
 
 
-def test_a_model_that_the_ledger_does_not_know_is_shown_with_its_code(house: House) -> None:
-    answer = house.look("models", "show", "ada")
+def test_a_model_that_the_ledger_does_not_know_is_shown_with_its_code(sandbox: Sandbox) -> None:
+    answer = sandbox.look("models", "show", "ada")
     assert answer.code == 0, answer.err
     assert "not in this ledger" in answer.out
     assert "Use it: curl" in answer.out

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from ftops.records import Json
-from tests.e2e.house import House
+from tests.e2e.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(120)
 THINGS = ("ladder", "kettle", "broom", "torch", "hammer", "teapot", "lantern", "bucket")
@@ -46,30 +46,30 @@ def chat(thing: str, answer: str) -> dict[str, object]:
     return {"messages": messages}
 
 
-def run(house: House, name: str, model: str, rest: str) -> dict[str, Json]:
-    path = house.folder / f"{name}.yaml"
+def run(sandbox: Sandbox, name: str, model: str, rest: str) -> dict[str, Json]:
+    path = sandbox.folder / f"{name}.yaml"
     text = f"name: {name}\nprovider: local\nmodel: {model}\nseed: 1\n{rest}"
     path.write_text(text, encoding="utf-8")
-    answer = house.ftops("run", path, "--json")
+    answer = sandbox.ftops("run", path, "--json")
     assert answer.code == 0, answer.err
     return cast(dict[str, Json], answer.document)
 
 
-def test_a_preference_job_file_leads_to_a_model_that_answers_as_preferred(house: House) -> None:
+def test_a_preference_job_file_leads_to_a_model_that_answers_as_preferred(sandbox: Sandbox) -> None:
     taught = [chat(thing, say(thing)) for thing in THINGS for say in (kindly, gruffly, gruffly)]
-    write_lines(house.folder / "taught.jsonl", taught)
-    write_lines(house.folder / "preferred.jsonl", [preference(thing) for thing in THINGS[:6]])
-    write_lines(house.folder / "unseen.jsonl", [preference(thing) for thing in HELD_OUT])
+    write_lines(sandbox.folder / "taught.jsonl", taught)
+    write_lines(sandbox.folder / "preferred.jsonl", [preference(thing) for thing in THINGS[:6]])
+    write_lines(sandbox.folder / "unseen.jsonl", [preference(thing) for thing in HELD_OUT])
     questions = "evaluate: {file: unseen.jsonl}\n"
     first = run(
-        house,
+        sandbox,
         "taught",
         "ada",
         "training_file: taught.jsonl\nhyperparameters: {n_epochs: 50}\n",
     )
     model = str(first["fine_tuned_model"])
     second = run(
-        house,
+        sandbox,
         "preferred",
         model,
         "method: dpo\ntraining_file: preferred.jsonl\nvalidation_file: unseen.jsonl\n"
@@ -77,15 +77,15 @@ def test_a_preference_job_file_leads_to_a_model_that_answers_as_preferred(house:
     )
     tuned = str(second["fine_tuned_model"])
     for name, say in ((model, gruffly), (tuned, kindly)):
-        answer = house.ftops("complete", "-m", name, "-p", ask_for(HELD_OUT[0]))
+        answer = sandbox.ftops("complete", "-m", name, "-p", ask_for(HELD_OUT[0]))
         assert say(HELD_OUT[0]) in answer.out
-    shown = house.look("show", str(second["run_id"]), "--json")
+    shown = sandbox.look("show", str(second["run_id"]), "--json")
     assert '"value": 1.0' in shown.out
-    wrong = house.folder / "wrong.yaml"
+    wrong = sandbox.folder / "wrong.yaml"
     wrong.write_text(
         f"name: wrong\nprovider: local\nmodel: {model}\nmethod: dpo\ntraining_file: taught.jsonl\n"
     )
-    refused = house.look("check", wrong)
+    refused = sandbox.look("check", wrong)
     assert refused.code != 0
     assert "taught.jsonl:1: a chat row, and method: dpo learns of preferences" in (
         refused.err + refused.out

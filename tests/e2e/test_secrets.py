@@ -12,7 +12,7 @@ import pytest
 
 from ftops.providers.engine_process import start_engine, stop_engine
 from ftops.records import Json
-from tests.e2e.house import Answer, House
+from tests.e2e.sandbox import Answer, Sandbox
 from tests.e2e.telltale_proxy import EVIL, KEY, TelltaleProxy, telltale_proxy
 
 pytestmark = pytest.mark.timeout(120)
@@ -26,9 +26,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelltaleProxy]:
     stop_engine(folder)
 
 
-def ftops(house: House, *arguments: str | Path) -> Answer:
+def ftops(sandbox: Sandbox, *arguments: str | Path) -> Answer:
     """The command as a process with the key in its environment; it never shows the key."""
-    answer = house.ftops(*arguments, CANARY_KEY=KEY)
+    answer = sandbox.ftops(*arguments, CANARY_KEY=KEY)
     for text in (answer.out, answer.err):
         assert KEY not in text
         assert not set(text) & set("\x1b\x07\x9b\u202e")
@@ -41,50 +41,50 @@ def find_key(home: Path) -> list[Path]:
 
 
 def test_a_whole_life_with_failures_leaves_the_key_nowhere(
-    house: House, proxy: TelltaleProxy
+    sandbox: Sandbox, proxy: TelltaleProxy
 ) -> None:
     provider = f"{{type: openai, base_url: '{proxy.base_url}', api_key_env: CANARY_KEY}}"
-    job = house.write_job("canary", provider=provider, epochs=1)
+    job = sandbox.write_job("canary", provider=provider, epochs=1)
     proxy.failures = [401]
-    refused = ftops(house, "run", job)
+    refused = ftops(sandbox, "run", job)
     assert refused.code == 1
     assert "no: ***" in refused.err
     proxy.failures = [500, 429, 503]
-    done = ftops(house, "run", job)
+    done = ftops(sandbox, "run", job)
     assert done.code == 0, done.err
     assert "Training started with ***" in done.out
     assert "\\x1b]0;owned" in done.out
-    shown = cast(dict[str, Json], ftops(house, "show", "canary", "--json").document)
+    shown = cast(dict[str, Json], ftops(sandbox, "show", "canary", "--json").document)
     events = cast(list[dict[str, Json]], shown["events"])
     assert any(EVIL in str(event["message"]) for event in events)  # escaped, but not lost
     for words in (("show", "canary"), ("results", "canary"), ("runs",), ("logs", "canary")):
         for flags in ((), ("--json",), ("--quiet",)):
-            looked = house.look(*words, *flags)
+            looked = sandbox.look(*words, *flags)
             assert looked.code == 0
             assert KEY not in looked.out
             assert not set(looked.out) & set("\x1b\x07\x9b\u202e")
     chosen = ("--provider", "openai", "--base-url", proxy.base_url, "--api-key-env", "CANARY_KEY")
     proxy.failures = [400]
-    assert ftops(house, "models", "list", *chosen, "--json").code == 1
-    assert ftops(house, "files", "list", *chosen).code == 0
-    assert ftops(house, "complete", "-m", "canary", "-p", "the sea").code == 0
-    assert find_key(house.home) == []
+    assert ftops(sandbox, "models", "list", *chosen, "--json").code == 1
+    assert ftops(sandbox, "files", "list", *chosen).code == 0
+    assert ftops(sandbox, "complete", "-m", "canary", "-p", "the sea").code == 0
+    assert find_key(sandbox.home) == []
     assert proxy.strangers == []
 
 
-def test_the_log_of_that_life_has_every_failure(house: House, proxy: TelltaleProxy) -> None:
-    lines = json.loads(house.look("logs", "canary", "--json", "-n", "1000").out)
+def test_the_log_of_that_life_has_every_failure(sandbox: Sandbox, proxy: TelltaleProxy) -> None:
+    lines = json.loads(sandbox.look("logs", "canary", "--json", "-n", "1000").out)
     statuses = {line["status"] for line in lines}
     assert {401, 500, 429, 503, 200} <= statuses
     assert {line["attempt"] for line in lines} >= {1, 2}
     assert {line["request_id"] for line in lines} == {"req_***"}
-    text = (house.home / "requests.jsonl").read_text(encoding="utf-8")
+    text = (sandbox.home / "requests.jsonl").read_text(encoding="utf-8")
     assert "the sea" not in text
     assert not re.search(r"authorization|bearer|\?", text, re.IGNORECASE)
 
 
-def test_a_bug_report_holds_no_key(house: House) -> None:
-    house.home.mkdir(exist_ok=True)
+def test_a_bug_report_holds_no_key(sandbox: Sandbox) -> None:
+    sandbox.home.mkdir(exist_ok=True)
     program = (
         "import sys\nfrom ftops.cli.errors import reported\n"
         "from ftops.cli.output import Mode, Output\n"
@@ -93,12 +93,12 @@ def test_a_bug_report_holds_no_key(house: House) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**house.environ(), "OTHER_API_KEY": "plain-secret-words"},
+        env={**sandbox.environ(), "OTHER_API_KEY": "plain-secret-words"},
         capture_output=True,
         text=True,
         check=False,
     )
-    (report,) = (house.home / "reports").iterdir()
+    (report,) = (sandbox.home / "reports").iterdir()
     for text in (done.stdout, done.stderr, report.read_text(encoding="utf-8")):
         assert KEY not in text
         assert "plain-secret-words" not in text

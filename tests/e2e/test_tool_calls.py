@@ -15,7 +15,7 @@ import pytest
 
 from ftops.records import Json
 from tests.data.data_files import call, calling, tool
-from tests.e2e.house import House
+from tests.e2e.sandbox import Sandbox
 from tests.loopback import serve_loopback
 
 ROOMS = ("kitchen", "hall", "attic", "cellar", "porch")
@@ -99,8 +99,8 @@ def serve_hosted() -> Iterator[Hosted]:
 
 
 @pytest.fixture(scope="module")
-def lights(house: House) -> list[dict[str, object]]:
-    """Rows that ask for light, in train.jsonl of the house."""
+def lights(sandbox: Sandbox) -> list[dict[str, object]]:
+    """Rows that ask for light, in train.jsonl of the sandbox."""
     rows = [
         calling(
             call(f'{{"room":  "{room}"}}', "light", f"call_{number}"),
@@ -111,12 +111,12 @@ def lights(house: House) -> list[dict[str, object]]:
         for number, room in enumerate(ROOMS * 4)
     ]
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
-    (house.folder / "lights.jsonl").write_text(text, encoding="utf-8")
+    (sandbox.folder / "lights.jsonl").write_text(text, encoding="utf-8")
     return rows
 
 
-def write_job(house: House, provider: str, model: str) -> Path:
-    path = house.folder / f"lights-{model}.yaml"
+def write_job(sandbox: Sandbox, provider: str, model: str) -> Path:
+    path = sandbox.folder / f"lights-{model}.yaml"
     path.write_text(
         f"name: lights\nprovider: {provider}\nmodel: {model}\ntraining_file: lights.jsonl\n",
         encoding="utf-8",
@@ -125,15 +125,15 @@ def write_job(house: House, provider: str, model: str) -> Path:
 
 
 def test_rows_with_calls_are_checked_and_sent_to_the_letter(
-    house: House, lights: list[dict[str, object]]
+    sandbox: Sandbox, lights: list[dict[str, object]]
 ) -> None:
     with serve_hosted() as hosted:
         settings = f"{{type: openai, base_url: '{hosted.base_url}', api_key_env: MY_KEY}}"
-        job = write_job(house, settings, "gpt-4.1-mini-2025-04-14")
-        checked = house.look("check", job)
+        job = write_job(sandbox, settings, "gpt-4.1-mini-2025-04-14")
+        checked = sandbox.look("check", job)
         assert (checked.code, checked.err) == (0, "")
         assert '[{"name":"light","arguments":{"room":"attic"}}]' in " ".join(checked.out.split())
-        done = house.ftops("run", job, "--json", MY_KEY="sk-test")
+        done = sandbox.ftops("run", job, "--json", MY_KEY="sk-test")
     assert done.code == 0, done.err
     (upload,) = hosted.uploads
     assert [json.loads(line) for line in upload.splitlines()] == lights
@@ -141,13 +141,13 @@ def test_rows_with_calls_are_checked_and_sent_to_the_letter(
 
 
 def test_the_local_engine_is_said_to_train_no_tools_before_anything_starts(
-    house: House, lights: list[dict[str, object]]
+    sandbox: Sandbox, lights: list[dict[str, object]]
 ) -> None:
-    job = write_job(house, "local", "ada")
+    job = write_job(sandbox, "local", "ada")
     for command in (("check", job), ("run", job)):
-        refused = house.look(*command)
+        refused = sandbox.look(*command)
         assert refused.code == 1
         said = " ".join(refused.err.split())
         assert "lights.jsonl:1: tools: the provider local does not train the use of tools" in said
         assert "Name a provider that does, such as openai" in said
-    assert not (house.home / "engine").exists()
+    assert not (sandbox.home / "engine").exists()

@@ -1,11 +1,11 @@
-"""The real `ftops` as a program for the nursery, in which nobody waits for long."""
+"""The real `ftops` as a program for the process harness, with a fast clock."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from ftops.providers import openai
 from tests.crash import command
-from tests.faults.hurry import hurry
+from tests.faults.fast_clock import hurry
 
 _LOADED = (openai,)
 

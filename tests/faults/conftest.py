@@ -1,5 +1,5 @@
 """What the tests at the proxy share with the crash tests."""
 
-from tests.crash.conftest import nursery
+from tests.crash.conftest import harness
 
-__all__ = ["nursery"]
+__all__ = ["harness"]

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ftops.clock import Clock
-from tests.faults.door import Door
+from tests.faults.closable_port import ClosablePort
 
 Kind = Literal[
     "refused_next",  # answered; then nobody listens for `AWAY_S`
@@ -83,14 +83,14 @@ class FaultyProxy:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.door = Door(self.handle, self.clock)
-        self.base_url = f"{self.door.address}{urlsplit(self.target).path}"
+        self.closable_port = ClosablePort(self.handle, self.clock)
+        self.base_url = f"{self.closable_port.address}{urlsplit(self.target).path}"
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         """One request, from whichever thread."""
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         kind = self._find_fault(request.command, urlsplit(request.path).path)
-        if kind == "reset_before" or self.door.is_shut:
+        if kind == "reset_before" or self.closable_port.is_shut:
             _reset(request)
             return
         if answer := _answer_instead(kind):
@@ -105,7 +105,7 @@ class FaultyProxy:
             _send(request, 502, {"content-type": "text/html"}, _PAGE)
         else:
             if kind == "refused_next":
-                self.door.shut(AWAY_S)
+                self.closable_port.shut(AWAY_S)
                 request.close_connection = True
             content = self._change(request, kind, content)
             _send(request, status, headers, content, slowly=kind == "slow")
@@ -228,8 +228,8 @@ def open_proxy(
 ) -> Iterator[FaultyProxy]:
     """A proxy that listens at `base_url`."""
     proxy = FaultyProxy(target, clock, faults, lag_s, file_lag_s, page_size)
-    proxy.door.open()
+    proxy.closable_port.open()
     try:
         yield proxy
     finally:
-        proxy.door.close()
+        proxy.closable_port.close()

@@ -19,7 +19,7 @@ import openai
 from ftops import crashpoints
 from ftops.engine.settings import EngineFolder
 from ftops.engine.step_metrics import read_steps
-from tests.crash.processes import Child, Nursery, find_pids, is_stopped, send
+from tests.crash.processes import Child, ProcessHarness, find_pids, is_stopped, send
 
 Answer = TypeVar("Answer")
 CHECKPOINT_EVERY_S = 0.1
@@ -28,16 +28,16 @@ _WORKER = "ftops.engine.worker"
 TRAINED = "engine.worker.before_step_events"  # the point that each step passes once
 
 
-class House:
+class EngineHost:
     """One engine's folder, and the processes that work in it."""
 
-    def __init__(self, nursery: Nursery, folder: Path, *options: str) -> None:
+    def __init__(self, harness: ProcessHarness, folder: Path, *options: str) -> None:
         self.paths = EngineFolder(folder / "engine")
         self.stage = folder / "crash"
         self.stage.mkdir(parents=True, exist_ok=True)
         self.log = folder / "engine.log"
         self.starts = 0
-        self._nursery = nursery
+        self._harness = harness
         self._options = options
         self._child: Child | None = None
         self._sdk: openai.OpenAI | None = None
@@ -56,7 +56,7 @@ class House:
 
     def _spawn(self) -> Child:
         options = ["--checkpoint-every-s", str(CHECKPOINT_EVERY_S), *self._options]
-        return self._nursery.start(
+        return self._harness.start(
             "ftops.engine.__main__",
             ["--folder", str(self.paths.root), *options],
             environment={crashpoints.VARIABLE: str(self.stage)},
@@ -172,17 +172,17 @@ class House:
 
 
 @contextlib.contextmanager
-def open_house(
-    nursery: Nursery, folder: Path, *options: str, start: bool = True
-) -> Iterator[House]:
-    """A house with a running engine (`start`); nobody is left in it afterwards."""
-    house = House(nursery, folder, *options)
+def open_engine_host(
+    harness: ProcessHarness, folder: Path, *options: str, start: bool = True
+) -> Iterator[EngineHost]:
+    """A folder with a running engine (`start`); no process is left in it afterwards."""
+    host = EngineHost(harness, folder, *options)
     try:
         if start:
-            house.start()
-        yield house
+            host.start()
+        yield host
     finally:
-        house.close()
+        host.close()
 
 
 def wait_until(

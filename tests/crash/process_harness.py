@@ -1,6 +1,6 @@
 """Starts Python programs as processes of their own in milliseconds: their imports are done here.
 
-    python -m tests.crash.nursery
+    python -m tests.crash.process_harness
 
 Each line of standard input is an order, each line of output its answer:
 

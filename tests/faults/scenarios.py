@@ -4,26 +4,26 @@ import json
 from pathlib import Path
 
 from ftops.engine.settings import EngineFolder
-from tests.crash.lives import Books, Death, Life
-from tests.crash.processes import Nursery
+from tests.crash.processes import ProcessHarness
+from tests.crash.scenarios import Death, ProviderRecords, Scenario
 from tests.faults.proxy import FaultyProxy
 
 COMMANDS = 4  # of which the last must succeed
 _KEY = "PROOF_KEY"
 
 
-class ProxiedLife(Life):
+class ProxiedScenario(Scenario):
     """Knows the engine as a server somewhere, by an address and a key."""
 
     program = "tests.faults.command"
 
     def __init__(
-        self, nursery: Nursery, engine: EngineFolder, folder: Path, proxy: FaultyProxy
+        self, harness: ProcessHarness, engine: EngineFolder, folder: Path, proxy: FaultyProxy
     ) -> None:
         self._proxy = proxy
-        super().__init__(nursery, engine, folder)
+        super().__init__(harness, engine, folder)
 
-    def come_through(self) -> Books:
+    def come_through(self) -> ProviderRecords:
         """The same command until it succeeds; what stands in the books then.
 
         A run that was refused for good says so, and is tried again by `--retry`.

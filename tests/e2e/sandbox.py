@@ -36,7 +36,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class House:
+class Sandbox:
     """A folder with job files and data, and the home beside it."""
 
     folder: Path

@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 
-from tests.crash.house import House, wait_until
+from tests.crash.engine_host import EngineHost, wait_until
 
 TRAINING = "training.jsonl"
 VALIDATION = "validation.jsonl"
@@ -43,17 +43,17 @@ class Outcome:
     files: dict[str, str]  # of the model's folder, with their hashes
 
 
-def ask_for_job(house: House, number: int = 1, *, model: str = "ada") -> str:
+def ask_for_job(host: EngineHost, number: int = 1, *, model: str = "ada") -> str:
     """Upload both files, in parts and whole, and create the job; repeated until all is there.
 
     Errands of the same number are the same one.
     """
-    training = _in_parts(house, TRAINING, rows(80))
-    house.ask(lambda sdk: _file(sdk, VALIDATION) or _upload(sdk, VALIDATION, rows(12, seed=1)))
-    validation = house.ask(lambda sdk: _file(sdk, VALIDATION))
+    training = _in_parts(host, TRAINING, rows(80))
+    host.ask(lambda sdk: _file(sdk, VALIDATION) or _upload(sdk, VALIDATION, rows(12, seed=1)))
+    validation = host.ask(lambda sdk: _file(sdk, VALIDATION))
     assert validation is not None
     about = {"errand": str(number)}
-    return house.ask(
+    return host.ask(
         lambda sdk: (
             _job(sdk, about)
             or sdk.fine_tuning.jobs.create(
@@ -68,17 +68,17 @@ def ask_for_job(house: House, number: int = 1, *, model: str = "ada") -> str:
     )
 
 
-def see_to_end(house: House, job_id: str) -> Outcome:
+def see_to_end(host: EngineHost, job_id: str) -> Outcome:
     """Wait for the job, whatever happens to its engine, until that has tidied up behind it; what
     came of it."""
 
     def is_over() -> bool:
-        status = house.ask(lambda sdk: sdk.fine_tuning.jobs.retrieve(job_id)).status
+        status = host.ask(lambda sdk: sdk.fine_tuning.jobs.retrieve(job_id)).status
         kept = status == "failed"  # what its worker printed
-        return status in _ENDED and (kept or not house.paths.job(job_id).root.exists())
+        return status in _ENDED and (kept or not host.paths.job(job_id).root.exists())
 
     wait_until(is_over, pause_s=0.03)
-    return house.ask(lambda sdk: _read_outcome(sdk, job_id, house))
+    return host.ask(lambda sdk: _read_outcome(sdk, job_id, host))
 
 
 def _file(sdk: openai.OpenAI, name: str) -> str | None:
@@ -89,8 +89,8 @@ def _upload(sdk: openai.OpenAI, name: str, data: bytes) -> str:
     return sdk.files.create(file=(name, data), purpose="fine-tune").id
 
 
-def _in_parts(house: House, name: str, data: bytes) -> str:
-    upload = house.ask(
+def _in_parts(host: EngineHost, name: str, data: bytes) -> str:
+    upload = host.ask(
         lambda sdk: sdk.uploads.create(
             bytes=len(data), filename=name, mime_type="application/jsonl", purpose="fine-tune"
         )
@@ -98,7 +98,7 @@ def _in_parts(house: House, name: str, data: bytes) -> str:
     middle = len(data) // 2
     place = {"x-part-range": f"0-{middle - 1}"}  # the one part comes with its place, the other not
     parts = [
-        house.ask(
+        host.ask(
             lambda sdk, piece=piece, headers=headers: sdk.uploads.parts.create(  # type: ignore[misc]
                 upload.id, data=piece, extra_headers=headers
             )
@@ -115,18 +115,18 @@ def _in_parts(house: House, name: str, data: bytes) -> str:
             return _file(sdk, name) or ""
         return file.id if file else ""
 
-    return house.ask(complete)
+    return host.ask(complete)
 
 
 def _job(sdk: openai.OpenAI, about: dict[str, str]) -> str | None:
     return next((job.id for job in sdk.fine_tuning.jobs.list(metadata=about)), None)
 
 
-def _read_outcome(sdk: openai.OpenAI, job_id: str, house: House) -> Outcome:
+def _read_outcome(sdk: openai.OpenAI, job_id: str, host: EngineHost) -> Outcome:
     job = sdk.fine_tuning.jobs.retrieve(job_id)
     events = list(sdk.fine_tuning.jobs.list_events(job_id, limit=100))
     assert len({event.id for event in events}) == len(events)
-    folder = house.paths.model(job_id)
+    folder = host.paths.model(job_id)
     files = {
         str(path.relative_to(folder)): _digest(path)
         for path in sorted(folder.rglob("*"))
@@ -161,9 +161,9 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def find_leftovers(house: House) -> list[str]:
+def list_stale_files(host: EngineHost) -> list[str]:
     """What a stopped engine has in its folder, or its log, that nobody needs."""
-    paths = house.paths
+    paths = host.paths
     with sqlite3.connect(f"file:{paths.database}?mode=ro", uri=True) as database:
 
         def column(sql: str) -> set[str]:
@@ -192,5 +192,5 @@ def find_leftovers(house: House) -> list[str]:
     found += [f"{name} is missing" for name in files - there]
     known = (*(folder.name for folder in wanted), *_LEFT_ALONE, "port", "token")
     found += [path.name for path in paths.root.iterdir() if path.name not in known]
-    found += [line for line in house.log.read_text().splitlines() if "Traceback" in line]
+    found += [line for line in host.log.read_text().splitlines() if "Traceback" in line]
     return found + [line for line in sound if line != "ok"]

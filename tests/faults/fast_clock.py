@@ -15,7 +15,7 @@ BLINK_S = 0.04  # so that the engine comes to work while somebody waits for it
 _real_monotonic = time.monotonic
 
 
-class HurriedClock:
+class FastClock:
     """The time of all processes that share the file; a `Clock`."""
 
     def __init__(self, path: Path) -> None:
@@ -43,6 +43,6 @@ class HurriedClock:
 
 def hurry(path: Path) -> None:
     """Let this process live by that clock from now on."""
-    clock = HurriedClock(path)
+    clock = FastClock(path)
     setattr(time, "sleep", clock.sleep)  # noqa: B010
     setattr(time, "monotonic", clock.monotonic_s)  # noqa: B010

@@ -1,6 +1,6 @@
 """Plays schedules, each in a folder of its own, with a real process for each command.
 
-    python -m tests.crash.player FOLDER [BUG]
+    python -m tests.crash.schedule_runner FOLDER [BUG]
 
 Each line of standard input is a schedule, each line of output what came of it: a `Verdict`. With
 the name of a planted bug (`bugs.py`) every command has that bug.

@@ -10,7 +10,7 @@ from ftops.clock import Clock
 _LOOK_EVERY_S = 0.005
 
 
-class Door:
+class ClosablePort:
     """Passes each request to `handle`; the port stays ours while it is shut."""
 
     def __init__(self, handle: Callable[[BaseHTTPRequestHandler], None], clock: Clock) -> None:

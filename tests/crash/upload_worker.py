@@ -34,7 +34,7 @@ class Uploaded(Exception):
     """The upload is done; nothing more is wanted."""
 
 
-class Fated(Recorder):
+class DyingRecorder(Recorder):
     """Dies when so many bytes have gone, and stops before a job is created."""
 
     def __init__(self, dies_at: int | None) -> None:
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     provider = build_provider(folder / "engine", threads)
     dies_at = int(point.removeprefix("bytes:")) if point.startswith("bytes:") else None
-    context = RunContext(ledger, provider, clock, folder / "home", Fated(dies_at))
+    context = RunContext(ledger, provider, clock, folder / "home", DyingRecorder(dies_at))
     job = write_job(folder, provider="local", training_file="large.jsonl", validation_file=None)
     if point != "-" and dies_at is None:
         crashpoints.arm(point)

@@ -25,7 +25,7 @@ from ftops.engine.settings import EngineFolder
 from ftops.engine.store import Store
 from ftops.ledger.ledger import Ledger
 from tests.crash.command import NOWHERE
-from tests.crash.processes import Child, Nursery, send
+from tests.crash.processes import Child, ProcessHarness, send
 from tests.fakes import FakeClock
 
 LIMIT_S = 150.0
@@ -52,7 +52,7 @@ class Death:
 
 
 @dataclass(frozen=True)
-class Books:
+class ProviderRecords:
     """What the engine, the ledger and the folder of the run tell, without names made by chance."""
 
     run: str
@@ -66,20 +66,20 @@ class Books:
     answers: tuple[str, ...]
 
 
-class Life:
+class Scenario:
     """A home with a job file in it, and a key to the engine that has the folder's own name."""
 
     program = "tests.crash.command"
 
-    def __init__(self, nursery: Nursery, engine: EngineFolder, folder: Path) -> None:
+    def __init__(self, harness: ProcessHarness, engine: EngineFolder, folder: Path) -> None:
         self.folder = folder
         self.kills = 0
         self.commands = 0
         self._name = folder.name
-        self._nursery = nursery
+        self._harness = harness
         self._write(engine)
 
-    def live(self, deaths: Sequence[Death]) -> Books:
+    def live(self, deaths: Sequence[Death]) -> ProviderRecords:
         """Die as told, then come to the end undisturbed; what stands in the books then."""
         for death in deaths:
             if self.command(death) == 0:  # it had come to its end before
@@ -94,7 +94,7 @@ class Life:
         if traced:
             environment[crashpoints.VARIABLE] = str(traced)
         typed = ["--quiet", "run", str(self.folder / "job.yaml"), *flags]
-        child = self._nursery.start(
+        child = self._harness.start(
             self.program,
             self.choose_arguments(death, typed),
             output=self.log,
@@ -116,7 +116,7 @@ class Life:
         """What the program is told."""
         return [death.point, str(death.count), *typed]
 
-    def read(self) -> Books:
+    def read(self) -> ProviderRecords:
         """What can be known about the run."""
         ledger = Ledger(self.home / "ledger.db", FakeClock())
         (run,) = ledger.list_runs()
@@ -133,7 +133,7 @@ class Life:
             told = [one.id for job in jobs for one in sdk.fine_tuning.jobs.list_events(job.id)]
         folder = self.home / "runs" / run.id
         chance = rf"file-\w+|{run.job_id}|{str(run.job_id)[-8:]}|{self._name}"
-        return Books(
+        return ProviderRecords(
             run=run.status.value,
             jobs=tuple(job.status for job in jobs),
             uploads=tuple(sorted(file.filename for file in files)),
