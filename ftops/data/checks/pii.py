@@ -16,6 +16,7 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.profile import DatasetProfile
+from ftops.data.screening.pii import blank_escapes, list_pii, mask
 from ftops.data.screening.pii_kind import PiiKind
 from ftops.records import RowFormat
 from ftops.rows.messages import list_arguments
@@ -103,14 +104,10 @@ class PersonalData(Check):
         """Search the arguments of tool calls, which are JSON text."""
         calls = [TEXT_SEPARATOR.join(list_arguments(raw)) for raw in batch.raws]
         if any(calls):
-            from ftops.data.screening.pii import blank_escapes
-
             texts = list(map(blank_escapes, calls))
             self._search(rows, TEXT_SEPARATOR.join(texts), texts)
 
     def _search(self, rows: dict[PiiKind, set[int]], joined: str, texts: Sequence[str]) -> None:
-        from ftops.data.screening.pii import list_pii, mask  # its patterns take 20 ms
-
         found = list_pii(joined)
         if not found:
             return

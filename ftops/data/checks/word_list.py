@@ -17,7 +17,7 @@ from ftops.data.findings import (
     format_rows,
 )
 from ftops.data.profile import DatasetProfile
-from ftops.data.screening.word_list import normalize_text
+from ftops.data.screening.word_list import normalize_text, open_search
 
 _SHOWN_WORDS = 3
 LISTED_WORDS = Rule(
@@ -65,8 +65,6 @@ class WordMatches(Check):
 
     def _look(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         """The number of the text and of the entry, for each word found."""
-        from ftops.data.screening.word_list import open_search  # it takes 7 ms
-
         plain = list(map(normalize_text, texts))
         ends = list(accumulate(len(text) + len(TEXT_SEPARATOR) for text in plain))
         for place, index in open_search(self._words).find(TEXT_SEPARATOR.join(plain)):

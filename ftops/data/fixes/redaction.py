@@ -11,6 +11,12 @@ from ftops.data.batch_parser import TEXT_SEPARATOR
 from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
 from ftops.data.reading.batch import RowError
+from ftops.data.screening.pii import (
+    blank_escapes,
+    list_pii,
+    redact,
+    redact_json,
+)
 from ftops.data.screening.pii_kind import PiiKind
 from ftops.records import Json, RowFormat
 from ftops.rows.formats import check_format
@@ -80,13 +86,6 @@ class Redact(TextFix):
 
     def _redact_texts(self, texts: Sequence[str], *, json: bool = False) -> dict[str, _Clean]:
         """The texts with a match, redacted; all are searched at once, since most have none."""
-        from ftops.data.screening.pii import (
-            blank_escapes,
-            list_pii,
-            redact,
-            redact_json,
-        )
-
         joined = TEXT_SEPARATOR.join(texts)
         searched = blank_escapes(joined) if json else joined
         found = [one for one in list_pii(searched) if one.kind in self._codes]

@@ -32,6 +32,7 @@ from ftops.data.fixes.registry import FIXES
 from ftops.data.reading.batch import Batch, Batches, RowError
 from ftops.data.reading.source import Source
 from ftops.data.rows import RowErrors
+from ftops.data.screening.pii import hide
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, PlanStep, RowFormat
 from ftops.rows.json_values import Literal
@@ -75,8 +76,6 @@ class FixStats:
         if len(self.examples) >= SHOWN_EXAMPLES:
             return
         if self.hides:
-            from ftops.data.screening.pii import hide  # its patterns take 20 ms
-
             before, after = hide(before), after if after is None else hide(after)
         self.examples.append(FixExample(place, before, after, whole))
 

@@ -5,6 +5,7 @@ groups, or the word "phone" in front. Rules: ISO/IEC 7812-1 (Luhn), ISO 13616 (I
 and the law of each country.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
@@ -187,11 +188,11 @@ _SIGNS = re.compile("[ .()-]")
 _Test = Callable[[str], bool]
 
 
-def _form(pattern: bytes) -> "re.Pattern[bytes]":
+def _form(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(_FREE + rb"(?:" + pattern + rb")" + _ENDS)
 
 
-def _any_of(patterns: Iterable[bytes]) -> "re.Pattern[bytes]":
+def _any_of(patterns: Iterable[bytes]) -> re.Pattern[bytes]:
     """What one of the patterns finds; what comes before, which they share, is looked at once."""
     return re.compile(
         _FREE + b"(?:" + b"|".join(one.removeprefix(_FREE) for one in patterns) + b")"
@@ -203,48 +204,56 @@ def _always(_: str) -> bool:
 
 
 _NANP = rb"(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[.\-])[2-9][0-9]{2}[.\-][0-9]{4}"
-_FORMS: tuple[tuple[PiiKind, str, "re.Pattern[bytes]", _Test], ...] = (
-    (PiiKind.BANK_ACCOUNT, "IBAN",
-     _form(rb"[A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)"),
-     is_iban),
-    (PiiKind.CARD, "card",
-     _form(rb"[2-6](?:[0-9]{12,18}|[0-9]{3}(?:[ -][0-9]{4}){3}(?:[ -][0-9]{3})?"
-           rb"|[0-9]{3}[ -][0-9]{6}[ -][0-9]{4,5})"),
-     is_card),
-    (PiiKind.NATIONAL_NUMBER, "China", _form(rb"[1-9][0-9]{16}[0-9X]"), is_chinese),
-    (PiiKind.NATIONAL_NUMBER, "France",
-     _form(rb"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"),
-     is_french),
-    (PiiKind.NATIONAL_NUMBER, "South Korea", _form(rb"[0-9]{6}-[1-8][0-9]{6}"), is_korean),
-    (PiiKind.NATIONAL_NUMBER, "India",
-     _form(rb"[2-9][0-9]{3}(?: [0-9]{4} [0-9]{4}|-[0-9]{4}-[0-9]{4})"),
-     is_indian),
-    (PiiKind.NATIONAL_NUMBER, "Brazil", _form(rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
-     is_brazilian),
-    (PiiKind.NATIONAL_NUMBER, "Belgium", _form(rb"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"),
-     is_belgian),
-    (PiiKind.NATIONAL_NUMBER, "Sweden", _form(rb"[0-9]{6}-[0-9]{4}"), is_swedish),
-    (PiiKind.NATIONAL_NUMBER, "Finland", _form(rb"[0-3][0-9][01][0-9]{3}[-A][0-9]{3}[0-9A-Y]"),
-     is_finnish),
-    (PiiKind.NATIONAL_NUMBER, "Spain", _form(rb"[0-9]{8}-?[A-Z]"), is_spanish),
-    (PiiKind.NATIONAL_NUMBER, "United States", _form(rb"[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}"),
-     is_american),
-    (PiiKind.NATIONAL_NUMBER, "Canada",
-     _form(rb"[1-79][0-9]{2}(?: [0-9]{3} [0-9]{3}|-[0-9]{3}-[0-9]{3})"),
-     is_canadian),
-    (PiiKind.NATIONAL_NUMBER, "Poland", _form(rb"[0-9]{11}"), is_polish),
-    (PiiKind.NATIONAL_NUMBER, "Turkey", _form(rb"[1-9][0-9]{10}"), is_turkish),
-    (PiiKind.PHONE, "phone",
-     re.compile(_FREE + rb"\+(?![0-9]+\.[0-9]{5})[1-9][0-9]{0,2}[ .\-]?(?:\([0-9]{1,4}\)[ .\-]?)?"
-                rb"[0-9](?:[ .\-]?[0-9]){6,11}(?![0-9])"), _always),
-    (PiiKind.PHONE, "phone", _form(rb"(?:1[ .\-])?" + _NANP), _always),
-    (PiiKind.PHONE, "phone", _form(rb"0[1-9](?:[ .\-][0-9]{2}){4}"), _always),
-    (PiiKind.PHONE, "phone",
-     re.compile(_FREE + rb"(?i:tel|phone|fax|mobile|cell|call)(?i:[a-z]{0,8})[ .:#]{1,3}"
-                rb"(?P<number>\(?[0-9][0-9() ./\-]{6,16}[0-9])(?![0-9])"), _always),
-)  # fmt: skip
 
-_ANY = _any_of(pattern.pattern for _, _, pattern, _ in _FORMS)
+
+@functools.cache  # compiling takes 20 ms
+def _compile_forms() -> tuple[tuple[PiiKind, str, re.Pattern[bytes], _Test], ...]:
+    return (
+        (PiiKind.BANK_ACCOUNT, "IBAN",
+         _form(rb"[A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)"),
+         is_iban),
+        (PiiKind.CARD, "card",
+         _form(rb"[2-6](?:[0-9]{12,18}|[0-9]{3}(?:[ -][0-9]{4}){3}(?:[ -][0-9]{3})?"
+               rb"|[0-9]{3}[ -][0-9]{6}[ -][0-9]{4,5})"),
+         is_card),
+        (PiiKind.NATIONAL_NUMBER, "China", _form(rb"[1-9][0-9]{16}[0-9X]"), is_chinese),
+        (PiiKind.NATIONAL_NUMBER, "France",
+         _form(rb"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"),
+         is_french),
+        (PiiKind.NATIONAL_NUMBER, "South Korea", _form(rb"[0-9]{6}-[1-8][0-9]{6}"), is_korean),
+        (PiiKind.NATIONAL_NUMBER, "India",
+         _form(rb"[2-9][0-9]{3}(?: [0-9]{4} [0-9]{4}|-[0-9]{4}-[0-9]{4})"),
+         is_indian),
+        (PiiKind.NATIONAL_NUMBER, "Brazil", _form(rb"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}"),
+         is_brazilian),
+        (PiiKind.NATIONAL_NUMBER, "Belgium",
+         _form(rb"[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}"),
+         is_belgian),
+        (PiiKind.NATIONAL_NUMBER, "Sweden", _form(rb"[0-9]{6}-[0-9]{4}"), is_swedish),
+        (PiiKind.NATIONAL_NUMBER, "Finland", _form(rb"[0-3][0-9][01][0-9]{3}[-A][0-9]{3}[0-9A-Y]"),
+         is_finnish),
+        (PiiKind.NATIONAL_NUMBER, "Spain", _form(rb"[0-9]{8}-?[A-Z]"), is_spanish),
+        (PiiKind.NATIONAL_NUMBER, "United States", _form(rb"[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}"),
+         is_american),
+        (PiiKind.NATIONAL_NUMBER, "Canada",
+         _form(rb"[1-79][0-9]{2}(?: [0-9]{3} [0-9]{3}|-[0-9]{3}-[0-9]{3})"),
+         is_canadian),
+        (PiiKind.NATIONAL_NUMBER, "Poland", _form(rb"[0-9]{11}"), is_polish),
+        (PiiKind.NATIONAL_NUMBER, "Turkey", _form(rb"[1-9][0-9]{10}"), is_turkish),
+        (PiiKind.PHONE, "phone",
+         re.compile(_FREE + rb"\+(?![0-9]+\.[0-9]{5})[1-9][0-9]{0,2}[ .\-]?"
+                    rb"(?:\([0-9]{1,4}\)[ .\-]?)?[0-9](?:[ .\-]?[0-9]){6,11}(?![0-9])"), _always),
+        (PiiKind.PHONE, "phone", _form(rb"(?:1[ .\-])?" + _NANP), _always),
+        (PiiKind.PHONE, "phone", _form(rb"0[1-9](?:[ .\-][0-9]{2}){4}"), _always),
+        (PiiKind.PHONE, "phone",
+         re.compile(_FREE + rb"(?i:tel|phone|fax|mobile|cell|call)(?i:[a-z]{0,8})[ .:#]{1,3}"
+                    rb"(?P<number>\(?[0-9][0-9() ./\-]{6,16}[0-9])(?![0-9])"), _always),
+    )  # fmt: skip
+
+
+@functools.cache
+def _compile_any() -> re.Pattern[bytes]:
+    return _any_of(pattern.pattern for _, _, pattern, _ in _compile_forms())
 
 
 def scan_numbers(data: bytes) -> Iterator[PiiMatch]:
@@ -255,9 +264,9 @@ def scan_numbers(data: bytes) -> Iterator[PiiMatch]:
         if _DATE.fullmatch(found.group()):
             continue
         begin, end = max(0, found.start() - _BEFORE), found.end() + _AFTER
-        if not _ANY.search(data, begin, end):
+        if not _compile_any().search(data, begin, end):
             continue
-        for kind, of, pattern, test in _FORMS:
+        for kind, of, pattern, test in _compile_forms():
             yield from _match_form(data, begin, end, kind, of, pattern, test)
 
 
@@ -267,7 +276,7 @@ def _match_form(
     end: int,
     kind: PiiKind,
     of: str,
-    pattern: "re.Pattern[bytes]",
+    pattern: re.Pattern[bytes],
     test: _Test,
 ) -> Iterator[PiiMatch]:
     while found := pattern.search(data, begin, end):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ftops.data.profile import TokenLimit
 from ftops.data.summary import CharCounts, DataSummary, count_chars
+from ftops.data.tokens.vocabulary import find_vocabulary
 
 TOKENS_A_MESSAGE = 3
 TOKENS_A_CHAT = 3
@@ -89,8 +90,6 @@ class CounterFactory:
 
     def open(self, vocabulary: str) -> VocabularyCounter:
         """An exact counter if the vocabulary is on disk, else one that estimates."""
-        from ftops.data.tokens.vocabulary import find_vocabulary
-
         return find_vocabulary(vocabulary, self.folders) or Estimator(vocabulary)
 
 
