@@ -104,10 +104,10 @@ class ApiClient(Generic[C]):
     def read_error(self, error: Exception, action: str) -> ProviderError:
         """The error of ftops for one of `error_types`; a client of an SDK overrides it."""
         return read_error(
-            error, action, now=self.clock.now(), secret=self.secret, find_hint=self.find_hint
+            error, action, now=self.clock.now(), secret=self.secret, get_hint=self.get_hint
         )
 
-    find_hint = staticmethod(no_hint)
+    get_hint = staticmethod(no_hint)
 
     @property
     def secret(self) -> str:
@@ -185,7 +185,7 @@ class ApiClient(Generic[C]):
         """The JSON object that a body consists of; raises the error that it holds."""
         fields = parse_object(content, action, request_id)
         error = find_body_error(
-            fields.values, action, request_id=request_id, find_hint=self.find_hint
+            fields.values, action, request_id=request_id, get_hint=self.get_hint
         )
         if error is not None:
             raise error

@@ -34,7 +34,7 @@ from ftops.records import Json
 # that nests without end.
 HTTP_ERRORS = (httpx2.HTTPStatusError, httpx2.RequestError, ValueError, RecursionError)
 
-FindHint = Callable[[str | None, str], str]  # for an error code, from a host: what to do, or ""
+GetHint = Callable[[str | None, str], str]  # for an error code, from a host: what to do, or ""
 
 # 429 responses that no pause of seconds ends.
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
@@ -66,12 +66,12 @@ def no_hint(_code: str | None, _host: str) -> str:
 
 
 def read_error(
-    error: Exception, action: str, *, now: datetime, secret: str, find_hint: FindHint = no_hint
+    error: Exception, action: str, *, now: datetime, secret: str, get_hint: GetHint = no_hint
 ) -> ProviderError:
     """The error of ftops for an error of `httpx2`; `action` says what was requested."""
     if isinstance(error, httpx2.HTTPStatusError):
         return read_error_response(
-            error.response, action, now=now, secret=secret, find_hint=find_hint
+            error.response, action, now=now, secret=secret, get_hint=get_hint
         )
     if isinstance(error, httpx2.RequestError):
         return read_connection_error(
@@ -97,7 +97,7 @@ def read_error_response(
     *,
     now: datetime,
     secret: str,
-    find_hint: FindHint = no_hint,
+    get_hint: GetHint = no_hint,
 ) -> ProviderError:
     """The error for a response whose status is not one of success."""
     if response.has_redirect_location:
@@ -114,7 +114,7 @@ def read_error_response(
     if status >= 500 and request_id:
         notes.append(f"request {request_id}")
     error_type = get_error_type(status, request.method)
-    hint = find_hint(None if code is None else str(code), request.url.host)
+    hint = get_hint(None if code is None else str(code), request.url.host)
     has_route = server_text is not None and (error_type is not NotFound or "message" in body)
     if not hint and not has_route and error_type in (NotFound, PermissionRefused, Rejected):
         hint = _WRONG_ADDRESS
@@ -137,7 +137,7 @@ def find_body_error(
     action: str,
     *,
     request_id: str | None = None,
-    find_hint: FindHint = no_hint,
+    get_hint: GetHint = no_hint,
 ) -> ProviderError | None:
     """The error in a body whose status is one of success; None for a normal body.
 
@@ -153,7 +153,7 @@ def find_body_error(
     notes = ["HTTP 200 with an error", *([f"code {code}"] if code else [])]
     return get_error_type(status or 400, "POST")(
         f"{action}: {message} ({', '.join(notes)})",
-        hint=find_hint(code, ""),
+        hint=get_hint(code, ""),
         status=status,
         code=code,
         param=param,

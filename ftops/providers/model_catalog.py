@@ -139,7 +139,7 @@ def read_models_file(
     A table whose name is a single word must be one of `providers` (None: any word).
     """
     text, document = _parse(content, source)
-    reader = _Reader(text, providers)
+    reader = _ModelsFileReader(text, providers)
     made = reader.read(document, source)
     if made is None or reader.problems:
         shown = [
@@ -184,7 +184,7 @@ def _add_location(message: str, source: str, text: str) -> str:
     return f"{source}:{line}:{column}: invalid TOML: {reason}{excerpt}"
 
 
-class _Reader:
+class _ModelsFileReader:
     """Reads a document; `problems` holds what is wrong, as (line, reason)."""
 
     def __init__(self, text: str, providers: Collection[str] | None) -> None:

@@ -56,7 +56,7 @@ class OpenAIClient(ApiClient[openai.OpenAI]):
                 action,
                 now=self.clock.now(),
                 secret=self.secret,
-                find_hint=self.find_hint,
+                get_hint=self.get_hint,
             )
         if isinstance(error, openai.APIConnectionError):
             return read_connection_error(
@@ -72,7 +72,7 @@ class OpenAIClient(ApiClient[openai.OpenAI]):
         return super().read_error(error, action)
 
     @staticmethod
-    def find_hint(code: str | None, host: str) -> str:
+    def get_hint(code: str | None, host: str) -> str:
         if code == _NO_MODEL and is_official_host(host):
             return _OTHER_PROJECT
         if code != _CLOSED:

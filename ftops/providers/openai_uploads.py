@@ -48,14 +48,14 @@ _PIECE_BYTES: Final = MIB
 _RANGE_HEADER: Final = "x-part-range"  # the engine's own: the numbers of first and last byte
 
 
-class Stopped(BaseException):
+class UploadStopped(BaseException):
     """The upload has ended: these bytes are not needed.
 
     Not an Exception, because the HTTP client would take that for a lost connection and try again.
     """
 
 
-class Progress:
+class UploadProgress:
     """How many bytes of a file are sent, over all parts and threads.
 
     A part that is sent again does not count twice: the total stays where it was until the
@@ -71,7 +71,7 @@ class Progress:
         self._stopped = False
 
     def move(self, part: int, sent: int) -> None:
-        """`sent` bytes of that part are out; raises Stopped when sending is to end."""
+        """`sent` bytes of that part are out; raises UploadStopped when sending is to end."""
         with self._lock:
             self.check()
             self._sent[part] = sent
@@ -91,12 +91,12 @@ class Progress:
             self._stopped = True
 
     def check(self) -> None:
-        """Raises Stopped when sending is to end."""
+        """Raises UploadStopped when sending is to end."""
         if self._stopped:
-            raise Stopped
+            raise UploadStopped
 
 
-class FileSlice(io.RawIOBase):
+class SliceReader(io.RawIOBase):
     """`length` bytes of a file from `start` on, as a file; `on_sent` gets how many are sent.
 
     The HTTP client reads a piece only when it has handed the one before to the socket, so what was
@@ -160,13 +160,13 @@ class UploadLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class FileUpload:
     """One file to send: `size` in bytes, `filename` is its name at the provider."""
 
     path: Path
     filename: str
     size: int
-    progress: Progress
+    progress: UploadProgress
     checkpoint: UploadCheckpoint
 
     @property
@@ -193,21 +193,23 @@ def choose_limits(
 
 def open_upload(
     path: Path, filename: str, on_bytes: OnBytes, checkpoint: UploadCheckpoint | None = None
-) -> Upload:
+) -> FileUpload:
     """The file at `path` as it is to be sent; DatasetError when it cannot be read."""
     try:
         size = path.stat().st_size
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
-    return Upload(path, filename, size, Progress(size, on_bytes), checkpoint or NoCheckpoint())
+    return FileUpload(
+        path, filename, size, UploadProgress(size, on_bytes), checkpoint or NoCheckpoint()
+    )
 
 
-def send_file(api: OpenAIClient, upload: Upload, limits: UploadLimits) -> RemoteFile:
+def send_file(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> RemoteFile:
     """Upload, and wait until the provider has processed the file."""
     return wait_until_processed(api, store_file(api, upload, limits))
 
 
-def store_file(api: OpenAIClient, upload: Upload, limits: UploadLimits) -> JsonObject:
+def store_file(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> JsonObject:
     """Upload; the provider's record of the file once it has stored all of it."""
     send = _send_whole if upload.size <= limits.single_bytes else _send_in_parts
     try:
@@ -222,7 +224,7 @@ def split(size: int, part_bytes: int) -> list[int]:
     return [min(part_bytes, size - start) for start in range(0, size, part_bytes)]
 
 
-def _send_whole(api: OpenAIClient, upload: Upload, limits: UploadLimits) -> JsonObject:
+def _send_whole(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> JsonObject:
     """In one request; one whose response was lost is repeated only if it has made no file."""
     is_in_doubt = False
 
@@ -232,7 +234,7 @@ def _send_whole(api: OpenAIClient, upload: Upload, limits: UploadLimits) -> Json
             if file := wait_for_file(api, upload.filename, upload.size, limits.listing_wait_s):
                 return fetch_file(api, file.id)
             is_in_doubt = False
-        with FileSlice(upload.path, 0, upload.size, partial(upload.progress.move, 0)) as stream:
+        with SliceReader(upload.path, 0, upload.size, partial(upload.progress.move, 0)) as stream:
             try:
                 response = sdk.files.with_raw_response.create(
                     file=(upload.filename, cast(BinaryIO, stream)),
@@ -249,7 +251,7 @@ def _send_whole(api: OpenAIClient, upload: Upload, limits: UploadLimits) -> Json
     return stored
 
 
-def _send_in_parts(api: OpenAIClient, upload: Upload, limits: UploadLimits) -> JsonObject:
+def _send_in_parts(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> JsonObject:
     sender = _PartSender(api, upload, limits)
     try:
         return sender.send()
@@ -260,7 +262,7 @@ def _send_in_parts(api: OpenAIClient, upload: Upload, limits: UploadLimits) -> J
 class _PartSender:
     """Sends one file in parts; the calling thread alone writes the checkpoint."""
 
-    def __init__(self, api: OpenAIClient, upload: Upload, limits: UploadLimits) -> None:
+    def __init__(self, api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> None:
         self._api = api
         self._upload = upload
         self._limits = limits
@@ -347,7 +349,7 @@ class _PartSender:
         on_sent = partial(upload.progress.move, number)
 
         def send(sdk: openai.OpenAI) -> RawResponse:
-            with FileSlice(upload.path, start, length, on_sent) as stream:
+            with SliceReader(upload.path, start, length, on_sent) as stream:
                 return sdk.uploads.parts.with_raw_response.create(
                     started.id,
                     data=(upload.filename, cast(BinaryIO, stream)),
@@ -390,7 +392,7 @@ class _PartSender:
         return fields.get_object("file")
 
 
-def _read_md5(upload: Upload) -> str:
+def _read_md5(upload: FileUpload) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     with upload.path.open("rb", buffering=0) as stream:
         while piece := stream.read(_PIECE_BYTES):

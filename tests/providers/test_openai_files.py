@@ -8,7 +8,7 @@ import pytest
 import respx
 
 from ftops.errors import DatasetError, NotFound, ProviderError, Rejected
-from ftops.providers.openai_uploads import FileSlice
+from ftops.providers.openai_uploads import SliceReader
 from ftops.providers.provider import Provider
 from ftops.records import Json
 from tests.fakes import FakeClock
@@ -69,7 +69,7 @@ def test_the_bytes_sent_are_counted_piece_by_piece_from_nothing_to_all(
 
 def test_what_was_only_read_does_not_count_as_sent(rows: Path) -> None:
     sent: list[int] = []
-    with FileSlice(rows, 100, 300, sent.append) as stream:
+    with SliceReader(rows, 100, 300, sent.append) as stream:
         assert stream.read(200) == rows.read_bytes()[100:300]
         assert sent == [0]
         assert stream.read(200) == rows.read_bytes()[300:400]
@@ -80,7 +80,7 @@ def test_what_was_only_read_does_not_count_as_sent(rows: Path) -> None:
 
 
 def test_a_slice_whose_file_could_not_be_opened_can_be_finalised(tmp_path: Path) -> None:
-    stream = FileSlice.__new__(FileSlice)
+    stream = SliceReader.__new__(SliceReader)
     with pytest.raises(FileNotFoundError):
         stream.__init__(tmp_path / "missing", 0, 1, [].append)  # type: ignore[misc]
     stream.close()

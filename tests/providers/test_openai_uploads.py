@@ -17,10 +17,10 @@ from ftops.errors import DatasetError, ProviderError, Rejected, Unreachable
 from ftops.http.retry import RetryPolicy
 from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
 from ftops.providers.openai_uploads import (
-    FileSlice,
-    Progress,
-    Stopped,
+    SliceReader,
     UploadLimits,
+    UploadProgress,
+    UploadStopped,
     choose_limits,
     open_upload,
     send_file,
@@ -375,7 +375,7 @@ def test_parts_cover_the_file_without_gap() -> None:
 
 def test_progress_never_goes_back_and_counts_no_byte_twice() -> None:
     seen: list[int] = []
-    progress = Progress(100, lambda sent, total: seen.append(sent))
+    progress = UploadProgress(100, lambda sent, total: seen.append(sent))
     for part, gone in [(0, 0), (0, 30), (1, 20), (0, 0), (0, 10), (0, 40), (1, 60)]:
         progress.move(part, gone)
     assert seen == [0, 30, 50, 60, 100]
@@ -383,7 +383,7 @@ def test_progress_never_goes_back_and_counts_no_byte_twice() -> None:
 
 def test_progress_that_begins_again_waits_until_it_has_come_further() -> None:
     seen: list[int] = []
-    progress = Progress(100, lambda sent, total: seen.append(sent))
+    progress = UploadProgress(100, lambda sent, total: seen.append(sent))
     progress.move(0, 60)
     progress.restart()
     progress.move(0, 50)
@@ -393,11 +393,11 @@ def test_progress_that_begins_again_waits_until_it_has_come_further() -> None:
 
 def test_a_thread_that_nobody_waits_for_stops_at_its_next_piece(rows: Path) -> None:
     seen: list[int] = []
-    progress = Progress(SIZE, lambda sent, total: seen.append(sent))
-    with FileSlice(rows, 0, SIZE, lambda gone: progress.move(0, gone)) as stream:
+    progress = UploadProgress(SIZE, lambda sent, total: seen.append(sent))
+    with SliceReader(rows, 0, SIZE, lambda gone: progress.move(0, gone)) as stream:
         stream.read(1000)
         progress.stop()
-        with pytest.raises(Stopped):
+        with pytest.raises(UploadStopped):
             stream.read(1000)
     assert seen == [0]
 
