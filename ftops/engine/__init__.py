@@ -1,1 +1,1 @@
-"""The built-in engine: an OpenAI-compatible server that really trains; reached only over HTTP."""
+"""The built-in engine: an OpenAI-compatible server that trains; clients use HTTP alone."""

@@ -17,7 +17,7 @@ _log = logging.getLogger("ftops.engine")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to end; 1 when that could not begin."""
+    """Serve until a signal; returns 1 when the server cannot start."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -32,26 +32,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read_settings(arguments: Sequence[str] | None) -> EngineSettings:
     parser = argparse.ArgumentParser(prog="python -m ftops.engine", description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="where the engine keeps things")
+    parser.add_argument("--folder", type=Path, required=True, help="the engine's folder")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument("--port", type=int, help="left out: the last one, or any free one")
-    parser.add_argument("--idle-s", type=float, help="end after that long without work, in seconds")
-    parser.add_argument("--jobs", type=int, default=1, help="jobs trained at the same time")
+    parser.add_argument("--port", type=int, help="default: the last one, or any free one")
+    parser.add_argument(
+        "--idle-s", type=float, help="exit after that many seconds without requests and jobs"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="maximum of concurrent jobs")
     parser.add_argument(
         "--checkpoint-every-s",
         type=float,
         default=CHECKPOINT_EVERY_S,
-        help="the least time between two checkpoints of a job, in seconds",
+        help="minimum time between two checkpoints of a job, in seconds",
     )
     options = parser.parse_args(arguments)
-    pace = ("--checkpoint-every-s", str(options.checkpoint_every_s))
+    interval = ("--checkpoint-every-s", str(options.checkpoint_every_s))
     return EngineSettings(
         folder=options.folder.absolute(),
         host=options.host,
         port=options.port,
         idle_s=options.idle_s,
         max_concurrent_jobs=max(1, options.jobs),
-        worker_command=(*WORKER_COMMAND, *pace),
+        worker_command=(*WORKER_COMMAND, *interval),
     )
 
 

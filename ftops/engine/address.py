@@ -1,4 +1,4 @@
-"""Where the engine listens and how clients find it: the port, the token, and `address.json`."""
+"""The address of the engine: its port, its token, and `address.json` for clients."""
 
 import contextlib
 import errno
@@ -17,16 +17,16 @@ from ftops.files import PRIVATE_FILE, write_atomic
 from ftops.records import EngineAddress
 
 _ANY_PORT = 0
-_REACHED_LOCALLY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_LOCAL_NAMES = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 EXPOSED = (
-    "other machines can reach the engine, and what they send can be read on the way. Let them come "
-    "by a reverse proxy that speaks TLS and keeps the Host header (Caddy, nginx, …)."
+    "other machines can reach the engine, over a connection that is not encrypted. Put a reverse "
+    "proxy with TLS in front of it that keeps the Host header (Caddy, nginx, …)."
 )
 _log = logging.getLogger(__name__)
 
 
 def load_token(path: Path) -> str:
-    """The engine's token: made on the first start, the same ever after, and its user's alone."""
+    """Read the engine's token, or create it on the first start; only its user can read the file."""
     try:
         _make_private(path)
         token = path.read_text(encoding="ascii").strip()
@@ -41,7 +41,7 @@ def load_token(path: Path) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether that address or name is this machine and no other can mean it."""
+    """Whether an address or name is of the loopback interface."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -51,8 +51,11 @@ def is_loopback(host: str) -> bool:
 
 
 def open_socket(settings: EngineSettings) -> socket.socket:
-    """A bound socket on the port asked for (PortTaken if it is not free), else on the last one,
-    else on any; EngineError when the host or port cannot be listened on at all."""
+    """A bound socket: on the port of the settings, else on the last one, else on any free one.
+
+    Raises PortTaken when the port of the settings is in use, EngineError when the host or port
+    cannot be used at all.
+    """
     if settings.port is not None:
         return _bind(settings.host, settings.port)
     last = _read_port(settings.paths)
@@ -63,7 +66,7 @@ def open_socket(settings: EngineSettings) -> socket.socket:
 
 
 def write_address(folder: EngineFolder, address: EngineAddress) -> None:
-    """Tell clients; called when the engine really listens."""
+    """Write the address for clients; called when the engine listens."""
     port = address.base_url.rpartition(":")[2].removesuffix("/v1")
     write_atomic(folder.last_port, port.encode() + b"\n")
     write_atomic(folder.address, json.dumps(asdict(address), indent=2).encode() + b"\n")
@@ -74,29 +77,29 @@ def remove_address(folder: EngineFolder) -> None:
 
 
 def base_url(host: str, port: int) -> str:
-    """The address that clients on this machine use."""
-    name = _REACHED_LOCALLY.get(host, host)
+    """The base URL for clients on this machine."""
+    name = _LOCAL_NAMES.get(host, host)
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
 
 
 def _make_private(path: Path) -> None:
-    """Take the file from everybody but its owner; Windows keeps such rights elsewhere."""
+    """Make the file readable by its owner alone; Windows has other permissions."""
     mode = path.stat().st_mode & 0o777
     if os.name == "posix" and mode & 0o077:
         path.chmod(PRIVATE_FILE)
-        _log.warning("%s could be read by others (mode %o); now it is private", path, mode)
+        _log.warning("%s was readable by others (mode %o); it is private now", path, mode)
 
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because the event loop sends small answers at once (TCP_NODELAY) only
-    # on such sockets; on others, head and body of an answer are 40 ms apart.
+    # With an explicit protocol the event loop sets TCP_NODELAY; without it, headers and body of a
+    # response are 40 ms apart.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if hasattr(socket, "SO_REUSEPORT"):  # Windows gives the option another meaning
+        if hasattr(socket, "SO_REUSEPORT"):  # the option differs on Windows
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-        bound.listen(128)  # a taken port shows here at the latest
+        bound.listen(128)  # fails for a port in use, at the latest
     except (OSError, OverflowError) as error:
         bound.close()
         reason = f"cannot listen on {host}:{port}: {getattr(error, 'strerror', error)}"

@@ -1,8 +1,7 @@
-"""Reads JSON of unknown origin without holding up the process for long.
+"""Parses untrusted JSON in bounded time.
 
-A parser holds the interpreter's lock until it is done: 8 MB of empty lists take two seconds. So
-values and keys are counted before they are made, in a few fast passes over the bytes. Long strings
-are cheap and not limited here.
+A parser holds the GIL until it is done: 8 MB of empty lists take two seconds. So values and keys
+are counted first, in a few fast passes over the bytes. Long strings are cheap, and not limited.
 """
 
 from collections.abc import Iterator
@@ -10,14 +9,14 @@ from typing import Any
 
 import orjson
 
-SMALL_BYTES = 1 << 16  # read at once: it takes milliseconds at most
+SMALL_BYTES = 1 << 16  # parsed without counting: it takes milliseconds at most
 MAX_VALUES = 20_000
 MAX_KEYS = 5_000
 _PIECE_BYTES = 1 << 19
 
 
 class TooManyValues(ValueError):
-    """The JSON has more values or keys than are read; the text says so."""
+    """The JSON has too many values or keys."""
 
 
 def read_bounded(data: bytes) -> Any:
@@ -31,7 +30,7 @@ def read_bounded(data: bytes) -> Any:
 
 
 def _check_size(data: bytes) -> None:
-    """TooManyValues, or nothing; JSON that is not valid is left to the parser."""
+    """Raise TooManyValues if need be; invalid JSON is left to the parser."""
     if _count(data, b",[{") > MAX_VALUES or _count(data, b":") > MAX_KEYS:
         data = _drop_strings(data)
         if _count(data, b",[{") > MAX_VALUES:
@@ -45,12 +44,12 @@ def _count(data: bytes, marks: bytes) -> int:
 
 
 def _drop_strings(data: bytes) -> bytes:
-    """The JSON without what stands between quotation marks; TooManyValues for too many of them."""
+    """The JSON without its strings; TooManyValues for too many of them."""
     outside: list[bytes] = []
     inside, n_marks, carried = 0, 0, b""
     for piece in _cut(data):
         piece = carried + piece
-        # An escaped character is never cut in two: a backslash that begins one waits.
+        # A backslash at the end belongs to the next chunk, with its escaped character.
         cut = len(piece) - (len(piece) - len(piece.rstrip(b"\\"))) % 2
         piece, carried = piece[:cut], piece[cut:]
         piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -64,6 +63,6 @@ def _drop_strings(data: bytes) -> bytes:
 
 
 def _cut(data: bytes) -> Iterator[bytes]:
-    """Pieces, between which other threads have their turn."""
+    """Chunks, between which other threads can run."""
     for start in range(0, len(data), _PIECE_BYTES):
         yield data[start : start + _PIECE_BYTES]

@@ -1,4 +1,4 @@
-"""Figures for a model that names classes: what it should have said against what it said."""
+"""Metrics of classification: the completions of validation rows against the model's answers."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ PREFIX = "classification/"
 
 @dataclass(frozen=True, slots=True)
 class ClassSettings:
-    """What the job says about its classes: their number, or (binary) the positive one."""
+    """The classes of a job: their number, or (binary) the positive one."""
 
     n_classes: int | None
     positive: str | None
@@ -24,56 +24,58 @@ class ClassSettings:
 
 def compute_classification(
     expected: Sequence[str],
-    given: Sequence[str],
+    predicted: Sequence[str],
     classes: ClassSettings,
     scores: Sequence[float] = (),
 ) -> dict[str, float]:
-    """Shares between 0 and 1, by the column names of the results file.
+    """Metrics between 0 and 1, by the column names of the results file.
 
-    Several classes: accuracy and F1 weighted by how often each class is expected. Two classes:
+    Several classes: accuracy, and F1 weighted by the frequency of each class. Two classes:
     accuracy, precision, recall, the areas under the ROC and the precision-recall curve, F1 and an
-    F-score for each beta, of the positive class. `scores` say how sure the model is of that class,
-    on any rising scale; without them there are no areas, and with one class alone they are nan.
+    F-score for each beta, of the positive class.
+
+    `scores` rank the rows by that class, on any scale; without
+    them there are no areas, and with rows of one class alone these are nan.
     """
-    right = sum(want == got for want, got in zip(expected, given, strict=True))
-    figures = {"accuracy": right / len(expected)}
+    n_correct = sum(want == got for want, got in zip(expected, predicted, strict=True))
+    metrics = {"accuracy": n_correct / len(expected)}
     if classes.positive is None:
-        figures["weighted_f1_score"] = _weighted_f1(expected, given)
+        metrics["weighted_f1_score"] = _weighted_f1(expected, predicted)
     else:
         positive = classes.positive.strip()
-        figures |= _binary(expected, given, positive, classes.betas)
+        metrics |= _binary(expected, predicted, positive, classes.betas)
         truths = [want == positive for want in expected]
         if scores:
-            figures["auroc"] = _area_under_roc(truths, scores)
-            figures["auprc"] = _area_under_precision_recall(truths, scores)
-    return {PREFIX + name: value for name, value in figures.items()}
+            metrics["auroc"] = _area_under_roc(truths, scores)
+            metrics["auprc"] = _area_under_precision_recall(truths, scores)
+    return {PREFIX + name: value for name, value in metrics.items()}
 
 
-def _weighted_f1(expected: Sequence[str], given: Sequence[str]) -> float:
+def _weighted_f1(expected: Sequence[str], predicted: Sequence[str]) -> float:
     support = Counter(expected)
     total = sum(
-        count * _f_score(*_counts(expected, given, name), beta=1.0)
+        count * _f_score(*_counts(expected, predicted, name), beta=1.0)
         for name, count in support.items()
     )
     return total / len(expected)
 
 
 def _binary(
-    expected: Sequence[str], given: Sequence[str], positive: str, betas: Sequence[float]
+    expected: Sequence[str], predicted: Sequence[str], positive: str, betas: Sequence[float]
 ) -> Mapping[str, float]:
-    hits, false_alarms, misses = _counts(expected, given, positive)
-    figures = {
+    hits, false_alarms, misses = _counts(expected, predicted, positive)
+    metrics = {
         "precision": _share(hits, hits + false_alarms),
         "recall": _share(hits, hits + misses),
         "f1": _f_score(hits, false_alarms, misses, beta=1.0),
     }
     for beta in betas:
-        figures[f"f{beta:g}"] = _f_score(hits, false_alarms, misses, beta=beta)
-    return figures
+        metrics[f"f{beta:g}"] = _f_score(hits, false_alarms, misses, beta=beta)
+    return metrics
 
 
 def _area_under_roc(truths: Sequence[bool], scores: Sequence[float]) -> float:
-    """The share of pairs, one positive and one negative, in which the positive scores higher."""
+    """The share of pairs of a positive and a negative row in which the positive scores higher."""
     positives = sum(truths)
     pairs = positives * (len(truths) - positives)
     if not pairs:
@@ -90,27 +92,27 @@ def _area_under_precision_recall(truths: Sequence[bool], scores: Sequence[float]
     positives = sum(truths)
     if not positives:
         return math.nan
-    area, taken, found = 0.0, 0, 0
+    area, n_rows, n_hits = 0.0, 0, 0
     for hits, others in _by_score(truths, scores, rising=False):
-        taken += hits + others
-        found += hits
-        area += found / taken * hits / positives
+        n_rows += hits + others
+        n_hits += hits
+        area += n_hits / n_rows * hits / positives
     return area
 
 
 def _by_score(
     truths: Sequence[bool], scores: Sequence[float], *, rising: bool
 ) -> Iterator[tuple[int, int]]:
-    """Positives and negatives of each score, in the order of the scores."""
+    """The numbers of positives and negatives with each score, in the order of scores."""
     ordered = sorted(zip(scores, truths, strict=True), reverse=not rising)
     for _, group in itertools.groupby(ordered, key=lambda pair: pair[0]):
-        found = [truth for _, truth in group]
-        yield sum(found), len(found) - sum(found)
+        labels = [truth for _, truth in group]
+        yield sum(labels), len(labels) - sum(labels)
 
 
-def _counts(expected: Sequence[str], given: Sequence[str], name: str) -> tuple[int, int, int]:
-    """Hits, false alarms and misses of the class `name`."""
-    pairs = list(zip(expected, given, strict=True))
+def _counts(expected: Sequence[str], predicted: Sequence[str], name: str) -> tuple[int, int, int]:
+    """True positives, false positives and false negatives of the class `name`."""
+    pairs = list(zip(expected, predicted, strict=True))
     hits = sum(want == got == name for want, got in pairs)
     false_alarms = sum(want != name and got == name for want, got in pairs)
     misses = sum(want == name and got != name for want, got in pairs)
@@ -126,7 +128,7 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-_BATCH = 64
+_BATCH_ROWS = 64
 
 
 def measure_classification(
@@ -135,36 +137,36 @@ def measure_classification(
     classes: ClassSettings,
     should_stop: Callable[[], bool],
 ) -> Mapping[str, float]:
-    """What the model makes of the rows, as figures; TrainingStopped when told to stop."""
-    given = _answers(model, rows, should_stop)
+    """Predict the rows and compute the metrics; TrainingStopped when `should_stop()` turns true."""
+    predicted = _predict(model, rows, should_stop)
     expected = [get_answer(row) for row in rows]
     if classes.positive is None:
-        return compute_classification(expected, given, classes)
-    # The positive class as the rows write it, with the space in front that most have.
+        return compute_classification(expected, predicted, classes)
+    # The positive class as the rows have it, usually with a leading space.
     positive = next((row for row in rows if get_answer(row) == classes.positive.strip()), None)
     scores: list[float] = []
     for row in rows if positive is not None else ():
         if should_stop():
             raise TrainingStopped
-        said = render_answer(render_prompt_of(row), positive or row)
-        scores.append(model.log_probability(said))
-    return compute_classification(expected, given, classes, scores)
+        document = render_answer(render_prompt_of(row), positive or row)
+        scores.append(model.log_probability(document))
+    return compute_classification(expected, predicted, classes, scores)
 
 
-def _answers(
+def _predict(
     model: LoadedModel, rows: Sequence[TrainingRow], should_stop: Callable[[], bool]
 ) -> list[str]:
-    """What the model says to each row's prompt; nothing where the prompt is too long for it."""
+    """The answer to the prompt of each row; "" where the prompt is too long."""
     prompts = [render_prompt_of(row) for row in rows]
     longest = max(model.count_tokens((TextSpan(text=get_answer(row)),)) for row in rows)
     params = SamplingParams(max_tokens=longest + 4, temperature=0.0)
-    room = model.context_length - params.max_tokens
-    fitting = [place for place, doc in enumerate(prompts) if model.count_tokens(doc) <= room]
-    given = [""] * len(rows)
-    for start in range(0, len(fitting), _BATCH):
+    max_prompt = model.context_length - params.max_tokens
+    fitting = [index for index, doc in enumerate(prompts) if model.count_tokens(doc) <= max_prompt]
+    predicted = [""] * len(rows)
+    for start in range(0, len(fitting), _BATCH_ROWS):
         if should_stop():
             raise TrainingStopped
-        places = fitting[start : start + _BATCH]
-        for delta in model.generate([prompts[place] for place in places], params):
-            given[places[delta.index]] += delta.text
-    return [text.strip() for text in given]
+        indices = fitting[start : start + _BATCH_ROWS]
+        for delta in model.generate([prompts[index] for index in indices], params):
+            predicted[indices[delta.index]] += delta.text
+    return [text.strip() for text in predicted]

@@ -1,13 +1,12 @@
-"""Connections that cannot be held for ever by a client that does nothing.
+"""Limits of connections: a slow or idle client cannot hold one forever.
 
-The web server by itself waits without end for the rest of a request's head, and for a client that
-does not read its answer. Here both have a limit; the rest of a body has one in the door
-(`security.py`), where it can still be answered. A new connection beyond the limit takes the place
-of the oldest one that has no request under way; where all have one, the door refuses it (503), and
-one far beyond the limit is closed unread.
+Uvicorn has no timeout for the headers of a request, and none for a client that does not read the
+response. Here both have one; that of a body is in `security.py`, where it can be answered. A new
+connection beyond the limit replaces the oldest one without an active request. If all are active, it
+is refused (503), and one far beyond the limit is closed unread.
 
-The web server also parses all that has arrived in one go. A head may have so many lines only, and
-many short chunks are parsed a few at a time, so that others have their turn in between.
+Uvicorn also parses all received bytes at once. Here headers have a maximum of lines, and many short
+chunks are parsed a few at a time, so that other requests continue in between.
 """
 
 import asyncio
@@ -26,8 +25,8 @@ from ftops.engine.security import OVERLOADED
 _CLOSED_UNREAD = 2  # times the limit
 _MAX_HEAD_LINES = 200
 _MAX_HEAD_BYTES = 1 << 16
-_MANY_LINES = 128  # in one piece of what arrives
-_SLICE_BYTES = 1 << 8  # parsed at a time where there are many
+_MANY_LINES = 128  # in one chunk of data
+_SLICE_BYTES = 1 << 8  # parsed at a time if there are many
 _LINGER_S = 1.0
 _GRACE_S = 0.1
 _END_OF_HEAD = b"\r\n\r\n"
@@ -35,20 +34,18 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How long a connection waits for its client, in seconds, and how many there may be."""
+    """The timeouts of a connection, and the maximum of connections."""
 
-    header_timeout_s: (
-        float  # for a whole request head, from the connection's beginning or the last answer
-    )
-    write_timeout_s: float  # for a client to read what is waiting for it
+    header_timeout_s: float  # for all headers, from the connection or the last response on
+    write_timeout_s: float  # for a client to read
     connections: int
 
 
 class Connection(H11Protocol):
-    """One client. Made by the server from a class with its own `patience` (`patient`)."""
+    """The connection of a client; `make_connection_class` sets the class variables."""
 
     limits: ClassVar[ConnectionLimits]
-    idle: ClassVar[dict["Connection", None]]  # those without a request, the oldest first
+    idle: ClassVar[dict["Connection", None]]  # without an active request, oldest first
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
@@ -56,9 +53,9 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, app_state, **rest)
         self._head = _Deadline(self.loop, self.limits.header_timeout_s)
         self._answer = _Deadline(self.loop, self.limits.write_timeout_s)
-        self._head_lines = self._head_bytes = 0  # of a head that is not complete
+        self._head_lines = self._head_bytes = 0  # of incomplete headers
         self._head_end = b""  # its last bytes
-        self._head_is_whole = False
+        self._head_is_complete = False
         self._unparsed = bytearray()
         self._is_discarding = False
 
@@ -69,8 +66,8 @@ class Connection(H11Protocol):
             if not self._close_oldest_idle():
                 transport.abort()
         elif taken > self.limits.connections:
-            if self.idle:  # what the oldest one may just have sent is read first
-                self.loop.call_later(_GRACE_S, self._make_room)
+            if self.idle:  # after reading what the oldest one may just have sent
+                self.loop.call_later(_GRACE_S, self._close_excess)
             else:
                 self.app_state = {**self.app_state, OVERLOADED: True}
         self._watch_head()
@@ -79,8 +76,8 @@ class Connection(H11Protocol):
         self._unparsed.clear()
         self.idle.pop(self, None)
         super().connection_lost(exc)
-        self._head.lift()
-        self._answer.lift()
+        self._head.cancel()
+        self._answer.cancel()
 
     def data_received(self, data: bytes) -> None:
         if self._is_discarding or not self._take_head(data):
@@ -112,7 +109,7 @@ class Connection(H11Protocol):
             self.transport.resume_reading()
 
     def _is_slow_to_parse(self, data: bytes | bytearray) -> bool:
-        """Whether it holds many lines of a head, or many chunks of a body."""
+        """Whether it has many header lines, or many chunks of a body."""
         if self.conn.their_state is h11.SEND_BODY and not self._is_chunked():
             return False
         return data.count(b"\n") > _MANY_LINES
@@ -121,12 +118,12 @@ class Connection(H11Protocol):
         return any(name == b"transfer-encoding" for name, _ in self.headers)
 
     def _is_answered(self) -> bool:
-        """Whether what arrives is the rest of a body whose request has its response already."""
+        """Whether the data is the rest of a body whose request has its response."""
         in_body = self.conn.their_state is h11.SEND_BODY
         return in_body and self.cycle is not None and self.cycle.response_complete
 
     def _discard(self) -> None:
-        """Parse nothing more of a body that was answered already; close when that was read."""
+        """Drop the rest of a body, and close when the response has been read."""
         self._is_discarding = True
         self._unparsed.clear()
         self.transport.resume_reading()
@@ -137,7 +134,7 @@ class Connection(H11Protocol):
         self._watch_head()
 
     def on_response_complete(self) -> None:
-        # A client that sends its next requests before the answer: their heads are waiting.
+        # Pipelined requests: the client has sent more of them.
         if self.conn.trailing_data[0].count(b"\n") > _MAX_HEAD_LINES:
             self.transport.close()
         super().on_response_complete()
@@ -145,49 +142,49 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._answer.set(self.transport)
+        self._answer.start(self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._answer.lift()
+        self._answer.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._answer.set(self.transport)  # closing waits until everything is written
+        self._answer.start(self.transport)  # closing waits for unread data
 
     def _watch_head(self) -> None:
-        """Wait for a head unless a request is under way; what drips in does not prolong it."""
+        """Start the timeout of headers unless a request is active; data does not extend it."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._head_lines = self._head_bytes = 0
-            self._head_end, self._head_is_whole = b"", False
-            self._head.lift()
+            self._head_end, self._head_is_complete = b"", False
+            self._head.cancel()
             self.idle.pop(self, None)
         elif not self.transport.is_closing():
-            self._head.set(self.transport)
+            self._head.start(self.transport)
             self.idle.setdefault(self)
 
     def _take_head(self, data: bytes) -> bool:
-        """Count what belongs to the head; False when it is too long, and was refused."""
-        if self._head_is_whole or self.conn.their_state is not h11.IDLE:
-            return True  # a body, or what is left of one
+        """Count the header data; False when it is too long, and was refused."""
+        if self._head_is_complete or self.conn.their_state is not h11.IDLE:
+            return True  # of a body
         text = self._head_end + data
         end = text.find(_END_OF_HEAD)
         head = text if end < 0 else text[:end]
         self._head_lines += head.count(b"\n", len(self._head_end))
         self._head_bytes += len(head) - len(self._head_end)
         self._head_end = text[1 - len(_END_OF_HEAD) :]
-        self._head_is_whole = end >= 0
+        self._head_is_complete = end >= 0
         if self._head_lines <= _MAX_HEAD_LINES and self._head_bytes <= _MAX_HEAD_BYTES:
             return True
-        self.send_400_response("The head of the request is too long.")
+        self.send_400_response("The headers of the request are too long.")
         return False
 
-    def _make_room(self) -> None:
+    def _close_excess(self) -> None:
         while len(self.connections) > self.limits.connections and self._close_oldest_idle():
             pass
 
     def _close_oldest_idle(self) -> bool:
-        """Close the connection that has waited longest for a request; False when none waits."""
+        """Close the connection that is idle for longest; False when none is idle."""
         oldest = next(iter(self.idle), None)
         if oldest is None:
             return False
@@ -198,25 +195,25 @@ class Connection(H11Protocol):
 
 
 class _Deadline:
-    """Cuts a connection off unless it is lifted in time; setting it again does not prolong it."""
+    """Aborts a connection unless it is cancelled in time; starting it again does not extend it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wait_s: float) -> None:
         self._loop = loop
         self._wait_s = wait_s
         self._timer: asyncio.TimerHandle | None = None
 
-    def set(self, transport: asyncio.Transport) -> None:
+    def start(self, transport: asyncio.Transport) -> None:
         if self._timer is None:
             self._timer = self._loop.call_later(self._wait_s, transport.abort)
 
-    def lift(self) -> None:
+    def cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 def allow_files(count: int) -> None:
-    """Let this process have `count` open files, where the system lets it."""
+    """Raise the limit of open files to `count`, as far as the system allows."""
     if sys.platform == "win32":
         return
     import resource
@@ -224,10 +221,10 @@ def allow_files(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
-        with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+        with contextlib.suppress(ValueError, OSError):  # some allow less
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def make_connection_class(limits: ConnectionLimits) -> type[Connection]:
-    """The class of a server's connections."""
+    """A class of connections with these limits."""
     return type("LimitedConnection", (Connection,), {"limits": limits, "idle": {}})

@@ -1,11 +1,11 @@
-"""Who has which key: the engine's own token for its user, and keys that were made for others.
+"""API keys: the engine's own token for its user, and named keys for others.
 
-A key's name owns what is made with it: files, uploads, jobs, models. It outlives the key, so that a
-lost key is replaced by deleting it and making another of the same name; one called `local` sees
-what the engine's own user sees, from other machines too.
+The name of a key is the owner of what is created with it: files, uploads, jobs, models. It outlives
+the key: a lost key is replaced by deleting it and creating another one of the same name. One called
+`local` has the same owner as the engine's token, and is valid from other machines, too.
 
-Keys are kept as plain SHA-256 hashes: they are 256 bits of chance, so that there is nothing a
-dictionary could hold, and a hash that is slow on purpose would only slow down every request.
+Keys are stored as plain SHA-256 hashes: they are 256 random bits, which no dictionary contains, and
+a slow hash would only slow down every request.
 """
 
 import hashlib
@@ -19,88 +19,85 @@ from ftops.engine.ids import LOCAL_OWNER
 from ftops.engine.store import KeyRow, Store
 from ftops.errors import EngineError, FtopsError
 
-OWNER = "ftops.owner"  # where the door leaves it in the request's scope
+OWNER = "ftops.owner"  # the key of the owner in the ASGI scope
 _PREFIX = "sk-ftops-"
 _HINT_LENGTH = len(_PREFIX) + 6
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")  # it stands in the names of models
-_NOTE_EVERY_S = 60  # a key's last use is told to the minute
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")  # a part of model names
+_RECORD_INTERVAL_S = 60  # of a key's last use
 _log = logging.getLogger(__name__)
 
 
 def create_key(name: str, store: Store) -> str:
-    """A fresh key for `name`; it can never be read again.
+    """Create the key of `name`; only its hash is stored.
 
-    Raises EngineError when the name cannot be one, or has a key already.
+    Raises EngineError when the name is invalid or has a key.
     """
     if not _NAME.fullmatch(name):
         raise EngineError(
-            f"{name!r} cannot be the name of a key",
-            hint="Names have up to 32 lower-case letters, digits and hyphens between them.",
+            f"{name!r} is not a valid name of a key",
+            hint="Use up to 32 lower-case letters, digits and, inside, hyphens.",
         )
     key = _PREFIX + secrets.token_hex(32)
     if not store.keys.add(KeyRow(name, _hash(key), key[:_HINT_LENGTH], store.now())):
         raise EngineError(
-            f"there is a key called {name!r} already",
-            hint=f"`ftops engine keys delete {name}` removes it; what it made stays.",
+            f"there is already a key {name!r}",
+            hint=f"`ftops engine keys delete {name}` deletes it; what it owns stays.",
         )
     return key
 
 
 def delete_key(name: str, store: Store) -> None:
-    """Let the key open nothing any more; EngineError when there is none of that name."""
+    """Revoke the key; EngineError when there is none of that name."""
     if not store.keys.delete(name):
-        raise EngineError(
-            f"there is no key called {name!r}", hint="`ftops engine keys list` shows them."
-        )
+        raise EngineError(f"there is no key {name!r}", hint="`ftops engine keys list` lists them.")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Whose key came with a request; `key` None: it was the engine's own token."""
+    """The owner of a request's key; `key` None: the engine's own token."""
 
     owner: str
     key: str | None = None
 
 
 class KeyAuthenticator:
-    """The keys that open an engine. They are read for every request, so a change counts at once."""
+    """Authenticates requests. Keys are read for each of them, so changes apply at once."""
 
     def __init__(self, token: str, store: Store) -> None:
         self._token = _hash(token)
         self._store = store
-        self._noted: dict[str, int] = {}
+        self._recorded: dict[str, int] = {}
 
-    def find_holder(self, secret: str, *, from_here: bool) -> KeyHolder | None:
-        """Who has that key; the engine's own token counts only `from_here`, this machine.
+    def find_holder(self, secret: str, *, is_local: bool) -> KeyHolder | None:
+        """The owner of that key; the engine's own token is valid from this machine only.
 
-        All keys are compared, each in constant time, so that the answer takes as long whichever of
-        them it is.
+        All keys are compared, each in constant time, so that the time shows nothing about them.
         """
-        given = _hash(secret)
-        found = None
+        digest = _hash(secret)
+        holder = None
         for name, known in self._store.keys.list_hashes():
-            if hmac.compare_digest(given, known):
-                found = KeyHolder(name, name)
-        if hmac.compare_digest(given, self._token) and from_here:
-            found = KeyHolder(LOCAL_OWNER)
-        return found
+            if hmac.compare_digest(digest, known):
+                holder = KeyHolder(name, name)
+        if hmac.compare_digest(digest, self._token) and is_local:
+            holder = KeyHolder(LOCAL_OWNER)
+        return holder
 
     def is_record_due(self, caller: KeyHolder) -> bool:
-        """Whether the key's use should be written down now: once a minute is enough."""
+        """Whether the use of the key has to be recorded: once a minute is enough."""
         if caller.key is None:
             return False
-        return self._store.now() - self._noted.get(caller.key, 0) >= _NOTE_EVERY_S
+        return self._store.now() - self._recorded.get(caller.key, 0) >= _RECORD_INTERVAL_S
 
     def record_use(self, caller: KeyHolder) -> None:
-        """Write down that the key was used; may wait for the disk."""
+        """Record the use of the key; may wait for the disk."""
         if caller.key is None:
             return
         now = self._store.now()
-        self._noted[caller.key] = now
+        self._recorded[caller.key] = now
         try:
             self._store.keys.set_used(caller.key, now)
-        except FtopsError as error:  # a full disk is no reason to refuse whoever has a key
-            _log.warning("the use of the key %s is not written down: %s", caller.key, error)
+        except FtopsError as error:  # a full disk must not refuse valid keys
+            _log.warning("the use of the key %s was not recorded: %s", caller.key, error)
 
 
 def _hash(secret: str) -> str:

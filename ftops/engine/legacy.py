@@ -1,17 +1,15 @@
-"""All that is different about a job of the legacy protocol (`/v1/fine-tunes`).
+"""The differences of jobs of the legacy protocol (`/v1/fine-tunes`).
 
-It waits in the same queue and is trained by the same worker as any other; only its id, its
-defaults, its names, the words of its events and the columns of its results are those that the
-service had until 2024. Events are kept in the engine's own words and put into the legacy ones when
-somebody reads them.
+They wait in the same queue and are trained by the same workers. Only ids, defaults, model names,
+event messages and result columns are those that the service had until 2024. Events are stored once,
+and rendered for the protocol of the request.
 
-The legacy learning rate multiplier was relative to the rate that the base model was pretrained
-with; `tiny` starts from random weights and its own multiplier is relative to a rate that suits
-that. LEGACY_RATE ties the two together: the legacy 0.1 is tiny's 0.5. The defaults are
-that service's own, four epochs included: a small file comes with batches of one row, and so with
-steps enough to learn from. Measured with nothing but the defaults on short news sentences of three
-topics, accuracy on 180 others: 0.93 of 720 rows (`ada` and `curie`), 0.90 of 300 (`ada`), 0.72 of
-150: with so few rows, ask for more epochs.
+The legacy learning rate multiplier was relative to the rate of the base model's pretraining; that
+of `tiny` is relative to a rate for random weights. LEGACY_RATE converts: the legacy 0.1 is tiny's
+0.5. The defaults are those of the service, four epochs included: a small file has batches of one
+row, and so enough steps. Measured with the defaults on short sentences of three topics, accuracy on
+180 others: 0.93 with 720 rows (`ada` and `curie`), 0.90 with 300 (`ada`), 0.72 with 150: use more
+epochs for so few rows.
 """
 
 import re
@@ -34,8 +32,8 @@ LEGACY_RATE = 5.0  # tiny's multiplier for a legacy one of 1
 
 _BATCH_SHARE = 0.002  # of the rows
 _LARGEST_BATCH = 256
-_MULTIPLIERS = ((64, 0.2), (4, 0.1), (1, 0.05))  # from that batch size on
-_ORGANIZATION = "organization"  # in the metadata, which legacy jobs cannot set themselves
+_MULTIPLIERS = ((64, 0.2), (4, 0.1), (1, 0.05))  # from these batch sizes on
+_ORGANIZATION = "organization"  # a key of the metadata, which legacy requests do not have
 _STATUSES = MappingProxyType(
     {JobStatus.VALIDATING_FILES: "pending", JobStatus.QUEUED: "pending"}
 )  # the others have the same names
@@ -55,7 +53,7 @@ _COLUMNS = MappingProxyType(
 
 
 def is_legacy(job_id: str) -> bool:
-    """Whether the job came by the legacy protocol."""
+    """Whether the legacy protocol created the job."""
     return job_id.startswith(f"{ID_PREFIX}-")
 
 
@@ -65,7 +63,7 @@ def get_status(job: JobRow) -> str:
 
 
 def with_defaults(settings: JobHyperparameters, n_rows: int) -> JobHyperparameters:
-    """The settings with numbers for what was not given, by that service's rules.
+    """The hyperparameters with the service's rules for "auto".
 
     Batches are 0.2 % of the rows (1 to 256); the multiplier is 0.05, 0.1 or 0.2 by batch size.
     """
@@ -78,16 +76,16 @@ def with_defaults(settings: JobHyperparameters, n_rows: int) -> JobHyperparamete
     return replace(settings, batch_size=batch_size, learning_rate_multiplier=multiplier)
 
 
-def clean_organization(header: str | None, owner: str) -> str:
-    """The organization that a client says it acts for, as a name can hold it; else the owner.
+def parse_organization(header: str | None, owner: str) -> str:
+    """The organization in a header, as a part of model names; without one, the owner.
 
-    It is a part of the model's name and nothing more: what is seen follows from the key alone.
+    It has no effect on access, which depends on the key alone.
     """
     return re.sub(r"[^A-Za-z0-9_-]+", "-", header or "").strip("-")[:64] or owner
 
 
 def make_metadata(organization: str) -> dict[str, str]:
-    """What a legacy job carries."""
+    """The metadata of a legacy job."""
     return {_ORGANIZATION: organization}
 
 
@@ -96,7 +94,7 @@ def get_organization(job: JobRow) -> str:
 
 
 def free_model_name(job: JobRow, now: int, is_taken: Callable[[str], bool]) -> str:
-    """`BASE:ft-ORGANIZATION[:SUFFIX]-YYYY-MM-DD-HH-MM-SS` in UTC: of the first free second."""
+    """`BASE:ft-ORGANIZATION[:SUFFIX]-YYYY-MM-DD-HH-MM-SS` in UTC, with the first free second."""
     suffix = re.sub(r"[^a-z0-9.]+", "-", (job.suffix or "").lower()).strip("-")
     front = f"{job.base}:ft-{get_organization(job)}{f':{suffix}' if suffix else ''}"
     while is_taken(name := f"{front}-{datetime.fromtimestamp(now, UTC):%Y-%m-%d-%H-%M-%S}"):
@@ -105,7 +103,7 @@ def free_model_name(job: JobRow, now: int, is_taken: Callable[[str], bool]) -> s
 
 
 def result_columns(*, validated: bool) -> Mapping[str, str]:
-    """Legacy column titles, and which of the engine's own columns stands under each."""
+    """Legacy column titles, and the engine's name of each column."""
     return {
         title: source
         for title, source in _COLUMNS.items()
@@ -113,11 +111,11 @@ def result_columns(*, validated: bool) -> Mapping[str, str]:
     }
 
 
-def result_figures(figures: Mapping[str, float]) -> dict[str, float]:
-    """Classification figures by their legacy titles: F-scores carry a decimal (`f1.0`)."""
+def result_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Classification metrics by their legacy titles: F-scores have a decimal (`f1.0`)."""
     return {
         re.sub(r"(?<=/f)[\d.]+$", lambda beta: str(float(beta[0])), title): value
-        for title, value in figures.items()
+        for title, value in metrics.items()
     }
 
 

@@ -1,9 +1,9 @@
-"""The door: who may come in, and how much they may bring.
+"""Access to the engine: the origin of requests, their keys, and the size and time of their bodies.
 
-Every answer carries `x-request-id`, how long it took, whose key it was, and the API's version. No
-web page comes in (`origin.py`), nobody without a key (`keys.py`). Bodies are counted while they
-arrive, so that nothing too large is ever held in memory, and timed, so that nobody holds a request
-open by sending next to nothing.
+Every response has `x-request-id`, the processing time, the owner of the key and the API's version.
+Requests from web pages, and those without a valid key, are refused. Bodies are counted while they
+arrive, so that none is too large for the memory, and timed, so that a slow client cannot hold a
+request open.
 """
 
 import re
@@ -22,36 +22,37 @@ from ftops.engine.keys import OWNER, KeyAuthenticator, KeyHolder
 
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")  # by a proxy, for somebody elsewhere
-_OWN_SITE = frozenset({"same-origin", "none"})  # none: typed by hand, not asked for by a page
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")  # set by proxies
+_OWN_SITE = frozenset({"same-origin", "none"})  # none: no page sent the request
 
 
 class OriginPolicy:
-    """What an engine that listens on `host` makes of where requests come from."""
+    """Checks where requests to an engine on `host` come from."""
 
     def __init__(self, host: str) -> None:
-        # An engine on every address is reached by names that it cannot know.
+        # The names of an engine that listens on all addresses are unknown.
         self._names = None if host in _EVERY_ADDRESS else _LOOPBACK | {host, f"[{host}]"}
         self._is_private = is_loopback(host)
 
     def check(self, headers: Headers) -> None:
-        """ApiError 403 for a name that is not the engine's, and for what a web page asks.
+        """ApiError 403 for an unknown host name, and for a request of a web page.
 
-        DNS can make any name point here, and a browser sends what any page wants, but it says so.
+        DNS can resolve any name to this machine, and a browser sends the requests of any page, but
+        it adds these headers.
         """
         host = headers.get("host", "").lower()
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if self._names is not None and name not in self._names:
-            message = f"The engine does not answer to the name {host!r}."
+            message = f"Invalid Host header: {host!r}."
             raise ApiError(403, message, code="bad_host")
         origin = headers.get("origin")
         is_own = origin is None or origin.lower() in (f"http://{host}", f"https://{host}")
         if not is_own or headers.get("sec-fetch-site", "none").lower() not in _OWN_SITE:
-            message = f"The engine does not answer to web pages (origin {origin or 'not told'!r})."
+            message = f"Requests of web pages are not allowed (origin {origin or 'unknown'!r})."
             raise ApiError(403, message, code="bad_origin")
 
-    def is_here(self, scope: Scope, headers: Headers) -> bool:
-        """Whether somebody on this machine asks, as far as can be known."""
+    def is_local(self, scope: Scope, headers: Headers) -> bool:
+        """Whether a request comes from this machine, as far as is known."""
         if any(name in headers for name in _FORWARDED):
             return False
         if self._is_private:
@@ -59,25 +60,24 @@ class OriginPolicy:
         client, server = scope.get("client"), scope.get("server")
         if client is None:
             return False
-        # This machine's connection to one of its own addresses comes from that address.
+        # A connection of this machine to one of its own addresses comes from that address.
         return is_loopback(client[0]) or (server is not None and client[0] == server[0])
 
 
-_OPEN_PATHS = frozenset({"/openapi.json"})  # the same public text for everybody
+_OPEN_PATHS = frozenset({"/openapi.json"})  # public
 _UPLOAD_PATHS = frozenset({"/v1/files"})
 _VERSION = "2020-10-01"
 _PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 _UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
-_LEAST_BYTES_PER_S = 1024  # that a body has to come with, on the average
+_LEAST_BYTES_PER_S = 1024  # the minimum average rate of a body
 _RETRY_FULL_S = 5
-OVERLOADED = "ftops.full"  # in a scope's state: it came over a connection too many
+OVERLOADED = "ftops.full"  # in the state of a scope: there are too many connections
 _CALLER = "ftops.caller"
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """How large a body may be, in bytes: of an upload, of a part of one, of anything else; and how
-    long its next piece may take, in seconds."""
+    """The maximum bytes of a body, by path, and the seconds to wait for its next chunk."""
 
     upload_bytes: int
     part_bytes: int
@@ -85,7 +85,7 @@ class BodyLimits:
     body_timeout_s: float
 
     def of(self, path: str) -> int:
-        """The limit for a body that is sent to `path`."""
+        """The limit of a body for `path`, in bytes."""
         if path in _UPLOAD_PATHS:
             return self.upload_bytes + _UPLOAD_SLACK_BYTES
         if _PART_PATH.fullmatch(path):
@@ -94,7 +94,7 @@ class BodyLimits:
 
 
 class Activity:
-    """Whether anybody wants something from the engine; health checks do not count."""
+    """The time since the last request; health checks do not count."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -113,13 +113,13 @@ class Activity:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the last request ended; 0 while one is under way."""
+        """Seconds since the last request ended; 0 while one is active."""
         with self._lock:
             return 0.0 if self._open else self.clock.monotonic_s() - self._last_s
 
 
 class SecurityMiddleware:
-    """ASGI middleware around the whole app."""
+    """ASGI middleware around the app."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class SecurityMiddleware:
                 self._activity.ended()
 
     async def _record_use(self, scope: Scope) -> None:
-        """After the answer: nobody waits for it."""
+        """Called after the response, so that no client waits for it."""
         caller: KeyHolder | None = scope.get(_CALLER)
         if caller is not None and self._keys.is_record_due(caller):
             await to_thread.run_sync(self._keys.record_use, caller)
@@ -178,7 +178,7 @@ class SecurityMiddleware:
         limit = self._limits.of(scope["path"])
         try:
             if scope.get("state", {}).get(OVERLOADED):
-                raise _full()
+                raise _overloaded()
             self._origin_policy.check(headers)
             if scope["path"] not in _OPEN_PATHS:
                 scope[_CALLER] = caller = self._get_caller(scope, headers)
@@ -195,14 +195,14 @@ class SecurityMiddleware:
     def _get_caller(self, scope: Scope, headers: Headers) -> KeyHolder:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            message = "No API key was sent: it goes into the header 'Authorization: Bearer KEY'."
+            message = "No API key was sent. Send the header 'Authorization: Bearer KEY'."
             raise ApiError(401, message, headers={"www-authenticate": "Bearer"})
-        is_here = self._origin_policy.is_here(scope, headers)
-        caller = self._keys.find_holder(token.strip(), from_here=is_here)
+        is_local = self._origin_policy.is_local(scope, headers)
+        caller = self._keys.find_holder(token.strip(), is_local=is_local)
         if caller is None:
             message = (
-                "Wrong API key: on this machine the engine's own stands in the file 'token' of "
-                "its folder; `ftops engine keys create NAME` makes others."
+                "Incorrect API key. On this machine, use the one in the file 'token' of the "
+                "engine's folder; `ftops engine keys create NAME` creates others."
             )
             headers_out = {"www-authenticate": "Bearer"}
             raise ApiError(401, message, code="invalid_api_key", headers=headers_out)
@@ -212,29 +212,29 @@ class SecurityMiddleware:
 def too_large(limit: int) -> ApiError:
     """413, with the limit.
 
-    The connection stays open: the server drops the rest of the body until the next request's
-    deadline. Closing it with bytes unread would reset it, and the client would lose the answer.
+    The connection stays open, and the server drops the rest of the body: closing it with unread
+    bytes would reset it, and the client would lose the response.
     """
     message = f"The body is larger than {limit:,} bytes."
     return ApiError(413, message, code="request_too_large")
 
 
-def _full() -> ApiError:
-    message = "The engine has as many connections as it takes. Try again in a moment."
+def _overloaded() -> ApiError:
+    message = "Too many connections. Try again in a moment."
     headers = {"connection": "close", "retry-after": str(_RETRY_FULL_S)}
     return ApiError(503, message, code="engine_overloaded", headers=headers)
 
 
 def _too_slow(taken: int) -> ApiError:
-    message = f"The rest of the body did not come: {taken:,} bytes did."
+    message = f"Timeout in the body of the request, after {taken:,} bytes."
     headers = {"connection": "close"}
     return ApiError(408, message, code="request_timeout", headers=headers)
 
 
 class _Body:
-    """A body on its way in: ApiError 413 when it is too large, 408 when it does not come.
+    """A body being received: ApiError 413 when it is too large, 408 after a timeout.
 
-    Only the time that is spent waiting for the client counts.
+    Only the time spent waiting for the client counts.
     """
 
     def __init__(self, receive: Receive, limit: int, wait_s: float, clock: Clock) -> None:
@@ -244,10 +244,10 @@ class _Body:
         self._clock = clock
         self._taken = 0
         self._waited_s = 0.0
-        self._is_whole = False
+        self._is_complete = False
 
     async def receive(self) -> Message:
-        if self._is_whole:  # whoever asks now waits for the client to leave
+        if self._is_complete:  # the next message is the disconnect
             return await self._receive()
         left_s = self._wait_s + self._taken / _LEAST_BYTES_PER_S - self._waited_s
         began_s = self._clock.monotonic_s()
@@ -255,11 +255,11 @@ class _Body:
             with fail_after(min(self._wait_s, left_s)):
                 message = await self._receive()
         except TimeoutError:
-            self._is_whole = True
+            self._is_complete = True
             raise _too_slow(self._taken) from None
         self._waited_s += self._clock.monotonic_s() - began_s
         self._taken += len(message.get("body", b""))
         if self._taken > self._limit:
             raise too_large(self._limit)
-        self._is_whole = not message.get("more_body", False)
+        self._is_complete = not message.get("more_body", False)
         return message

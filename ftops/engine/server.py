@@ -1,7 +1,7 @@
-"""An engine from its start to its end: one at a time in a folder, known by `address.json`.
+"""The server: one engine at a time in a folder, with its address in `address.json`.
 
-It ends on SIGINT or SIGTERM, or by itself when nobody has wanted anything for `idle_s` and no job
-is unfinished. Workers are then asked to write a checkpoint; their jobs go on at the next start.
+It exits on SIGINT or SIGTERM, or after `idle_s` without requests and active jobs. Its workers then
+write a checkpoint and exit; their jobs continue at the next start.
 """
 
 import asyncio
@@ -53,12 +53,12 @@ from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_error
 from ftops.records import EngineAddress
 
-_ERROR: dict[str, Any] = {"model": ErrorBody, "description": "A refusal, in the API's own shape"}
+_ERROR: dict[str, Any] = {"model": ErrorBody, "description": "An error of the API"}
 _DESCRIPTION = "Fine-tuning on this machine, by OpenAI's protocol."
 
 
 class Health(BaseModel):
-    """That the engine answers, and which one."""
+    """The state of the engine."""
 
     status: str
     version: str
@@ -67,12 +67,12 @@ class Health(BaseModel):
 
 
 def create_app(engine: EngineServices) -> FastAPI:
-    """The application around `engine`; its scheduler is started by whoever serves it."""
+    """The web application; it does not start the scheduler."""
     app = FastAPI(
         title="ftops engine",
         description=_DESCRIPTION,
         version=__version__,
-        docs_url=None,  # these pages would load scripts from the network
+        docs_url=None,  # these pages load scripts from the network
         redoc_url=None,
         redirect_slashes=False,
         responses={"4XX": _ERROR, "5XX": _ERROR},
@@ -94,32 +94,32 @@ def create_app(engine: EngineServices) -> FastAPI:
     app.add_middleware(EncodedPathMiddleware)
     install_error_handlers(app)
     current = (files, uploads, jobs, models, completions, chat)
-    for room in (*current, fine_tunes, engines):
-        app.include_router(room.router)
+    for module in (*current, fine_tunes, engines):
+        app.include_router(module.router)
     app.add_api_route("/healthz", _health, methods=["GET"], tags=["engine"])
     return app
 
 
 def _health(engine: EngineDependency) -> Health:
-    """Whether the engine works; does not keep an idle one awake."""
+    """The state of the engine; does not count as activity."""
     unfinished = engine.store.jobs.count_unfinished()
     return Health(status="ok", version=__version__, pid=os.getpid(), unfinished_jobs=unfinished)
 
 
 OnReady = Callable[[EngineAddress], None]
 _THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_GRACE_S = 5  # for requests under way when the engine ends
-_FILES_A_CONNECTION = 3  # itself, a file that goes up or down, one that is refused
-_FILES_BESIDE = 256
+_GRACE_S = 5  # for active requests at shutdown
+_FILES_PER_CONNECTION = 3  # itself, an uploaded or downloaded file, a refused one
+_OTHER_FILES = 256
 _SWITCH_S = 0.001
 _log = logging.getLogger(__name__)
 
 
 def serve(settings: EngineSettings, *, on_ready: OnReady) -> None:
-    """Run an engine until it is told to end.
+    """Run an engine until a signal, or until it has been idle for long enough.
 
-    `on_ready` is called when it answers. Raises PortTaken, or EngineError when another engine
-    has the folder.
+    `on_ready` is called when it accepts requests. Raises PortTaken, or EngineError when another
+    engine uses the folder.
     """
     limit_threads()
     paths = prepare_folder(settings.paths)
@@ -129,7 +129,7 @@ def serve(settings: EngineSettings, *, on_ready: OnReady) -> None:
         lock.acquire()
     except Timeout:
         raise EngineError(
-            f"another engine works in {paths.root}",
+            f"another engine is running in {paths.root}",
             hint="`ftops engine status` shows it, `ftops engine stop` ends it.",
         ) from None
     except OSError as error:
@@ -141,28 +141,30 @@ def serve(settings: EngineSettings, *, on_ready: OnReady) -> None:
 
 
 def limit_threads() -> None:
-    """One thread for each process's linear algebra: two that wait for each other on a busy
-    machine are many times slower. Must come before NumPy is imported; workers inherit it."""
+    """Limit linear algebra to one thread in each process, before NumPy is imported.
+
+    Threads that wait for each other on a busy machine are many times slower. Workers inherit it.
+    """
     for name in _THREAD_LIMITS:
         os.putenv(name, "1")
 
 
-def favour_short_requests() -> None:
-    """Let the event loop have its turn soon while threads compute, and collect garbage fast."""
+def reduce_latency() -> None:
+    """Switch to the event loop soon while threads compute, and make garbage collection fast."""
     sys.setswitchinterval(_SWITCH_S)
     gc.collect()
-    gc.freeze()  # what was imported stays: no collection has to look at it
+    gc.freeze()  # imported modules are not collected
 
 
 def prepare_folder(paths: EngineFolder) -> EngineFolder:
-    """Make the folders of an engine."""
+    """Create the folders of an engine."""
     for path in (paths.root, paths.files, paths.models, paths.jobs, paths.incoming, paths.uploads):
         make_private_dir(path)
     return paths
 
 
 def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> EngineServices:
-    """The parts of an engine around its store."""
+    """Create the services of an engine."""
     summaries = FileSummaries()
     return EngineServices(
         settings=settings,
@@ -191,8 +193,8 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             crashpoints.reach("engine.start.after_sweep")
             engine.scheduler.start()
             crashpoints.reach("engine.start.after_recovery")
-            engine.file_validator.wake()  # for what an earlier engine had not looked at
-            favour_short_requests()
+            engine.file_validator.wake()  # for files that an earlier engine has not validated
+            reduce_latency()
             try:
                 _run(engine, bound, on_ready)
             finally:
@@ -203,12 +205,12 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
 
 
 def _check_exposure(settings: EngineSettings, store: Store) -> None:
-    """EngineError when other machines could reach the engine, but no key was made for them."""
+    """EngineError when other machines can reach the engine, but there are no keys for them."""
     if is_loopback(settings.host) or store.keys.list_all():
         return
     raise EngineError(
-        f"an engine on {settings.host} can be reached from other machines, and no key was made",
-        hint="`ftops engine keys create NAME` makes one; the token is for this machine alone.",
+        f"other machines can reach an engine on {settings.host}, and there are no API keys",
+        hint="`ftops engine keys create NAME` creates one; the token is for this machine only.",
     )
 
 
@@ -217,14 +219,14 @@ def _run(engine: EngineServices, bound: socket.socket, on_ready: OnReady) -> Non
     limits = ConnectionLimits(
         settings.header_timeout_s, settings.write_timeout_s, settings.max_connections
     )
-    allow_files(_FILES_BESIDE + _FILES_A_CONNECTION * settings.max_connections)
+    allow_files(_OTHER_FILES + _FILES_PER_CONNECTION * settings.max_connections)
     config = uvicorn.Config(
         create_app(engine),
         http=make_connection_class(limits),
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # the door wants to know who is really connected
+        proxy_headers=False,  # the address of the connection is checked
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
         timeout_notify=1,
@@ -233,7 +235,7 @@ def _run(engine: EngineServices, bound: socket.socket, on_ready: OnReady) -> Non
 
     async def end_when_idle() -> None:
         if _is_idle(engine):
-            _log.info("idle for %s s: the engine ends", engine.settings.idle_s)
+            _log.info("idle for %s s: exiting", engine.settings.idle_s)
             server.should_exit = True
 
     config.callback_notify = end_when_idle
@@ -246,10 +248,10 @@ def _run(engine: EngineServices, bound: socket.socket, on_ready: OnReady) -> Non
         _log.info("listening at %s", url)
         on_ready(address)
 
-    server.when_listening = announce
-    server.when_ending = engine.event_notifier.close  # who follows a job would hold the end up
+    server.on_listening = announce
+    server.on_shutdown = engine.event_notifier.close  # open streams would delay the shutdown
     try:
-        with _quiet_signals():
+        with _ignore_signals():
             asyncio.run(server.serve(sockets=[bound]))
     finally:
         remove_address(engine.paths)
@@ -259,28 +261,28 @@ def _is_idle(engine: EngineServices) -> bool:
     limit_s = engine.settings.idle_s
     if limit_s is None or engine.activity.idle_s < limit_s:
         return False
-    return not engine.store.jobs.list_active()  # a paused job waits for its next start
+    return not engine.store.jobs.list_active()  # paused jobs do not count
 
 
 class _Server(uvicorn.Server):
-    """Says when it really listens, and when it begins to end."""
+    """Calls back when it listens, and when it shuts down."""
 
-    when_listening: Callable[[], None]
-    when_ending: Callable[[], None]
+    on_listening: Callable[[], None]
+    on_shutdown: Callable[[], None]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
-            self.when_listening()
+            self.on_listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.when_ending()
+        self.on_shutdown()
         await super().shutdown(sockets)
 
 
 @contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Let `serve` return after a signal: uvicorn raises it again when it has shut down."""
+def _ignore_signals() -> Iterator[None]:
+    """Let `serve` return after a signal: uvicorn raises the signal again after its shutdown."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What an engine is told when it starts, and where it keeps things."""
+"""The settings of an engine, and the paths of its files."""
 
 import os
 import re
@@ -18,23 +18,20 @@ def step_folder(step: int) -> str:
 
 
 def hide_paths(text: str, folder: Path) -> str:
-    """The text for clients, who are not to see where the engine keeps things.
-
-    Paths in its folder lose their beginning, all others are left out.
-    """
+    """The text for clients: paths in `folder` become relative, other absolute paths `…`."""
     text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), "the engine's folder")
     return _ABSOLUTE_PATH.sub("…", text)
 
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """What one job needs while it is under way; most of it is removed when it has ended."""
+    """The paths in the folder of a job; most files are deleted when it has ended."""
 
     root: Path
 
     @property
     def lock(self) -> Path:
-        """Held by the worker for as long as it lives."""
+        """Held by the worker while it runs."""
         return self.root / "lock"
 
     @property
@@ -55,7 +52,7 @@ class JobFolder:
 
     @property
     def reserve(self) -> Path:
-        """Room on the disk, given up so that a full one can still take down that the job failed."""
+        """Reserved disk space, deleted to record the failure of a job on a full disk."""
         return self.root / "reserve"
 
     @property
@@ -64,18 +61,18 @@ class JobFolder:
 
     @property
     def epochs(self) -> Path:
-        """The models at the ends of the last epochs, a folder each."""
+        """The checkpoints of the last epochs, in a folder for each."""
         return self.root / "epochs"
 
     @property
     def model(self) -> Path:
-        """The model until it is whole."""
+        """The model until it is published."""
         return self.root / "model"
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFolder:
-    """The engine's folder: every path in it is built here and nowhere else."""
+    """The paths in the engine's folder."""
 
     root: Path
 
@@ -105,12 +102,12 @@ class EngineFolder:
 
     @property
     def incoming(self) -> Path:
-        """Uploads on their way; whatever stands here when an engine starts is a leftover."""
+        """Files that are being received; an engine deletes the stale ones on start."""
         return self.root / "incoming"
 
     @property
     def uploads(self) -> Path:
-        """The parts of pending uploads, a folder each."""
+        """The parts of pending uploads, in a folder for each."""
         return self.root / "uploads"
 
     @property
@@ -128,7 +125,7 @@ class EngineFolder:
         return self.uploads / upload_id
 
     def model(self, job_id: str, step: int | None = None) -> Path:
-        """The finished model of a job, or the one that it was after a step."""
+        """The model of a job, or its checkpoint after a step."""
         final = self.models / job_id
         return final if step is None else final / CHECKPOINTS / step_folder(step)
 
@@ -138,29 +135,29 @@ class EngineFolder:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What `serve` is told; `port` None: the last one if it is free, or any free one."""
+    """The settings of `serve`; `port` None: the last one if it is free, or any free one."""
 
     folder: Path
     host: str = "127.0.0.1"
     port: int | None = None
-    idle_s: float | None = None  # ends itself after that long without requests and jobs
+    idle_s: float | None = None  # exits after that long without requests and jobs
     max_concurrent_jobs: int = 1
     max_upload_bytes: int = 512 * MEBIBYTE
     max_part_bytes: int = 64 * MEBIBYTE
     max_multipart_bytes: int = 8192 * MEBIBYTE
-    max_body_bytes: int = 5 * MEBIBYTE  # JSON with all the prompts that a request may have
+    max_body_bytes: int = 5 * MEBIBYTE  # JSON with the most prompts of a request
     max_loaded_models: int = 2
-    max_requests_per_model: int = 512  # of one model, at the same time
-    max_jobs_per_owner: int = 200  # of one owner, paused ones included
-    max_jobs_per_key: int = 20  # the same, of a key that was made for others
-    max_stored_bytes: int = 10 * GIBIBYTE  # of one owner, like the two below
+    max_requests_per_model: int = 512  # concurrent
+    max_jobs_per_owner: int = 200  # unfinished, paused ones included
+    max_jobs_per_key: int = 20  # the same for owners other than `local`
+    max_stored_bytes: int = 10 * GIBIBYTE  # of one owner, as the two below
     max_files: int = 1000
     max_pending_uploads: int = 8
-    keep_alive_interval_s: float = 15.0  # a stream of events without news says that it is alive
+    keep_alive_interval_s: float = 15.0  # of comments in a stream without events
     max_connections: int = 600
-    header_timeout_s: float = 30.0  # for a whole request head
-    body_timeout_s: float = 30.0  # for the next piece of a body
-    write_timeout_s: float = 60.0  # for a client to read its answer
+    header_timeout_s: float = 30.0  # for all headers of a request
+    body_timeout_s: float = 30.0  # for the next chunk of a body
+    write_timeout_s: float = 60.0  # for a client to read the response
     worker_command: tuple[str, ...] = WORKER_COMMAND
 
     @property

@@ -300,7 +300,7 @@ def _write_results(
     name, columns = "step_metrics.csv", result_columns(by_preference=job.method is Method.DPO)
     if legacy.is_legacy(job.id):
         columns = legacy.result_columns(validated=job.validation_file is not None)
-        name, extra = legacy.RESULTS_NAME, legacy.result_figures(extra)
+        name, extra = legacy.RESULTS_NAME, legacy.result_metrics(extra)
     content = render_results(rows, extra, columns).encode()
     file_id = result_file_id(job.id)
     write_atomic(context.folder.file(file_id), content)
@@ -376,7 +376,7 @@ def _run_job(job: JobRow, context: WorkerContext) -> int:
 
 
 def _fail(job: JobRow, message: str, context: WorkerContext) -> None:
-    """Fail the job; deleting the reserve makes room for that on a full disk."""
+    """Fail the job; deleting the reserve allows that on a full disk."""
     context.folder.job(job.id).reserve.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         traceback.print_exc()

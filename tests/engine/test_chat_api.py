@@ -112,5 +112,5 @@ def test_harmless_fields_are_taken(trained: Trained) -> None:
 
 
 def test_a_completion_model_is_asked_elsewhere(trained: Trained) -> None:
-    with pytest.raises(openai.BadRequestError, match="ask it at /v1/completions"):
+    with pytest.raises(openai.BadRequestError, match="use /v1/completions"):
         trained.running.sdk.chat.completions.create(model=trained.completion_model, messages=HELLO)

@@ -36,7 +36,7 @@ def test_a_key_is_256_bits_of_chance_and_only_its_hash_is_kept(idle: Running) ->
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../a", "-a", "a-", "a:b", "a" * 33, "é", "a\n"])
 def test_a_name_that_models_could_not_carry_is_refused(idle: Running, name: str) -> None:
-    with pytest.raises(EngineError, match="cannot be the name"):
+    with pytest.raises(EngineError, match="is not a valid name"):
         create_key(name, idle.store)
 
 
@@ -62,16 +62,16 @@ def test_a_change_from_outside_counts_at_once(idle: Running) -> None:
 def test_a_key_is_found_while_another_thread_has_a_transaction_open(idle: Running) -> None:
     ring, key = KeyAuthenticator("token", idle.store), create_key("alice", idle.store)
     with ThreadPoolExecutor(1) as pool, idle.store.transaction():
-        found = pool.submit(ring.find_holder, key, from_here=False).result(timeout=20)
+        found = pool.submit(ring.find_holder, key, is_local=False).result(timeout=20)
     assert found == KeyHolder("alice", "alice")
 
 
 def test_the_token_counts_from_this_machine_alone(idle: Running) -> None:
     ring = KeyAuthenticator("token", idle.store)
-    assert ring.find_holder("token", from_here=True) == KeyHolder("local")
-    assert ring.find_holder("token", from_here=False) is None
-    assert ring.find_holder("", from_here=True) is None
-    assert ring.find_holder("\xff", from_here=True) is None
+    assert ring.find_holder("token", is_local=True) == KeyHolder("local")
+    assert ring.find_holder("token", is_local=False) is None
+    assert ring.find_holder("", is_local=True) is None
+    assert ring.find_holder("\xff", is_local=True) is None
 
 
 def test_the_last_use_is_told_to_the_minute(tmp_path: Path) -> None:
@@ -150,13 +150,13 @@ def test_a_token_that_others_could_read_is_made_private(
     with caplog.at_level(logging.WARNING):
         assert load_token(path) == token
     assert path.stat().st_mode & 0o777 == 0o600
-    assert "could be read by others (mode 644)" in caplog.text
+    assert "was readable by others (mode 644)" in caplog.text
     assert token not in caplog.text
 
 
 def test_an_engine_that_others_can_reach_wants_a_key_of_its_own(tmp_path: Path) -> None:
     settings = EngineSettings(tmp_path, host="0.0.0.0", worker_command=TABLE_WORKER)
-    with pytest.raises(EngineError, match="no key was made") as caught:
+    with pytest.raises(EngineError, match="there are no API keys") as caught:
         serve(settings, on_ready=lambda address: None)
     assert "ftops engine keys create" in caught.value.hint
 

@@ -71,7 +71,7 @@ def test_two_models_of_one_second_get_two_names() -> None:
     [(None, "team"), ("", "team"), ("org-A1", "org-A1"), ("../x y:z", "x-y-z"), ("…", "team")],
 )
 def test_an_organization_is_only_letters_digits_and_hyphens(header: str | None, name: str) -> None:
-    assert legacy.clean_organization(header, "team") == name
+    assert legacy.parse_organization(header, "team") == name
 
 
 def test_checks_and_single_steps_are_not_told() -> None:
@@ -109,7 +109,7 @@ def test_results_without_validation_have_no_columns_for_it() -> None:
 
 def test_f_scores_are_titled_with_a_decimal() -> None:
     figures = {"classification/f1": 1.0, "classification/f0.5": 0.5, "classification/auroc": 0.1}
-    assert legacy.result_figures(figures) == {
+    assert legacy.result_metrics(figures) == {
         "classification/f1.0": 1.0,
         "classification/f0.5": 0.5,
         "classification/auroc": 0.1,

@@ -46,7 +46,7 @@ def test_a_paused_job_survives_its_engine_and_goes_on_from_its_checkpoint(
         assert str(jobs.pause(job_id).status) in ("pausing", "paused")
         running.wait_for_status(job_id, "paused")
         assert not running.engine.store.jobs.list_active()
-        with pytest.raises(openai.BadRequestError, match="paused already") as caught:
+        with pytest.raises(openai.BadRequestError, match="already paused") as caught:
             jobs.pause(job_id)
         assert caught.value.code == "invalid_job_state"
     gate.unlink()
@@ -85,7 +85,7 @@ def test_a_queued_job_pauses_at_once_and_lets_others_pass(tmp_path: Path) -> Non
 def test_jobs_in_other_states_say_why_they_cannot_be_paused_or_resumed(idle: Running) -> None:
     jobs = idle.sdk.fine_tuning.jobs
     job_id = create(idle)
-    for change, words in ((jobs.pause, "are being checked"), (jobs.resume, "are being checked")):
+    for change, words in ((jobs.pause, "are being validated"), (jobs.resume, "are being checked")):
         with pytest.raises(openai.BadRequestError, match=words):
             change(job_id)
     idle.store.enqueue(job_id)

@@ -163,7 +163,7 @@ def test_a_base_that_was_never_taught_is_trained_with_a_warning(running: Running
     assert running.wait_for_end(job_id).status == "succeeded"
     events = running.sdk.fine_tuning.jobs.list_events(job_id)
     (warning,) = [event for event in events if event.level == "warn"]
-    assert "tune it on the preferred answers first" in warning.message
+    assert "train it on the preferred answers first" in warning.message
 
 
 @pytest.mark.parametrize(

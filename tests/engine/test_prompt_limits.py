@@ -54,7 +54,7 @@ def test_log_probabilities_without_end_are_refused_with_what_helps(trained: Trai
     assert trained.running.http.post("/v1/completions", json={**model, **fields}).status_code == 200
     error = ask(trained, "/v1/completions", {**model, **fields, "prompt": ["cat ->"] * 2})
     assert (error["code"], error["param"]) == ("invalid_value", "logprobs")
-    assert "Ask for fewer" in error["message"]
+    assert "Request fewer" in error["message"]
 
 
 def test_a_text_has_at_least_its_bytes_divided_by_the_longest_token() -> None:

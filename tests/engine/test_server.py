@@ -163,13 +163,13 @@ def test_the_server_does_not_import_numpy_until_a_model_is_asked() -> None:
 def test_a_second_engine_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "engine"
     with engine_process(folder, *engine_command(folder)):
-        with pytest.raises(EngineError, match="another engine works in"):
+        with pytest.raises(EngineError, match="another engine is running in"):
             serve(EngineSettings(folder), on_ready=lambda address: None)
         second = subprocess.run(
             [sys.executable, *engine_command(folder)], capture_output=True, text=True, check=False
         )
         assert second.returncode == 1
-        assert "another engine works in" in second.stderr
+        assert "another engine is running in" in second.stderr
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: a model that was tuned on chats says what comes next."""
+"""`POST /v1/chat/completions`: answers of models that were fine-tuned on chats."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -37,14 +37,14 @@ router = APIRouter(prefix="/v1/chat/completions", tags=["chat"], route_class=Jso
 
 
 class TextPart(RequestBody):
-    """A piece of a message; only text is taken."""
+    """A part of a message; only text is supported."""
 
     type: Literal["text"]
     text: Text
 
 
 class ChatMessage(RequestBody):
-    """One message so far."""
+    """A message of the chat."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | Annotated[list[TextPart], Field(fail_fast=True)]
@@ -52,7 +52,7 @@ class ChatMessage(RequestBody):
 
 
 class CreateChatCompletion(SamplingRequest):
-    """A chat so far. Fields typed `Any` are known to the API, but refused when they are set."""
+    """A request. Fields typed `Any` are fields of the API that the engine does not support."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000, fail_fast=True)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -86,7 +86,7 @@ class ChatToken(ResponseModel):
 
 
 class ChatTokenLogprob(ChatToken):
-    """A drawn token and the likeliest ones in its place."""
+    """A sampled token and the most likely ones in its place."""
 
     top_logprobs: list[ChatToken]
 
@@ -99,7 +99,7 @@ class ChatLogprobs(ResponseModel):
 
 
 class AnswerMessage(ResponseModel):
-    """What the assistant says."""
+    """The message of the assistant."""
 
     role: Literal["assistant"]
     content: str
@@ -116,7 +116,7 @@ class ChatChoice(ResponseModel):
 
 
 class ChatCompletion(ResponseModel):
-    """All answers to a chat."""
+    """The answers to a chat."""
 
     id: str
     object: Literal["chat.completion"]
@@ -128,12 +128,12 @@ class ChatCompletion(ResponseModel):
 
 @router.post("", response_model=None, responses=describe_responses(ChatCompletion))
 async def create_chat_completion(body: CreateChatCompletion, engine: EngineDependency) -> Response:
-    """Say the assistant's next message, `n` times; `stream` sends pieces as they are drawn."""
+    """Generate the assistant's next message, `n` times; `stream` sends chunks."""
     return await run_in_model_thread(engine, _answer, body, engine)
 
 
 def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
-    _refuse_what_is_not_offered(body)
+    _check_fields(body)
     model = open_model(body.model, RowFormat.CHAT, engine)
     check_max_tokens("max_completion_tokens", body.max_completion_tokens, model)
     check_max_tokens("max_tokens", body.max_tokens, model)
@@ -146,18 +146,18 @@ def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
         model,
         [prompt] * n,
         params,
-        asked="messages",
+        param="messages",
         max_requests_per_model=engine.settings.max_requests_per_model,
         streams=bool(body.stream),
     )
     prompt_tokens = model.count_tokens([prompt])
-    reply = _Reply(body, n, engine.store.now())
+    writer = _ChatWriter(body, n, engine.store.now())
     if body.stream:
-        return send_stream(generation, reply.chunks(generation, prompt_tokens), engine)
-    return send_completion(generation, reply.whole(generation, prompt_tokens))
+        return send_stream(generation, writer.chunks(generation, prompt_tokens), engine)
+    return send_completion(generation, writer.whole(generation, prompt_tokens))
 
 
-def _refuse_what_is_not_offered(body: CreateChatCompletion) -> None:
+def _check_fields(body: CreateChatCompletion) -> None:
     plain_format = body.response_format in (None, {"type": "text"})
     check_unsupported(
         {
@@ -186,8 +186,8 @@ def _text(message: ChatMessage) -> str:
     return "".join(part.text for part in message.content)
 
 
-class _Reply:
-    """Writes answers in the API's shape, whole or in chunks."""
+class _ChatWriter:
+    """Renders answers as objects of the API, complete or in chunks."""
 
     def __init__(self, body: CreateChatCompletion, n: int, now: int) -> None:
         self._body = body
@@ -220,14 +220,14 @@ class _Reply:
         for index in range(self._n):
             opening: dict[str, Json] = {"role": "assistant", "content": ""}
             yield {**self._head, "choices": [_chunk_choice(index, opening)], **more}
-        for delta in generation:
-            n_tokens += delta.n_tokens
-            if delta.text or delta.logprobs:
-                logprobs = self._logprobs(delta.logprobs)
-                choice = _chunk_choice(delta.index, {"content": delta.text}, logprobs)
+        for chunk in generation:
+            n_tokens += chunk.n_tokens
+            if chunk.text or chunk.logprobs:
+                logprobs = self._logprobs(chunk.logprobs)
+                choice = _chunk_choice(chunk.index, {"content": chunk.text}, logprobs)
                 yield {**self._head, "choices": [choice], **more}
-            if delta.finish_reason is not None:
-                choice = _chunk_choice(delta.index, {}, None, delta.finish_reason)
+            if chunk.finish_reason is not None:
+                choice = _chunk_choice(chunk.index, {}, None, chunk.finish_reason)
                 yield {**self._head, "choices": [choice], **more}
         if self._body.includes_usage:
             yield {**self._head, "choices": [], "usage": usage(prompt_tokens, n_tokens)}

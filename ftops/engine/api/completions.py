@@ -1,4 +1,4 @@
-"""`POST /v1/completions`: a fine-tuned model goes on from a text."""
+"""`POST /v1/completions`: completions of prompts by fine-tuned models."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
@@ -36,7 +36,7 @@ _DEFAULT_MAX_TOKENS = 16
 
 
 class CompletionLogprobs(ResponseModel):
-    """The tokens of a text; nulls stand for an echoed prompt, which was not drawn."""
+    """The tokens of a text; an echoed prompt is one token with nulls."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -54,7 +54,7 @@ class CompletionChoice(ResponseModel):
 
 
 class Completion(ResponseModel):
-    """All answers to a text, or to several."""
+    """The answers to a prompt, or to several."""
 
     id: str
     object: Literal["text_completion"]
@@ -68,7 +68,7 @@ ANSWERS = describe_responses(Completion)
 
 
 class CreateCompletion(SamplingRequest):
-    """A text, or several that are answered side by side."""
+    """A request with one prompt or several."""
 
     prompt: (
         Text | Annotated[list[Text], Field(min_length=1, max_length=256, fail_fast=True)] | None
@@ -80,14 +80,14 @@ class CreateCompletion(SamplingRequest):
 
 
 class CreateEngineCompletion(CreateCompletion):
-    """The same with the model in the path; it may be left out of the body."""
+    """A request with the model in the path; optional in the body."""
 
     model: str | None = None  # type: ignore[assignment]
 
 
 @router.post("", response_model=None, responses=ANSWERS)
 async def create_completion(body: CreateCompletion, engine: EngineDependency) -> Response:
-    """Answer one prompt or several, `n` times each; `stream` sends pieces as they are drawn."""
+    """Complete one prompt or several, `n` times each; `stream` sends chunks."""
     return await run_in_model_thread(engine, _answer, body, engine)
 
 
@@ -103,24 +103,26 @@ def _answer(body: CreateCompletion, engine: Engine) -> Response:
     params = body.sampling(
         max_tokens=body.max_tokens or _DEFAULT_MAX_TOKENS, logprobs=body.logprobs
     )
-    asked = [document for document in documents for _ in range(n)]
+    repeated = [document for document in documents for _ in range(n)]
     generation = ActiveGeneration(
         model,
-        asked,
+        repeated,
         params,
-        asked="prompt",
+        param="prompt",
         max_requests_per_model=engine.settings.max_requests_per_model,
         streams=bool(body.stream),
     )
-    reply = _Reply(body, [prompt for prompt in prompts for _ in range(n)], engine.store.now())
+    writer = _CompletionWriter(
+        body, [prompt for prompt in prompts for _ in range(n)], engine.store.now()
+    )
     prompt_tokens = model.count_tokens(documents)
     if body.stream:
-        return send_stream(generation, reply.chunks(generation, prompt_tokens), engine)
-    return send_completion(generation, reply.whole(generation, prompt_tokens))
+        return send_stream(generation, writer.chunks(generation, prompt_tokens), engine)
+    return send_completion(generation, writer.whole(generation, prompt_tokens))
 
 
-class _Reply:
-    """Writes answers in the API's shape, whole or in chunks; `prompts` has one for each answer."""
+class _CompletionWriter:
+    """Renders answers as objects of the API, complete or in chunks; `prompts`: one for each."""
 
     def __init__(self, body: CreateCompletion, prompts: Sequence[str], now: int) -> None:
         self._body = body
@@ -153,11 +155,11 @@ class _Reply:
                     "choices": [_choice(index, echo, self._logprobs((), 0, echo), None)],
                     **more,
                 }
-        for delta in generation:
-            n_tokens += delta.n_tokens
-            logprobs = self._logprobs(delta.logprobs, offsets[delta.index])
-            offsets[delta.index] += len(delta.text)
-            choice = _choice(delta.index, delta.text, logprobs, delta.finish_reason)
+        for chunk in generation:
+            n_tokens += chunk.n_tokens
+            logprobs = self._logprobs(chunk.logprobs, offsets[chunk.index])
+            offsets[chunk.index] += len(chunk.text)
+            choice = _choice(chunk.index, chunk.text, logprobs, chunk.finish_reason)
             yield {**self._head, "choices": [choice], **more}
         if self._body.includes_usage:
             yield {**self._head, "choices": [], "usage": usage(prompt_tokens, n_tokens)}
@@ -165,15 +167,15 @@ class _Reply:
     def _logprobs(
         self, entries: Sequence[TokenLogprob], offset: int, echo: str = ""
     ) -> dict[str, Json] | None:
-        """The tokens of a piece of text; an echoed prompt stands as one token without figures."""
+        """The tokens of a text; an echoed prompt is one token without values."""
         if not self._has_logprobs:
             return None
         tokens = [echo] if echo else []
-        figures: list[Json] = [None] if echo else []
+        values: list[Json] = [None] if echo else []
         tops: list[Json] = [None] if echo else []
         for entry in entries:
             tokens.append(entry.token)
-            figures.append(entry.logprob)
+            values.append(entry.logprob)
             tops.append(dict(entry.top))
         offsets: list[Json] = []
         for token in tokens:
@@ -181,7 +183,7 @@ class _Reply:
             offset += len(token)
         return {
             "tokens": list(tokens),
-            "token_logprobs": figures,
+            "token_logprobs": values,
             "top_logprobs": tops,
             "text_offset": offsets,
         }

@@ -1,4 +1,4 @@
-"""What the endpoints work with: the engine as the owner of the request's key sees it."""
+"""The services of an engine, and their view for the owner of a request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from ftops.engine.validation import FileValidator
 
 @dataclass(frozen=True, slots=True)
 class EngineServices:
-    """The parts of a running engine; `list_bases` names the base models and their sizes."""
+    """The services of a running engine; `list_bases` has the base models and their sizes."""
 
     settings: EngineSettings
     token: str
@@ -41,7 +41,7 @@ class EngineServices:
 
 
 class Engine:
-    """A running engine as one owner sees it: `store` has nothing of anybody else."""
+    """The engine for a request: `store` has the rows of one owner alone."""
 
     def __init__(self, parts: EngineServices, store: TenantStore) -> None:
         self._parts = parts
@@ -61,15 +61,15 @@ class Engine:
         return self.store.owner
 
     def delete_expired(self) -> None:
-        """Let everybody's files and uploads go whose time is over."""
+        """Delete the expired files and uploads of all owners."""
         delete_expired(self._parts.store, self.paths)
 
     def delete_unused_models(self) -> None:
-        """Remove the folders of everybody's deleted models that no job needs."""
+        """Delete the folders of deleted models, of all owners, that no job uses."""
         delete_unused_models(self._parts.store, self.paths)
 
 
-async def _engine_of(request: Request) -> Engine:  # async: no thread for it
+async def _engine_of(request: Request) -> Engine:  # async: runs without a thread
     parts: EngineServices = request.app.state.engine
     return Engine(parts, parts.store.of(request.scope[OWNER]))
 

@@ -1,5 +1,4 @@
-"""`/v1/engines`: models under the name they had before, and completions with the model in the
-path."""
+"""`/v1/engines`: the earlier API of models, and completions with the model in the path."""
 
 from typing import Annotated
 
@@ -22,13 +21,13 @@ router = APIRouter(prefix="/v1/engines", tags=["engines"], route_class=JsonRoute
 
 @router.get("", response_model=EngineList)
 def list_engines(engine: EngineDependency) -> Response:
-    """All models."""
+    """List all models."""
     return send_list([_engine_document(model) for model in iterate_models(engine)])
 
 
 @router.get("/{engine_id}")
 def retrieve_engine(engine_id: str, engine: EngineDependency) -> EngineObject:
-    """One model."""
+    """Retrieve a model."""
     return EngineObject(**_engine_document(retrieve_model(engine_id, engine).model_dump()))
 
 
@@ -38,7 +37,7 @@ async def create_engine_completion(
     body: CreateEngineCompletion,
     engine: EngineDependency,
 ) -> Response:
-    """As `/v1/completions`; the path says which model."""
+    """See `/v1/completions`; the model is in the path."""
     values = body.model_dump(exclude_unset=True) | {"model": engine_id}
     return await create_completion(CreateCompletion(**values), engine)
 

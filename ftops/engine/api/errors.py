@@ -1,4 +1,4 @@
-"""Every refusal in the API's own shape: `{"error": {message, type, param, code}}`."""
+"""Errors of the API: `{"error": {message, type, param, code}}`."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from ftops.errors import FtopsError, StorageError
 from ftops.records import Json
 
 _log = logging.getLogger(__name__)
-REQUEST_ID = "ftops.request_id"  # where the door leaves it in the request's scope
-_SEE_LOG = "Its log (engine.log) says more."
+REQUEST_ID = "ftops.request_id"  # its key in the ASGI scope
+_SEE_LOG = "See engine.log for details."
 _TYPES = {429: "requests"}
 _CODES = {404: "unknown_url", 405: "method_not_allowed"}
 
 
 class ApiError(HTTPException):
-    """A refusal; `type` follows from the status where it is not given."""
+    """An error response; its `type` depends on the status."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ApiError(HTTPException):
 def error_body(
     status: int, message: str, *, code: str | None = None, param: str | None = None
 ) -> dict[str, Json]:
-    """The body that says it."""
+    """The body of an error response."""
     kind = "server_error" if status >= 500 else _TYPES.get(status, "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
@@ -52,16 +52,16 @@ def error_response(error: ApiError) -> Response:
 
 
 def not_found(what: str, id: str, *, param: str = "id", code: str | None = None) -> ApiError:
-    """404 for a file, job or model that is not there."""
+    """404 for a file, job or model that does not exist."""
     return ApiError(404, f"There is no {what} {id!r}.", param=param, code=code)
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Let every error of the app leave in that shape."""
+    """Convert every error of the app to a response of that form."""
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_bad_request)
-    app.add_exception_handler(FtopsError, _on_known_error)
-    app.add_exception_handler(Exception, _on_bug)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(FtopsError, _on_ftops_error)
+    app.add_exception_handler(Exception, _on_internal_error)
 
 
 def _respond(
@@ -83,18 +83,20 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return _respond(status, error_body(status, message, code=_CODES.get(status)), error.headers)
 
 
-async def _on_bad_request(request: Request, error: Exception) -> Response:
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     kind = request.headers.get("content-type", "")
     if request.method == "POST" and "json" not in kind and "multipart" not in kind:
-        refusal = f"The body must be JSON, with a content type that says so, not {kind!r}."
-        return _respond(415, error_body(415, refusal, code="unsupported_media_type"))
+        error_message = (
+            f"The body must be JSON with the content type application/json, not {kind!r}."
+        )
+        return _respond(415, error_body(415, error_message, code="unsupported_media_type"))
     message, param, code = _explain(error.errors())
     return _respond(400, error_body(400, message, code=code, param=param))
 
 
 def _explain(errors: Sequence[Any]) -> tuple[str, str | None, str | None]:
-    """The first problem as message, param and code; a union's problems are told together."""
+    """The first error as message, param and code; those of a union are joined."""
     first = errors[0]
     param = _param(first["loc"])
     if first["type"] == "json_invalid":
@@ -104,14 +106,14 @@ def _explain(errors: Sequence[Any]) -> tuple[str, str | None, str | None]:
     if first["type"] == "missing":
         missing = param or "the JSON body"
         return f"Missing required parameter: {missing!r}.", param, "missing_required_parameter"
-    reasons = dict.fromkeys(one["msg"] for one in errors if _param(one["loc"]) == param)
+    reasons = dict.fromkeys(item["msg"] for item in errors if _param(item["loc"]) == param)
     message = " or ".join(str(reason).removeprefix("Value error, ") for reason in reasons)
     where = f"Invalid value for {param!r}: " if param else "Invalid request: "
     return where + message, param, "invalid_value"
 
 
 def _param(location: Sequence[str | int]) -> str | None:
-    """`hyperparameters.n_epochs` for its location, without the names of a union's members."""
+    """`hyperparameters.n_epochs` for a location, without the names of union members."""
     parts: list[str] = []
     for part in location[1:]:
         if isinstance(part, str) and (not part.replace("_", "").isalnum() or part in _TYPE_NAMES):
@@ -123,7 +125,7 @@ def _param(location: Sequence[str | int]) -> str | None:
 _TYPE_NAMES = frozenset({"int", "float", "str", "bool", "dict", "list"})
 
 
-async def _on_known_error(request: Request, error: Exception) -> Response:
+async def _on_ftops_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FtopsError)
     _log.error("%s %s: %s", request.method, request.url.path, error.message)
     is_disk = isinstance(error, StorageError)
@@ -133,9 +135,9 @@ async def _on_known_error(request: Request, error: Exception) -> Response:
     return _respond(status, error_body(status, message, code=code))
 
 
-async def _on_bug(request: Request, error: Exception) -> Response:
+async def _on_internal_error(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    message = f"The engine made a mistake. {_SEE_LOG}"
-    # This answer is made outside of the door, which adds the header to all others.
+    message = f"The engine had an internal error. {_SEE_LOG}"
+    # The middleware that adds this header to all other responses does not see this one.
     headers = {"x-request-id": str(request.scope.get(REQUEST_ID, ""))}
     return _respond(500, error_body(500, message, code="internal_error"), headers)

@@ -1,4 +1,4 @@
-"""`/v1/files`: upload, list, look at, read and delete."""
+"""`/v1/files`: upload, list, retrieve, download and delete."""
 
 import contextlib
 import os
@@ -34,8 +34,8 @@ from ftops.engine.validation import SMALL_BYTES, UPLOADED, validate_file
 from ftops.files import storage_error, sync_data, sync_dir
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
-LEAST_LIFE_S = 3600
-LONGEST_LIFE_S = 30 * 24 * 3600
+MIN_EXPIRES_AFTER_S = 3600
+MAX_EXPIRES_AFTER_S = 30 * 24 * 3600
 PURPOSES = ("fine-tune",)
 _FORM_SCHEMA = {
     "requestBody": {
@@ -51,8 +51,8 @@ _FORM_SCHEMA = {
                         "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
                         "expires_after[seconds]": {
                             "type": "integer",
-                            "minimum": LEAST_LIFE_S,
-                            "maximum": LONGEST_LIFE_S,
+                            "minimum": MIN_EXPIRES_AFTER_S,
+                            "maximum": MAX_EXPIRES_AFTER_S,
                         },
                     },
                     "dependentRequired": {
@@ -71,7 +71,7 @@ _FORM_SCHEMA = {
 async def create_file(request: Request, engine: EngineDependency) -> FileObject:
     """Upload training data: the form fields `purpose` (fine-tune) and `file`.
 
-    `expires_after[anchor]` (created_at) and `expires_after[seconds]` let it go by itself.
+    `expires_after[anchor]` (created_at) and `expires_after[seconds]` set its expiration.
     """
     length = request.headers.get("content-length", "")
     size = int(length) if length.isdecimal() else engine.settings.max_upload_bytes
@@ -79,16 +79,16 @@ async def create_file(request: Request, engine: EngineDependency) -> FileObject:
         _reserved(engine, size),
         receive_form(request, engine.paths.incoming) as (part, form),
     ):
-        life_s = _check_form(form, engine.settings.max_upload_bytes)
+        expires_after_s = _check_form(form, engine.settings.max_upload_bytes)
         row = FileRow(
             id=new_id("file"),
             filename=clean_filename(form.filename or ""),
             purpose="fine-tune",
             bytes=form.size,
             created_at=engine.store.now(),
-            expires_at=None if life_s is None else engine.store.now() + life_s,
+            expires_at=None if expires_after_s is None else engine.store.now() + expires_after_s,
         )
-        row = await to_thread.run_sync(keep_file, engine, part, row)
+        row = await to_thread.run_sync(store_file, engine, part, row)
     return file_object(row)
 
 
@@ -100,7 +100,7 @@ def list_files(
     order: Literal["asc", "desc"] = "desc",
     purpose: str | None = None,
 ) -> Response:
-    """All files, newest first."""
+    """List files, newest first."""
     engine.delete_expired()
     if after is not None and engine.store.files.find(after) is None:
         raise unknown_cursor(after)
@@ -113,7 +113,7 @@ def list_files(
 
 @router.get("/{file_id}")
 def retrieve_file(file_id: str, engine: EngineDependency) -> FileObject:
-    """One file."""
+    """Retrieve a file."""
     return file_object(_get_file(file_id, engine))
 
 
@@ -123,7 +123,7 @@ def retrieve_file(file_id: str, engine: EngineDependency) -> FileObject:
     responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}},
 )
 def read_content(file_id: str, engine: EngineDependency) -> Response:
-    """The file's bytes."""
+    """Download the content of a file."""
     row = _get_file(file_id, engine)
     path = engine.paths.file(row.id)
     if not path.is_file():
@@ -133,7 +133,7 @@ def read_content(file_id: str, engine: EngineDependency) -> Response:
 
 @router.delete("/{file_id}")
 def delete_file(file_id: str, engine: EngineDependency) -> DeletedObject:
-    """Delete a file; jobs that were created with it keep what they need."""
+    """Delete a file; jobs that use it keep a link."""
     engine.delete_expired()
     if not engine.store.files.delete(file_id):
         raise not_found("file", file_id)
@@ -144,7 +144,7 @@ def delete_file(file_id: str, engine: EngineDependency) -> DeletedObject:
 
 @contextlib.asynccontextmanager
 async def _reserved(engine: Engine, size: int) -> AsyncIterator[None]:
-    """As `Quotas.reserved`, which asks the database."""
+    """`Quotas.reserved` in a thread, as it reads the database."""
     reserved = engine.quotas.reserved(engine.store, size)
     await to_thread.run_sync(reserved.__enter__)
     try:
@@ -157,7 +157,7 @@ async def _reserved(engine: Engine, size: int) -> AsyncIterator[None]:
 async def receive_form(
     request: Request, folder: Path, *, name: str = "file"
 ) -> AsyncIterator[tuple[Path, UploadForm]]:
-    """A form whose file `name` stands in `folder`, flushed; what is still there at the end goes."""
+    """A form with its file `name` in `folder`, flushed; the file is deleted at the end."""
     part: Path | None = None
     try:
         descriptor, part_name = tempfile.mkstemp(prefix="upload-", dir=folder)
@@ -169,7 +169,7 @@ async def receive_form(
             await to_thread.run_sync(sync_data, descriptor)
         yield part, form
     except ClientDisconnect:
-        raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
+        raise ApiError(400, "The upload was interrupted.", code="upload_interrupted") from None
     except OSError as error:
         raise storage_error(error, folder) from error
     finally:
@@ -186,7 +186,7 @@ def _get_file(file_id: str, engine: Engine) -> FileRow:
 
 
 def _check_form(form: UploadForm, limit: int) -> int | None:
-    """How long the file shall live, in seconds; ApiError for a form that is not right."""
+    """The seconds until the file expires; ApiError for an invalid form."""
     if form.filename is None:
         raise ApiError(
             400, "The form has no file.", param="file", code="missing_required_parameter"
@@ -196,9 +196,9 @@ def _check_form(form: UploadForm, limit: int) -> int | None:
         message = "The form has no purpose."
         raise ApiError(400, message, param="purpose", code="missing_required_parameter")
     if purpose not in PURPOSES:
-        message = f"purpose is {purpose!r}; the engine takes {' or '.join(PURPOSES)}."
+        message = f"purpose is {purpose!r}; the engine accepts {' or '.join(PURPOSES)}."
         raise ApiError(400, message, param="purpose", code="invalid_value")
-    life_s = _read_life(form.fields)
+    expires_after_s = _pop_expires_after(form.fields)
     for name in form.fields:
         message = f"Unknown parameter: {name!r}."
         raise ApiError(400, message, param=name, code="unknown_parameter")
@@ -206,11 +206,11 @@ def _check_form(form: UploadForm, limit: int) -> int | None:
         raise too_large(limit)
     if form.size == 0:
         raise ApiError(400, "The file is empty.", param="file", code="invalid_value")
-    return life_s
+    return expires_after_s
 
 
-def _read_life(fields: dict[str, str]) -> int | None:
-    """What `expires_after` says, in seconds; its fields are taken out."""
+def _pop_expires_after(fields: dict[str, str]) -> int | None:
+    """The seconds of `expires_after`; removes its fields."""
     anchor = fields.pop("expires_after[anchor]", None)
     seconds = fields.pop("expires_after[seconds]", None)
     if anchor is None and seconds is None:
@@ -219,25 +219,26 @@ def _read_life(fields: dict[str, str]) -> int | None:
         message = "expires_after needs the anchor 'created_at'."
         raise ApiError(400, message, param="expires_after.anchor", code="invalid_value")
     value = int(seconds) if seconds and seconds.isdecimal() and len(seconds) < 10 else 0
-    if not LEAST_LIFE_S <= value <= LONGEST_LIFE_S:
-        message = f"expires_after takes {LEAST_LIFE_S} to {LONGEST_LIFE_S} seconds."
+    if not MIN_EXPIRES_AFTER_S <= value <= MAX_EXPIRES_AFTER_S:
+        message = f"expires_after.seconds: {MIN_EXPIRES_AFTER_S} to {MAX_EXPIRES_AFTER_S} seconds."
         raise ApiError(400, message, param="expires_after.seconds", code="invalid_value")
     return value
 
 
 def clean_filename(name: str) -> str:
-    """The last part of what a client calls its file, as far as it can be shown; never a path."""
+    """The name of a client's file without its folder and unprintable characters."""
     shown = "".join(character for character in name if character.isprintable())
     last = PureWindowsPath(PurePosixPath(shown).name).name[:255]
     return "upload" if last in ("", "..") else last
 
 
-def keep_file(
+def store_file(
     engine: Engine, part: Path, row: FileRow, record: Callable[[FileRow], bool] | None = None
 ) -> FileRow:
-    """Give the upload its place; known only when it stands there. Small ones are looked at now.
+    """Move an uploaded file to its path and record it. Small ones are validated first.
 
-    `record` writes the row down where more than the table of files changes; 409 when it refuses.
+    `record` adds the row where more than the table of files changes; ApiError 409 if it returns
+    False.
     """
     final = engine.paths.file(row.id)
     status, details = UPLOADED, None
@@ -252,7 +253,7 @@ def keep_file(
         if record is None:
             engine.store.files.add(row)
         elif not record(row):
-            raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
+            raise ApiError(409, "The upload has ended in the meantime.", code="upload_ended")
     except BaseException:
         final.unlink(missing_ok=True)
         raise
@@ -263,12 +264,12 @@ def keep_file(
 
 
 def file_object(row: FileRow) -> FileObject:
-    """The file as the API shows it."""
+    """The file as an object of the API."""
     return FileObject(**file_document(row))
 
 
 def file_document(row: FileRow) -> JsonObject:
-    """The same, ready to be written."""
+    """The file as a dictionary."""
     return {
         "id": row.id,
         "object": "file",

@@ -1,6 +1,6 @@
-"""`/v1/fine-tunes`: the protocol that the first tunable models were tuned by.
+"""`/v1/fine-tunes`: the legacy protocol.
 
-The same jobs in the same queue as those of `/v1/fine_tuning/jobs`; each protocol shows its own.
+Its jobs are in the same queue as those of `/v1/fine_tuning/jobs`; each protocol lists its own.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -45,7 +45,7 @@ from ftops.records import Json
 
 
 class CreateFineTune(RequestBody):
-    """A new legacy job; null is the same as leaving a field out."""
+    """A new legacy job; null is the default."""
 
     training_file: Annotated[str, Field(min_length=1, max_length=4096)]
     validation_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
@@ -62,7 +62,7 @@ class CreateFineTune(RequestBody):
 
 
 class FineTuneEvent(BaseModel):
-    """One line of a legacy job's history."""
+    """An event of a legacy job."""
 
     object: Literal["fine-tune-event"] = "fine-tune-event"
     created_at: int
@@ -71,7 +71,7 @@ class FineTuneEvent(BaseModel):
 
 
 class FineTuneEvents(BaseModel):
-    """All of it, oldest first: this list has no pages."""
+    """All events, oldest first; without pages."""
 
     object: Literal["list"] = "list"
     data: list[FineTuneEvent]
@@ -95,13 +95,13 @@ class FineTune(BaseModel):
 
 
 class FineTuneWithEvents(FineTune):
-    """A legacy job with its history, as it is sent where one job is asked for."""
+    """A legacy job with its events, as responses about one job have it."""
 
     events: list[FineTuneEvent]
 
 
 class FineTuneList(BaseModel):
-    """All legacy jobs, oldest first: this list has no pages."""
+    """All legacy jobs, oldest first; without pages."""
 
     object: Literal["list"] = "list"
     data: list[FineTune]
@@ -119,33 +119,35 @@ def create_fine_tune(
     openai_organization: Annotated[str | None, Header()] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> FineTuneWithEvents:
-    """Ask for a job; it is checked, queued and trained in its turn."""
+    """Create a job; it is validated, queued and trained in its turn."""
     fingerprint = fingerprint_request(idempotency_key, body)
     if known := find_repeated(fingerprint, engine):
         return _with_events(known, engine)
-    given = body.model_dump(exclude_none=True)
-    asked: dict[str, Json] = {
+    fields = body.model_dump(exclude_none=True)
+    hyperparameters: dict[str, Json] = {
         "batch_size": "auto",
         "learning_rate_multiplier": "auto",
         **legacy.DEFAULTS,
-        **{name: value for name, value in given.items() if name not in _JOB_FIELDS},
+        **{name: value for name, value in fields.items() if name not in _JOB_FIELDS},
     }
     for param in ("training_file", "validation_file"):
-        _check_file(param, given.get(param), engine)
+        _check_file(param, fields.get(param), engine)
     job = CreateJob(
         model=body.model or legacy.DEFAULT_MODEL,
         training_file=body.training_file,
         validation_file=body.validation_file,
         suffix=body.suffix,
-        metadata=legacy.make_metadata(legacy.clean_organization(openai_organization, engine.owner)),
+        metadata=legacy.make_metadata(legacy.parse_organization(openai_organization, engine.owner)),
     )
-    check_classification(asked, job, place="")
-    return _with_events(add_job(new_id(legacy.ID_PREFIX), job, asked, engine, fingerprint), engine)
+    check_classification(hyperparameters, job, prefix="")
+    return _with_events(
+        add_job(new_id(legacy.ID_PREFIX), job, hyperparameters, engine, fingerprint), engine
+    )
 
 
 @router.get("", response_model=FineTuneList)
 def list_fine_tunes(engine: EngineDependency) -> Response:
-    """All legacy jobs, oldest first."""
+    """List all legacy jobs, oldest first."""
     jobs = engine.store.jobs.list_page(after=None, limit=_ALL, metadata={}, prefix=legacy.ID_PREFIX)
     rows = engine.store.files.list_page(after=None, limit=_ALL, newest_first=True, purpose=None)
     files = {row.id: file_document(row) for row in rows}
@@ -154,23 +156,19 @@ def list_fine_tunes(engine: EngineDependency) -> Response:
 
 @router.get("/{job_id}")
 def retrieve_fine_tune(job_id: str, engine: EngineDependency) -> FineTuneWithEvents:
-    """One job as it stands, with its history."""
+    """Retrieve a job with its events."""
     return _with_events(_get_job(job_id, engine), engine)
 
 
 @router.post("/{job_id}/cancel")
 def cancel_fine_tune(job_id: str, engine: EngineDependency) -> FineTuneWithEvents:
-    """End a job early; its model is not kept."""
+    """Cancel a job."""
     return _with_events(cancel(_get_job(job_id, engine), engine), engine)
 
 
 @router.delete("/{job_id}")
 def delete_fine_tune(job_id: str, engine: EngineDependency) -> DeletedObject:
-    """Delete the model that a job made, by the job's id or the model's name.
-
-    The job itself stays in the list. (That service wanted DELETE /v1/models/NAME, and its users
-    came with the job's id.)
-    """
+    """Delete the model of a job, by the job's id or the model's name; the job is kept."""
     model = job_id if engine.store.models.find_any(job_id) else None
     if model is None:
         job = _get_job(job_id, engine)
@@ -179,7 +177,7 @@ def delete_fine_tune(job_id: str, engine: EngineDependency) -> DeletedObject:
             raise ApiError(400, message, code="job_not_ended")
         model = job.fine_tuned_model
     if model is None:
-        message = f"The fine-tune {job_id} made no model, so there is nothing to delete."
+        message = f"The fine-tune {job_id} has no model to delete."
         raise ApiError(400, message, code="no_model")
     delete_model(model, engine)
     return DeletedObject(id=job_id, object="fine-tune")
@@ -191,8 +189,7 @@ def delete_fine_tune(job_id: str, engine: EngineDependency) -> DeletedObject:
     responses={200: {"content": EVENT_STREAM}},
 )
 def list_fine_tune_events(job_id: str, engine: EngineDependency, stream: bool = False) -> Response:
-    """What happened to the job, oldest first; `stream` sends it as server-sent events, from the
-    beginning to the job's end, however long that takes."""
+    """List the events of a job, oldest first; `stream` sends server-sent events until it ends."""
     job = _get_job(job_id, engine)
     if not stream:
         return send_list(_events(job_id, engine.store.events.list_since(job_id)))
@@ -203,11 +200,11 @@ def list_fine_tune_events(job_id: str, engine: EngineDependency, stream: bool = 
 
 
 async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
-    """Each event as one piece, which leaves as one chunk: the legacy client reads live only so."""
+    """One HTTP chunk for each event: the legacy client needs that to read a live stream."""
     seq = 0
     with engine.event_notifier.subscribe(job_id) as subscription:
         while not engine.event_notifier.is_closed:
-            # In this order: a job that has ended when it is looked at has all its events.
+            # In this order: the events of an ended job are complete.
             job = await run_in_threadpool(_get_job, job_id, engine)
             rows = await run_in_threadpool(engine.store.events.list_since, job_id, seq)
             for event in _events(job_id, rows):
@@ -217,9 +214,9 @@ async def _follow(job_id: str, engine: Engine) -> AsyncIterator[bytes]:
                 yield b"data: [DONE]\n\n"
                 return
             if not await subscription.wait(engine.settings.keep_alive_interval_s):
-                yield b": still there\n\n"
-    # An error is what makes the legacy client say that the stream broke off and how to resume it.
-    message = "The engine is about to end; the job goes on when it has started again."
+                yield b": keep-alive\n\n"
+    # On an error the legacy client reports an interrupted stream, and how to resume it.
+    message = "The engine is shutting down; the job continues after the next start."
     yield b"data: " + orjson.dumps(error_body(503, message, code="shutting_down")) + b"\n\n"
 
 
@@ -231,16 +228,16 @@ def _get_job(job_id: str, engine: Engine) -> JobRow:
 
 
 def _check_file(param: str, file_id: str | None, engine: Engine) -> None:
-    """The client sends a path that it found nowhere just as it would send an id."""
+    """ApiError for an unknown id; clients also send the path of a file that they do not find."""
     if file_id is not None and engine.store.files.find(file_id) is None:
-        message = f"There is no file {file_id!r}: neither an uploaded one with that id, nor did "
-        message += "the client find one with that name to upload."
+        message = f"There is no file {file_id!r}: it is not the id of an uploaded file, and the "
+        message += "client found no file with that name."
         raise ApiError(400, message, param=param, code="file_not_found")
 
 
 def _with_events(job: JobRow, engine: Engine) -> FineTuneWithEvents:
-    wanted = [job.training_file, job.validation_file, job.result_file]
-    rows = [engine.store.files.find(file_id) for file_id in wanted if file_id is not None]
+    file_ids = [job.training_file, job.validation_file, job.result_file]
+    rows = [engine.store.files.find(file_id) for file_id in file_ids if file_id is not None]
     files = {row.id: file_document(row) for row in rows if row is not None}
     events = _events(job.id, engine.store.events.list_since(job.id))
     return FineTuneWithEvents(
@@ -258,7 +255,7 @@ def _document(job: JobRow, files: Mapping[str, JsonObject]) -> JsonObject:
             return [file_document(gone)]
         return [known]
 
-    figures = {**job.hyperparameters, **(job.resolved or {})}
+    hyperparameters = {**job.hyperparameters, **(job.resolved or {})}
     return {
         "id": job.id,
         "object": "fine-tune",
@@ -269,7 +266,7 @@ def _document(job: JobRow, files: Mapping[str, JsonObject]) -> JsonObject:
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": legacy.get_organization(job),
         "hyperparams": {
-            name: None if value == "auto" else value for name, value in figures.items()
+            name: None if value == "auto" else value for name, value in hyperparameters.items()
         },
         "training_files": shown(job.training_file),
         "validation_files": shown(job.validation_file),

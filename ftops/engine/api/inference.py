@@ -1,5 +1,4 @@
-"""What completions and chat completions have in common: the request's fields, drawing the answers,
-counting tokens, and sending pieces as server-sent events."""
+"""The common part of completions and chat completions: request fields, limits and streaming."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,9 +27,9 @@ from ftops.engine.trainer import (
 from ftops.errors import EngineError
 from ftops.records import Json, RowFormat
 
-MAX_ANSWERS = 256  # prompts times n, in one request
-MAX_PROMPT_BYTES = 1 << 20  # of all prompts of a request: half a second of tokenizing
-MAX_LOGPROBS = 1 << 18  # answers times tokens times alternatives, in one request
+MAX_ANSWERS = 256  # of one request: prompts times n
+MAX_PROMPT_BYTES = 1 << 20  # of all prompts of a request: tokenizing takes half a second
+MAX_LOGPROBS = 1 << 18  # of one request: answers times tokens times alternatives
 Result = TypeVar("Result")
 _MAX_BIASES = 1024
 _log = logging.getLogger(__name__)
@@ -41,13 +40,14 @@ FinishReason = Literal["stop", "length"]
 
 
 class ResponseModel(BaseModel):
-    """What a model's answer is made of."""
+    """A response. The schemas describe responses in `/openapi.json`; they do not validate them, as
+    there are thousands of chunks per second."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Usage(ResponseModel):
-    """How many tokens were read and drawn."""
+    """Numbers of tokens."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -55,8 +55,8 @@ class Usage(ResponseModel):
 
 
 def describe_responses(whole: type[ResponseModel]) -> dict[int | str, dict[str, Any]]:
-    """What an endpoint's answers look like, for the engine's description of itself."""
-    description = "The answers; with `stream`, pieces of them as server-sent events"
+    """The OpenAPI description of an endpoint's responses."""
+    description = "The answers; with `stream`, chunks of them as server-sent events"
     return {200: {"model": whole, "description": description, "content": EVENT_STREAM}}
 
 
@@ -65,21 +65,21 @@ Penalty = Annotated[Finite, Field(ge=-2, le=2)]
 
 
 class StreamOptions(RequestBody):
-    """What a stream says beside the text."""
+    """Options of a stream."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 
 
 def _check_bias(value: Any) -> Any:
-    """Count before the entries are validated: each bad one would be an error of its own."""
+    """Count before validation, in which each invalid entry is an error of its own."""
     if isinstance(value, dict) and len(value) > _MAX_BIASES:
         raise ValueError(f"at most {_MAX_BIASES} tokens can have a bias")
     return value
 
 
 class SamplingRequest(RequestBody):
-    """How answers are drawn; null is the same as leaving a field out."""
+    """The sampling fields of a request; null is the default."""
 
     model: Annotated[str, Field(min_length=1, max_length=256)]
     n: Annotated[int, Field(ge=1, le=128)] | None = None
@@ -105,7 +105,7 @@ class SamplingRequest(RequestBody):
         return bool(self.stream_options and self.stream_options.include_usage)
 
     def sampling(self, *, max_tokens: int, logprobs: int | None) -> SamplingParams:
-        """The fields as the trainers take them."""
+        """The fields as sampling parameters of a trainer."""
         stop = self.stop or []
         return SamplingParams(
             max_tokens=max_tokens,
@@ -124,49 +124,51 @@ def _token_numbers(bias: Mapping[str, float]) -> dict[int, float]:
     try:
         return {int(token): value for token, value in bias.items()}
     except ValueError:
-        message = "logit_bias: its keys are the numbers of tokens."
+        message = "logit_bias: the keys have to be token ids."
         raise ApiError(400, message, param="logit_bias", code="invalid_value") from None
 
 
 def check_unsupported(values: Mapping[str, Any]) -> None:
-    """ApiError for the first field that is set: the engine knows it, but cannot honour it."""
+    """ApiError for the first of these fields that is set: the engine does not support them."""
     for name, value in values.items():
         if value is not None and value is not False:
-            message = f"The engine does not offer {name!r}."
+            message = f"The engine does not support {name!r}."
             raise ApiError(400, message, param=name, code="unsupported_parameter")
 
 
-def open_model(name: str, wanted: RowFormat, engine: Engine) -> PooledModel:
-    """The model, ready to answer; ApiError when it was never trained, or on other rows."""
+def open_model(name: str, row_format: RowFormat, engine: Engine) -> PooledModel:
+    """The loaded model; ApiError for a base model, or one trained on rows of another format."""
     if name in engine.list_bases():
         message = (
-            f"{name!r} is a base model: nothing was ever trained into it, so it cannot answer. "
-            "Use the name of a fine-tuned model; a job's `fine_tuned_model` says it."
+            f"{name!r} is a base model with random weights: it cannot answer. "
+            "Use the name of a fine-tuned model, the `fine_tuned_model` of a job."
         )
         raise ApiError(400, message, param="model", code="model_not_trained")
     row = get_model(name, engine)
     try:
         model = engine.model_pool.open(row)
     except EngineError:
-        get_model(name, engine)  # 404 when it was deleted a moment ago
+        get_model(name, engine)  # 404 if it was deleted just now
         raise
     trained_on = model.manifest.row_format
-    if trained_on is not wanted:
-        message = f"{name!r} was trained on {trained_on} rows: ask it at {_ENDPOINTS[trained_on]}."
+    if trained_on is not row_format:
+        message = f"{name!r} was trained on {trained_on} rows: use {_ENDPOINTS[trained_on]}."
         raise ApiError(400, message, param="model", code="wrong_endpoint")
     return model
 
 
 def check_max_tokens(param: str, max_tokens: int | None, model: PooledModel) -> None:
-    """ApiError when the field `param` asks for a longer answer than the model could ever give."""
+    """ApiError when the field `param` exceeds the model's context length."""
     limit = model.loaded.context_length
     if max_tokens is not None and max_tokens > limit:
-        message = f"{param} is {max_tokens}; the model takes {limit} tokens, its prompt included."
+        message = (
+            f"{param} is {max_tokens}; the model's context has {limit} tokens, prompt included."
+        )
         raise ApiError(400, message, param=param, code="invalid_value")
 
 
 class ActiveGeneration:
-    """Answers on their way. The first piece is there already, so that refusals come before it."""
+    """A started generation. Its first chunk is there, so that errors precede the response."""
 
     def __init__(
         self,
@@ -174,21 +176,20 @@ class ActiveGeneration:
         prompts: Sequence[Document],
         params: SamplingParams,
         *,
-        asked: str,
+        param: str,
         max_requests_per_model: int,
         streams: bool = False,
     ) -> None:
-        """`asked` is the request's field that holds the prompt; 429 when the model has as many
-        callers as it takes."""
-        _check_amount(prompts, params, asked, model)
+        """`param` is the field of the prompt; ApiError 429 for too many requests to the model."""
+        _check_size(prompts, params, param, model)
         self.rate = RateLimit(max_requests_per_model, model.batcher.load, retry_after_s=1)
-        self.rate.check("callers wait for this model")
-        self._answers = model.generate(prompts, params, is_buffered=not streams)
-        self._pieces = iter(self._answers)
+        self.rate.check("requests to this model")
+        self._request = model.generate(prompts, params, is_buffered=not streams)
+        self._chunks = iter(self._request)
         try:
-            self._first = next(self._pieces, None)
+            self._first = next(self._chunks, None)
         except PromptTooLong as error:
-            raise _prompt_too_long(f"{error.tokens:,}", error.limit, asked) from error
+            raise _prompt_too_long(f"{error.tokens:,}", error.limit, param) from error
         except EngineError as error:
             message = f"{error.message}. {error.hint}".strip()
             raise ApiError(400, message, code="invalid_value") from error
@@ -196,70 +197,68 @@ class ActiveGeneration:
     def __iter__(self) -> Iterator[GenerationChunk]:
         if self._first is not None:
             yield self._first
-            yield from self._pieces
+            yield from self._chunks
 
     def close(self) -> None:
-        self._answers.close()
+        self._request.close()
 
 
-def _check_amount(
-    prompts: Sequence[Document], params: SamplingParams, asked: str, model: PooledModel
+def _check_size(
+    prompts: Sequence[Document], params: SamplingParams, param: str, model: PooledModel
 ) -> None:
-    """ApiError for more than is answered at once; prompts are measured, not tokenized."""
+    """ApiError for too large a request; prompts are measured, not tokenized."""
     if len(prompts) > MAX_ANSWERS:
-        message = f"{len(prompts)} answers are asked for at once; {MAX_ANSWERS} are allowed."
+        message = f"The request has {len(prompts)} answers; the maximum is {MAX_ANSWERS}."
         raise ApiError(400, message, param="n", code="invalid_value")
     if params.logprobs is not None:
         n_logprobs = len(prompts) * params.max_tokens * (params.logprobs + 1)
         if n_logprobs > MAX_LOGPROBS:
             message = (
-                f"Up to {n_logprobs:,} log probabilities are asked for; {MAX_LOGPROBS:,} are "
-                "allowed. Ask for fewer answers, tokens or alternatives in one request."
+                f"The request has up to {n_logprobs:,} log probabilities; the maximum is "
+                f"{MAX_LOGPROBS:,}. Request fewer answers, tokens or alternatives."
             )
             raise ApiError(400, message, param="logprobs", code="invalid_value")
     context, longest = model.loaded.context_length, model.loaded.longest_token_bytes
     total = 0
     for prompt in {id(prompt): prompt for prompt in prompts}.values():
-        n_bytes = [len(segment.text.encode(errors="replace")) for segment in prompt]
+        n_bytes = [len(span.text.encode(errors="replace")) for span in prompt]
         least = sum(-(-size // longest) or 1 for size in n_bytes)  # a special token has no text
         if least >= context:
-            raise _prompt_too_long(f"at least {least:,}", context - 1, asked)
+            raise _prompt_too_long(f"at least {least:,}", context - 1, param)
         total += sum(n_bytes)
     if total > MAX_PROMPT_BYTES:
         message = (
-            f"The prompts of this request have {total:,} bytes together; {MAX_PROMPT_BYTES:,} are "
-            "allowed. Send them in several requests."
+            f"The prompts of this request have {total:,} bytes together; the maximum is "
+            f"{MAX_PROMPT_BYTES:,}. Send them in several requests."
         )
-        raise ApiError(400, message, param=asked, code="context_length_exceeded")
+        raise ApiError(400, message, param=param, code="context_length_exceeded")
 
 
-def _prompt_too_long(tokens: str, limit: int, asked: str) -> ApiError:
-    message = (
-        f"The prompt has {tokens} tokens; the model takes {limit:,} at most, its answer included."
-    )
-    return ApiError(400, message, param=asked, code="context_length_exceeded")
+def _prompt_too_long(tokens: str, limit: int, param: str) -> ApiError:
+    message = f"The prompt has {tokens} tokens; the model accepts {limit:,}, the answer included."
+    return ApiError(400, message, param=param, code="context_length_exceeded")
 
 
 async def run_in_model_thread(
     engine: Engine, function: Callable[..., Result], *args: Any
 ) -> Result:
-    """Run what waits for a model in one of the owner's threads.
+    """Run a function that waits for a model in one of the owner's threads.
 
-    The threads that all other requests share stay free, whatever one owner asks its models.
+    So the threads that other requests share stay free, whatever one owner requests.
     """
     limiter = engine.model_pool.get_limiter(engine.owner)
     return await to_thread.run_sync(partial(function, *args), limiter=limiter)
 
 
 def send_completion(generation: ActiveGeneration, document: Mapping[str, Json]) -> Response:
-    """The whole answer; rendered by a fast encoder, as it may have many figures."""
+    """The complete response, rendered by a fast encoder, as it may have many numbers."""
     body = orjson.dumps(document)
     return Response(body, media_type="application/json", headers=generation.rate.headers())
 
 
 @dataclass(slots=True)
 class CollectedAnswer:
-    """All pieces of one answer."""
+    """All chunks of one answer."""
 
     text: str = ""
     logprobs: list[TokenLogprob] = field(default_factory=list)
@@ -268,14 +267,14 @@ class CollectedAnswer:
 
 
 def collect_answers(generation: ActiveGeneration, count: int) -> list[CollectedAnswer]:
-    """Wait for all answers."""
+    """Wait for all chunks of all answers."""
     answers = [CollectedAnswer() for _ in range(count)]
-    for delta in generation:
-        answer = answers[delta.index]
-        answer.text += delta.text
-        answer.logprobs += delta.logprobs
-        answer.n_tokens += delta.n_tokens
-        answer.finish_reason = delta.finish_reason or answer.finish_reason
+    for chunk in generation:
+        answer = answers[chunk.index]
+        answer.text += chunk.text
+        answer.logprobs += chunk.logprobs
+        answer.n_tokens += chunk.n_tokens
+        answer.finish_reason = chunk.finish_reason or answer.finish_reason
     return answers
 
 
@@ -290,7 +289,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Json]:
 def send_stream(
     generation: ActiveGeneration, chunks: Iterable[Mapping[str, Json]], engine: Engine
 ) -> StreamingResponse:
-    """Send each chunk as an event, then `[DONE]`; a client that goes away ends the drawing."""
+    """Send each chunk as an event, then `[DONE]`; a disconnect ends the generation."""
     iterator = iter(chunks)
 
     async def body() -> AsyncIterator[bytes]:
@@ -299,9 +298,9 @@ def send_stream(
                 yield b"data: " + orjson.dumps(chunk) + b"\n\n"
             yield b"data: [DONE]\n\n"
         except Exception as error:
-            # The status has been sent: an event is the only way left to say it.
-            _log.error("a stream broke off", exc_info=error)
-            message = "The engine made a mistake; its log (engine.log) says more."
+            # The status has been sent, so the error becomes an event.
+            _log.error("a stream failed", exc_info=error)
+            message = "The engine had an internal error. See engine.log for details."
             failure = error_body(500, message, code="internal_error")
             yield b"data: " + orjson.dumps(failure) + b"\n\n"
         finally:

@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: create, list, look at, cancel, pause, resume, and a job's events."""
+"""`/v1/fine_tuning/jobs`: jobs, their events and their checkpoints."""
 
 import hashlib
 import re
@@ -52,8 +52,8 @@ IdempotencyKey: TypeAlias = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="A request with the key of an earlier one, and the same body, returns the job"
-        " that the earlier one created. With another body it is refused.",
+        description="A second request with the same key and body returns the job of the first one."
+        " With another body it is refused.",
     ),
 ]
 
@@ -65,15 +65,15 @@ def create_job(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> JobObject:
-    """Ask for a job; it is checked, queued and trained in its turn."""
-    asked = read_hyperparameters(body)
-    check_classification(asked, body)
+    """Create a job; it is validated, queued and trained in its turn."""
+    hyperparameters = read_hyperparameters(body)
+    check_classification(hyperparameters, body)
     if body.integrations:
-        message = "The engine has no integrations."
+        message = "The engine does not support integrations."
         raise ApiError(400, message, param="integrations", code="unsupported_parameter")
     fingerprint = fingerprint_request(idempotency_key, body)
     job = find_repeated(fingerprint, engine) or add_job(
-        new_id("ftjob"), body, asked, engine, fingerprint
+        new_id("ftjob"), body, hyperparameters, engine, fingerprint
     )
     response.headers.update(engine.quotas.rate_jobs(engine.store).headers())
     return job_object(job)
@@ -81,14 +81,14 @@ def create_job(
 
 @dataclass(frozen=True, slots=True)
 class RequestFingerprint:
-    """By what a repeated request for a job is recognised: its idempotency key, and its content."""
+    """Identifies a repeated request for a job: its idempotency key and a hash of its body."""
 
     key: str
     sha256: str
 
 
 def fingerprint_request(key: str | None, body: BaseModel) -> RequestFingerprint | None:
-    """The mark of a request with that idempotency key; None without one."""
+    """The fingerprint of a request with an idempotency key; None without one."""
     if key is None:
         return None
     sent = body.model_dump(mode="json", exclude_unset=True)
@@ -97,10 +97,10 @@ def fingerprint_request(key: str | None, body: BaseModel) -> RequestFingerprint 
 
 
 def find_repeated(fingerprint: RequestFingerprint | None, engine: Engine) -> JobRow | None:
-    """The job that the same request has made before; ApiError when its key was of another one."""
+    """The job of the same request before; ApiError when another request has the key."""
     job = engine.store.jobs.find_by_idempotency_key(fingerprint.key) if fingerprint else None
     if fingerprint and job and job.request_sha256 != fingerprint.sha256:
-        message = f"This Idempotency-Key belongs to another request, which made the job {job.id}."
+        message = f"Another request has this Idempotency-Key; it created the job {job.id}."
         raise ApiError(422, message, code="idempotency_key_reused")
     return job
 
@@ -108,19 +108,19 @@ def find_repeated(fingerprint: RequestFingerprint | None, engine: Engine) -> Job
 def add_job(
     job_id: str,
     body: CreateJob,
-    asked: Mapping[str, Json],
+    hyperparameters: Mapping[str, Json],
     engine: Engine,
     fingerprint: RequestFingerprint | None = None,
 ) -> JobRow:
-    """Give the job its files and its place among the jobs; `asked` are its hyperparameters."""
+    """Link the job's files and record the job."""
     folder = engine.paths.job(job_id)
     make_private_dir(folder.root)
     try:
-        _take_files(body, folder, engine)
+        _link_files(body, folder, engine)
         crashpoints.reach("engine.jobs.before_record")
-        # One transaction, so that the model cannot be deleted between the look and the job.
+        # One transaction, so that the model cannot be deleted in between.
         with engine.store.transaction():
-            if known := find_repeated(fingerprint, engine):  # the same request, sent twice at once
+            if known := find_repeated(fingerprint, engine):  # two equal requests at the same time
                 shutil.rmtree(folder.root, ignore_errors=True)
                 return known
             engine.quotas.check_job(engine.store)
@@ -135,7 +135,7 @@ def add_job(
                 suffix=body.suffix,
                 seed=secrets.randbelow(1 << 31) if body.seed is None else body.seed,
                 metadata=body.metadata or {},
-                hyperparameters=asked,
+                hyperparameters=hyperparameters,
                 created_at=now,
                 updated_at=now,
                 method=get_method(body),
@@ -160,7 +160,7 @@ def list_jobs(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Page[JobObject]:
-    """All jobs, newest first; `metadata[KEY]=VALUE` keeps only those that carry it."""
+    """List jobs, newest first; `metadata[KEY]=VALUE` filters them."""
     if after is not None and engine.store.jobs.find(after) is None:
         raise unknown_cursor(after)
     pairs = [
@@ -179,31 +179,31 @@ def list_jobs(
 
 @router.get("/{job_id}")
 def retrieve_job(job_id: str, engine: EngineDependency) -> JobObject:
-    """One job as it stands."""
+    """Retrieve a job."""
     return job_object(get_job(job_id, engine))
 
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, engine: EngineDependency) -> JobObject:
-    """End a job early; of what it learned, the last checkpoints are kept."""
+    """Cancel a job; its last checkpoints are kept."""
     return job_object(cancel(get_job(job_id, engine), engine))
 
 
 def cancel(job: JobRow, engine: Engine) -> JobRow:
-    """The job, cancelled; ApiError when it had ended already."""
+    """Cancel the job; ApiError when it has ended."""
     cancelled = engine.scheduler.cancel(job.id)
     now = engine.store.jobs.find(job.id) or job
     if cancelled:
         return now
-    message = f"The job {job.id} has ended already: it has {now.status}."
+    message = f"The job {job.id} has already {now.status}."
     if now.status is JobStatus.CANCELLED:
-        message = f"The job {job.id} is cancelled already."
+        message = f"The job {job.id} is already cancelled."
     raise ApiError(400, message, code="job_ended")
 
 
 @router.post("/{job_id}/pause")
 def pause_job(job_id: str, engine: EngineDependency) -> JobObject:
-    """Let a job wait; a running one writes a checkpoint first."""
+    """Pause a job; a running one writes a checkpoint first."""
     get_job(job_id, engine)
     if not engine.scheduler.pause(job_id):
         raise _wrong_state(get_job(job_id, engine), "paused")
@@ -212,7 +212,7 @@ def pause_job(job_id: str, engine: EngineDependency) -> JobObject:
 
 @router.post("/{job_id}/resume")
 def resume_job(job_id: str, engine: EngineDependency) -> JobObject:
-    """Queue a paused job again; it goes on from its checkpoint."""
+    """Queue a paused job again; it continues from its checkpoint."""
     get_job(job_id, engine)
     if not engine.scheduler.resume(job_id):
         raise _wrong_state(get_job(job_id, engine), "resumed")
@@ -226,7 +226,7 @@ def list_events(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 20,
 ) -> Response:
-    """What happened to the job, newest first."""
+    """List the events of a job, newest first."""
     get_job(job_id, engine)
     if after is not None and not engine.store.events.has(job_id, after):
         raise unknown_cursor(after)
@@ -243,30 +243,30 @@ def get_job(job_id: str, engine: Engine) -> JobRow:
     return job
 
 
-_STATE_WORDS = {
-    JobStatus.VALIDATING_FILES: "its files are being checked; try again in a moment",
-    JobStatus.QUEUED: "it is not paused, it waits for its turn",
-    JobStatus.RUNNING: "it is not paused, it runs",
-    JobStatus.PAUSING: "it is about to pause; try again in a moment",
-    JobStatus.PAUSED: "it is paused already",
+_STATE_REASONS = {
+    JobStatus.VALIDATING_FILES: "its files are being validated; try again in a moment",
+    JobStatus.QUEUED: "it is queued, not paused",
+    JobStatus.RUNNING: "it is running, not paused",
+    JobStatus.PAUSING: "it is pausing; try again in a moment",
+    JobStatus.PAUSED: "it is already paused",
     JobStatus.SUCCEEDED: "it has succeeded",
     JobStatus.FAILED: "it has failed",
     JobStatus.CANCELLED: "it was cancelled",
 }
 
 
-def _wrong_state(job: JobRow, wanted: str) -> ApiError:
-    message = f"The job {job.id} cannot be {wanted}: {_STATE_WORDS[job.status]}."
+def _wrong_state(job: JobRow, action: str) -> ApiError:
+    message = f"The job {job.id} cannot be {action}: {_STATE_REASONS[job.status]}."
     return ApiError(400, message, code="job_ended" if job.ended else "invalid_job_state")
 
 
-def _take_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
-    """Let the job keep its files, whatever happens to the uploads."""
+def _link_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
+    """Link the job's files, so that they can be deleted."""
     engine.delete_expired()
-    wanted = [("training_file", body.training_file, folder.training)]
+    files = [("training_file", body.training_file, folder.training)]
     if body.validation_file is not None:
-        wanted.append(("validation_file", body.validation_file, folder.validation))
-    for param, file_id, target in wanted:
+        files.append(("validation_file", body.validation_file, folder.validation))
+    for param, file_id, target in files:
         row = engine.store.files.find(file_id)
         if row is None or not engine.paths.file(row.id).is_file():
             raise ApiError(
@@ -287,13 +287,13 @@ def _get_base(model: str, engine: Engine) -> str:
         return model
     row = engine.store.models.find(model)
     if row is None:
-        message = f"There is no model {model!r} to tune; the base models are {', '.join(bases)}."
+        message = f"There is no model {model!r}; the base models are {', '.join(bases)}."
         raise ApiError(404, message, param="model", code="model_not_found")
     return row.base
 
 
 def job_object(job: JobRow) -> JobObject:
-    """The job as the API shows it."""
+    """The job as an object of the API."""
     error: dict[str, str | None] = {}
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error_message, "param": job.error_param}
@@ -338,17 +338,14 @@ def list_checkpoints(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
 ) -> FilePage[CheckpointObject]:
-    """The checkpoints of a job that has ended, latest first; each can be used as a model.
-
-    A job that failed or was cancelled keeps those that it had come to.
-    """
+    """List the checkpoints of an ended job, latest first; each is a model."""
     get_job(job_id, engine)
     rows = engine.store.models.list_checkpoints(job_id)
     if after is not None:
-        places = [place for place, row in enumerate(rows) if _checkpoint_id(row) == after]
-        if not places:
+        indices = [index for index, row in enumerate(rows) if _checkpoint_id(row) == after]
+        if not indices:
             raise unknown_cursor(after)
-        rows = rows[places[0] + 1 :]
+        rows = rows[indices[0] + 1 :]
     data, has_more = split_page(rows, limit, _checkpoint_object)
     ends = (data[0].id, data[-1].id) if data else (None, None)
     return FilePage(data=data, has_more=has_more, first_id=ends[0], last_id=ends[1])

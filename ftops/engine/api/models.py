@@ -1,4 +1,4 @@
-"""`/v1/models`: the base models that can be tuned, and what was made of them."""
+"""`/v1/models`: the base models and the fine-tuned ones."""
 
 from collections.abc import Iterator
 
@@ -11,24 +11,24 @@ from ftops.engine.api.schema import DeletedObject, JsonObject, ModelList, ModelO
 from ftops.engine.store import ModelRow
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
-_BASES_MADE_AT = 1577836800  # a date must be given; the bases are code, not files
+_BASES_CREATED_AT = 1577836800  # the API requires a date; base models are code
 
 
 @router.get("", response_model=ModelList)
 def list_models(engine: EngineDependency) -> Response:
-    """Base models first, then fine-tuned ones in the order of their making."""
+    """List base models, then fine-tuned ones, oldest first."""
     return send_list(list(iterate_models(engine)))
 
 
 def iterate_models(engine: Engine) -> Iterator[JsonObject]:
-    """All models, in that order."""
+    """All models in that order."""
     yield from map(_base_document, engine.list_bases())
     yield from map(_tuned_document, engine.store.models.list_finished())
 
 
 @router.get("/{model}")
 def retrieve_model(model: str, engine: EngineDependency) -> ModelObject:
-    """One model."""
+    """Retrieve a model."""
     if model in engine.list_bases():
         return ModelObject(**_base_document(model))
     return ModelObject(**_tuned_document(get_model(model, engine)))
@@ -36,7 +36,7 @@ def retrieve_model(model: str, engine: EngineDependency) -> ModelObject:
 
 @router.delete("/{model}")
 def delete_model(model: str, engine: EngineDependency) -> DeletedObject:
-    """Delete a fine-tuned model, with its checkpoints; what uses it now ends undisturbed."""
+    """Delete a fine-tuned model with its checkpoints; active requests and jobs finish."""
     if model in engine.list_bases():
         message = f"{model!r} is a base model; only fine-tuned models can be deleted."
         raise ApiError(403, message, param="model", code="base_model")
@@ -58,7 +58,7 @@ def get_model(name: str, engine: Engine) -> ModelRow:
 
 
 def _base_document(name: str) -> JsonObject:
-    return _model_document(name, _BASES_MADE_AT, "ftops", root=name)
+    return _model_document(name, _BASES_CREATED_AT, "ftops", root=name)
 
 
 def _tuned_document(row: ModelRow) -> JsonObject:

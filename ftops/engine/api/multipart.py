@@ -1,7 +1,7 @@
-"""Reads an upload form as it arrives: the file goes straight to the disk, piece by piece.
+"""Reads an upload form as it arrives, and writes the file to the disk in chunks.
 
-(The framework's own form parser would hold the file in a temporary folder first, which on many
-machines is memory.)
+The form parser of Starlette would write it to a temporary folder first, which on many machines is
+memory.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -22,7 +22,7 @@ _MANY_LINES = 1000
 
 @dataclass(slots=True)
 class UploadForm:
-    """What came beside the file, and the file's name and size; None: no file came."""
+    """The other fields of a form, and the file's name and size; `filename` None: without a file."""
 
     fields: dict[str, str] = field(default_factory=dict)
     filename: str | None = None
@@ -30,7 +30,7 @@ class UploadForm:
 
 
 class Sink(Protocol):
-    """Where the file goes."""
+    """The target of the file."""
 
     def writelines(self, pieces: Iterable[bytes], /) -> None: ...
 
@@ -38,11 +38,11 @@ class Sink(Protocol):
 async def read_upload(
     content_type: str, pieces: AsyncIterator[bytes], target: Sink, *, name: str = "file"
 ) -> UploadForm:
-    """Write the part `name` to `target` and return the rest; ApiError 400 or 415 for bad forms."""
+    """Write the part `name` to `target`, return the rest; ApiError 400 or 415 for invalid forms."""
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        message = "Files are sent as a form: content type multipart/form-data with a boundary."
+        message = "Send files as a form: content type multipart/form-data with a boundary."
         raise ApiError(415, message, code="unsupported_media_type")
     reader = _Reader(name)
     try:
@@ -60,7 +60,7 @@ async def read_upload(
             },
         )
         async for piece in pieces:
-            if piece.count(b"\r") > _MANY_LINES:  # each may begin a boundary: slow to parse
+            if piece.count(b"\r") > _MANY_LINES:  # each may start a boundary: slow to parse
                 await to_thread.run_sync(parser.write, piece)
             else:
                 parser.write(piece)
@@ -76,7 +76,7 @@ async def read_upload(
 
 
 class _Reader:
-    """Takes the parser's callbacks; pieces of the file wait until somebody writes them."""
+    """The parser's callbacks; chunks of the file are buffered until they are taken."""
 
     def __init__(self, file_name: str) -> None:
         self._file_name = file_name

@@ -1,4 +1,4 @@
-"""Routes that read JSON bodies within bounds, and large ones away from the event loop."""
+"""Routes with bounded JSON bodies, and the middleware for encoded slashes in paths."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,12 +14,12 @@ from ftops.engine.api.inference import MAX_PROMPT_BYTES
 from ftops.engine.bounded_json import SMALL_BYTES, TooManyValues, read_bounded
 from ftops.engine.security import too_large
 
-_LARGE_AT_ONCE = CapacityLimiter(1)  # several would compete with the event loop
-_MAX_BYTES = 2 * MAX_PROMPT_BYTES  # room for escapes; a longer body is refused without a look
+_LARGE_BODIES = CapacityLimiter(1)  # several would compete with the event loop
+_MAX_BYTES = 2 * MAX_PROMPT_BYTES  # with escapes; a longer body is refused unread
 
 
 class JsonRoute(APIRoute):
-    """For every router that takes JSON: `APIRouter(route_class=JsonRoute)`."""
+    """The route class of routers with JSON bodies; large ones are parsed in a thread."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -36,27 +36,32 @@ class _JsonRequest(Request):
         if len(body) > _MAX_BYTES:
             raise _too_long(self.url.path)
         if len(body) <= SMALL_BYTES:
-            return await super().json()  # it also reads what the validation then refuses by name
+            return await super().json()  # accepts what the validation then refuses by name
         try:
-            return await to_thread.run_sync(read_bounded, body, limiter=_LARGE_AT_ONCE)
+            return await to_thread.run_sync(read_bounded, body, limiter=_LARGE_BODIES)
         except TooManyValues as error:
             raise ApiError(400, f"The body has {error}.", code="invalid_value") from None
 
 
 def _too_long(path: str) -> ApiError:
-    """What is wrong with a body that long: the prompts in it, where there can be some."""
+    """The error for too long a body, which names the prompts where there are any."""
     if not path.endswith("/completions"):
         return too_large(_MAX_BYTES)
     message = (
-        f"The request is longer than {_MAX_BYTES:,} bytes; its prompts may have "
-        f"{MAX_PROMPT_BYTES:,} bytes together, and each has to fit into the model's context."
+        f"The request is longer than {_MAX_BYTES:,} bytes; the maximum for all prompts together is "
+        f"{MAX_PROMPT_BYTES:,}, and each has to fit into the model's context."
     )
     param = "messages" if "/chat/" in path else "prompt"
     return ApiError(400, message, param=param, code="context_length_exceeded")
 
 
 class EncodedPathMiddleware:
-    """ASGI middleware."""
+    """ASGI middleware that keeps encoded slashes (`%2F`) of a path encoded.
+
+    Legacy clients request files by the path that a user typed, as in
+    `GET /v1/files/sub%2Fdir%2Frows.jsonl`. Servers decode a path before routing, which would split
+    that segment in three; no id has a slash.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -65,6 +70,6 @@ class EncodedPathMiddleware:
         raw = scope.get("raw_path") if scope["type"] == "http" else None
         if raw and b"%2f" in raw.lower():
             text = raw.partition(b"?")[0].decode("latin-1")
-            kept = text.replace("%2f", "%252F").replace("%2F", "%252F")
-            scope = {**scope, "path": unquote(kept)}
+            encoded = text.replace("%2f", "%252F").replace("%2F", "%252F")
+            scope = {**scope, "path": unquote(encoded)}
         await self._app(scope, receive, send)

@@ -1,5 +1,11 @@
-"""The API's objects, with its own field names. Requests are strict: what is not known is refused,
-and so is what is known but would be ignored."""
+"""The objects of the API, with its field names, and lists of them.
+
+Requests are strict: unknown fields are refused, and known ones that have no effect here, too.
+
+A page reads one row more than its limit, to know whether more follow. Long lists are written from
+plain dictionaries: creating and validating an object for each row would take most of the time. The
+routes declare the schemas, and a test validates the responses.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +21,15 @@ Item = TypeVar("Item")
 
 
 class RequestBody(BaseModel):
-    """A body that a client sends."""
+    """The body of a request."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-# Pydantic looks at a text's characters only where they are counted; a half of a surrogate pair,
-# which JSON can say but UTF-8 cannot, is refused then. A body is never as long as this.
+# Pydantic checks characters only where there is a maximum length; lone surrogates, which JSON has
+# but UTF-8 does not, are refused then. No body is as long as this one.
 Text = Annotated[str, Field(max_length=1 << 24)]
-Label = Annotated[str, Field(max_length=1024)]  # a client's own name for something
+Label = Annotated[str, Field(max_length=1024)]  # a name that the client chooses
 
 
 EVENT_STREAM: dict[str, Any] = {  # the schema of one server-sent event
@@ -38,7 +44,7 @@ EVENT_STREAM: dict[str, Any] = {  # the schema of one server-sent event
 
 
 class ErrorDetail(BaseModel):
-    """What was refused, and why."""
+    """The details of an error."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,7 +55,7 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """The body of every refusal."""
+    """The body of an error response."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,14 +71,14 @@ class Page(BaseModel, Generic[Item]):
 
 
 class FilePage(Page[Item], Generic[Item]):
-    """A page that also names its ends, as lists of files do."""
+    """A page with the ids of its first and last item, as lists of files have."""
 
     first_id: str | None
     last_id: str | None
 
 
 class DeletedObject(BaseModel):
-    """What was deleted."""
+    """A deleted object."""
 
     id: str
     object: str
@@ -80,7 +86,7 @@ class DeletedObject(BaseModel):
 
 
 class FileObject(BaseModel):
-    """A file at the engine."""
+    """A file."""
 
     id: str
     object: Literal["file"] = "file"
@@ -94,14 +100,14 @@ class FileObject(BaseModel):
 
 
 class ExpiresAfter(RequestBody):
-    """How long a file shall live."""
+    """The expiration of a file."""
 
     anchor: Literal["created_at"]
     seconds: Annotated[int, Field(ge=3600, le=30 * 24 * 3600)]
 
 
 class CreateUpload(RequestBody):
-    """A file that will come in parts."""
+    """A new upload in parts."""
 
     bytes: Annotated[int, Field(ge=1)]
     filename: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -111,7 +117,7 @@ class CreateUpload(RequestBody):
 
 
 class CompleteUpload(RequestBody):
-    """The parts in their order, and what their sum should be."""
+    """The parts in order, and the MD5 of the file."""
 
     part_ids: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=128)]],
@@ -130,7 +136,7 @@ class UploadPartObject(BaseModel):
 
 
 class UploadObject(BaseModel):
-    """A file that comes in parts; `file` is what it became."""
+    """An upload in parts; `file` is set when it is completed."""
 
     id: str
     object: Literal["upload"] = "upload"
@@ -144,7 +150,7 @@ class UploadObject(BaseModel):
 
 
 class ModelObject(BaseModel):
-    """A model; `parent` and `job_id` are told of fine-tuned ones."""
+    """A model; only fine-tuned ones have `parent` and `job_id`."""
 
     id: str
     object: Literal["model"] = "model"
@@ -157,7 +163,7 @@ class ModelObject(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All models: this list has no pages."""
+    """All models; without pages."""
 
     object: Literal["list"] = "list"
     data: list[ModelObject]
@@ -181,7 +187,7 @@ Multiplier = Auto | Annotated[Finite, Field(gt=0, le=100)] | None
 
 
 class HyperparametersBody(RequestBody):
-    """The current API's three, and what the legacy API had beside them."""
+    """The hyperparameters of the current API, and those of the legacy one."""
 
     n_epochs: Epochs = None
     batch_size: BatchSize = None
@@ -200,7 +206,7 @@ class SupervisedSettings(RequestBody):
 
 
 class DpoHyperparametersBody(RequestBody):
-    """The three, and how closely the model is held to the one that it starts from."""
+    """The hyperparameters of DPO; `beta` keeps the model close to the reference."""
 
     n_epochs: Epochs = None
     batch_size: BatchSize = None
@@ -215,7 +221,7 @@ class DpoSettings(RequestBody):
 
 
 class MethodBody(RequestBody):
-    """How to train; `reinforcement` is known and refused."""
+    """The training method; `reinforcement` is refused."""
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: SupervisedSettings | None = None
@@ -244,21 +250,21 @@ class CreateJob(RequestBody):
 
 
 class SupervisedMethod(BaseModel):
-    """The method of a job, with its settings as they stand."""
+    """The method of a job with the values in use."""
 
     type: Literal["supervised"] = "supervised"
     supervised: dict[str, dict[str, Any]]
 
 
 class DpoMethod(BaseModel):
-    """The method of a preference job, with its settings as they stand."""
+    """The method of a DPO job with the values in use."""
 
     type: Literal["dpo"] = "dpo"
     dpo: dict[str, dict[str, Any]]
 
 
 class JobObject(BaseModel):
-    """A fine-tuning job; `error` is an empty object while all is well."""
+    """A fine-tuning job; `error` is an empty object without an error."""
 
     id: str
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
@@ -283,7 +289,7 @@ class JobObject(BaseModel):
 
 
 class CheckpointMetrics(BaseModel):
-    """How training stood at a checkpoint; null: not measured there."""
+    """The metrics of a checkpoint; null: not measured."""
 
     step: float
     train_loss: float | None = None
@@ -295,7 +301,7 @@ class CheckpointMetrics(BaseModel):
 
 
 class CheckpointObject(BaseModel):
-    """A model as it was at the end of an epoch."""
+    """A checkpoint at the end of an epoch."""
 
     id: str
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
@@ -307,7 +313,7 @@ class CheckpointObject(BaseModel):
 
 
 class EventObject(BaseModel):
-    """One line of a job's history."""
+    """An event of a job."""
 
     id: str
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
@@ -319,7 +325,7 @@ class EventObject(BaseModel):
 
 
 class EngineObject(BaseModel):
-    """A model by its older name."""
+    """A model in the API of engines."""
 
     id: str
     object: Literal["engine"] = "engine"
@@ -330,35 +336,35 @@ class EngineObject(BaseModel):
 
 
 class EngineList(BaseModel):
-    """All engines: this list has no pages."""
+    """All engines; without pages."""
 
     object: Literal["list"] = "list"
     data: list[EngineObject]
 
 
 Row = TypeVar("Row")
-JsonObject: TypeAlias = dict[str, Any]  # one object of the API, with its field names
+JsonObject: TypeAlias = dict[str, Any]  # an object of the API
 
 
 def split_page(
     rows: Sequence[Row], limit: int, render: Callable[[Row], Item]
 ) -> tuple[list[Item], bool]:
-    """The page's items, and whether more follow; `rows` are up to `limit` + 1."""
+    """The items of a page, and whether more follow; `rows` are up to `limit` + 1."""
     return [render(row) for row in rows[:limit]], len(rows) > limit
 
 
 def page_ends(data: Sequence[JsonObject]) -> JsonObject:
-    """The names of a page's ends, as lists of files have them."""
+    """The ids of the first and last item of a page."""
     first_id, last_id = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"first_id": first_id, "last_id": last_id}
 
 
 def send_list(data: Sequence[JsonObject], more: Mapping[str, Any] | None = None) -> Response:
-    """The list, with what it says beside its data."""
+    """The response with a list, and `more` fields beside its data."""
     body = orjson.dumps({"object": "list", "data": data, **(more or {})})
     return Response(body, media_type="application/json")
 
 
 def unknown_cursor(after: str) -> ApiError:
-    """400: the page begins after something that is not in the list."""
-    return ApiError(400, f"after: there is no {after!r} in this list.", param="after")
+    """400 for an `after` that is not in the list."""
+    return ApiError(400, f"after: {after!r} is not in this list.", param="after")

@@ -1,9 +1,8 @@
 """`/v1/uploads`: large files in parts, which become one file when they are complete.
 
-Parts lie on the disk until then: each in a file of its own, or, when it came with its place
-(`placing.py`), where it belongs in the file that is to be. That one only gets a second name when it
-is complete; separate parts are copied, because one that was renamed away could not be read again
-after a kill.
+Until then each part is in a file of its own or, if it has a byte range (`upload_assembly.py`), at
+its offset in the assembled file. On completion the assembled file is linked. Separate parts are
+copied, not renamed, as they have to be readable again after a kill.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from ftops import crashpoints
 from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError, not_found
-from ftops.engine.api.files import clean_filename, file_object, keep_file, receive_form
+from ftops.engine.api.files import clean_filename, file_object, receive_form, store_file
 from ftops.engine.api.multipart import UploadForm, read_upload
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import CompleteUpload, CreateUpload, UploadObject, UploadPartObject
@@ -48,8 +47,8 @@ from ftops.files import (
 )
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=JsonRoute)
-_LIFE_S = 3600
-_PIECE_BYTES = 1 << 20
+_UPLOAD_EXPIRES_AFTER_S = 3600
+_READ_BYTES = 1 << 20
 _PART_SCHEMA = {
     "requestBody": {
         "required": True,
@@ -69,14 +68,14 @@ _PART_SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class FileSlice:
-    """`bytes` bytes of a file from `start` on."""
+    """`bytes` bytes of a file from `start`."""
 
     path: Path
     start: int
     bytes: int
 
     def open(self) -> BinaryIO:
-        """The file, at the beginning of the segment."""
+        """Open the file at `start`."""
         stream = self.path.open("rb", buffering=0)
         stream.seek(self.start)
         return cast(BinaryIO, stream)
@@ -84,10 +83,10 @@ class FileSlice:
 
 @router.post("")
 def create_upload(body: CreateUpload, engine: EngineDependency) -> UploadObject:
-    """Announce a file of up to 8 GB; its parts may come for an hour."""
+    """Create an upload of up to 8 GB, which expires after an hour."""
     if body.bytes > engine.settings.max_multipart_bytes:
         limit = engine.settings.max_multipart_bytes
-        message = f"bytes: a file may have {limit:,} bytes."
+        message = f"bytes: the maximum is {limit:,}."
         raise ApiError(400, message, param="bytes", code="invalid_value")
     now = engine.store.now()
     row = UploadRow(
@@ -97,11 +96,11 @@ def create_upload(body: CreateUpload, engine: EngineDependency) -> UploadObject:
         mime_type=body.mime_type,
         bytes=body.bytes,
         created_at=now,
-        expires_at=now + _LIFE_S,
+        expires_at=now + _UPLOAD_EXPIRES_AFTER_S,
         expires_after_s=body.expires_after.seconds if body.expires_after else None,
     )
     engine.delete_expired()
-    with engine.store.transaction():  # so that no other upload begins in between
+    with engine.store.transaction():  # so that uploads are counted one by one
         engine.quotas.check_upload(engine.store, row.bytes)
         make_private_dir(engine.paths.upload(row.id))
         sync_dir(engine.paths.uploads)
@@ -111,55 +110,57 @@ def create_upload(body: CreateUpload, engine: EngineDependency) -> UploadObject:
 
 @router.post("/{upload_id}/parts", openapi_extra=_PART_SCHEMA)
 async def add_part(upload_id: str, request: Request, engine: EngineDependency) -> UploadPartObject:
-    """Send one part of up to 64 MiB: the form field `data`. Parts may come in any order."""
+    """Upload one part of up to 64 MiB in the form field `data`, in any order."""
     upload = await to_thread.run_sync(_get_pending, upload_id, engine)
-    place = find_range(request.headers.get(RANGE_HEADER), upload.bytes)
-    if place is not None and place.bytes <= engine.settings.max_part_bytes:
-        taken = await to_thread.run_sync(_list_taken, upload_id, engine)
-        with engine.upload_assembler.reserved(upload_id, place, taken) as free:
+    byte_range = find_range(request.headers.get(RANGE_HEADER), upload.bytes)
+    if byte_range is not None and byte_range.bytes <= engine.settings.max_part_bytes:
+        taken = await to_thread.run_sync(_list_ranges, upload_id, engine)
+        with engine.upload_assembler.reserved(upload_id, byte_range, taken) as free:
             if free:
-                return await _receive_placed(request, upload_id, place, engine)
+                return await _receive_range(request, upload_id, byte_range, engine)
     folder = engine.paths.incoming
     async with receive_form(request, folder, name="data") as (path, form):
         _check_part(form, engine.settings.max_part_bytes)
         row = PartRow(new_id("part"), upload_id, form.size, engine.store.now())
-        await to_thread.run_sync(_keep_part, row, path, engine)
+        await to_thread.run_sync(_store_part, row, path, engine)
     return UploadPartObject(id=row.id, created_at=row.created_at, upload_id=upload_id)
 
 
-async def _receive_placed(
-    request: Request, upload_id: str, place: ByteRange, engine: Engine
+async def _receive_range(
+    request: Request, upload_id: str, byte_range: ByteRange, engine: Engine
 ) -> UploadPartObject:
-    """Write the part where it belongs, and know it only when it stands there."""
+    """Write the part to its range of the assembled file, then record it."""
     try:
-        whole = await to_thread.run_sync(_open_whole, upload_id, engine)
+        assembled = await to_thread.run_sync(_open_assembled, upload_id, engine)
     except FileNotFoundError:
-        await to_thread.run_sync(_get_pending, upload_id, engine)  # says what became of it
+        await to_thread.run_sync(_get_pending, upload_id, engine)  # raises if it has ended
         raise
     try:
-        with whole:
+        with assembled:
             kind = request.headers.get("content-type", "")
-            form = await read_upload(kind, request.stream(), RangeWriter(whole, place), name="data")
-            whole.flush()
-            await to_thread.run_sync(sync_data, whole.fileno())
+            form = await read_upload(
+                kind, request.stream(), RangeWriter(assembled, byte_range), name="data"
+            )
+            assembled.flush()
+            await to_thread.run_sync(sync_data, assembled.fileno())
     except ClientDisconnect:
-        raise ApiError(400, "The upload broke off.", code="upload_broke_off") from None
+        raise ApiError(400, "The upload was interrupted.", code="upload_interrupted") from None
     except RangeOverflow:
-        raise _wrong_size(place) from None
+        raise _wrong_size(byte_range) from None
     except OSError as error:
         raise storage_error(error, engine.paths.upload(upload_id)) from error
     _check_part(form, engine.settings.max_part_bytes)
-    if form.size != place.bytes:
-        raise _wrong_size(place)
-    row = PartRow(new_id("part"), upload_id, form.size, engine.store.now(), place.start)
+    if form.size != byte_range.bytes:
+        raise _wrong_size(byte_range)
+    row = PartRow(new_id("part"), upload_id, form.size, engine.store.now(), byte_range.start)
     crashpoints.reach("engine.uploads.after_placing")
-    await to_thread.run_sync(_know_placed, row, engine)
+    await to_thread.run_sync(_record_range, row, engine)
     return UploadPartObject(id=row.id, created_at=row.created_at, upload_id=upload_id)
 
 
 @router.post("/{upload_id}/complete")
 def complete_upload(upload_id: str, body: CompleteUpload, engine: EngineDependency) -> UploadObject:
-    """Put the parts together, in the order of `part_ids`."""
+    """Assemble the parts in the order of `part_ids`."""
     upload = _get_pending(upload_id, engine)
     parts = _choose_parts(upload, body.part_ids, engine)
     now = engine.store.now()
@@ -171,23 +172,25 @@ def complete_upload(upload_id: str, body: CompleteUpload, engine: EngineDependen
         created_at=now,
         expires_at=None if upload.expires_after_s is None else now + upload.expires_after_s,
     )
-    whole = engine.paths.incoming / file.id
+    assembled = engine.paths.incoming / file.id
     try:
         with engine.upload_assembler.sealed(upload_id) as quiet:
-            if not (quiet and _name_whole(upload, parts, whole, body.md5, engine)):
-                _write_joined(_list_segments(parts, engine), whole, upload_id, body.md5)
+            if not (quiet and _link_assembled(upload, parts, assembled, body.md5, engine)):
+                _copy_slices(_list_slices(parts, engine), assembled, upload_id, body.md5)
             crashpoints.reach("engine.uploads.after_join")
-            keep_file(engine, whole, file, lambda row: engine.store.complete_upload(upload_id, row))
+            store_file(
+                engine, assembled, file, lambda row: engine.store.complete_upload(upload_id, row)
+            )
             crashpoints.reach("engine.uploads.after_completion")
-            _clear(upload_id, engine)  # before anybody can write to what is a file now
+            _clear(upload_id, engine)  # before another request can write to the file
     finally:
-        whole.unlink(missing_ok=True)
+        assembled.unlink(missing_ok=True)
     return _upload_object(_get_upload(upload_id, engine), engine)
 
 
 @router.post("/{upload_id}/cancel")
 def cancel_upload(upload_id: str, engine: EngineDependency) -> UploadObject:
-    """Give the upload up; its parts are removed."""
+    """Cancel the upload and delete its parts."""
     _get_pending(upload_id, engine)
     if not engine.store.uploads.finish(upload_id, UploadStatus.CANCELLED):
         _get_pending(upload_id, engine)
@@ -218,8 +221,8 @@ def _clear(upload_id: str, engine: Engine) -> None:
     engine.upload_assembler.forget(upload_id)
 
 
-def _list_taken(upload_id: str, engine: Engine) -> Sequence[ByteRange]:
-    """Where parts stand in the file that is to be."""
+def _list_ranges(upload_id: str, engine: Engine) -> Sequence[ByteRange]:
+    """The ranges of parts in the assembled file."""
     return [
         ByteRange(part.start, part.start + part.bytes)
         for part in engine.store.uploads.list_parts(upload_id)
@@ -227,23 +230,25 @@ def _list_taken(upload_id: str, engine: Engine) -> Sequence[ByteRange]:
     ]
 
 
-def _open_whole(upload_id: str, engine: Engine) -> BinaryIO:
+def _open_assembled(upload_id: str, engine: Engine) -> BinaryIO:
     folder = engine.paths.upload(upload_id)
     descriptor = os.open(folder / ASSEMBLED, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     sync_dir(folder)
     return os.fdopen(descriptor, "r+b")
 
 
-def _know_placed(row: PartRow, engine: Engine) -> None:
+def _record_range(row: PartRow, engine: Engine) -> None:
     if not engine.store.uploads.add_part(row):
         _get_pending(row.upload_id, engine)
-        raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
-    whole = engine.paths.upload(row.upload_id) / ASSEMBLED
-    engine.upload_assembler.hash_received(row.upload_id, whole, _list_taken(row.upload_id, engine))
+        raise ApiError(409, "The upload has ended in the meantime.", code="upload_ended")
+    assembled = engine.paths.upload(row.upload_id) / ASSEMBLED
+    engine.upload_assembler.hash_received(
+        row.upload_id, assembled, _list_ranges(row.upload_id, engine)
+    )
 
 
-def _wrong_size(place: ByteRange) -> ApiError:
-    message = f"The part does not have the {place.bytes:,} bytes that {RANGE_HEADER} announces."
+def _wrong_size(byte_range: ByteRange) -> ApiError:
+    message = f"The part does not have the {byte_range.bytes:,} bytes of {RANGE_HEADER}."
     return ApiError(400, message, param=RANGE_HEADER, code="size_mismatch")
 
 
@@ -260,24 +265,24 @@ def _check_part(form: UploadForm, limit: int) -> None:
         raise ApiError(400, "The part is empty.", param="data", code="invalid_value")
 
 
-def _keep_part(row: PartRow, path: Path, engine: Engine) -> None:
-    there = sum(part.bytes for part in engine.store.uploads.list_parts(row.upload_id))
-    if there + row.bytes > engine.settings.max_multipart_bytes:
+def _store_part(row: PartRow, path: Path, engine: Engine) -> None:
+    received = sum(part.bytes for part in engine.store.uploads.list_parts(row.upload_id))
+    if received + row.bytes > engine.settings.max_multipart_bytes:
         raise too_large(engine.settings.max_multipart_bytes)
     announced = _get_pending(row.upload_id, engine).bytes
-    engine.quotas.check_part(engine.store, min(row.bytes, there + row.bytes - announced))
+    engine.quotas.check_part(engine.store, min(row.bytes, received + row.bytes - announced))
     final = engine.paths.upload(row.upload_id) / row.id
     try:
         path.replace(final)
         sync_dir(final.parent)
     except FileNotFoundError:
-        _get_pending(row.upload_id, engine)  # says what became of it
+        _get_pending(row.upload_id, engine)  # raises if it has ended
         raise
     crashpoints.reach("engine.uploads.after_part_rename")
     if not engine.store.uploads.add_part(row):
         final.unlink(missing_ok=True)
         _get_pending(row.upload_id, engine)
-        raise ApiError(409, "The upload has ended meanwhile.", code="upload_ended")
+        raise ApiError(409, "The upload has ended in the meantime.", code="upload_ended")
 
 
 def _choose_parts(upload: UploadRow, part_ids: Sequence[str], engine: Engine) -> Sequence[PartRow]:
@@ -287,37 +292,37 @@ def _choose_parts(upload: UploadRow, part_ids: Sequence[str], engine: Engine) ->
             message = f"The upload {upload.id} has no part {part_id!r}."
             raise ApiError(400, message, param="part_ids", code="part_not_found")
     if len(set(part_ids)) < len(part_ids):
-        message = "part_ids names a part twice."
+        message = "part_ids has a part twice."
         raise ApiError(400, message, param="part_ids", code="invalid_value")
     parts = [known[part_id] for part_id in part_ids]
     total = sum(part.bytes for part in parts)
     if total != upload.bytes:
-        message = f"The parts have {total:,} bytes; the upload was announced with {upload.bytes:,}."
+        message = f"The parts have {total:,} bytes; the upload has {upload.bytes:,}."
         raise ApiError(400, message, param="part_ids", code="size_mismatch")
     return parts
 
 
-def _name_whole(
+def _link_assembled(
     upload: UploadRow, parts: Sequence[PartRow], target: Path, md5: str | None, engine: Engine
 ) -> bool:
-    """Give the file a second name, `target`; False when the parts do not stand there in order."""
+    """Link the assembled file to `target`; False when it does not have these parts in order."""
     end = 0
     for part in parts:
         if part.start != end:
             return False
         end += part.bytes
-    whole = engine.paths.upload(upload.id) / ASSEMBLED
+    assembled = engine.paths.upload(upload.id) / ASSEMBLED
     try:
         if md5 is not None:
-            _check_md5(md5, engine.upload_assembler.compute_md5(upload.id, whole, upload.bytes))
-        target.hardlink_to(whole)
-    except OSError:  # it has ended meanwhile, or this file system knows no second names
+            _check_md5(md5, engine.upload_assembler.compute_md5(upload.id, assembled, upload.bytes))
+        target.hardlink_to(assembled)
+    except OSError:  # the upload has ended, or the file system has no links
         return False
     return True
 
 
-def _list_segments(parts: Sequence[PartRow], engine: Engine) -> list[FileSlice]:
-    """Where the bytes of the parts stand."""
+def _list_slices(parts: Sequence[PartRow], engine: Engine) -> list[FileSlice]:
+    """The locations of the parts."""
     return [
         FileSlice(
             engine.paths.upload(part.upload_id) / (part.id if part.start is None else ASSEMBLED),
@@ -328,42 +333,42 @@ def _list_segments(parts: Sequence[PartRow], engine: Engine) -> list[FileSlice]:
     ]
 
 
-def _check_md5(wanted: str, found: str | None) -> None:
-    if wanted.lower() != found:
-        message = f"The parts together have the MD5 {found}, not {wanted}."
+def _check_md5(expected: str, actual: str | None) -> None:
+    if expected.lower() != actual:
+        message = f"The parts together have the MD5 {actual}, not {expected}."
         raise ApiError(400, message, param="md5", code="checksum_mismatch")
 
 
-def _write_joined(
-    segments: Sequence[FileSlice], target: Path, upload_id: str, md5: str | None
+def _copy_slices(
+    slices: Sequence[FileSlice], target: Path, upload_id: str, md5: str | None
 ) -> None:
-    """Write all parts into `target`; ApiError when `md5` (in hex) is another.
+    """Copy all parts into `target`; ApiError when their MD5 is not `md5`.
 
-    The hash takes longer than the copy, so they go on side by side.
+    The hash takes longer than the copy, so both run at the same time.
     """
-    with ThreadPoolExecutor(1) as pool, open_atomic(target) as whole:
-        digest = pool.submit(_hash_joined, segments) if md5 is not None else None
+    with ThreadPoolExecutor(1) as pool, open_atomic(target) as assembled:
+        digest = pool.submit(_hash_slices, slices) if md5 is not None else None
         try:
-            for segment in segments:
-                with segment.open() as part:
-                    append_file(part, whole, segment.bytes)
-            sync_data(whole.fileno())
-            found = digest.result() if digest else None
+            for piece in slices:
+                with piece.open() as part:
+                    append_file(part, assembled, piece.bytes)
+            sync_data(assembled.fileno())
+            actual = digest.result() if digest else None
         except FileNotFoundError:
-            message = f"The upload {upload_id} has ended meanwhile."
+            message = f"The upload {upload_id} has ended in the meantime."
             raise ApiError(409, message, code="upload_ended") from None
         if md5 is not None:
-            _check_md5(md5, found)
+            _check_md5(md5, actual)
 
 
-def _hash_joined(segments: Sequence[FileSlice]) -> str:
+def _hash_slices(slices: Sequence[FileSlice]) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    for segment in segments:
-        left = segment.bytes
-        with segment.open() as part:
-            while piece := part.read(min(_PIECE_BYTES, left)):
-                digest.update(piece)
-                left -= len(piece)
+    for piece in slices:
+        left = piece.bytes
+        with piece.open() as part:
+            while chunk := part.read(min(_READ_BYTES, left)):
+                digest.update(chunk)
+                left -= len(chunk)
     return digest.hexdigest()
 
 
