@@ -73,7 +73,7 @@ def test_a_bad_row_is_named_with_its_line_and_its_reason(row: str, reason: str) 
 
 
 def test_a_file_without_rows_and_a_table_without_prompts_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="which column is the prompt"):
+    with pytest.raises(DatasetError, match="no column for the prompt"):
         read("question,label\na,1\n")
     path = tmp_path / "empty.jsonl"
     path.write_text("\n")

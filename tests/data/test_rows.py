@@ -71,7 +71,7 @@ def test_chat_rows_split_before_the_last_answer(tmp_path: Path) -> None:
         ("nonsense", "not JSON: "),
         ('{"prompt": "a", "completion": "b"', "not JSON: "),
         ('{"prompt": "a", "completion": NaN}', "not JSON: "),
-        ('{"prompt": "a", "completion": "\\ud800"}', "an escape is half of a surrogate pair"),
+        ('{"prompt": "a", "completion": "\\ud800"}', "an escape is unpaired surrogate"),
         ("[1, 2]", "a list, not an object in braces"),
         ("[", "not a row: the file should hold one JSON object a line, not a list"),
         ("3", "a number, not an object in braces"),
@@ -189,10 +189,10 @@ def test_a_byte_order_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> No
         (b"\xef\xbb\xbf", "the file holds no rows"),
         (
             b"\x1f\x8b\x08",
-            "the packed file is cut or damaged:"
+            "the compressed file is truncated or damaged:"
             " Compressed file ended before the end-of-stream marker was reached",
         ),
-        (b"PK\x03\x04", "this workbook cannot be read: File is not a zip file"),
+        (b"PK\x03\x04", "this workbook cannot read: File is not a zip file"),
     ],
 )
 def test_a_file_without_rows_is_told(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -203,7 +203,7 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "missing.jsonl", "there is no such file"),
         (tmp_path, "this is a folder, and no data set"),
-        (Path("/dev/null"), "this is not a regular file"),
+        (Path("/dev/null"), "not a regular file"),
         (write_bytes(tmp_path, b"x") / "deeper", "cannot be read"),
     ):
         with pytest.raises(DatasetError, match=reason):
@@ -275,7 +275,7 @@ def test_a_duplicate_key_is_always_found(
 ) -> None:
     line = json.dumps({key: value})[:-1] + ", " + json.dumps(pair(*rows[0]))[1:]
     path = write_bytes(tmp_path_factory.getbasetemp(), line.encode())
-    assert refusal(path)[1] == f"train.jsonl:1: the key '{key}' stands there more than once"
+    assert refusal(path)[1] == f"train.jsonl:1: the key '{key}' is duplicated"
 
 
 @PROPERTY

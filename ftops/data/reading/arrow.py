@@ -1,7 +1,7 @@
-"""Parquet files, and folders that Hugging Face `datasets` wrote; pyarrow comes with an extra.
+"""Parquet files, and folders written by Hugging Face `datasets`; pyarrow comes with an extra.
 
-A value may stand once in a file, in a dictionary, and a million times in its rows. So few rows are
-taken at a time where values may be long, and what they unpack to is measured before it is held.
+A dictionary-encoded value is stored once and may occur in a million rows. So batches are small
+where values may be long, and the decoded size is measured before it is held.
 """
 
 import io
@@ -24,7 +24,7 @@ _I32 = 0x15  # how the header of a page begins a field of 32 bits, right behind 
 
 
 def read_parquet(name: str, source: Path | bytes) -> Table:
-    """The table in a Parquet file; places are rows. DatasetError when it is damaged."""
+    """The table in a Parquet file; places are row numbers. Raises DatasetError if it is damaged."""
     _import(name)
     import pyarrow.parquet as pq
 
@@ -35,7 +35,7 @@ def read_parquet(name: str, source: Path | bytes) -> Table:
 
 
 def read_folder(name: str, folder: Path, wanted: str | None) -> tuple[Table, str, Sequence[str]]:
-    """The table in a datasets folder, its split, and the names of all splits."""
+    """The table of a split in a datasets folder, the split, and the names of all splits."""
     splits = list_splits(name, folder)
     split = select_split(name, list(splits), wanted)
     _import(name)
@@ -57,7 +57,7 @@ def _import(name: str) -> None:
 
 
 class _pyarrow_errors:  # noqa: N801
-    """Turns what pyarrow raises inside the block into a DatasetError."""
+    """Converts errors of pyarrow to DatasetError."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -71,8 +71,8 @@ class _pyarrow_errors:  # noqa: N801
         if isinstance(error, pa.ArrowException | OSError | ValueError | UnicodeError):
             first = str(error).partition("\n")[0]
             raise DatasetError(
-                f"{self._name}: this table cannot be read: {first}",
-                hint="Fetch or write the file again.",
+                f"{self._name}: cannot read the table: {first}",
+                hint="Download or write the file again.",
             ) from error
 
 
@@ -105,9 +105,9 @@ def _open(source: Path | bytes) -> BinaryIO:
 
 
 def _read_parquet_batches(name: str, source: Path | bytes, size: int) -> Iterator[Any]:
-    """The rows, as many at a time as fit into memory however often their longest values stand.
+    """The rows, in batches that fit in memory even if all rows hold the longest value.
 
-    DatasetError when the file says that it unpacks without end.
+    Raises DatasetError if the metadata exceeds the allowed compression ratio.
     """
     import pyarrow.parquet as pq
 
@@ -118,7 +118,7 @@ def _read_parquet_batches(name: str, source: Path | bytes, size: int) -> Iterato
             bound = 0
             for column in map(group.column, range(group.num_columns)):
                 unpacked += max(column.total_uncompressed_size, column.num_values)
-                values = -(-column.num_values // max(group.num_rows, 1))  # of a row, on the average
+                values = -(-column.num_values // max(group.num_rows, 1))  # per row, on average
                 bound += values * _bound_value(stream, column)
             longest = max(longest, bound)
         check_ratio(name, unpacked, size)
@@ -129,14 +129,14 @@ def _read_parquet_batches(name: str, source: Path | bytes, size: int) -> Iterato
 
 
 def _bound_value(stream: BinaryIO, column: Any) -> int:
-    """The most bytes that one value of a column has, where it may stand in more than one row."""
-    if "DELTA_BYTE_ARRAY" in column.encodings:  # of which each value may repeat the one before
+    """The maximum size in bytes of a value that may occur in several rows."""
+    if "DELTA_BYTE_ARRAY" in column.encodings:  # each value may repeat the previous one
         return int(column.total_uncompressed_size)
     if not column.has_dictionary_page:
         return 0
     stream.seek(column.dictionary_page_offset)
     header, at, size = stream.read(24), 0, 0
-    for _ in range(2):  # the type of the page, and its size unpacked
+    for _ in range(2):  # the page type, and its uncompressed size
         if header[at : at + 1] != bytes([_I32]):
             return int(column.total_uncompressed_size)
         at, size, shift = at + 1, 0, 0
@@ -148,7 +148,7 @@ def _bound_value(stream: BinaryIO, column: Any) -> int:
 
 
 def _count_bytes(array: Any) -> int:
-    """What the values take once each stands for itself."""
+    """The size of the values without dictionary encoding."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -182,9 +182,9 @@ _DATA = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".txt"
 
 
 def list_splits(name: str, folder: Path, most_entries: int = MOST_ENTRIES) -> dict[str, list[Path]]:
-    """The files of each split; DatasetError, after a bounded look, when it is no such data set.
+    """The files of each split: Arrow files with a state.json, folders of them, or Parquet files.
 
-    Such a folder holds Arrow files and a state.json, splits of such folders, or Parquet files.
+    Raises DatasetError, after a bounded search, for any other folder.
     """
     found = list(_list_entries(name, folder, most_entries))
     if folder / _STATE in found:
@@ -198,20 +198,20 @@ def list_splits(name: str, folder: Path, most_entries: int = MOST_ENTRIES) -> di
         splits.setdefault(inner_name or file.stem.partition("-")[0], []).append(file)
     if not splits:
         raise DatasetError(
-            f"{name}: this is a folder, and no data set of Hugging Face `datasets` lies in it",
+            f"{name}: this folder is not a Hugging Face dataset",
             hint=f"Name the data file itself{_suggest(found)}.",
         )
     return splits
 
 
 def _suggest(found: Sequence[Path]) -> str:
-    """Such as the first file that looks like data."""
+    """A suggestion: the first file that looks like data."""
     data = sorted(path for path in found if path.suffix.lower() in _DATA)
     return f", such as {data[0]}" if data else ""
 
 
 def _list_entries(name: str, folder: Path, most: int) -> Iterator[Path]:
-    """The files of the folder and of those in it; hidden folders and links are passed by."""
+    """The files in the folder and its subfolders, without hidden folders and links."""
     folders, seen = [(folder, 0)], 0
     while folders:
         inner, depth = folders.pop()
@@ -228,14 +228,14 @@ def _list_entries(name: str, folder: Path, most: int) -> Iterator[Path]:
         except OSError as error:
             if inner == folder:
                 raise DatasetError(
-                    f"{name}: this folder cannot be read: {error.strerror}",
-                    hint="Name a data file, or see to the rights of the folder.",
+                    f"{name}: cannot read the folder: {error.strerror}",
+                    hint="Name a data file, or check the permissions of the folder.",
                 ) from error
 
 
 def _too_many(name: str, most: int) -> DatasetError:
     return DatasetError(
-        f"{name}: this is a folder of more than {most:,} files, not a data set",
+        f"{name}: this folder has more than {most:,} files and is not a dataset",
         hint="Name the data file itself, or the folder that `datasets` wrote.",
     )
 
@@ -246,16 +246,16 @@ def _list_arrow_files(folder: Path) -> list[Path]:
         files = [folder / Path(part["filename"]).name for part in state["_data_files"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(
-            f"{folder}/{_STATE}: does not say which files there are",
-            hint="Name the data file itself, or write the data set again.",
+            f"{folder}/{_STATE}: does not list the data files",
+            hint="Name the data file itself, or write the dataset again.",
         ) from error
     if not files:
-        raise DatasetError(f"{folder}: the data set holds no rows", hint="Write it again.")
+        raise DatasetError(f"{folder}: the dataset has no rows", hint="Write it again.")
     return files
 
 
 def select_split(name: str, splits: Sequence[str], wanted: str | None) -> str:
-    """The split that is wanted, or the one that is meant; DatasetError when nobody can tell."""
+    """The requested split, or the default. Raises DatasetError if there is no default."""
     if wanted in splits:
         return str(wanted)
     if wanted is None and len(splits) == 1:
@@ -264,7 +264,8 @@ def select_split(name: str, splits: Sequence[str], wanted: str | None) -> str:
         if "train" in splits:
             return "train"
         raise DatasetError(
-            f"{name}: there are the splits {', '.join(splits)}", hint="Choose one with --sheet."
+            f"{name}: the dataset has the splits {', '.join(splits)}",
+            hint="Select one with --sheet.",
         )
     near = find_nearest(wanted, splits)
     raise DatasetError(

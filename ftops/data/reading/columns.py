@@ -31,25 +31,25 @@ _ESCAPED = re.compile(r"\\[nt\\]")
 
 
 class NotTextError(Exception):
-    """A `value` that is no text; the message says what it is."""
+    """A `value` that is not text; the message names its type."""
 
     def __init__(self, column: str, value: object) -> None:
         super().__init__(f"the column {column!r} is {_describe(value)}, not text")
         self.value = value
-        self.alone = True  # not within a template
-        self.row: dict[str, object] | None = None  # the pair with such values as they are
+        self.alone = True  # not inside a template
+        self.row: dict[str, object] | None = None  # the row with the original values
         self.code = "null-value" if value is None else "not-text"
 
 
 class MissingColumnError(Exception):
-    """A record lacks a column that a template names."""
+    """A record lacks a column of a template."""
 
 
 def create_template(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Template:
-    """What turns a record into the text that `text`, a column or a template, stands for.
+    """A function from a record to the text of `text`, a column or a template.
 
-    `columns` are those that the source has (None: they differ from record to record). DatasetError
-    when a column is missing, with the nearest that is there.
+    `columns` are those of the source (None if they differ between records). Raises DatasetError for
+    a missing column, with the nearest name.
     """
     if columns is not None and text in columns:
         return _column(text)
@@ -82,8 +82,8 @@ def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) ->
             parts.append(found.group()[0])
         elif found.group() in ("{", "}"):
             raise DatasetError(
-                f"{flag} {text!r}: a brace is open or closed alone",
-                hint="Name columns as {column}; a brace itself is written twice: {{ }}.",
+                f"{flag} {text!r}: unbalanced brace",
+                hint="Name columns as {column}; escape a brace by doubling it: {{ }}.",
             )
         elif columns is not None and found.group(1) not in columns:
             raise _missing(found.group(1), columns, flag, name)
@@ -103,7 +103,7 @@ def _template(text: str, columns: Sequence[str] | None, flag: str, name: str) ->
 
 
 def _unescape(text: str) -> str:
-    """Shells hand over \\n as two characters."""
+    """Interpret the escapes \\n and \\t, which shells pass as two characters."""
     return _ESCAPED.sub(lambda found: _ESCAPES[found.group()], text)
 
 
@@ -119,7 +119,7 @@ def to_text(column: str, value: object) -> str:
 def _read_values(
     record: Mapping[str, object], prompt: Template, completion: Template
 ) -> dict[str, object] | None:
-    """The pair with the values that are no text as they are; None where they are in a template."""
+    """The row with the original values of other types; None if they are in a template."""
     pair: dict[str, object] = {}
     for key, render in (("prompt", prompt), ("completion", completion)):
         try:
@@ -155,13 +155,13 @@ def _missing(column: str, columns: Sequence[str], flag: str, name: str) -> Datas
     meant = find_nearest(column, columns)
     shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
     return DatasetError(
-        f"{name}: {flag} names the column {column!r}, and there is none; there are {shown}",
+        f"{name}: {flag} unknown column {column!r}; the columns are {shown}",
         hint=f"Did you mean {meant!r}?" if meant else "Name one of them, or a {template} of them.",
     )
 
 
 def create_pair_mapper(prompt: Template, completion: Template) -> RowMapper:
-    """What turns a record into a pair of prompt and completion."""
+    """A function from a record to a completion row."""
 
     def make(record: JsonObject) -> JsonObject:
         try:
@@ -174,7 +174,7 @@ def create_pair_mapper(prompt: Template, completion: Template) -> RowMapper:
 
 
 def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
-    """Records without these keys; numbers that should be text keep their digits."""
+    """Records without these keys; numbers keep their digits."""
     for batch in batches:
         out = Batch([], places := [], None, batch.row_errors)
         for index, (record, place) in enumerate(zip(batch.values, batch.places, strict=True)):

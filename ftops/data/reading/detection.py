@@ -1,4 +1,4 @@
-"""What a source holds, told from its first bytes; the name's extension only hints."""
+"""Format detection from the first bytes of a source; the file name extension is a hint."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from ftops.data.reading.options import Format
 from ftops.errors import DatasetError
 
 DELIMITERS = (",", "\t", ";", "|")
-_PACKED = {".gz", ".gzip", ".zst", ".zstd"}
+_COMPRESSED = {".gz", ".gzip", ".zst", ".zstd"}
 _EXTENSIONS = {
     ".jsonl": Format.JSONL, ".ndjson": Format.JSONL, ".json": Format.JSON, ".csv": Format.CSV,
     ".tsv": Format.TSV, ".tab": Format.TSV, ".xlsx": Format.XLSX, ".xlsm": Format.XLSX,
@@ -21,10 +21,10 @@ _EXTENSIONS = {
 _FOREIGN = (
     (b"%PDF", "a PDF document", "Export its text first."),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "Save it as .xlsx or .csv."),
-    (b"BZh", "packed with bzip2", "Unpack it first, or pack it with gzip or zstd."),
-    (b"\xfd7zXZ", "packed with xz", "Unpack it first, or pack it with gzip or zstd."),
-    (b"7z\xbc\xaf", "a 7z archive", "Unpack it first."),
-    (b"Rar!", "a rar archive", "Unpack it first."),
+    (b"BZh", "compressed with bzip2", "Decompress it, or compress it with gzip or zstd."),
+    (b"\xfd7zXZ", "compressed with xz", "Decompress it, or compress it with gzip or zstd."),
+    (b"7z\xbc\xaf", "a 7z archive", "Extract it first."),
+    (b"Rar!", "a rar archive", "Extract it first."),
     (b"SQLite format 3", "an SQLite database", "Export the table as CSV."),
     (b"ARROW1", "an Arrow file", "Save it as Parquet."),
     (b"\x89PNG", "a picture", "Training data is text."),
@@ -32,8 +32,8 @@ _FOREIGN = (
     (b"\x93NUMPY", "a NumPy array", "Training data is text."),
     (b"\x80\x04\x95", "a Python pickle", "Save the data as JSON lines."),
 )
-# What lies there in the place of data after a download that went wrong.
-_STAND_INS = (
+# what a failed download leaves instead of the data
+_FAILED_DOWNLOADS = (
     ("version https://git-lfs", "a Git LFS pointer, not the data", "Fetch the data: git lfs pull"),
     ("<!doctype html", "a web page", "Download the file itself, not the page about it."),
     ("<html", "a web page", "Download the file itself, not the page about it."),
@@ -42,15 +42,15 @@ _SAMPLE_LINES = 20
 
 
 def find_format_by_name(name: str) -> Format | None:
-    """What the extension of a file name says, packing left out."""
+    """The format of a file name extension, ignoring compression."""
     suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
-    while suffixes and suffixes[-1] in _PACKED:
+    while suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
     return _EXTENSIONS.get(suffixes[-1]) if suffixes else None
 
 
 def detect_binary_format(name: str, head: bytes) -> Format | None:
-    """The format of bytes that are no text; None for text, DatasetError for what is no data."""
+    """The format of binary data; None for text. Raises DatasetError for unsupported formats."""
     if head.startswith(b"PAR1"):
         return Format.PARQUET
     if head.startswith(b"PK\x03\x04"):
@@ -62,9 +62,9 @@ def detect_binary_format(name: str, head: bytes) -> Format | None:
 
 
 def check_text(name: str, head: str, hint: Format | None) -> None:
-    """DatasetError when `head`, the beginning of a decoded text, is full of control characters.
+    """Raise DatasetError if `head`, the start of a decoded text, has many control characters.
 
-    A file that is named as text may hold them, but for U+0000.
+    Files with a text extension may contain them, except for U+0000.
     """
     sample = head[:4096]
     if hint is not None and "\0" not in sample:
@@ -72,19 +72,19 @@ def check_text(name: str, head: str, hint: Format | None) -> None:
     wrong = sum(1 for character in sample if character < " " and character not in "\t\n\r\f")
     if wrong > len(sample) // 20:
         raise DatasetError(
-            f"{name}: this is no text and no format that is known here",
+            f"{name}: unknown binary format",
             hint="If it is text, name its encoding with --encoding.",
         )
 
 
 def detect_text_format(name: str, head: str, hint: Format | None) -> Format:
-    """The format of a text that begins with `head`; DatasetError when nothing tells it."""
+    """The format of a text from its start. Raises DatasetError if it is unknown."""
     start = head.lstrip()
-    _check_stand_in(name, start)
+    _check_failed_download(name, start)
     if start.startswith("["):
         return Format.JSONL if hint is Format.JSONL and _is_line(start) else Format.JSON
     if start.startswith("{"):
-        return _sniff_object(start, hint)
+        return _detect_object_format(start, hint)
     if hint is Format.JSONL and _is_pairs_table(head):
         return Format.CSV
     if hint is not None and hint not in (Format.XLSX, Format.PARQUET):
@@ -95,19 +95,19 @@ def detect_text_format(name: str, head: str, hint: Format | None) -> Format:
     if delimiter:
         return Format.TSV if delimiter == "\t" else Format.CSV
     raise DatasetError(
-        f"{name}: it begins like none of the formats that are known here",
+        f"{name}: unknown format",
         hint="Name it with --format: jsonl, json, csv, tsv, xlsx, txt or parquet.",
     )
 
 
-def _check_stand_in(name: str, start: str) -> None:
-    for beginning, what, advice in _STAND_INS:
+def _check_failed_download(name: str, start: str) -> None:
+    for beginning, what, advice in _FAILED_DOWNLOADS:
         if start[: len(beginning)].lower() == beginning:
             raise DatasetError(f"{name}: this is {what}", hint=advice)
 
 
 def _is_line(start: str) -> bool:
-    """Whether the first line is a list, and more lines follow."""
+    """Whether the first line is a JSON list, and more lines follow."""
     first, _, rest = start.partition("\n")
     try:
         orjson.loads(first.encode("utf-8", "replace"))
@@ -116,8 +116,8 @@ def _is_line(start: str) -> bool:
     return bool(rest.strip())
 
 
-def _sniff_object(start: str, hint: Format | None) -> Format:
-    """JSON lines where the first line is a whole object, but for columns in a file of their own."""
+def _detect_object_format(start: str, hint: Format | None) -> Format:
+    """JSON lines if the first line is a complete object, unless it is a table of columns."""
     first, _, rest = start.partition("\n")
     try:
         value = orjson.loads(first.encode("utf-8", "replace"))
@@ -130,7 +130,7 @@ def _sniff_object(start: str, hint: Format | None) -> Format:
 
 
 def find_delimiter(head: str) -> str | None:
-    """What stands between the columns of a table: the sign that splits all its lines alike."""
+    """The delimiter that splits all lines into the same number of columns."""
     best: tuple[int, str] | None = None
     for sign in DELIMITERS:
         widths = [len(cells) for cells in _sample(head, sign)]

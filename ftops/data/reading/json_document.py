@@ -20,10 +20,10 @@ _BLANKS = " \t\r\n"
 
 
 def read_document(name: str, pieces: Pieces) -> Batches:
-    """The records of the document; places are their numbers, from 1.
+    """The records of the document; places are record numbers, from 1.
 
-    Of an array no more than one record is held; anything else is held whole. DatasetError, with
-    line and column, where the document is not JSON.
+    An array is read record by record; anything else is held in memory. Raises DatasetError, with
+    line and column, for invalid JSON.
     """
     text = _Window(name, pieces)
     start = text.skip_blanks()
@@ -34,7 +34,7 @@ def read_document(name: str, pieces: Pieces) -> Batches:
 
 
 class _Window:
-    """The part of the document that is being looked at."""
+    """A sliding window over the document."""
 
     def __init__(self, name: str, pieces: Pieces) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class _Window:
         self._columns = 0  # the characters of it before
 
     def more(self) -> bool:
-        """Take another piece in, and let go of what was passed."""
+        """Read another piece, and release the text before `at`."""
         piece = next(self._pieces, None)
         if piece is None:
             return False
@@ -58,7 +58,7 @@ class _Window:
         return True
 
     def skip_blanks(self) -> str:
-        """Go to the next character that is not white space, and return it; "" at the end."""
+        """Advance to the next character that is not white space, and return it; "" at the end."""
         while True:
             while self.at < len(self.text):
                 if self.text[self.at] not in _BLANKS:
@@ -68,22 +68,22 @@ class _Window:
                 return ""
 
     def where(self, position: int) -> str:
-        """A place in `text` as file:line:column."""
+        """A position in `text` as file:line:column."""
         before = self.text[:position]
         newline = before.rfind("\n")
         column = len(before) - newline + (self._columns if newline < 0 else 0)
         return f"{self.name}:{self._lines + before.count(chr(10))}:{column}"
 
     def error(self, position: int, reason: str) -> DatasetError:
-        """What is wrong at a place."""
+        """A syntax error at a position."""
         return DatasetError(
             f"{self.where(position)}: not JSON: {reason}",
-            hint="A .json file holds one array of records; for one record a line use .jsonl.",
+            hint="A .json file holds one array of records; use .jsonl for one record per line.",
         )
 
 
 def _decode(name: str, pieces: Pieces) -> Iterator[str]:
-    """UTF-8 pieces as text; DatasetError with the line where they are none."""
+    """UTF-8 pieces as text. Raises DatasetError with the line of invalid bytes."""
     kept, line = b"", 1
     for piece in pieces:
         data = kept + piece
@@ -96,7 +96,7 @@ def _decode(name: str, pieces: Pieces) -> Iterator[str]:
         line += text.count("\n")
         yield text
     if kept:
-        raise DatasetError(f"{name}:{line}: not UTF-8: the last character is cut")
+        raise DatasetError(f"{name}:{line}: not UTF-8: the last character is truncated")
 
 
 def _bad_utf8(name: str, data: bytes, error: UnicodeDecodeError, line: int) -> DatasetError:
@@ -138,14 +138,14 @@ def _read_array(window: _Window) -> Batches:
     if batch.values or batch.row_errors:
         yield batch
     if window.skip_blanks():
-        raise window.error(window.at, "something stands behind the end of the array")
+        raise window.error(window.at, "unexpected content after the array")
 
 
 _DECODER = json.JSONDecoder()
 
 
 def _read_record(window: _Window) -> bytes:
-    """The text of the next record; the decoder only finds where it ends."""
+    """The text of the next record; the decoder only locates its end."""
     while True:
         try:
             _, end = _DECODER.raw_decode(window.text, window.at)
@@ -154,11 +154,11 @@ def _read_record(window: _Window) -> bytes:
         except json.JSONDecodeError as error:
             position, reason = error.pos, error.msg
         else:
-            if end < len(window.text):  # a number at the very end may go on
+            if end < len(window.text):  # a number at the very end may continue
                 record = window.text[window.at : end].encode("utf-8", "surrogatepass")
                 window.at = end
                 return record
-            position, reason = end, "the array is cut: ] is missing"
+            position, reason = end, "the array is truncated: ] is missing"
         if len(window.text) - window.at > MAX_LINE_BYTES:
             raise window.error(position, f"{reason} (or a record above 8 MiB)")
         shift = window.at
@@ -171,8 +171,8 @@ def _read_whole(name: str, window: _Window) -> Batches:
     while window.more():
         if len(window.text) > MAX_DOCUMENT_BYTES:
             raise DatasetError(
-                f"{name}: a document of more than {MAX_DOCUMENT_BYTES >> 20} MiB, and no array",
-                hint="Save it as JSON lines: one record a line.",
+                f"{name}: a document larger than {MAX_DOCUMENT_BYTES >> 20} MiB must be an array",
+                hint="Save it as JSON lines: one record per line.",
             )
     try:
         value = orjson.loads(window.text)
@@ -180,8 +180,8 @@ def _read_whole(name: str, window: _Window) -> Batches:
         raised = window.error(error.pos, error.msg.partition(": line")[0])
         if error.msg.startswith("unexpected content after"):
             raised.hint = (
-                "Records that go over several lines stand in one array; JSON lines have each"
-                f" record in one line, such as `jq -c . {name}` writes."
+                "Put multi-line records into one array, or write one record per line, for"
+                f" example with `jq -c . {name}`."
             )
         raise raised from error
     text = window.text.encode()
@@ -191,7 +191,7 @@ def _read_whole(name: str, window: _Window) -> Batches:
         return
     strings = count_strings(value)
     if strings is None or count_quotes(text) != 2 * strings:
-        raise DatasetError(f"{name}: a column stands there more than once, or nests too deep")
+        raise DatasetError(f"{name}: a column is duplicated or nested too deeply")
     names, cells = columns
     rows = [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
     for start in range(0, len(rows), _BATCH_ROWS):
@@ -200,7 +200,7 @@ def _read_whole(name: str, window: _Window) -> Batches:
 
 
 def holds_columns(value: Mapping[str, object]) -> bool:
-    """Whether an object holds a list or a mapping of cells under each key, and not one record."""
+    """Whether an object is a table of columns, rather than one record."""
     kinds = {type(cells) for cells in value.values()}
     if kinds != {list} and kinds != {dict}:
         return False
@@ -209,7 +209,7 @@ def holds_columns(value: Mapping[str, object]) -> bool:
 
 
 def _find_columns(name: str, value: object) -> tuple[Sequence[str], list[list[object]]] | None:
-    """The columns that `value` holds, as lists or as mappings of row numbers; None for a record."""
+    """The names and cells of a table of columns; None for a record."""
     if not isinstance(value, dict) or not holds_columns(value):
         return None
     keys = [
@@ -217,7 +217,7 @@ def _find_columns(name: str, value: object) -> tuple[Sequence[str], list[list[ob
     ]
     if any(one != keys[0] for one in keys):
         lengths = ", ".join(f"{key} {len(cells)}" for key, cells in list(value.items())[:5])
-        raise DatasetError(f"{name}: the columns are not of one length: {lengths}")
+        raise DatasetError(f"{name}: the columns have different lengths: {lengths}")
     names = check_columns(name, list(value))
     return names, [
         list(cells.values()) if isinstance(cells, dict) else cells for cells in value.values()

@@ -1,4 +1,4 @@
-"""What is wrong with JSON text, beyond what its parser says."""
+"""Errors of JSON text beyond what the parser reports, and values that can be converted to text."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def read_literally(text: bytes) -> object:
 
 
 def duplicate_reason(text: bytes) -> str:
-    """Which keys stand more than once in an object of `text`, in words."""
+    """A message with the duplicate keys of an object in `text`."""
     duplicates: list[str] = []
 
     def see(pairs: Sequence[tuple[str, object]]) -> None:
@@ -38,38 +38,38 @@ def duplicate_reason(text: bytes) -> str:
 
     json.loads(text, object_pairs_hook=see)
     names = ", ".join(repr(key) for key in duplicates[:3])
-    return f"the key {names} stands there more than once"
+    return f"the key {names} is duplicated"
 
 
 def syntax_error(place: int, text: bytes, error: orjson.JSONDecodeError) -> RowError:
-    """Why `text` is no JSON, for people."""
+    """The error for invalid JSON."""
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as wrong:
         byte = f"byte 0x{text[wrong.start]:02x} at byte {wrong.start + 1} of the line"
         return RowError(place, "not-utf8", f"not UTF-8: {byte}")
     if "surrogate" in error.msg:
-        return RowError(place, "not-text", "an escape is half of a surrogate pair, so no character")
+        return RowError(place, "not-text", "an escape is an unpaired surrogate")
     if decoded.lstrip().startswith("["):
-        reason = "not a row: the file should hold one JSON object a line, not a list"
+        reason = "not a row: the file must have one JSON object per line, not a list"
         return RowError(place, "not-json", reason)
     reason = error.msg.partition(": line")[0]
     return RowError(place, "not-json", f"not JSON: {reason} (column {error.colno})", record=text)
 
 
 def line_too_long(place: int) -> RowError:
-    """A line or record that was never held whole."""
+    """The error for a line or record over the size limit."""
     return RowError(place, "too-long", f"the line is longer than {MAX_LINE_BYTES >> 20} MiB")
 
 
 TEXT, NUMBER, WHOLE_NUMBER, BOOLEAN = "text", "a number", "a whole number", "true or false"
 NUMBERS = frozenset({NUMBER, WHOLE_NUMBER})
 _EXACT = 1 << 53  # from here on a floating point number may have lost digits
-_OTHER = "no text"
+_OTHER = "not text"
 
 
 def get_value_type(value: object) -> str:
-    """TEXT, WHOLE_NUMBER, NUMBER or BOOLEAN; another word for what has no one reading as text."""
+    """TEXT, WHOLE_NUMBER, NUMBER or BOOLEAN, or another name for other types."""
     if isinstance(value, str):
         return TEXT
     if isinstance(value, bool):
@@ -86,12 +86,12 @@ def get_value_type(value: object) -> str:
 
 
 def is_whole_number(text: str) -> bool:
-    """Whether a text is digits, perhaps behind a minus sign."""
+    """Whether a text is an integer."""
     return text.removeprefix("-").isdecimal()
 
 
 def value_to_text(value: object, kinds: Collection[str]) -> object:
-    """A value of these kinds as text, as it stands in the file; any other as it is."""
+    """A value of these types as the text in the file; other values are unchanged."""
     if get_value_type(value) not in kinds or isinstance(value, str):
         return value
     if isinstance(value, Literal):

@@ -21,14 +21,14 @@ Lines: TypeAlias = Iterator[tuple[int, list[bytes | None]]]
 
 
 def split_lines(pieces: Iterable[bytes]) -> Lines:
-    """The lines of the text that `pieces` are, without their LF, some at a time.
+    """The lines of a text in pieces, without LF, some at a time.
 
     Each list comes with the number, from 1, of its first line. Pieces are shorter than the longest
     line that may be, so only the first line of a piece can be too long.
     """
     number = 1
     tail = b""
-    skipping = False  # the line that `tail` belongs to is too long already
+    skipping = False  # the line of `tail` is already too long
     for piece in pieces:
         lines: list[bytes | None] = []
         lines.extend((tail + piece).split(b"\n"))
@@ -49,7 +49,7 @@ def split_lines(pieces: Iterable[bytes]) -> Lines:
 
 
 def limit_line_length(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces as they are; DatasetError for a line so long that no good one can follow it."""
+    """The pieces unchanged. Raises DatasetError for a line of more than `_GIVE_UP_BYTES`."""
     line, length = 1, 0
     for piece in pieces:
         breaks = piece.count(b"\n")
@@ -58,13 +58,13 @@ def limit_line_length(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
         if length > _GIVE_UP_BYTES:
             raise DatasetError(
                 f"{name}:{line}: the line is longer than {_GIVE_UP_BYTES >> 20} MiB",
-                hint="Write one row a line, or name the format with --format.",
+                hint="Write one row per line, or name the format with --format.",
             )
         yield piece
 
 
 def read_plain_text(pieces: Pieces) -> Batches:
-    """A record a line, but for blank lines at the end."""
+    """A record per line, without blank lines at the end."""
     blank = 0
     for number, lines in split_lines(pieces):
         batch = Batch([], places := [])
@@ -92,7 +92,7 @@ def read_plain_text(pieces: Pieces) -> Batches:
 
 def read_json_lines(pieces: Iterable[bytes]) -> Batches:
     """A batch for each piece of the UTF-8 text `pieces`."""
-    blank = 0  # lines before the next one, which alone makes them row errors
+    blank = 0  # blank lines are errors only if another line follows
     for number, lines in split_lines(pieces):
         try:
             values: list[object] = list(map(orjson.loads, lines))  # type: ignore[arg-type]

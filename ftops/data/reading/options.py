@@ -1,4 +1,4 @@
-"""How a source is to be read; whatever is left open is inferred, and said."""
+"""The options for reading a source; what they leave open is detected and reported."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ MAX_DOCUMENT_BYTES = 256 << 20  # of what can only be read as a whole
 
 
 class Format(StrEnum):
-    """What a source may hold."""
+    """The format of a source."""
 
     JSONL = "jsonl"
     JSON = "json"
@@ -51,13 +51,13 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if self.layout not in (None, AUTO, AS_IS) and (self.prompt or self.completion):
             raise DatasetError(
-                f"the layout {self.layout} says what prompts and completions are",
-                hint="Leave out either the layout or the columns.",
+                f"the layout {self.layout} defines prompts and completions",
+                hint="Pass either the layout or the columns.",
             )
 
 
 def options_to_plan(options: ReadOptions) -> dict[str, str]:
-    """What the user said, as a plan keeps it."""
+    """The options as a plan stores them."""
     said = {name: value for name, value in asdict(options).items() if value}
     if said.get("layout") == AUTO:
         del said["layout"]
@@ -65,7 +65,7 @@ def options_to_plan(options: ReadOptions) -> dict[str, str]:
 
 
 def options_from_plan(read: Mapping[str, str]) -> ReadOptions:
-    """The options that a plan keeps; DatasetError when its format is unknown."""
+    """The options of a plan. Raises DatasetError for an unknown format."""
     said = {name: read.get(name) for name in ("sheet", "encoding", "delimiter")}
     columns = {name: read.get(name) for name in ("prompt", "completion", "layout")}
     return ReadOptions(
@@ -77,18 +77,16 @@ def options_from_plan(read: Mapping[str, str]) -> ReadOptions:
 
 
 def split_names(given: Iterable[str]) -> tuple[str, ...]:
-    """Names of keys, each alone or some with commas between them."""
+    """Key names, each separate or joined by commas."""
     return tuple(dict.fromkeys(filter(None, ",".join(given).split(","))))
 
 
 def parse_format(name: str | None) -> Format | None:
-    """The format of that name; DatasetError, with the names that there are, for any other."""
+    """The format of that name. Raises DatasetError for an unknown name."""
     if name is None:
         return None
     try:
         return Format(name.lower().removeprefix("."))
     except ValueError:
         known = ", ".join(Format)
-        raise DatasetError(
-            f"there is no format {name!r}", hint=f"The formats are {known}."
-        ) from None
+        raise DatasetError(f"unknown format {name!r}", hint=f"The formats are {known}.") from None

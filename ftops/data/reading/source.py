@@ -1,7 +1,7 @@
-"""The one door to data: a file, a folder or standard input, whatever it holds.
+"""Opens data: a file, a folder or standard input, in any supported format.
 
-`open_source` looks at the first bytes, decides how to read, and says what it decided. The source
-then gives its records in batches, each with its place, in constant memory where the format allows.
+`open_source` detects the format from the first bytes and notes what it detected. The source then
+yields its records in batches, in constant memory where the format allows.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ from ftops.data.reading.streams import Stream, detect_encoding, open_stream, rea
 from ftops.data.reading.tables import Table
 from ftops.errors import DatasetError
 
-_HELD = frozenset({Format.XLSX, Format.PARQUET})  # read or opened when they are looked at
+_READ_ON_OPEN = frozenset({Format.XLSX, Format.PARQUET})  # read when they are opened
 _SIGNS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _SAMPLED_BATCHES = 20
 _ROW_PLACES = frozenset({Format.JSON, Format.XLSX, Format.PARQUET, Format.DATASET})
@@ -51,13 +51,12 @@ _ROW_PLACES = frozenset({Format.JSON, Format.XLSX, Format.PARQUET, Format.DATASE
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source that was looked at: what it is, what was inferred, and its records.
+    """An open source: its format, what was detected, and its records.
 
-    `batches` reads from the beginning each time, but for workbooks, Parquet and standard input,
-    which are read once. `unit` says what places count: lines or rows. `inferred` are sentences
-    about what nobody said. `plain` is the path when lines of UTF-8 JSON stand in the file as they
-    are, so that parts of it can be read by byte ranges. `layout` names the one that was recognised
-    or asked for, where rows are not read as they stand.
+    `batches` reads from the start each time; workbooks, Parquet and standard input are read only
+    once. `unit` is what places count: "line" or "row". `inferred` are notes on what was detected.
+    `plain` is the path of uncompressed UTF-8 JSON lines, which can be read by byte ranges. `layout`
+    is the detected or requested layout, if rows are converted.
     """
 
     name: str
@@ -72,50 +71,50 @@ class Source:
 def open_source(
     path: Path | None, options: ReadOptions | None = None, *, stdin: BinaryIO | None = None
 ) -> Source:
-    """Look at the file or folder at `path` (None: at standard input).
+    """Open the file or folder at `path` (None: standard input) and detect its format.
 
-    Raises DatasetError for what cannot be read; so may the batches, at the record where it shows.
+    Raises DatasetError for data that cannot be read; so may the batches, later.
     """
     options = options or ReadOptions()
     if path is not None and path.is_dir():
         return _open_folder(path, options)
-    stream, packing = open_stream(path, stdin)
+    stream, compression = open_stream(path, stdin)
     if path is None:
-        return _open(path, stream, packing, options)
+        return _open(path, stream, compression, options)
     with closing(stream):
-        source = _open(path, stream, packing, options)
-    if source.format in _HELD:
+        source = _open(path, stream, compression, options)
+    if source.format in _READ_ON_OPEN:
         return source
     return replace(source, batches=lambda: _read_again(path, options))
 
 
 def _read_again(path: Path, options: ReadOptions) -> Batches:
-    """The records of a file from its beginning: it is not kept open between looking and reading."""
-    stream, packing = open_stream(path)
+    """The records of a file from the start; it is not kept open after detection."""
+    stream, compression = open_stream(path)
     with closing(stream):
-        yield from _open(path, stream, packing, options).batches()
+        yield from _open(path, stream, compression, options).batches()
 
 
-def _open(path: Path | None, stream: Stream, packing: str, options: ReadOptions) -> Source:
+def _open(path: Path | None, stream: Stream, compression: str, options: ReadOptions) -> Source:
     head = stream.peek()
     found = detect_binary_format(stream.name, head)
     if found is None and options.format in (Format.XLSX, Format.PARQUET):
-        raise DatasetError(f"{stream.name}: this is no {options.format} file")
-    said = [f"packed with {packing}"] if packing else []
+        raise DatasetError(f"{stream.name}: not a {options.format} file")
+    notes = [f"compressed with {compression}"] if compression else []
     if found is not None:
-        return _open_binary(path if not packing else None, stream, found, said, options)
+        return _open_binary(path if not compression else None, stream, found, notes, options)
     encoding = detect_encoding(head, options.encoding)
     text = _decode_head(head, encoding)
     hint = find_format_by_name(stream.name)
     check_text(stream.name, text, hint)
     kind = options.format or detect_text_format(stream.name, text, hint)
     if options.format is None:
-        said.insert(0, f"format {kind}")
+        notes.insert(0, f"format {kind}")
     if options.encoding is None and (encoding != "utf-8" or kind is not Format.JSONL):
-        said.append(f"encoding {encoding}")
+        notes.append(f"encoding {encoding}")
     if kind in TABLES:
-        return _open_delimited(stream, kind, encoding, text, said, options)
-    return _open_records(path if not packing else None, stream, kind, encoding, said, options)
+        return _open_delimited(stream, kind, encoding, text, notes, options)
+    return _open_records(path if not compression else None, stream, kind, encoding, notes, options)
 
 
 def _open_records(
@@ -123,14 +122,14 @@ def _open_records(
     stream: Stream,
     kind: Format,
     encoding: str,
-    said: list[str],
+    notes: list[str],
     options: ReadOptions,
 ) -> Source:
     pieces = read_text(stream, encoding)
     if kind is not Format.JSON:
         pieces = limit_line_length(stream.name, pieces)
     if kind is Format.TXT:
-        said.append("each line is a completion, and prompts are empty")
+        notes.append("each line is a completion with an empty prompt")
     if kind is Format.TXT:
         batches, found = read_plain_text(pieces), None
     else:
@@ -145,7 +144,7 @@ def _open_records(
         name=stream.name,
         format=kind,
         unit="row" if kind in _ROW_PLACES else "line",
-        inferred=(*said, *(describe_layout(found) if found else ())),
+        inferred=(*notes, *(describe_layout(found) if found else ())),
         batches=lambda: map_batches(batches, make) if make else batches,
         plain=path if plain else None,
         layout=found.layout.name if found else None,
@@ -178,46 +177,46 @@ def _decode_head(head: bytes, encoding: str) -> str:
 
 
 def _open_delimited(
-    stream: Stream, format: Format, encoding: str, head: str, said: list[str], options: ReadOptions
+    stream: Stream, format: Format, encoding: str, head: str, notes: list[str], options: ReadOptions
 ) -> Source:
     from ftops.data.reading.tables import read_delimited
 
     delimiter = options.delimiter
     if delimiter is None:
         delimiter = find_delimiter(head) or ("\t" if format is Format.TSV else ",")
-        said.append(f"columns parted by {_SIGNS[delimiter]}")
+        notes.append(f"columns separated by {_SIGNS[delimiter]}")
     elif delimiter == r"\t":
         delimiter = "\t"
     elif len(delimiter) != 1 or delimiter in '"\r\n':
         signs = " ".join(sign for sign in DELIMITERS if sign != "\t")
         raise DatasetError(
-            f"{delimiter!r} cannot part columns: one character can", hint=rf"Such as {signs} \t"
+            f"{delimiter!r} is not a delimiter: use one character", hint=rf"Such as {signs} \t"
         )
     pieces = limit_line_length(stream.name, read_text(stream, encoding))
     table = read_delimited(stream.name, pieces, delimiter)
-    source = _make_table_source(stream.name, format, table, said, options)
+    source = _make_table_source(stream.name, format, table, notes, options)
     return replace(source, unit="line")
 
 
 def _open_binary(
-    path: Path | None, stream: Stream, format: Format, said: list[str], options: ReadOptions
+    path: Path | None, stream: Stream, format: Format, notes: list[str], options: ReadOptions
 ) -> Source:
     if options.format not in (None, format):
         raise DatasetError(f"{stream.name}: this is not {options.format}, it is {format}")
-    said.insert(0, f"format {format}")
+    notes.insert(0, f"format {format}")
     if format is Format.PARQUET:
         from ftops.data.reading.arrow import read_parquet
 
         table = read_parquet(stream.name, path if path else _read_whole(stream))
-        return _make_table_source(stream.name, format, table, said, options)
+        return _make_table_source(stream.name, format, table, notes, options)
     from ftops.data.reading.xlsx import read_sheet
 
     data = _read_whole(stream)
     table, sheet, sheets = read_sheet(stream.name, data, options.sheet)
     if options.sheet is None:
         others = f", of {', '.join(sheets)}" if len(sheets) > 1 else ""
-        said.append(f"sheet {sheet}{others}")
-    return _make_table_source(stream.name, format, table, said, options)
+        notes.append(f"sheet {sheet}{others}")
+    return _make_table_source(stream.name, format, table, notes, options)
 
 
 def _read_whole(stream: Stream) -> bytes:
@@ -227,9 +226,9 @@ def _read_whole(stream: Stream) -> bytes:
         size += len(piece)
         if size > MAX_DOCUMENT_BYTES:
             raise DatasetError(
-                f"{stream.name}: more than {MAX_DOCUMENT_BYTES >> 20} MiB that can only be"
-                " read as a whole",
-                hint="Save it as CSV or JSON lines: these are read row by row.",
+                f"{stream.name}: larger than {MAX_DOCUMENT_BYTES >> 20} MiB, the limit for this"
+                " format",
+                hint="Save it as CSV or JSON lines, which are read row by row.",
             )
     return b"".join(pieces)
 
@@ -241,27 +240,27 @@ def _open_folder(folder: Path, options: ReadOptions) -> Source:
     if options.format not in (None, Format.DATASET):
         raise DatasetError(f"{name}: this is a folder, not {options.format}")
     table, split, splits = read_folder(name, folder, options.sheet)
-    said = ["format dataset"]
+    notes = ["format dataset"]
     if options.sheet is None and len(splits) > 1:
-        said.append(f"split {split}, of {', '.join(splits)}")
-    return _make_table_source(name, Format.DATASET, table, said, options)
+        notes.append(f"split {split}, of {', '.join(splits)}")
+    return _make_table_source(name, Format.DATASET, table, notes, options)
 
 
 def _make_table_source(
-    name: str, format: Format, table: Table, said: list[str], options: ReadOptions
+    name: str, format: Format, table: Table, notes: list[str], options: ReadOptions
 ) -> Source:
     batches, found = _recognise(name, table.batches, options)
     if found:
-        inferred = (*said, *describe_layout(found))
+        inferred = (*notes, *describe_layout(found))
         make = create_row_mapper(found)
         layout = found.layout.name
         return Source(
             name, format, "row", inferred, lambda: map_batches(batches, make), None, layout
         )
     try:
-        chosen = _choose_table_rows(name, table.columns, said, options)
+        chosen = _choose_table_rows(name, table.columns, notes, options)
     except DatasetError as error:
-        parts = (one for one in said if one.startswith(("sheet ", "split ")) and ", of " in one)
+        parts = (one for one in notes if one.startswith(("sheet ", "split ")) and ", of " in one)
         for part in parts:
             error.hint += f" This is {part}; --sheet names another."
         raise
@@ -269,13 +268,13 @@ def _make_table_source(
         name,
         format,
         "row",
-        tuple(said),
+        tuple(notes),
         lambda: map_batches(batches, chosen) if chosen else batches,
     )
 
 
 def _choose_free_rows(name: str, options: ReadOptions) -> RowMapper | None:
-    """How records without fixed columns are mapped; None when nobody asked for it."""
+    """The mapper for records without fixed columns; None without --prompt and --completion."""
     if options.prompt is None and options.completion is None:
         return None
     prompt = create_template(options.prompt or "prompt", None, "--prompt", name)
@@ -284,9 +283,9 @@ def _choose_free_rows(name: str, options: ReadOptions) -> RowMapper | None:
 
 
 def _choose_table_rows(
-    name: str, columns: tuple[str, ...], said: list[str], options: ReadOptions
+    name: str, columns: tuple[str, ...], notes: list[str], options: ReadOptions
 ) -> RowMapper | None:
-    """How a table's columns become prompt and completion; None for one of chats."""
+    """The mapper from table columns to prompt and completion; None for a table of chats."""
     asked = options.prompt is not None or options.completion is not None
     if not asked and "messages" in columns:
         return None
@@ -298,47 +297,47 @@ def _choose_table_rows(
             shown = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
             prompt, completion = guess_columns(columns)
             raise DatasetError(
-                f"{name}: which column is the {key}? There are {shown}",
+                f"{name}: no column for the {key}; the columns are {shown}",
                 hint="Name columns or templates of them, such as --prompt "
                 f"'{{{prompt}}}' --completion '{completion}'"
                 " (in a job file: `prepare: {prompt: …, completion: …}`).",
             )
         if given is None and column != key:
-            said.append(f"the {key} is the column {column}")
+            notes.append(f"the {key} is the column {column}")
         chosen.append(create_template(column, columns, f"--{key}", name))
-    _say_unused(name, columns, options, lower, said)
+    _note_unused(name, columns, options, lower, notes)
     return create_pair_mapper(chosen[0], chosen[1])
 
 
-def _say_unused(
+def _note_unused(
     name: str,
     columns: tuple[str, ...],
     options: ReadOptions,
     lower: dict[str, str],
-    said: list[str],
+    notes: list[str],
 ) -> None:
-    """Say which columns are not read; DatasetError when that is not the user's choice."""
+    """Note unused columns. Raises DatasetError unless the user chose the columns."""
     used = {options.prompt or lower.get("prompt"), options.completion or lower.get("completion")}
     texts = "".join(one for one in used if one)
     unused = [one for one in columns if one not in used and f"{{{one}}}" not in texts]
     if options.prompt is None and options.completion is None:
-        open_ones = [one for one in unused if one not in options.drop and not is_metadata(one)]
-        if open_ones:
-            raise _undecided(name, open_ones, lower)
+        unknown = [one for one in unused if one not in options.drop and not is_metadata(one)]
+        if unknown:
+            raise _unused_columns_error(name, unknown, lower)
     if unused:
         shown = ", ".join(unused[:8]) + (", …" if len(unused) > 8 else "")
-        said.append(f"not used: the column{'s' if len(unused) > 1 else ''} {shown}")
+        notes.append(f"not used: the column{'s' if len(unused) > 1 else ''} {shown}")
 
 
-def _undecided(name: str, columns: Sequence[str], lower: dict[str, str]) -> DatasetError:
-    """That columns beside prompt and completion may hold what is to be learned."""
+def _unused_columns_error(name: str, columns: Sequence[str], lower: dict[str, str]) -> DatasetError:
+    """The error for unused columns that may hold training data."""
     carried = [f"{one} holds {what}" for one in columns if (what := describe_key_content(one))]
     what = f" ({', '.join(carried)})" if carried else ""
     many = "columns" if len(columns) > 1 else "column"
     return DatasetError(
         f"{name}: the {many} {', '.join(columns)} would be lost{what}",
-        hint=f"Leave out what nothing is to be learned from: --drop {','.join(columns)}; or name"
-        f" the columns that are read: --prompt '{lower['prompt']}'"
+        hint=f"Drop them with --drop {','.join(columns)}, or name"
+        f" the columns to read: --prompt '{lower['prompt']}'"
         f" --completion '{lower['completion']}'"
         " (in a job file: `prepare: {prompt: …, completion: …}`).",
     )

@@ -18,23 +18,23 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-PIECE_BYTES = 1 << 16  # what stays in a processor's cache is read fastest
+PIECE_BYTES = 1 << 16  # fits in the processor cache
 _HEAD_BYTES = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_FREE_BYTES = 64 << 20  # so much may be unpacked whatever the ratio
+_FREE_BYTES = 64 << 20  # up to this size, any ratio is allowed
 _MAX_RATIO = 200
 _UTF_16 = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
 class Readable(Protocol):
-    """Something that gives its bytes piece by piece; b"" at the end."""
+    """A reader of bytes; b"" at the end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Stream:
-    """Bytes that can be looked at before they are read; `name` is for messages."""
+    """A stream of bytes with a peek; `name` is for messages."""
 
     def __init__(self, name: str, readable: Readable, close: Callable[[], None]) -> None:
         self.name = name
@@ -43,7 +43,7 @@ class Stream:
         self.close = close
 
     def peek(self, size: int = _HEAD_BYTES) -> bytes:
-        """The first bytes that were not read yet, up to `size`; fewer at the end only."""
+        """The next bytes, up to `size`, without reading them; fewer only at the end."""
         while len(self._ahead) < size and (piece := self._read(size - len(self._ahead))):
             self._ahead += piece
         return self._ahead[:size]
@@ -56,7 +56,7 @@ class Stream:
         return self._read(size)
 
     def pieces(self) -> Iterator[bytes]:
-        """All that is left."""
+        """The rest of the stream."""
         while piece := self.read(PIECE_BYTES):
             yield piece
 
@@ -65,15 +65,15 @@ class Stream:
             return self._readable.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
             raise DatasetError(
-                f"{self.name}: the packed file is cut or damaged: {error}",
-                hint="Fetch or pack it again.",
+                f"{self.name}: the compressed file is truncated or damaged: {error}",
+                hint="Download or compress it again.",
             ) from error
         except OSError as error:
             raise DatasetError(f"{self.name}: cannot be read: {error.strerror or error}") from error
 
 
-class _Counted:
-    """Counts what the unpacker takes."""
+class _CountingReader:
+    """Counts the compressed bytes."""
 
     def __init__(self, readable: Readable) -> None:
         self._readable = readable
@@ -85,20 +85,20 @@ class _Counted:
         return piece
 
 
-def check_ratio(name: str, unpacked_bytes: int, packed_bytes: int) -> None:
-    """DatasetError when far more came out than went in."""
-    if unpacked_bytes > _FREE_BYTES and unpacked_bytes > _MAX_RATIO * packed_bytes:
+def check_ratio(name: str, uncompressed_bytes: int, compressed_bytes: int) -> None:
+    """Raise DatasetError if the data expands far more than usual."""
+    if uncompressed_bytes > _FREE_BYTES and uncompressed_bytes > _MAX_RATIO * compressed_bytes:
         raise DatasetError(
-            f"{name}: it unpacks to more than {_MAX_RATIO} times its size,"
-            " as a file does that is made to fill memory",
-            hint="If it is meant so, unpack it first.",
+            f"{name}: it decompresses to more than {_MAX_RATIO} times its size,"
+            " like a decompression bomb",
+            hint="If this is intended, decompress it first.",
         )
 
 
-class _Guarded:
-    """Stops when far more comes out than went in."""
+class _RatioLimiter:
+    """Stops at a high compression ratio."""
 
-    def __init__(self, name: str, inner: Readable, packed: _Counted) -> None:
+    def __init__(self, name: str, inner: Readable, packed: _CountingReader) -> None:
         self._name = name
         self._inner = inner
         self._packed = packed
@@ -112,13 +112,13 @@ class _Guarded:
 
 
 def open_stream(path: Path | None, stdin: BinaryIO | None = None) -> tuple[Stream, str]:
-    """The unpacked bytes of the file (None: of standard input), and how they were packed.
+    """The decompressed bytes of the file (None: of standard input), and "gzip", "zstd" or "".
 
-    The second value is "gzip", "zstd" or "". Raises DatasetError when there is nothing to read.
+    Raises DatasetError if the file cannot be read.
     """
     if path is None:
         if stdin is None:
-            raise DatasetError("standard input is not to be read here", hint="Name a file.")
+            raise DatasetError("standard input is not available here", hint="Name a file.")
         stream = Stream("standard input", cast(Readable, stdin), lambda: None)
     else:
         opened = _open_file(path)
@@ -126,7 +126,7 @@ def open_stream(path: Path | None, stdin: BinaryIO | None = None) -> tuple[Strea
     try:
         head = stream.peek(4)
         packing = "gzip" if head.startswith(_GZIP) else "zstd" if head == _ZSTD else ""
-        return (_unpack(stream, packing) if packing else stream), packing
+        return (_decompress(stream, packing) if packing else stream), packing
     except BaseException:
         stream.close()
         raise
@@ -136,8 +136,8 @@ def _open_file(path: Path) -> BinaryIO:
     try:
         if path.exists() and not path.is_file():
             raise DatasetError(
-                f"{path}: this is not a regular file",
-                hint="Save it as a file, or send it to standard input and name that `-`.",
+                f"{path}: not a regular file",
+                hint="Save it as a file, or pipe it to standard input with `-`.",
             )
         return path.open("rb")
     except FileNotFoundError:
@@ -150,20 +150,20 @@ def _open_file(path: Path) -> BinaryIO:
         raise DatasetError(f"{path}: cannot be read: {reason}") from error
 
 
-def _unpack(stream: Stream, packing: str) -> Stream:
-    packed = _Counted(stream)
+def _decompress(stream: Stream, packing: str) -> Stream:
+    packed = _CountingReader(stream)
     source = cast(BinaryIO, packed)
     inner: Readable = (
         gzip.GzipFile(fileobj=source, mode="rb") if packing == "gzip" else zstd.ZstdFile(source)
     )
-    unpacked = Stream(stream.name, _Guarded(stream.name, inner, packed), stream.close)
+    unpacked = Stream(stream.name, _RatioLimiter(stream.name, inner, packed), stream.close)
     if unpacked.peek(4).startswith((_GZIP, _ZSTD)):
-        raise DatasetError(f"{stream.name}: it is packed twice", hint="Unpack it once.")
+        raise DatasetError(f"{stream.name}: it is compressed twice", hint="Decompress it once.")
     return unpacked
 
 
 def detect_encoding(head: bytes, wanted: str | None) -> str:
-    """The encoding of text that begins with `head`: the one wanted, UTF-16, or UTF-8."""
+    """The encoding of a text from its start: the requested one, UTF-16, or UTF-8."""
     if wanted is not None:
         return _check_encoding(wanted)
     for mark, name in _UTF_16:
@@ -183,7 +183,7 @@ def _check_encoding(name: str) -> str:
         return codecs.lookup(name).name
     except (LookupError, ValueError):
         raise DatasetError(
-            f"there is no encoding {name!r}", hint="Examples: utf-8, utf-16, cp1252, shift_jis."
+            f"unknown encoding {name!r}", hint="Examples: utf-8, utf-16, cp1252, shift_jis."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Rows of cells become records: one JSON object a row, keyed by the header."""
+"""Tables: delimited text (CSV) and rows of cells, as records keyed by the header."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,9 +24,9 @@ class Table:
 
 
 def make_table(name: str, rows: Iterator[tuple[int, Sequence[str]]]) -> Table:
-    """A table whose first row is the header; each row comes with its place.
+    """A table whose first row is the header.
 
-    DatasetError when the header is missing, too wide, or names a column twice.
+    Raises DatasetError if the header is missing, too wide, or has duplicate names.
     """
     place, header = next(rows, (1, ()))
     columns = check_columns(f"{name}:{place}", [cell.strip() for cell in header])
@@ -34,12 +34,14 @@ def make_table(name: str, rows: Iterator[tuple[int, Sequence[str]]]) -> Table:
 
 
 def check_columns(where: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """The names of columns, when they can be told apart; empty ones at the end are left out."""
+    """Validated column names, without empty ones at the end."""
     named = list(columns)
     while named and not named[-1]:
         named.pop()
     if not named:
-        raise DatasetError(f"{where}: there is no header row", hint="The first row names columns.")
+        raise DatasetError(
+            f"{where}: the header row is missing", hint="The first row names columns."
+        )
     if len(named) > MAX_COLUMNS:
         raise DatasetError(f"{where}: {len(named):,} columns; at most {MAX_COLUMNS:,} are read")
     twice = [one for one in dict.fromkeys(named) if named.count(one) > 1]
@@ -47,7 +49,7 @@ def check_columns(where: str, columns: Sequence[str]) -> tuple[str, ...]:
         what = "without a name" if twice[0] == "" else f"named {twice[0]!r}"
         raise DatasetError(
             f"{where}: more than one column is {what}",
-            hint="The first row names the columns; give each a name of its own.",
+            hint="The first row names the columns; give each a unique name.",
         )
     return tuple(named)
 
@@ -75,14 +77,14 @@ def _batch(columns: tuple[str, ...], rows: Iterable[tuple[int, Sequence[str]]]) 
 
 
 def _fit(cells: Sequence[str], width: int) -> Sequence[str]:
-    """The cells without the empty ones that some programs put behind the last column."""
+    """The cells without the extra empty ones that some programs write."""
     return cells[:width] if len(cells) > width and not any(cells[width:]) else cells
 
 
 def read_delimited(name: str, pieces: Pieces, delimiter: str) -> Table:
-    """A table out of text; places are the lines on which rows begin. Blank lines are passed over.
+    """A table from delimited text; places are the first lines of rows. Blank lines are ignored.
 
-    DatasetError, with the line, for what is no such table: an open quote, bad UTF-8, a huge line.
+    Raises DatasetError with the line for an open quote, invalid UTF-8 or a line over the limit.
     """
     return make_table(name, _read_rows(name, pieces, delimiter))
 
@@ -101,7 +103,7 @@ def _read_rows(name: str, pieces: Pieces, delimiter: str) -> Iterator[tuple[int,
 
 
 def read_text_lines(name: str, pieces: Pieces) -> Iterator[str]:
-    """The lines of UTF-8 text, each with its end; DatasetError, with the line, when it is none."""
+    """The lines of UTF-8 text with their ends. Raises DatasetError with the invalid line."""
     for number, lines in split_lines(pieces):
         if None not in lines:
             try:  # all at once, which costs half; what is wrong is looked for below
@@ -129,15 +131,15 @@ def read_text_lines(name: str, pieces: Pieces) -> Iterator[str]:
 def _say(error: csv.Error) -> str:
     text = str(error)
     if "unexpected end of data" in text or "field larger" in text:
-        return "a quote is opened in this row and never closed"
+        return "unclosed quote in this row"
     if "new-line character" in text:
-        return "a carriage return stands alone in the row"
+        return "a carriage return without a line feed in the row"
     if "expected after" in text:
-        return "something stands between a closing quote and the next column"
-    return f"not a row of a table: {text}"
+        return "text between a closing quote and the next delimiter"
+    return f"invalid row: {text}"
 
 
 def _advise(error: csv.Error) -> str:
     if "new-line character" in str(error):
-        return "Put cells with line breaks in quotes, or save the file with ordinary line ends."
-    return 'A quote inside a quoted cell is written twice: "say ""yes""".'
+        return "Put cells with line breaks in quotes, or save the file with LF line endings."
+    return 'Escape a quote in a quoted cell by doubling it: "say ""yes""".'

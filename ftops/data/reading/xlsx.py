@@ -52,7 +52,7 @@ def read_sheet(name: str, data: bytes, wanted: str | None) -> tuple[Table, str, 
 
 def _broken(name: str, error: BaseException) -> DatasetError:
     return DatasetError(
-        f"{name}: this workbook cannot be read: {error}",
+        f"{name}: cannot read the workbook: {error}",
         hint="Save it as .xlsx or .csv with a spreadsheet program.",
     )
 
@@ -90,18 +90,18 @@ def _to_text(cell: object) -> str:
 
 
 def _check_archive(name: str, data: bytes) -> None:
-    """DatasetError when unpacking or holding the sheets would take too much memory."""
+    """Raise DatasetError if the sheets would need too much memory."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
             if not any(part.filename.startswith("xl/") for part in parts):
                 raise DatasetError(
-                    f"{name}: this is a zip archive, and no workbook", hint="Unpack it first."
+                    f"{name}: a zip archive, not a workbook", hint="Extract it first."
                 )
             size = sum(part.file_size for part in parts)
             if size > max(_FREE_BYTES, min(_MAX_XML_BYTES, _MAX_RATIO * len(data))):
                 raise DatasetError(
-                    f"{name}: it unpacks to {size:,} bytes, out of {len(data):,}",
+                    f"{name}: it decompresses from {len(data):,} to {size:,} bytes",
                     hint="Save the sheet as CSV: that is read row by row.",
                 )
             for part in parts:
@@ -131,7 +131,7 @@ def _check_part(name: str, archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> N
             text = tail + piece
             if _UNCOMPUTED.search(text):
                 raise DatasetError(
-                    f"{name}: {part.filename} has formulas whose results were never computed",
+                    f"{name}: {part.filename} has formulas without computed results",
                     hint="Open the workbook with a spreadsheet program and save it there.",
                 )
             found = _REFERENCE.findall(text)
@@ -148,7 +148,7 @@ def _check_part(name: str, archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> N
         raise DatasetError(
             f"{name}: {part.filename} spans {last_row:,} rows of {width:,} columns;"
             f" at most {_MAX_CELLS:,} cells are read",
-            hint="Delete what stands far below or beside the data, or save the sheet as CSV.",
+            hint="Delete cells far below or beside the data, or save the sheet as CSV.",
         )
 
 

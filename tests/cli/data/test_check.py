@@ -95,8 +95,8 @@ def test_the_provider_decides_how_many_rows_are_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
-        (("--format", "word"), "there is no format 'word'"),
-        (("--task", "poetry"), "there is no such task"),
+        (("--format", "word"), "unknown format 'word'"),
+        (("--task", "poetry"), "unknown task"),
         (("--encoding", "latin"), ""),
         (("--sheet", "x"), ""),
     ],

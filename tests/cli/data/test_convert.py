@@ -121,4 +121,4 @@ def test_a_key_or_a_column_that_is_named_is_left_out(tmp_path: Path) -> None:
     assert answer.code == 0, answer.err
     assert read(out) == [pair("a", "b")]
     refused = ftops("data", "convert", rows, "-o", out, "--force", "--drop", "prompt")
-    assert "--drop prompt: there is no row without it" in refused.err
+    assert "--drop prompt: rows require this key" in refused.err

@@ -36,7 +36,7 @@ def test_parquet_files_are_splits_by_their_names_or_folders(tmp_path: Path) -> N
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     make_files(tmp_path, "rows.jsonl", "deep/deeper/deepest/train.parquet")
-    assert "no data set" in refuse(tmp_path)
+    assert "not a Hugging Face dataset" in refuse(tmp_path)
     with pytest.raises(DatasetError) as refused:
         open_source(tmp_path, ReadOptions())
     assert refused.value.hint == f"Name the data file itself, such as {tmp_path / 'rows.jsonl'}."
@@ -45,7 +45,7 @@ def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
 def test_a_folder_of_very_many_files_is_left_after_a_bounded_look(tmp_path: Path) -> None:
     make_files(tmp_path, *[f"{n % 10}/{n}.parquet" for n in range(50)])
     assert len(list_splits("it", tmp_path, most_entries=60)) == 10
-    with pytest.raises(DatasetError, match="more than 59 files, not a data set"):
+    with pytest.raises(DatasetError, match="more than 59 files and is not a dataset"):
         list_splits("it", tmp_path, most_entries=59)
 
 
@@ -53,9 +53,9 @@ def test_a_link_in_a_folder_is_not_followed(tmp_path: Path) -> None:
     make_files(tmp_path, "one/train.parquet")
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "link").symlink_to(tmp_path / "one")
-    assert "no data set" in refuse(tmp_path / "two")
+    assert "not a Hugging Face dataset" in refuse(tmp_path / "two")
 
 
 def test_a_state_that_names_no_files_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("{}")
-    assert "state.json: does not say which files there are" in refuse(tmp_path)
+    assert "state.json: does not list the data files" in refuse(tmp_path)

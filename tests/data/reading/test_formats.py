@@ -91,7 +91,7 @@ def test_the_content_decides_whatever_the_name(tmp_path: Path, content: str, pac
     assert source.format is kind
     assert read(source) == ROWS
     assert f"format {kind}" in source.inferred
-    assert (f"packed with {packing}" in source.inferred) == (packing != "plain")
+    assert (f"compressed with {packing}" in source.inferred) == (packing != "plain")
     assert [row.raw for row in read_rows(path)] == ROWS
 
 
@@ -115,7 +115,7 @@ def test_each_line_of_a_text_is_a_completion(tmp_path: Path) -> None:
     path.write_bytes(b"one\r\ntwo\n\n")
     source = open_source(path)
     assert read(source) == [pair("", "one"), pair("", "two")]
-    assert "each line is a completion, and prompts are empty" in source.inferred
+    assert "each line is a completion with an empty prompt" in source.inferred
 
 
 def test_other_encodings_are_read_on_request_and_named_in_the_error_without(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_other_encodings_are_read_on_request_and_named_in_the_error_without(tmp_
         read(open_source(path))
     assert "--encoding cp1252" in caught.value.hint
     assert read(open_source(path, ReadOptions(encoding="cp1252"))) == [pair("Été", "é")]
-    with pytest.raises(DatasetError, match="there is no encoding 'cp12'"):
+    with pytest.raises(DatasetError, match="unknown encoding 'cp12'"):
         open_source(path, ReadOptions(encoding="cp12"))
 
 
@@ -146,9 +146,9 @@ def test_templates_and_columns_become_pairs(tmp_path: Path) -> None:
         (ReadOptions(prompt="{sentense}", completion="relation"), "'sentense'", "'sentence'"),
         (ReadOptions(prompt="sentence", completion="Relation"), "'Relation'", "'relation'"),
         (ReadOptions(prompt="{sentence", completion="relation"), "brace", "{{"),
-        (ReadOptions(prompt="sentence"), "which column is the completion?", "--completion"),
+        (ReadOptions(prompt="sentence"), "no column for the completion", "--completion"),
         (ReadOptions(delimiter="ab"), "one character", ";"),
-        (ReadOptions(format=Format.XLSX), "this is no xlsx file", ""),
+        (ReadOptions(format=Format.XLSX), "not a xlsx file", ""),
     ],
 )
 def test_missing_columns_are_told_with_the_nearest(

@@ -367,14 +367,14 @@ def test_an_unknown_layout_is_refused_with_the_nearest(tmp_path: Path) -> None:
 
 
 def test_a_layout_and_columns_contradict() -> None:
-    with pytest.raises(DatasetError, match="says what prompts and completions are"):
+    with pytest.raises(DatasetError, match="defines prompts and completions"):
         ReadOptions(layout="alpaca", prompt="{a}")
 
 
 def test_keys_that_stand_twice_are_found_in_records_of_a_layout(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"question": "a", "answer": "b", "answer": "c"}\n')
-    with pytest.raises(DatasetError, match="the key 'answer' stands there more than once"):
+    with pytest.raises(DatasetError, match="the key 'answer' is duplicated"):
         rows_of(look(path))
 
 
@@ -409,7 +409,7 @@ def test_pretty_printed_records_are_read_as_an_array_and_explained_without_one(
     path.write_text("\n".join([json.dumps(LISTS, indent=1)] * 2))
     with pytest.raises(DatasetError) as caught:
         look(path)
-    assert "one line" in caught.value.hint
+    assert "one record per line" in caught.value.hint
 
 
 NULLS: list[tuple[JsonObject, JsonObject]] = [
