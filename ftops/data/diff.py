@@ -174,9 +174,9 @@ def _pair_alike(one: _Side, other: _Side, removed: Rows, added: Rows) -> tuple[R
     """Rows of both that are nearly the same; each stands in one pair."""
     if not len(removed) or not len(added):
         return _EMPTY, _EMPTY
-    twins = match_near_duplicates(one.sketch(removed), other.sketch(added))
+    near_duplicates = match_near_duplicates(one.sketch(removed), other.sketch(added))
     taken: dict[int, int] = {}
-    for late, early in sorted(twins.items()):
+    for late, early in sorted(near_duplicates.items()):
         taken.setdefault(early, late)
     pairs = [(int(removed[early]), int(added[late])) for early, late in taken.items()]
     return _columns(sorted(pairs, key=lambda pair: pair[1]))

@@ -1,4 +1,4 @@
-"""A leak: rows that a model is evaluated on, and that it was trained on."""
+"""Compares training with validation data: leaked rows, and drift of lengths and vocabulary."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -31,13 +31,13 @@ _WORDS_FACTOR, _WORDS_MORE = 1.5, 0.10
 
 @dataclass(frozen=True, slots=True)
 class LeakedRows:
-    """The lines that leak, and sentences that say how they are like training rows."""
+    """The leaked lines of a file, and a message for each kind of leak."""
 
     lines: frozenset[int] = frozenset()
     sentences: tuple[str, ...] = ()
 
     def say(self, name: str) -> str:
-        """All of it, about the file that the user knows as `name`."""
+        """A message about the file `name`."""
         shown = sorted(self.lines)[:_SHOWN_LINES]
         numbers = ", ".join(map(str, shown)) + (", …" if len(self.lines) > len(shown) else "")
         if len(self.lines) == 1:
@@ -48,29 +48,30 @@ class LeakedRows:
 
 
 def detect_leaked_rows(training: Path, evaluated: Path) -> LeakedRows:
-    """Rows of `evaluated` that stand in `training`, exactly, with another answer, or nearly."""
+    """Rows of `evaluated` that equal, contradict or nearly equal rows of `training`."""
     asked = ("validation", "near-duplicates")
     known = run_checks(open_source(training), asked=asked)
     held = run_checks(open_source(evaluated), asked=asked, like=known.profile)
-    found = check_leaks(known, held, name="the training rows", unit="line")
-    sentences = tuple(one.message for one in found)
+    findings = check_leaks(known, held, name="the training rows", unit="line")
+    sentences = tuple(finding.message for finding in findings)
     return LeakedRows(frozenset(list_leaked_places(known, held)), sentences)
 
 
 def check_leaks(
     training: CheckSet, validation: CheckSet, *, name: str, unit: str
 ) -> Iterator[Finding]:
-    """Findings about rows of the validation data, which `unit` counts, that `name` holds, too.
+    """Findings about validation rows that are also in the training data, called `name`.
 
-    Both must have been asked for `validation`; for `near`, too, to tell what is nearly the same.
+    Both check sets need the optional checks `validation` and, for near-duplicates,
+    `near-duplicates`. `unit` is "line" or "row".
     """
     known, held = _get(training, Leaks), _get(validation, Leaks)
     for rule, like, found in match_rows(training, validation):
-        yield from _tell(rule, like, found, known.places, held.places, name, unit)
+        yield from _create_finding(rule, like, found, known.places, held.places, name, unit)
 
 
 def list_leaked_places(training: CheckSet, validation: CheckSet) -> set[int]:
-    """Where in the validation data all rows stand that the training data holds, too."""
+    """The line or row numbers of all leaked rows in the validation data."""
     held = _get(validation, Leaks)
     pairs = match_rows(training, validation)
     return {held.places.of(row) for _, _, found in pairs for row in found}
@@ -79,7 +80,7 @@ def list_leaked_places(training: CheckSet, validation: CheckSet) -> set[int]:
 def match_rows(
     training: CheckSet, validation: CheckSet
 ) -> Iterator[tuple[Rule, str, dict[int, int]]]:
-    """For each rule the numbers of the rows that it is about, with that of the one in training."""
+    """For each rule, a mapping of validation row to training row, by index."""
     known, held = _get(training, Leaks), _get(validation, Leaks)
     rows = _index_first(known.rows, held.rows)
     prompts = _index_first(known.prompts, held.prompts)
@@ -90,10 +91,14 @@ def match_rows(
     if any(isinstance(check, NearDuplicates) for check in training.checks):
         from ftops.data.screening.near_duplicates import match_near_duplicates
 
-        twins = match_near_duplicates(
+        near_duplicates = match_near_duplicates(
             *(_get(one, NearDuplicates).sketches() for one in (training, validation))
         )
-        yield NEARLY, "nearly like", {row: at for row, at in twins.items() if row not in prompts}
+        yield (
+            NEARLY,
+            "nearly like",
+            {row: at for row, at in near_duplicates.items() if row not in prompts},
+        )
 
 
 def _get(examination: CheckSet, kind: type[Wanted]) -> Wanted:
@@ -101,7 +106,7 @@ def _get(examination: CheckSet, kind: type[Wanted]) -> Wanted:
 
 
 def _index_first(known: "array[int]", held: "array[int]") -> dict[int, int]:
-    """Which values of `held` stand in `known`, and where first; memory grows with `held`."""
+    """A mapping of indices in `held` to the first index in `known` with an equal value."""
     wanted = set(held)
     first: dict[int, int] = {}
     for row, value in enumerate(known):
@@ -110,7 +115,7 @@ def _index_first(known: "array[int]", held: "array[int]") -> dict[int, int]:
     return {row: first[value] for row, value in enumerate(held) if value in first}
 
 
-def _tell(
+def _create_finding(
     rule: Rule,
     like: str,
     found: dict[int, int],
@@ -132,7 +137,7 @@ def _tell(
 
 
 def check_drift(training: CheckSet, validation: CheckSet) -> Iterator[Finding]:
-    """Findings about the validation data; both must have been asked for `validation`."""
+    """Findings about drift; both check sets need the optional check `validation`."""
     from statistics import median
 
     rows = [

@@ -1,9 +1,9 @@
-"""Splits data into training, validation and test files: each class in each, no prompt in two.
+"""Splits data into training, validation and test files, stratified and without shared prompts.
 
-Rows with the same prompt go to the same side, and so do rows of a group, of a column or of prompts
-that are nearly the same. Which side it is, hashes of the seed and of the prompts decide: the same
-rows and seed give the same bytes, and rows that are added later move few others. About 150 bytes a
-row are kept, 64 more for what is nearly the same.
+Rows with the same prompt are in the same file, and so are rows of a group: equal values of a
+column, or near-duplicate prompts. Hashes of the seed and the prompts select the file, so the same
+rows and seed give the same bytes, and adding rows moves few others. About 150 bytes are held per
+row, and 64 more with near-duplicates.
 """
 
 import contextlib
@@ -35,19 +35,19 @@ _DATA_MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class SplitSize:
-    """So many rows, or a share of all of them."""
+    """A number of rows, or a share of all rows."""
 
     rows: int = 0
     share: float = 0.0
 
     def of(self, total: int) -> int:
-        """How many rows that is."""
+        """The number of rows."""
         return self.rows or round(total * self.share)
 
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
-    """How to split; `column` and `near` keep groups of rows on one side."""
+    """The options of a split; `column` and `near` keep groups of rows together."""
 
     validation: SplitSize
     test: SplitSize | None = None
@@ -71,7 +71,7 @@ class SplitResult:
     groups: int
 
     def rows(self, part: str) -> int:
-        """How many rows go there."""
+        """The number of rows of a part."""
         return sum(side == part for side in self.sides)
 
 
@@ -88,7 +88,7 @@ def parse_split_size(text: str) -> SplitSize:
         share = math.nan
     if not 0 < share < 1:
         raise UsageError(
-            f"{text!r} is not an amount of rows", hint="Such as 20%, 0.2, or 500 for so many rows."
+            f"{text!r} is not a number or share of rows", hint="For example 20%, 0.2 or 500."
         )
     return SplitSize(share=share)
 
@@ -101,13 +101,13 @@ def keep_group_column(options: ReadOptions, column: str | None) -> ReadOptions:
 
 
 def assign_rows(path: Path, options: ReadOptions, wish: SplitOptions) -> SplitResult:
-    """Read the data once or twice, and decide; DatasetError when rows are bad or too few."""
+    """Assign each row to a part. Raises DatasetError for invalid or too few rows."""
     questions: list[int] = []
     answers: list[str] = []
     sketches = _Sketches() if wish.near else None
     for row in read_rows(path, options):
         answer = to_nfc(row.completion)
-        question = to_nfc(prompt_text(row)) or answer  # nothing is asked in open-ended rows
+        question = to_nfc(prompt_text(row)) or answer  # open-ended rows have no prompt
         questions.append(hash_to_int(0, question))
         answers.append(answer if len(answer) <= _LONGEST_LABEL else "")
         if sketches is not None:
@@ -135,7 +135,7 @@ def assign_rows(path: Path, options: ReadOptions, wish: SplitOptions) -> SplitRe
 
 
 def _check_wanted(path: Path, wanted: Mapping[str, int], rows: int) -> None:
-    """DatasetError when there would be a part without rows."""
+    """Raise DatasetError if a part would have no rows."""
     fewest = len(wanted) + 1
     if rows < fewest:
         raise DatasetError(
@@ -158,7 +158,7 @@ def _check_wanted(path: Path, wanted: Mapping[str, int], rows: int) -> None:
 
 
 def _check_parts(path: Path, division: SplitResult) -> None:
-    """DatasetError when rows that stay together have left a part without rows."""
+    """Raise DatasetError if grouping leaves a part without rows."""
     empty = [part for part in division.parts if not division.rows(part)]
     if empty:
         groups = "1 group" if division.groups == 1 else f"{division.groups:,} groups"
@@ -173,7 +173,7 @@ def _check_parts(path: Path, division: SplitResult) -> None:
 def write_splits(
     path: Path, options: ReadOptions, division: SplitResult, targets: Mapping[str, Path]
 ) -> None:
-    """Write each part to its target in the order of the source, each whole or not at all."""
+    """Write each part to its target, atomically and in the order of the source."""
     with contextlib.ExitStack() as stack:
         streams = {
             part: stack.enter_context(open_atomic(target, mode=_DATA_MODE))
@@ -219,7 +219,7 @@ class _Sketches:
         self._pending.clear()
 
     def list_groups(self) -> list[int]:
-        """For each prompt the first one of its group."""
+        """The index of the first row of each row's group."""
         import numpy as np
 
         from ftops.data.screening.minhash import BINS
@@ -256,14 +256,14 @@ def _are_classes(answers: Sequence[str], asked: bool | None) -> bool:
     few = classes <= _MOST_CLASSES and "" not in answers
     if asked and not few:
         raise DatasetError(
-            "the completions are no classes: too many different ones, or too long",
-            hint="Leave --stratify out.",
+            "the completions are not classes: too many distinct ones, or too long",
+            hint="Omit --stratify.",
         )
     return few and (bool(asked) or classes * _ROWS_A_CLASS <= len(answers))
 
 
 def list_missing_classes(division: SplitResult) -> Iterator[str]:
-    """Sentences about classes that are not in every part."""
+    """Messages about classes that are missing from a part."""
     for label, counts in (division.classes or {}).items():
         absent = [part for part in division.parts if not counts.get(part)]
         if absent:
@@ -274,7 +274,7 @@ TRAIN = "train"
 
 
 def hash_to_int(seed: int, text: str) -> int:
-    """A number of 64 bits, the same on every machine."""
+    """A 64-bit hash, the same on every machine."""
     data = f"{seed}\n{text}".encode("utf-8", "replace")
     return int.from_bytes(blake2b(data, digest_size=8).digest())
 
@@ -286,7 +286,7 @@ def assign_splits(
     wanted: Mapping[str, int],
     seed: int,
 ) -> list[str]:
-    """The part of each row: groups in an order drawn by the seed, class by class."""
+    """The part of each row: groups in a random order of the seed, class by class."""
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups):
         members.setdefault(group, []).append(row)
@@ -317,12 +317,12 @@ def _fill(
     members: Mapping[int, Sequence[int]],
     sides: list[str],
 ) -> None:
-    """Give groups to the parts until each has its rows; one group always stays for training."""
+    """Assign groups until each part has its rows; at least one group stays for training."""
     spare = count - 1
     left = dict(targets)
     for group in groups:
         rows = members[group]
-        part = next((name for name, room in left.items() if len(rows) < 2 * room), None)
+        part = next((name for name, missing in left.items() if len(rows) < 2 * missing), None)
         if part is None or not spare:
             continue
         spare -= 1
@@ -332,7 +332,7 @@ def _fill(
 
 
 def _share_out(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
-    """`wanted` rows over classes by their sizes; the largest remainders get the odd ones."""
+    """Distribute `wanted` rows over the classes by size, with the largest remainder method."""
     total = sum(sizes.values())
     shares = {label: divmod(wanted * size, total) for label, size in sizes.items()}
     given = {label: whole for label, (whole, _) in shares.items()}

@@ -1,4 +1,4 @@
-"""What a data file holds, in figures, from one pass over it.
+"""Statistics of a data file, from one pass.
 
 Memory does not grow with the file but for 8 bytes a row: completions are counted as classes only
 up to 100 different short ones, and duplicates are counted by 64-bit hashes of the rows.
@@ -50,7 +50,7 @@ class CharCounts:
 
 
 def count_chars(text: str) -> CharCounts:
-    """The letters of one text, told by the first byte of each in UTF-8."""
+    """The letters of one text, by the first byte of each in UTF-8."""
     if text.isascii():
         return CharCounts(len(text))
     data = text.encode("utf-8", "replace")
@@ -61,7 +61,7 @@ def count_chars(text: str) -> CharCounts:
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
-    """Figures of one data file; `letters` are those of prompts, completions, messages and tools.
+    """Statistics of one data file; `letters` are those of prompts, completions, messages and tools.
 
     `classes` counts the rows of each completion when these look like labels: at most 100 different
     ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
@@ -81,7 +81,7 @@ class DataSummary:
 
 
 class SummaryBuilder:
-    """Adds rows up, one by one."""
+    """Counts rows, one by one."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -120,7 +120,7 @@ class SummaryBuilder:
         self._hashes[value % _BUCKETS].append(value)
 
     def summary(self, path: Path, size: int, sha256: str) -> DataSummary:
-        """What was counted, for the file at `path` of `size` bytes."""
+        """The summary of the file at `path` of `size` bytes."""
         classes = self._classes
         if classes is not None and len(classes) * 3 < self.rows:
             ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
@@ -157,7 +157,7 @@ class SummaryBuilder:
 
 
 class ContentHasher:
-    """The size and the SHA-256 of bytes that pass by."""
+    """The size and the SHA-256 of a stream of bytes."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -173,7 +173,7 @@ class ContentHasher:
 
 
 def summarize(rows: Iterable[Row]) -> SummaryBuilder:
-    """Add up all `rows`."""
+    """Count all `rows`."""
     tally = SummaryBuilder()
     for row in rows:
         tally.add(row)
@@ -181,7 +181,7 @@ def summarize(rows: Iterable[Row]) -> SummaryBuilder:
 
 
 def check_file(path: Path, options: ReadOptions | None = None) -> DataSummary:
-    """Read the data twice: DatasetError when any row is bad, else its figures."""
+    """The summary of valid data. Raises DatasetError if a row is invalid."""
     tally = summarize(read_rows(path, options))
     size, digest = measure_path(path)
     return tally.summary(path, size, digest)
@@ -198,7 +198,7 @@ def count_overlap(training: DataSummary, validation: DataSummary) -> int:
 
 
 def _row_hash(row: Row) -> int:
-    """64 bits that are the same for equal rows, within one process."""
+    """A 64-bit hash; equal rows have equal hashes within one process."""
     if row.format is COMPLETION:
         pair = to_nfc(str(row.raw["prompt"])), to_nfc(str(row.raw["completion"]))
         return hash(pair) & _HASH_BITS

@@ -173,7 +173,7 @@ def test_impossible_splits_are_refused_and_write_nothing(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", ["0", "0%", "100%", "1.0", "-5", "many", "nan", ""])
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="not an amount"):
+    with pytest.raises(UsageError, match="not a number or share"):
         parse_split_size(text)
 
 

@@ -135,7 +135,8 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "a.json", lambda: b'["' + b"x" * (MAX_LINE_BYTES + 70_000), "above 8 MiB"),
     "bad utf-8 in an array": ("a.json", lambda: b'[\n"\xff"]', r"a\.json:2: not UTF-8"),
     "cut character": ("a.json", lambda: b'["\xe4\xb8', "last character is truncated"),
-    "uneven columns": ("a.json", lambda: b'{"prompt": ["a"], "completion": []}', "different lengths"),
+    "uneven columns": (
+        "a.json", lambda: b'{"prompt": ["a"], "completion": []}', "different lengths"),
     "utf-32": ("a.jsonl", lambda: GOOD.decode().encode("utf-32"), "unknown binary format"),
     "zstd bomb": ("a.jsonl.zst", zstd_bomb, "decompression bomb"),
     "entities that multiply": ("a.xlsx", billion_laughs, "cannot read"),
