@@ -1,4 +1,4 @@
-"""What a shell is full of must be light: no client, no server, no arrays for a help text."""
+"""Commands that shells call often load no client, no server and no arrays."""
 
 import subprocess
 import sys
@@ -48,10 +48,10 @@ def test_looking_at_runs_imports_the_ledger_and_the_table_alone() -> None:
 
 
 def test_whether_a_run_is_driven_is_found_out_without_what_drives_it() -> None:
-    rooms = ("ftops.runs.desk", "ftops.providers", "ftops.ledger", "ftops.spec")
+    packages = ("ftops.runs.context", "ftops.providers", "ftops.ledger", "ftops.spec")
     program = (
         "import ftops.run_folder, sys\n"
-        f"print([name for name in {(*HEAVY, *rooms)} if name in sys.modules])"
+        f"print([name for name in {(*HEAVY, *packages)} if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
