@@ -80,7 +80,7 @@ def test_exact_match_can_normalize_as_squad_does(tmp_path: Path) -> None:
     spec = read(tmp_path, "metrics: [exact_match: squad]")
     (entry,) = spec.evaluate.metric_entries
     assert to_choice(entry) == MetricChoice("exact_match", {"normalize": "squad"})
-    with pytest.raises(SpecError, match="exact_match must be none or squad, not 'all'"):
+    with pytest.raises(SpecError, match="normalize must be none or squad, not 'all'"):
         read(tmp_path, "metrics: [exact_match: all]")
 
 
