@@ -1,7 +1,7 @@
-"""Waits out the errors of a provider that is polled."""
+"""Polls a provider: until something is there, and past errors that may pass."""
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias, TypeVar
 
 from ftops.errors import (
     AuthFailed,
@@ -14,6 +14,7 @@ from ftops.errors import (
 )
 from ftops.runs.context import StageContext
 
+Found = TypeVar("Found")
 Limits: TypeAlias = Mapping[type[ProviderError], float]  # seconds, by the most specific class
 
 LONGEST_PAUSE_S = 60.0  # also where the server asks for a longer one
@@ -96,3 +97,21 @@ class PollBackoff:
         if error.final or error.status == 409:
             return min(limit_s, self._limits[ProviderError])
         return limit_s
+
+
+def poll_for(
+    stage: StageContext,
+    find: Callable[[], Found | None],
+    *,
+    pauses_s: Iterable[float],
+    timeout_s: float,
+) -> Found | None:
+    """Call `find` until it returns something or `timeout_s` have passed; always once at the end."""
+    until_s = stage.clock.monotonic_s() + timeout_s
+    for pause_s in pauses_s:
+        left_s = until_s - stage.clock.monotonic_s()
+        found = find()
+        if found is not None or left_s <= 0:
+            return found
+        stage.sleep(min(pause_s, left_s))
+    return None

@@ -17,6 +17,7 @@ from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
 from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Method, Run, RunStatus, Stage
 from ftops.runs.context import RunContext, StageContext
+from ftops.runs.poll import poll_for
 from ftops.runs.preprocessing import prepare_job
 from ftops.runs.states import RUN_MOVES
 from ftops.spec.job_file import LoadedJob
@@ -39,7 +40,7 @@ def reconcile(stage: StageContext, call: RemoteCall, *, lag_s: float | None = No
         young = stage.clock.now() - call.began_at < _CLOCKS_APART
         lag_s = stage.provider.capabilities.listing_lag_s if young else 0.0
     request = read_request(call.request)
-    job = _look(stage, request, lambda job: _may_be_of(job, call, stage), lag_s)
+    job = _poll_job(stage, request, lambda job: _may_be_of(job, call, stage), lag_s)
     if job:
         stage.ledger.record_job(call, job.id)
         stage.observer.on_note(f"found {job.id}, which an earlier request had created")
@@ -73,7 +74,7 @@ def find_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
     if not (capabilities.metadata or elsewhere):
         return None
     mark = {RUN_KEY_METADATA: stage.run.key[:32]} if capabilities.metadata else {}
-    return _look(
+    return _poll_job(
         stage,
         replace(request, metadata=mark),
         lambda job: _may_be_earlier(job, request, stage, by_parameters=elsewhere),
@@ -112,19 +113,15 @@ def read_request(value: Mapping[str, Json]) -> JobRequest:
     )
 
 
-def _look(
+def _poll_job(
     stage: StageContext, request: JobRequest, job_filter: JobFilter, lag_s: float
 ) -> Job | None:
-    """Poll for the job until it is there, or `lag_s` have passed; always once at their end."""
-    clock = stage.clock
-    until_s = clock.monotonic_s() + lag_s
-    for pause_s in itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])):
-        left_s = until_s - clock.monotonic_s()
-        job = stage.provider.find_job(request, job_filter=job_filter)
-        if job or left_s <= 0:
-            return job
-        stage.sleep(min(pause_s, left_s))
-    return None
+    return poll_for(
+        stage,
+        lambda: stage.provider.find_job(request, job_filter=job_filter),
+        pauses_s=itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])),
+        timeout_s=lag_s,
+    )
 
 
 def _may_be_of(job: Job, call: RemoteCall, stage: StageContext) -> bool:

@@ -5,6 +5,7 @@ name that carries the hash; only then it is sent. After a request that may have 
 of files is given the time after which it must hold the file.
 """
 
+import itertools
 from dataclasses import dataclass
 
 from ftops import crashpoints
@@ -14,6 +15,7 @@ from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
+from ftops.runs.poll import poll_for
 from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
@@ -81,21 +83,20 @@ def _find_there(
     stage: StageContext, name: str, size: int, call: RemoteCall | None
 ) -> RemoteFile | None:
     """The file at the provider, which may list it late when an earlier request has created it."""
-    clock, ledger = stage.clock, stage.ledger
+    ledger = stage.ledger
     parted = ledger.find_parts(call) if call else None
     may_be_young = call is not None and (parted is None or parted.completing)
-    lag_s = stage.provider.capabilities.file_listing_lag_s if may_be_young else 0.0
-    until_s = clock.monotonic_s() + lag_s
-    pause_s = _FIRST_PAUSE_S
-    while True:
+
+    def find() -> RemoteFile | None:
         there = stage.provider.find_file(name, size)
-        if there and not ledger.is_deletion_begun(there.id):
-            return there
-        left_s = until_s - clock.monotonic_s()
-        if left_s <= 0:
-            return None
-        stage.sleep(min(pause_s, left_s))
-        pause_s *= 2
+        return there if there and not ledger.is_deletion_begun(there.id) else None
+
+    return poll_for(
+        stage,
+        find,
+        pauses_s=(_FIRST_PAUSE_S * 2**attempt for attempt in itertools.count()),
+        timeout_s=stage.provider.capabilities.file_listing_lag_s if may_be_young else 0.0,
+    )
 
 
 def _find_known(stage: StageContext, file: PreparedFile) -> str | None:
