@@ -47,10 +47,8 @@ def test_a_job_whose_engine_is_killed_goes_on_while_it_is_followed(
     job = wait_for_end(provider, job)
     assert job.status == "succeeded"
     events = provider.list_events(job.id, known=frozenset())
-    told = [event.data for event in events if event.data.keys() & {"step", "epoch"}]
-    assert told[-1]["epoch" if speaks_legacy(provider) else "step"] == (
-        20 if speaks_legacy(provider) else 120
-    )
+    key, last = ("epoch", 20) if speaks_legacy(provider) else ("step", 120)
+    assert [event.data[key] for event in events if key in event.data][-1] == last
     assert len(events) == len({event.id for event in events})
     address = find_engine(home / "engine")
     assert address is not None
