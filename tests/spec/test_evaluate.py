@@ -1,4 +1,4 @@
-"""The section `evaluate`: its lists say what they mean, and say where they do not."""
+"""The section `evaluate`: its lists, their errors, and the options that say the same."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ def refuse(folder: Path, *lines: str) -> str:
     return caught.value.message
 
 
-def test_what_costs_nothing_is_compared_when_nobody_is_named(tmp_path: Path) -> None:
+def test_the_free_baseline_is_the_default_candidate(tmp_path: Path) -> None:
     spec = load_text(tmp_path, MINIMAL).spec
     assert [entry.word for entry in spec.evaluate.candidates] == ["baseline"]
 
@@ -155,7 +155,7 @@ def test_every_mistake_in_a_list_is_reported_at_once(tmp_path: Path) -> None:
     assert told.count("a.yaml:6:") + told.count("job.yaml:6:") == 3
 
 
-def test_a_provider_that_does_not_exist_is_told_where_it_is_named(tmp_path: Path) -> None:
+def test_a_provider_that_does_not_exist_is_reported_where_it_is_named(tmp_path: Path) -> None:
     against = "against: [model: {name: m, provider: opnai}]"
     metrics = "metrics: [judge: {model: m, provider: {type: x}}]"
     path = write_job(tmp_path, f"{MINIMAL}evaluate:\n  {against}\n  {metrics}\n")

@@ -31,7 +31,7 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "export:\n", "export: []\n"])
-def test_no_tool_is_told_unless_one_is_named(tmp_path: Path, text: str) -> None:
+def test_nothing_is_exported_by_default(tmp_path: Path, text: str) -> None:
     assert load_text(tmp_path, MINIMAL + text).spec.export == ()
 
 

@@ -1,4 +1,4 @@
-"""Job files that were written to do harm, or by accident look like it."""
+"""Hostile job files, and accidents that look like one."""
 
 import time
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_an_alias_bomb_is_refused_unexpanded(tmp_path: Path) -> None:
         ('suffix: "a\\eb"', "5:9: the value contains the control character U+001B"),
     ],
 )
-def test_what_a_job_file_must_not_hold_is_told_with_its_place(
+def test_forbidden_content_is_reported_with_its_place(
     tmp_path: Path, line: str, reason: str
 ) -> None:
     problems = heads(refusal(tmp_path, f"{MINIMAL}{line}\n"))
@@ -80,7 +80,7 @@ def test_what_a_job_file_must_not_hold_is_told_with_its_place(
     assert problems[0].startswith(f"job.yaml:{reason}")
 
 
-def test_bad_utf_8_is_told_with_its_place(tmp_path: Path) -> None:
+def test_bad_utf_8_is_reported_with_its_place(tmp_path: Path) -> None:
     message = refusal(tmp_path, "name: käse".encode() + b"\nmodel: a\xff\n")
     assert message.startswith("job.yaml:2:9: not UTF-8: byte 0xff")
     assert "not UTF-8" in refusal(tmp_path, MINIMAL.encode("utf-16"))
@@ -97,7 +97,7 @@ def test_a_file_of_ten_megabytes_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["sk-abcdefghijklmnopqrstuv1: 1\n", "k{}: 1\n"])
-def test_a_mebibyte_of_trouble_is_told_in_seconds_and_at_bearable_length(
+def test_a_mebibyte_of_problems_is_reported_in_seconds_and_in_part(
     tmp_path: Path, line: str
 ) -> None:
     count = MAX_BYTES // (len(line) + 6)

@@ -1,4 +1,4 @@
-"""What a job file may say, and how a wrong one is told."""
+"""Valid job files, and how a wrong one is reported."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -74,7 +74,7 @@ limits: {max_cost_usd: 5, max_training_tokens: 2000000, max_wait: 1h30m}
     assert spec.limits.max_wait_s == 5400
 
 
-def test_an_unknown_key_is_told_with_its_place_and_the_nearest_one(tmp_path: Path) -> None:
+def test_an_unknown_key_is_reported_with_its_place_and_the_nearest_one(tmp_path: Path) -> None:
     text = MINIMAL + "hyperparameters:\n  n_epoch: 4\n"
     assert refusal(tmp_path, text) == (
         "job.yaml:6:3: unknown key 'n_epoch' under hyperparameters\n"
@@ -142,7 +142,7 @@ seed: 3
         ('hyperparameters: {compute_classification_metrics: "false"}', "write it without quotes"),
     ],
 )
-def test_a_wrong_value_is_told_what_was_probably_meant(
+def test_a_wrong_value_is_reported_with_a_suggestion(
     tmp_path: Path, line: str, advice: str
 ) -> None:
     assert advice in refusal(tmp_path, f"{MINIMAL}{line}\n")
@@ -228,7 +228,7 @@ def test_a_section_whose_lines_are_commented_out_says_nothing(tmp_path: Path) ->
     assert load_text(tmp_path, text).spec == load_text(tmp_path, MINIMAL).spec
 
 
-def test_a_missing_job_file_is_told_with_the_way_to_get_one(tmp_path: Path) -> None:
+def test_a_missing_job_file_is_reported_with_the_way_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no such file") as caught:
         load_job(tmp_path / "no.yaml", environ={})
     assert "ftops init" in caught.value.hint
@@ -268,7 +268,7 @@ def test_data_paths_are_relative_to_the_job_file_and_ids_are_no_paths(tmp_path: 
     assert resolve_data(job_file, "file-1.jsonl") == tmp_path / "jobs" / "file-1.jsonl"
 
 
-def test_what_the_provider_would_refuse_or_ignore_is_told_at_its_place(tmp_path: Path) -> None:
+def test_what_the_provider_would_refuse_or_ignore_is_reported_at_its_place(tmp_path: Path) -> None:
     text = MINIMAL + (
         "suffix: a-rather-long-suffix\nseed: 1\nmetadata: {a: b}\n"
         "hyperparameters: {n_epochs: 2, batch_size: 4, prompt_loss_weight: 0.1}\n"
@@ -317,7 +317,7 @@ def test_the_protocol_is_current_or_legacy(tmp_path: Path) -> None:
     assert JobSpec.from_json(legacy.canonical()).canonical() == legacy.canonical()
 
 
-def test_an_unknown_protocol_is_told_at_its_place_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_protocol_is_reported_at_its_place_with_the_nearest(tmp_path: Path) -> None:
     text = MINIMAL.replace("local", "{type: local, protocol: legasy}")
     message = refusal(tmp_path, text)
     assert "job.yaml:2:35: provider.protocol must be current or legacy, not 'legasy'" in message
@@ -329,7 +329,7 @@ def test_what_is_not_said_or_left_to_the_provider_is_not_ignored(tmp_path: Path)
     check_provider(load_text(tmp_path, text), CAPABILITIES)
 
 
-def test_an_unknown_provider_is_told_at_its_place_beside_every_other_problem(
+def test_an_unknown_provider_is_reported_at_its_place_beside_every_other_problem(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "job.yaml"
@@ -343,7 +343,9 @@ def test_an_unknown_provider_is_told_at_its_place_beside_every_other_problem(
     assert load_job(path, environ={}, known_providers=["local"]).spec.provider == "local"
 
 
-def test_a_method_that_the_provider_does_not_offer_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_method_that_the_provider_does_not_offer_is_reported_with_its_place(
+    tmp_path: Path,
+) -> None:
     job = load_text(tmp_path, MINIMAL + "method: dpo\n")
     with pytest.raises(
         SpecError, match=r"job\.yaml:5:9: local supports only the method supervised"

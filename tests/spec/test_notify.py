@@ -1,4 +1,4 @@
-"""The section `notify`: who is told, strictly, and never a secret."""
+"""The section `notify`: strict, and without secrets."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
     assert notify.webhook_secret_env == "HOOK"
 
 
-def test_all_three_outcomes_are_told_when_none_is_named(tmp_path: Path) -> None:
+def test_all_three_outcomes_are_the_default(tmp_path: Path) -> None:
     notify = load_text(tmp_path, f"{MINIMAL}notify: {{command: [tell]}}\n").spec.notify
     assert notify.on == ("success", "failure", "stall")
 
@@ -34,12 +34,12 @@ def test_variables_are_named_for_a_command_and_never_given_a_value(tmp_path: Pat
 
 
 @pytest.mark.parametrize("text", ["", "notify:\n", "notify: {}\n"])
-def test_nobody_is_told_unless_somebody_is_named(tmp_path: Path, text: str) -> None:
+def test_there_are_no_notifications_by_default(tmp_path: Path, text: str) -> None:
     notify = load_text(tmp_path, MINIMAL + text).spec.notify
     assert (notify.command, notify.webhook_url) == (None, None)
 
 
-def test_who_is_told_makes_no_other_job(tmp_path: Path) -> None:
+def test_notify_is_not_part_of_the_run_key(tmp_path: Path) -> None:
     plain = load_text(tmp_path, MINIMAL).spec
     told = load_text(tmp_path, f"{MINIMAL}notify:\n{HOOK}").spec
     assert plain.canonical() == told.canonical()
@@ -107,7 +107,7 @@ def test_any_other_address_is_refused_with_its_place(tmp_path: Path, url: str) -
         (HOOK.replace("HOOK", "'hush hush'"), "webhook_secret_env must be the name of an env"),
     ],
 )
-def test_a_mistake_is_told_once_and_in_words(tmp_path: Path, lines: str, told: str) -> None:
+def test_a_mistake_is_reported_once(tmp_path: Path, lines: str, told: str) -> None:
     (problem,) = heads(refusal(tmp_path, f"{MINIMAL}notify:\n{lines}"))
     assert told in problem
 

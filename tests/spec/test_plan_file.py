@@ -93,7 +93,7 @@ def test_a_mistake_is_reported_with_its_place(tmp_path: Path, text: str) -> None
     assert "Correct the plan" in caught.value.hint
 
 
-def test_all_mistakes_are_told_at_once_and_the_nearest_fix_is_named(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_and_the_nearest_fix_is_named(tmp_path: Path) -> None:
     text = "version: 1\nsteps:\n  - add-separater: {separator: x}\n  - majority-vote: {a: b}\n"
     with pytest.raises(SpecError) as caught:
         read_plan(write(tmp_path, text), FIX_PARAMS)
@@ -101,7 +101,7 @@ def test_all_mistakes_are_told_at_once_and_the_nearest_fix_is_named(tmp_path: Pa
     assert "unknown key 'a' in majority-vote" in caught.value.message
 
 
-def test_a_plan_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_plan_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no such file") as caught:
         read_plan(tmp_path / "none.yaml", FIX_PARAMS)
     assert "ftops data prepare" in caught.value.hint

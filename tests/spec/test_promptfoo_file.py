@@ -51,7 +51,7 @@ def test_what_is_more_than_a_variable_is_refused(template: str) -> None:
         render_template(template, {"a": "1"})
 
 
-def test_a_variable_that_no_test_gives_is_told_by_its_name() -> None:
+def test_a_variable_that_no_test_gives_is_reported_by_its_name() -> None:
     with pytest.raises(ValueError, match="no test has the variable 'b'"):
         render_template("{{ b }}", {})
 

@@ -259,7 +259,7 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, r
     assert reason in str(caught.value)
 
 
-def test_a_line_of_tests_that_is_broken_is_told_by_its_number(tmp_path: Path) -> None:
+def test_a_line_of_tests_that_is_broken_is_reported_by_its_number(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         read(tmp_path, "prompts: [a]\ntests: t.jsonl\n", t_jsonl='{"vars": {}}\n{"vars": [\n')
     assert "t.jsonl:2:" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Fields that do not go together."""
+"""Fields that conflict with each other."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ METRICS = "  compute_classification_metrics: true\n"
         ),
     ],
 )
-def test_classification_options_that_contradict_each_other_are_told(
+def test_classification_options_that_contradict_each_other_are_reported(
     tmp_path: Path, lines: str, reason: str
 ) -> None:
     problems = heads(refusal(tmp_path, VALIDATED + lines))
@@ -83,7 +83,9 @@ def test_a_preference_job_may_set_beta(tmp_path: Path) -> None:
         ("method: reinforcement\n", "reinforcement needs a grader"),
     ],
 )
-def test_what_does_not_go_with_the_method_is_told(tmp_path: Path, text: str, reason: str) -> None:
+def test_what_does_not_go_with_the_method_is_reported(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     problems = heads(refusal(tmp_path, MINIMAL + text))
     assert len(problems) == 1
     assert reason in problems[0]

@@ -52,7 +52,7 @@ def test_a_value_out_of_the_environment_is_a_value_and_no_yaml(tmp_path: Path) -
         ("${BYTES}", "the value contains the control character U+DCFF"),
     ],
 )
-def test_a_variable_that_cannot_be_filled_in_is_told_with_its_place(
+def test_a_variable_that_cannot_be_filled_in_is_reported_with_its_place(
     tmp_path: Path, value: str, reason: str
 ) -> None:
     environ = {"CTRL": "a\x07", "BYTES": "\udcff"}
