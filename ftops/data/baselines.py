@@ -82,10 +82,10 @@ class NgramVocabulary:
             words = list_words(text)
             names = [*words, *map(" ".join, pairwise(words))]
             if grow:
-                found = [numbers.setdefault(name, len(numbers)) for name in names]
+                features_of_text = [numbers.setdefault(name, len(numbers)) for name in names]
             else:
-                found = [numbers[name] for name in names if name in numbers]
-            unique, count = np.unique(np.array(found, np.int64), return_counts=True)
+                features_of_text = [numbers[name] for name in names if name in numbers]
+            unique, count = np.unique(np.array(features_of_text, np.int64), return_counts=True)
             features.append(unique)
             times.append(count)
             starts.append(starts[-1] + len(unique))
@@ -250,8 +250,8 @@ def score_baselines(
         candidates.insert(0, NaiveBayes(texts, labels))
     label = get_majority_label(labels)
     answers = [answer for _, answer in held]
-    asked = set(texts)
-    scores = [score_predictor(one, [text for text, _ in held], answers) for one in candidates]
+    training_texts = set(texts)
+    scores = [score_predictor(model, [text for text, _ in held], answers) for model in candidates]
     return Baseline(
         training_rows=len(known),
         validation_rows=len(held),
@@ -259,8 +259,8 @@ def score_baselines(
         majority_label=label,
         majority=answers.count(label) / len(held),
         unknown=sum(answer not in counted for answer in answers) / len(held),
-        leaked=sum(bool(text) and text in asked for text, _ in held) / len(held),
-        scores=tuple(sorted(scores, key=lambda one: -one.right)),
+        leaked=sum(bool(text) and text in training_texts for text, _ in held) / len(held),
+        scores=tuple(sorted(scores, key=lambda score: -score.right)),
     )
 
 
@@ -272,15 +272,15 @@ def are_classes(labels: Sequence[str]) -> bool:
 def get_majority_label(labels: Sequence[str]) -> str:
     """The most frequent label; ties go to the first in alphabetical order."""
     counted = Counter(labels)
-    return min(counted, key=lambda one: (-counted[one], one))
+    return min(counted, key=lambda label: (-counted[label], label))
 
 
 def score_predictor(
     candidate: Predictor, texts: Sequence[str], answers: Sequence[str]
 ) -> BaselineScore:
     """Compare predicted labels with the expected ones."""
-    found = candidate.predict(texts)
-    right = sum(one == other for one, other in zip(found, answers, strict=True))
+    predicted = candidate.predict(texts)
+    right = sum(label == answer for label, answer in zip(predicted, answers, strict=True))
     return BaselineScore(candidate.name, right, right / len(answers))
 
 

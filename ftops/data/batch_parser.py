@@ -146,10 +146,10 @@ class BatchParser:
                 return rows
         return self._parse_each(batch)
 
-    def _describe_mixed(self, found: RowFormat) -> str:
+    def _describe_mixed(self, row_format: RowFormat) -> str:
         if not self._first:
-            return f"a {found} row among {self.format} rows"
-        return f"a {found} row; {self._unit} {self._first} began with {self.format} rows"
+            return f"a {row_format} row among {self.format} rows"
+        return f"a {row_format} row; {self._unit} {self._first} began with {self.format} rows"
 
     def _parse_each(self, batch: Batch) -> RowBatch:
         raws: list[JsonObject] = []
@@ -160,18 +160,18 @@ class BatchParser:
                 line = batch.lines[index] if batch.lines is not None else b""
                 row = cast(JsonObject, value)
                 try:
-                    found, strings = check_format(value)
+                    row_format, strings = check_format(value)
                 except InvalidRow:
-                    row, found, strings = check_row_without_nulls(value)
-                check_placeholders(row, found)
+                    row, row_format, strings = check_row_without_nulls(value)
+                check_placeholders(row, row_format)
                 if line and count_quotes(line) != 2 * strings:
                     raise InvalidRow(duplicate_reason(line), "duplicate-key")
                 if has_nul(value):
                     raise InvalidRow("it holds the character U+0000", "nul-character")
                 if self.format is None:
-                    self.format, self._first = found, place
-                elif found is not self.format:
-                    raise InvalidRow(self._describe_mixed(found), "mixed-formats")
+                    self.format, self._first = row_format, place
+                elif row_format is not self.format:
+                    raise InvalidRow(self._describe_mixed(row_format), "mixed-formats")
             except InvalidRow as problem:
                 error = problem
                 if isinstance(problem, UnexpectedKeys):
@@ -205,8 +205,8 @@ def _gather(
 def _gather_preferences(
     raws: list[JsonObject], places: list[int], row_errors: list[RowError]
 ) -> RowBatch:
-    asked = [cast("dict[str, list[JsonObject]]", raw["input"])["messages"] for raw in raws]
-    prompts = ["\n".join(map(answer_text, chat)) for chat in asked]
+    chats = [cast("dict[str, list[JsonObject]]", raw["input"])["messages"] for raw in raws]
+    prompts = ["\n".join(map(answer_text, chat)) for chat in chats]
     completions, others = (
         [message_text(cast("list[JsonObject]", raw[key])[0]) for raw in raws] for key in OUTPUTS
     )

@@ -216,14 +216,14 @@ def _pack(value: object) -> object:
     if type(value) is array:
         return {"array": [value.typecode, b64encode(value.tobytes()).decode("ascii")]}
     if type(value) is dict:
-        return {"dict": [[_pack(key), _pack(one)] for key, one in value.items()]}
+        return {"dict": [[_pack(key), _pack(item)] for key, item in value.items()]}
     for name, kind in (("list", list), ("tuple", tuple), ("set", set)):
         if type(value) is kind:
-            return {name: [_pack(one) for one in value]}
+            return {name: [_pack(item) for item in value]}
     kind_name = type(value).__name__
     if _TYPES.get(kind_name) is not type(value):
         raise TypeError(f"{kind_name} cannot be sent to another process")
-    names = [one.name for one in fields(value)] if is_dataclass(value) else list(vars(value))
+    names = [item.name for item in fields(value)] if is_dataclass(value) else list(vars(value))
     return {kind_name: {name: _pack(getattr(value, name)) for name in names}}
 
 
@@ -238,13 +238,13 @@ def _unpack(packed: Any) -> Any:
         values.frombytes(b64decode(content[1]))
         return values
     if name == "dict":
-        return {_unpack(key): _unpack(one) for key, one in content}
+        return {_unpack(key): _unpack(item) for key, item in content}
     if name in ("list", "tuple", "set"):
         make = {"list": list, "tuple": tuple, "set": set}[name]
         return make(map(_unpack, content))
     value: Any = object.__new__(_TYPES[name])
-    for field, one in content.items():
-        object.__setattr__(value, field, _unpack(one))
+    for field, item in content.items():
+        object.__setattr__(value, field, _unpack(item))
     return value
 
 

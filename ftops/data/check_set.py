@@ -77,7 +77,7 @@ class CheckSet:
             classes=classes if (task or looks_like) == CLASSIFICATION else None,
             unit=unit,
         )
-        findings = [found for check in self.checks for found in check.findings(context)]
+        findings = [finding for check in self.checks for finding in check.findings(context)]
         return CheckResult(
             findings=tuple(findings),
             rows=self.rows,

@@ -108,7 +108,7 @@ def get_common_ending(texts: Sequence[str], known: Sequence[str]) -> str:
 def get_common_prefix(texts: Sequence[str]) -> str:
     """The longest common prefix."""
     first, last = min(texts), max(texts)
-    for size, (one, other) in enumerate(zip(first, last, strict=False)):
-        if one != other:
+    for size, (left, right) in enumerate(zip(first, last, strict=False)):
+        if left != right:
             return first[:size]
     return first

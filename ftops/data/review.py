@@ -69,9 +69,9 @@ def draw_sample(
         if not total:
             raise
         problem = error.message.partition("\n")[0]
-    rows = sorted(((row.line, name, row) for _, name, row in kept), key=lambda one: one[0])
-    found = tuple(SampledRow(name, line, read_parts(row)) for line, name, row in rows)
-    return Sample(found, total, problem)
+    rows = sorted(((row.line, name, row) for _, name, row in kept), key=lambda row: row[0])
+    sampled = tuple(SampledRow(name, line, read_parts(row)) for line, name, row in rows)
+    return Sample(sampled, total, problem)
 
 
 def read_parts(row: Row) -> tuple[tuple[str, str], ...]:

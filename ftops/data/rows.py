@@ -52,15 +52,15 @@ class Row:
     def messages(self) -> list[JsonObject]:
         """The messages of a chat; of a preference, with the preferred answer."""
         if self.format is PREFERENCE:
-            asked = cast(dict[str, list[JsonObject]], self.raw["input"])
-            return asked["messages"] + cast(list[JsonObject], self.raw["preferred_output"])
+            prompt_chat = cast(dict[str, list[JsonObject]], self.raw["input"])
+            return prompt_chat["messages"] + cast(list[JsonObject], self.raw["preferred_output"])
         return cast(list[JsonObject], self.raw["messages"])
 
     @property
     def other(self) -> str:
         """The non-preferred answer of a preference; "" in other rows."""
-        found = cast(list[JsonObject], self.raw.get("non_preferred_output") or [])
-        return "".join(message_text(message) for message in found)
+        messages = cast(list[JsonObject], self.raw.get("non_preferred_output") or [])
+        return "".join(message_text(message) for message in messages)
 
 
 @dataclass(slots=True)

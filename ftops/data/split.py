@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
 import orjson
 
 from ftops.data.findings import format_rows
@@ -21,6 +22,8 @@ from ftops.data.profile import PROFILED_ROWS
 from ftops.data.reading.options import ReadOptions
 from ftops.data.row_hash import prompt_text
 from ftops.data.rows import read_rows
+from ftops.data.screening.minhash import BINS, list_common_shingles, sketch_texts
+from ftops.data.screening.near_duplicates import group_near_duplicates
 from ftops.errors import DatasetError, UsageError
 from ftops.files import open_atomic
 from ftops.rows.formats import ROW_KEYS
@@ -211,8 +214,6 @@ class _Sketches:
             self._flush()
 
     def _flush(self) -> None:
-        from ftops.data.screening.minhash import list_common_shingles, sketch_texts
-
         if self._common is None:
             self._common = list_common_shingles(self._pending)
         self._sketches += sketch_texts(self._pending, self._common).tobytes()
@@ -220,11 +221,6 @@ class _Sketches:
 
     def list_groups(self) -> list[int]:
         """The index of the first row of each row's group."""
-        import numpy as np
-
-        from ftops.data.screening.minhash import BINS
-        from ftops.data.screening.near_duplicates import group_near_duplicates
-
         self._flush()
         sketches = np.frombuffer(bytes(self._sketches), np.uint8).reshape(-1, BINS)
         return [int(first) for first in group_near_duplicates(sketches)]

@@ -40,11 +40,11 @@ def get_unknown_share(texts: Iterable[str], vocabulary: set[str]) -> float:
 
 def is_field_list(text: str) -> bool:
     """Whether the text is a list of fields, such as "Product:laptop.Brand:Dell"."""
-    found = list(_KEY.finditer(text))
-    if len(found) < _LEAST_FIELDS or found[0].start() > 0:
+    fields = list(_KEY.finditer(text))
+    if len(fields) < _LEAST_FIELDS or fields[0].start() > 0:
         return False
-    ends = [one.start() for one in found[1:]] + [len(text)]
-    values = [text[one.end() : end].split() for one, end in zip(found, ends, strict=True)]
+    ends = [field.start() for field in fields[1:]] + [len(text)]
+    values = [text[field.end() : end].split() for field, end in zip(fields, ends, strict=True)]
     return sorted(map(len, values))[len(values) // 2] <= _VALUE_WORDS
 
 

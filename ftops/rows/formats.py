@@ -92,10 +92,10 @@ def _without_nulls(raw: JsonObject) -> JsonObject:
     for key in ("messages", *OUTPUTS):
         if key in row:
             row[key] = drop_nulls(row[key], MESSAGE_NULLS)
-    asked = row.get("input")
-    if isinstance(asked, dict):
-        asked = {key: value for key, value in asked.items() if value is not None}
-        row["input"] = {**asked, "messages": drop_nulls(asked.get("messages"), MESSAGE_NULLS)}
+    prompt = row.get("input")
+    if isinstance(prompt, dict):
+        prompt = {key: value for key, value in prompt.items() if value is not None}
+        row["input"] = {**prompt, "messages": drop_nulls(prompt.get("messages"), MESSAGE_NULLS)}
     for holder in (row, row.get("input")):
         if isinstance(holder, dict) and "tools" in holder:
             holder["tools"] = drop_nulls(holder["tools"], SCHEMA_NULLS)
@@ -174,20 +174,20 @@ def _check_preference(raw: JsonObject) -> None:
         raise InvalidRow("preferred_output and non_preferred_output are the same", "equal-answers")
 
 
-def _check_input(asked: Json) -> None:
-    if not isinstance(asked, dict):
+def _check_input(prompt: Json) -> None:
+    if not isinstance(prompt, dict):
         raise InvalidRow(
-            f"input is {describe_type(asked)}, not an object with messages", "bad-preference"
+            f"input is {describe_type(prompt)}, not an object with messages", "bad-preference"
         )
-    extra = [key for key in asked if key not in INPUT_KEYS]
+    extra = [key for key in prompt if key not in INPUT_KEYS]
     if extra:
         raise UnexpectedKeys(extra, "it is messages, and optionally tools", "input has the ")
-    messages = asked.get("messages")
+    messages = prompt.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRow("input.messages is not a list of messages", "bad-preference")
     for index, message in enumerate(messages):
         check_message(message, f"input.messages[{index}]")
-    check_tools(asked, cast("list[JsonObject]", messages), "input.")
+    check_tools(prompt, cast("list[JsonObject]", messages), "input.")
     if isinstance(messages[-1], dict) and messages[-1]["role"] == "assistant":
         raise InvalidRow(
             "input ends with the assistant's message: there is nothing to answer", "bad-preference"

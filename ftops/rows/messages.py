@@ -64,9 +64,9 @@ def change_texts(
 ) -> Json:
     """`value` with the texts under `keys` changed, by default those of messages."""
     if isinstance(value, dict):
-        return {name: change_texts(one, change, keys, name) for name, one in value.items()}
+        return {name: change_texts(item, change, keys, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [change_texts(one, change, keys, key) for one in value]
+        return [change_texts(item, change, keys, key) for item in value]
     return change(value) if isinstance(value, str) and key in keys else value
 
 
@@ -74,11 +74,11 @@ def drop_nulls(value: Json, kept: Collection[str]) -> Json:
     """`value` without null members, except under the keys `kept`."""
     if isinstance(value, dict):
         return {
-            key: one if key in kept else drop_nulls(one, kept)
-            for key, one in value.items()
-            if one is not None or key in kept
+            key: item if key in kept else drop_nulls(item, kept)
+            for key, item in value.items()
+            if item is not None or key in kept
         }
-    return [drop_nulls(one, kept) for one in value] if isinstance(value, list) else value
+    return [drop_nulls(item, kept) for item in value] if isinstance(value, list) else value
 
 
 def list_texts(value: Json, keys: Collection[str] = TEXT_KEYS) -> list[str]:
@@ -93,19 +93,19 @@ def _add_texts(value: Json, keys: Collection[str], key: str, texts: list[str]) -
         if key in keys:
             texts.append(value)
     elif isinstance(value, dict):
-        for name, one in value.items():
-            _add_texts(one, keys, name, texts)
+        for name, item in value.items():
+            _add_texts(item, keys, name, texts)
     elif isinstance(value, list):
-        for one in value:
-            _add_texts(one, keys, key, texts)
+        for item in value:
+            _add_texts(item, keys, key, texts)
 
 
 def list_arguments(raw: JsonObject) -> list[str]:
     """The arguments of all tool calls of a chat or preference row."""
     messages = [raw.get("messages"), raw.get("preferred_output"), raw.get("non_preferred_output")]
-    asked = raw.get("input")
-    messages.append(asked.get("messages") if isinstance(asked, dict) else None)
-    return list_texts([one for one in messages if one], ARGUMENT_KEYS)
+    prompt = raw.get("input")
+    messages.append(prompt.get("messages") if isinstance(prompt, dict) else None)
+    return list_texts([item for item in messages if item], ARGUMENT_KEYS)
 
 
 def describe_type(value: object) -> str:

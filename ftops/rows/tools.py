@@ -50,7 +50,7 @@ def list_offered(chat: Mapping[str, Json]) -> dict[str, JsonObject]:
     tools = cast("list[JsonObject]", chat.get("tools") or [])
     functions = [cast(JsonObject, tool["function"]) for tool in tools if "function" in tool]
     functions += cast("list[JsonObject]", chat.get("functions") or [])
-    return {cast(str, one["name"]): one for one in functions}
+    return {cast(str, function["name"]): function for function in functions}
 
 
 def find_tool_use(row: JsonObject) -> str | None:
@@ -246,12 +246,12 @@ def read_arguments(text: Json) -> JsonObject | None:
 def _write_call(call: Json, verbatim: bool) -> str:
     if not isinstance(call, dict) or "name" not in call:
         return orjson.dumps(call, option=orjson.OPT_SORT_KEYS).decode()
-    given = call.get("arguments", "")
-    read = read_arguments(given)
-    if verbatim and isinstance(given, str):
-        arguments = given
+    arguments_text = call.get("arguments", "")
+    read = read_arguments(arguments_text)
+    if verbatim and isinstance(arguments_text, str):
+        arguments = arguments_text
     else:
-        shown = given if read is None else read
+        shown = arguments_text if read is None else read
         arguments = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode()
     return f'{{"name":{orjson.dumps(call["name"]).decode()},"arguments":{arguments}}}'
 
@@ -302,7 +302,7 @@ def _change_json(change: Callable[[str], str], text: str) -> str:
 
 def _change_leaves(value: Json, change: Callable[[str], str]) -> Json:
     if isinstance(value, dict):
-        return {key: _change_leaves(one, change) for key, one in value.items()}
+        return {key: _change_leaves(leaf, change) for key, leaf in value.items()}
     if isinstance(value, list):
-        return [_change_leaves(one, change) for one in value]
+        return [_change_leaves(leaf, change) for leaf in value]
     return change(value) if isinstance(value, str) else value

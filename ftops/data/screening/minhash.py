@@ -63,8 +63,8 @@ def list_common_shingles(texts: Sequence[str]) -> tuple[int, ...]:
     for text in different:
         hashes, _ = _hash_runs([text])
         holding[np.unique(hashes[hashes != _NONE] & _COMMON_MASK)] += 1
-    found = np.flatnonzero(holding >= len(different) * _COMMON_SHARE)
-    return tuple(found.tolist())
+    shared = np.flatnonzero(holding >= len(different) * _COMMON_SHARE)
+    return tuple(shared.tolist())
 
 
 def _cut(texts: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:

@@ -21,9 +21,9 @@ Rows = NDArray[np.intp]
 def group_near_duplicates(sketches: Sketches) -> Rows:
     """For each text the first one of its group; itself where it is like none before it."""
     parents = np.arange(len(sketches))
-    for one, other in _candidates(sketches):
-        alike = estimate(sketches, one, other) >= LEAST_ALIKE
-        for first, second in zip(one[alike].tolist(), other[alike].tolist(), strict=True):
+    for left, right in _candidates(sketches):
+        alike = estimate(sketches, left, right) >= LEAST_ALIKE
+        for first, second in zip(left[alike].tolist(), right[alike].tolist(), strict=True):
             a, b = _get_root(parents, first), _get_root(parents, second)
             if a != b:
                 parents[max(a, b)] = min(a, b)
@@ -36,7 +36,7 @@ def match_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int
     """For each of `others` that is like one of `sketches`, the number of one that it is like."""
     both = np.concatenate([sketches, others])
     size = len(sketches)
-    found: dict[int, int] = {}
+    matches: dict[int, int] = {}
     for band, order in _orders(both):
         known = order < size
         at = np.arange(len(order))
@@ -44,20 +44,20 @@ def match_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int
         after = np.minimum.accumulate(np.where(known, at, len(order))[::-1])[::-1]
         for near in (before, after):
             wanted = ~known & (near >= 0) & (near < len(order))
-            one, other = order[near[wanted]], order[at[wanted]]
-            same = band[one] == band[other]
-            one, other = one[same], other[same]
-            alike = estimate(both, one, other) >= LEAST_ALIKE
-            for first, second in zip(one[alike].tolist(), other[alike].tolist(), strict=True):
-                found[second - size] = min(first, found.get(second - size, first))
-    return found
+            left, right = order[near[wanted]], order[at[wanted]]
+            same = band[left] == band[right]
+            left, right = left[same], right[same]
+            alike = estimate(both, left, right) >= LEAST_ALIKE
+            for first, second in zip(left[alike].tolist(), right[alike].tolist(), strict=True):
+                matches[second - size] = min(first, matches.get(second - size, first))
+    return matches
 
 
-def estimate(sketches: Sketches, one: Rows, other: Rows) -> NDArray[np.float64]:
+def estimate(sketches: Sketches, left: Rows, right: Rows) -> NDArray[np.float64]:
     """How much of both texts of each pair is in both, from 0 to 1."""
-    shares = np.zeros(len(one))
-    for start in range(0, len(one), _CHUNK):
-        a, b = (sketches[rows[start : start + _CHUNK]] for rows in (one, other))
+    shares = np.zeros(len(left))
+    for start in range(0, len(left), _CHUNK):
+        a, b = (sketches[rows[start : start + _CHUNK]] for rows in (left, right))
         same = np.count_nonzero((a == b) & (a != 0), axis=1)
         filled = np.count_nonzero(a | b, axis=1)
         shares[start : start + _CHUNK] = same / np.maximum(filled, 1)

@@ -121,13 +121,13 @@ class WordSearch:
         """Position and entry of each match in a normalised text."""
         token = _ASCII_TOKEN if text.isascii() else _get_word_pattern()
         if not self._single.keys().isdisjoint(token.findall(text)):
-            for found in token.finditer(text):
-                for index in self._single.get(found.group(), ()):
-                    yield found.start(), index
+            for match in token.finditer(text):
+                for index in self._single.get(match.group(), ()):
+                    yield match.start(), index
         for needle, pattern, index in self._patterns:
             if needle in text:
-                for found in pattern.finditer(text):
-                    yield found.start(), index
+                for match in pattern.finditer(text):
+                    yield match.start(), index
 
 
 @functools.lru_cache(maxsize=1)

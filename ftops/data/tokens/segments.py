@@ -38,14 +38,14 @@ def split_row(row: Row) -> list[RowSegment]:
         ]
     if row.format is RowFormat.CHAT:
         return [*_cut_tools(row.raw), *_cut_chat(cast("list[JsonObject]", row.raw["messages"]))]
-    asked = cast(JsonObject, row.raw["input"])
+    prompt = cast(JsonObject, row.raw["input"])
     answers = [
         RowSegment(name, message_text(message), trained=True, marks=TOKENS_A_MESSAGE)
         for name, key in (("preferred", "preferred_output"), ("other", "non_preferred_output"))
         for message in cast("list[JsonObject]", row.raw[key])
     ]
-    chat = _cut_chat(cast("list[JsonObject]", asked["messages"]), learned=False)
-    return [*_cut_tools(asked), *chat, *answers]
+    chat = _cut_chat(cast("list[JsonObject]", prompt["messages"]), learned=False)
+    return [*_cut_tools(prompt), *chat, *answers]
 
 
 def _cut_tools(raw: Mapping[str, Json]) -> Iterator[RowSegment]:
