@@ -183,7 +183,7 @@ class FollowResult:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingResult:
+class TrainingSummary:
     """The results file: its last step and the last value of each column; `error`: unreadable."""
 
     file_id: str
@@ -210,7 +210,7 @@ class TrainingResult:
         }
 
     @classmethod
-    def from_json(cls, detail: Mapping[str, Json]) -> "TrainingResult":
+    def from_json(cls, detail: Mapping[str, Json]) -> "TrainingSummary":
         listed = detail.get("checkpoints")
         checkpoints = [
             Checkpoint(
@@ -288,7 +288,7 @@ class StageResults:
     upload: UploadResult | None = None
     create: CreateResult | None = None
     follow: FollowResult | None = None
-    results: TrainingResult | None = None
+    results: TrainingSummary | None = None
     evaluate: EvaluateResult | None = None
 
     @classmethod
@@ -308,7 +308,7 @@ class StageResults:
             upload=UploadResult.from_json(upload) if upload else None,
             create=CreateResult.from_json(create) if create else None,
             follow=FollowResult.from_json(follow) if follow else None,
-            results=TrainingResult.from_json(results) if results else None,
+            results=TrainingSummary.from_json(results) if results else None,
             evaluate=EvaluateResult.from_json(evaluate) if evaluate else None,
         )
 

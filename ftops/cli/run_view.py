@@ -32,7 +32,7 @@ from ftops.stage_results import (
     FollowResult,
     PreparedData,
     StageResults,
-    TrainingResult,
+    TrainingSummary,
     UploadResult,
     find_skip_reason,
 )
@@ -104,7 +104,7 @@ def _describe_follow(result: FollowResult) -> list[str]:
     ]
 
 
-def _describe_results(result: TrainingResult) -> list[str]:
+def _describe_results(result: TrainingSummary) -> list[str]:
     loss = result.metrics.get("train_loss")
     return [
         "" if result.step is None else f"{result.step:,} steps",

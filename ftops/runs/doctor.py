@@ -63,7 +63,7 @@ def check_home(home: Path) -> Iterator[HealthCheck]:
             "`ftops run` makes it; or point FTOPS_HOME at the folder that you mean.",
         )
         return
-    before = len(found := list(_find_home_problems(home)))
+    before = len(found := list(_list_home_problems(home)))
     yield from found
     if not before:
         yield HealthCheck(
@@ -74,7 +74,7 @@ def check_home(home: Path) -> Iterator[HealthCheck]:
         )
 
 
-def _find_home_problems(home: Path) -> Iterator[HealthCheck]:
+def _list_home_problems(home: Path) -> Iterator[HealthCheck]:
     where = str(home)
     if not os.access(home, os.W_OK | os.X_OK):
         yield HealthCheck(

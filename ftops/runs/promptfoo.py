@@ -32,12 +32,12 @@ def gather_export(
     tuned = ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None
     if tuned is None:
         raise RunError(f"{run.id} has made no model: it is {run.status.value}")
-    path = _find_rows(run, home)
+    path = _get_rows(run, home)
     evaluate = run.spec.get("evaluate")
     said: Mapping[str, Json] = evaluate if isinstance(evaluate, dict) else {}
     evaluation = find_evaluation(run, home)
     candidates, left = _choose_candidates(run, tuned, evaluation, engine_url)
-    places = _find_places(said.get("against"))
+    places = _list_providers(said.get("against"))
     candidates = [_place(one, places.get(one.model)) for one in candidates]
     if said.get("require"):
         left.append("evaluate.require: promptfoo has thresholds of single tests only")
@@ -57,7 +57,7 @@ def gather_export(
     )
 
 
-def _find_rows(run: Run, home: Path) -> Path:
+def _get_rows(run: Run, home: Path) -> Path:
     folder = RunFolder.of(home, run.id)
     for path in (folder.evaluation_rows, folder.validation_rows):
         if path.is_file():
@@ -110,7 +110,7 @@ def _to_candidate(
     )
 
 
-def _find_places(against: Json) -> Mapping[str, Mapping[str, Json]]:
+def _list_providers(against: Json) -> Mapping[str, Mapping[str, Json]]:
     """For each model that `evaluate.against` spells out, the provider that it names there."""
     places: dict[str, Mapping[str, Json]] = {}
     for item in against if isinstance(against, list) else ():

@@ -19,7 +19,7 @@ from ftops.records import (
     StageStatus,
     TunedModel,
 )
-from ftops.stage_results import TrainingResult
+from ftops.stage_results import TrainingSummary
 from tests.cli.running import ftops
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
@@ -168,7 +168,7 @@ def test_a_checkpoint_is_asked_as_the_model_of_its_run(ledger: Ledger) -> None:
     run = add_run(ledger, "run-20261122-1407-aaaa", model=NAME)
     checkpoint = f"{NAME}:ckpt-step-20"
     kept = (Checkpoint("c1", 20, checkpoint),)
-    detail = TrainingResult("file-1", 10, step=40, checkpoints=kept).to_json()
+    detail = TrainingSummary("file-1", 10, step=40, checkpoints=kept).to_json()
     pending = ledger.get_stage(run.id, Stage.RESULTS)
     running = ledger.move_stage(run.id, pending, StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.SUCCEEDED, detail=detail)

@@ -30,7 +30,7 @@ from ftops.stage_results import (
     PreparedData,
     PreparedFile,
     StageResults,
-    TrainingResult,
+    TrainingSummary,
 )
 from tests.fakes import FakeClock
 
@@ -79,7 +79,7 @@ def make_version(
             RowFormat.COMPLETION, "", None, file, cost_usd=cost_usd
         ).to_json(),
         Stage.FOLLOW: FollowResult(FIRST, trained_tokens).to_json(),
-        Stage.RESULTS: TrainingResult(
+        Stage.RESULTS: TrainingSummary(
             "file-1", 10, step=60, checkpoints=tuple(checkpoints)
         ).to_json(),
     }

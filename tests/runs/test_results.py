@@ -17,14 +17,14 @@ from ftops.records import Checkpoint, Job, RunStatus, Stage, StageStatus
 from ftops.run_folder import RunFolder
 from ftops.runs.open_run import load_results
 from ftops.runs.training_data import load_training
-from ftops.stage_results import TrainingResult
+from ftops.stage_results import TrainingSummary
 from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
 
 
 def test_the_last_figure_of_each_column_is_kept_with_the_stage(bench: Bench) -> None:
     run = bench.run(bench.write_job())
-    result = TrainingResult.from_json(bench.detail(run, Stage.RESULTS))
+    result = TrainingSummary.from_json(bench.detail(run, Stage.RESULTS))
     assert (result.rows, result.step) == (4, 4)
     assert (result.metrics["train_loss"], result.metrics["valid_loss"]) == (0.25, 1.0)
 

@@ -20,7 +20,7 @@ from ftops.files import write_atomic
 from ftops.records import Checkpoint
 from ftops.reports.results import HEADERS, ResultRow, parse_results
 from ftops.runs.context import StageContext, StageResult
-from ftops.stage_results import TrainingResult
+from ftops.stage_results import TrainingSummary
 
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may appear a little after the success
 _CUT_PAUSES_S = (1.0, 4.0)
@@ -29,7 +29,7 @@ _NOT_THERE = (NotFound, Rejected, PermissionRefused, InvalidResponse, Unavailabl
 
 
 def results(stage: StageContext) -> StageResult:
-    """Store the results file; the result is a `TrainingResult`."""
+    """Store the results file; the result is a `TrainingSummary`."""
     found = _fetch(stage)
     if not isinstance(found, tuple):
         reason = "the provider has no results file for this job"
@@ -40,14 +40,14 @@ def results(stage: StageContext) -> StageResult:
     file_id, content = found
     path = stage.folder.results
     write_atomic(path, content)
-    result = TrainingResult(file_id, len(content), checkpoints=_list_checkpoints(stage))
+    result = TrainingSummary(file_id, len(content), checkpoints=_list_checkpoints(stage))
     try:
         rows = parse_results(content)
     except InvalidResponse as error:
         stage.observer.on_note(f"{path} is kept unchanged, but cannot be read: {error.message}")
         return StageResult(replace(result, error=error.message).to_json())
     step = rows[-1].step if rows else None
-    result = replace(result, rows=len(rows), step=step, metrics=_find_last_values(rows))
+    result = replace(result, rows=len(rows), step=step, metrics=_list_last_values(rows))
     return StageResult(result.to_json())
 
 
@@ -98,7 +98,7 @@ def _read_whole(stage: StageContext, file_id: str) -> bytes:
     return content
 
 
-def _find_last_values(rows: Sequence[ResultRow]) -> dict[str, float]:
+def _list_last_values(rows: Sequence[ResultRow]) -> dict[str, float]:
     """The last value of each column that has one."""
     last: dict[str, float] = {}
     for row in rows:
