@@ -29,7 +29,7 @@ def test_check_tells_what_was_inferred_found_and_what_to_do(tmp_path: Path) -> N
     assert "error   null-value  1 row: completion is null" in answer.out
     assert "line 301" in answer.out
     assert "do: Fill in the value, or drop the row." in answer.out
-    assert "Not usable as it is: 1 error" in answer.out
+    assert "Not usable: 1 error" in answer.out
 
 
 def test_check_as_json_and_quiet(tmp_path: Path) -> None:

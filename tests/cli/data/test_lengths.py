@@ -11,7 +11,7 @@ def test_what_auto_will_become_is_shown_for_the_provider(tmp_path: Path) -> None
     rows = [pair(f"question {number} ->", f" answer {number} END") for number in range(1_200)]
     path = write_rows(tmp_path / "rows.jsonl", rows)
     answer = ftops("data", "check", path, "--for", "openai/davinci-002")
-    assert '"auto"     3 epochs, batches of 2, as far as is known' in answer.out
+    assert '"auto"     3 epochs, batches of 2 (estimated)' in answer.out
     said = ftops("data", "check", path, "--for", "openai/davinci-002", "--json").out
     (file,) = json.loads(said)["files"]
     assert (file["auto_epochs"], file["auto_batch_size"]) == (3, 2)

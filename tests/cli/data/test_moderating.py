@@ -97,7 +97,7 @@ def test_a_provider_without_the_endpoint_is_refused(rows: Path) -> None:
 def test_standard_input_and_a_missing_key_are_known_errors(rows: Path) -> None:
     stdin = ftops("data", "check", "-", "--moderate", "--yes", stdin=rows.read_text())
     assert stdin.code == 1
-    assert "standard input can be read only once" in stdin.err
+    assert "this command reads its input more than once" in stdin.err
     keyless = ftops("data", "check", rows, "--moderate", "--yes")
     assert keyless.code == 1
     assert "OPENAI_API_KEY" in keyless.err
@@ -113,7 +113,7 @@ def test_a_refusal_in_the_middle_keeps_what_was_judged(
         broken = moderate(server, monkeypatch, rows, "--yes")
         whole = moderate(server, monkeypatch, rows, "--yes", "--json")
     assert broken.code == 1
-    assert "32 texts were judged, which is kept" in broken.err
+    assert "32 texts were checked; results are cached" in broken.err
     assert KEY not in broken.err
     assert "moderation: 11 texts were sent" in whole.err
     assert "flagged-content" in codes(whole)

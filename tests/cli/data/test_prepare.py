@@ -41,7 +41,7 @@ def test_without_a_terminal_it_is_a_dry_run_that_shows_real_rows(tmp_path: Path)
     assert answer.code == 0
     assert "drop-invalid-rows  drop invalid rows: 1 row (null-value)" in answer.out
     assert "    line 301\n      before  {" in answer.out
-    assert "after   (left out)" in answer.out
+    assert "after   (dropped)" in answer.out
     assert "add-separator  end every prompt with the separator: 300 rows" in answer.out
     assert r'after   "0, what is it?\n\n###\n\n"' in answer.out
     assert "300 rows would be written. Nothing was: this was a dry run." in answer.out
@@ -55,7 +55,7 @@ def test_yes_takes_every_fix_writes_the_plan_and_says_what_is_next(tmp_path: Pat
     assert answer.code == 0, answer.err
     out = tmp_path / "train.prepared.jsonl"
     assert read(out)[0] == {"prompt": f"0, what is it?{MARK}", "completion": " a is 0\n"}
-    assert r"To ask the model: end prompts with '\n\n###\n\n', stop at '\n'." in answer.out
+    assert r"At inference: end prompts with '\n\n###\n\n', stop at '\n'." in answer.out
     assert "ftops init" in answer.out
     assert path.read_bytes() == before
     assert "add-leading-space" in (tmp_path / f"{out.name}.plan.yaml").read_text()
@@ -82,7 +82,7 @@ def test_nothing_is_overwritten_without_force_and_the_input_never(tmp_path: Path
     assert ftops("data", "prepare", path, "-o", out, "--yes").code == 0
     refused = ftops("data", "prepare", path, "-o", out, "--yes")
     assert refused.code == 1
-    assert "is there already" in refused.err
+    assert "already exists" in refused.err
     assert "--force" in refused.err
     assert ftops("data", "prepare", path, "-o", out, "--yes", "--force").code == 0
     link = tmp_path / "link.jsonl"
@@ -124,7 +124,7 @@ def test_as_json_and_quiet(tmp_path: Path) -> None:
 
 def test_standard_input_is_read_once_and_wants_a_name_for_its_rows(tmp_path: Path) -> None:
     data = write(tmp_path / "train.jsonl").read_bytes()
-    assert "Say -o OUT" in ftops("data", "prepare", "-", "--yes", stdin=data).err
+    assert "-o OUT" in ftops("data", "prepare", "-", "--yes", stdin=data).err
     out = tmp_path / "out.jsonl"
     answer = ftops("data", "prepare", "-", "-o", out, "--yes", stdin=data)
     assert answer.code == 0, answer.err
@@ -218,7 +218,7 @@ def test_the_plan_is_never_written_over_the_rows(tmp_path: Path) -> None:
     path, out = write(tmp_path / "train.jsonl"), tmp_path / "out.jsonl"
     answer = ftops("data", "prepare", path, "-o", out, "--plan-out", out, "--yes")
     assert answer.code == 1
-    assert "two files" in answer.err
+    assert "different files" in answer.err
     assert not out.exists()
 
 

@@ -21,7 +21,7 @@ def marks_of(path: Path) -> list[dict[str, str]]:
 def test_rows_are_printed_with_the_ids_that_marks_name(path: Path) -> None:
     answer = ftops("data", "sample", path, "-n", "3")
     assert answer.code == 0
-    assert "3 of 30 rows; 0 marked" in answer.out
+    assert "3 of 30 rows; 0 annotated" in answer.out
     ids = ftops("data", "sample", path, "-n", "3", "--quiet").out.split()
     assert len(ids) == 3
     assert all(one in answer.out for one in ids)
@@ -40,7 +40,7 @@ def test_a_review_keeps_each_answer(path: Path) -> None:
     assert [(mark["mark"], mark.get("note")) for mark in marks_of(path)] == [
         ("fine", None), ("fix", "too short")
     ]  # fmt: skip
-    assert "4 of 30 rows; 2 marked" in answer.out
+    assert "4 of 30 rows; 2 annotated" in answer.out
 
 
 def test_a_page_is_written_with_the_rows(path: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_page_is_written_with_the_rows(path: Path, tmp_path: Path) -> None:
 
 def test_neither_a_page_nor_marks_are_written_over_data(path: Path) -> None:
     before = path.read_bytes()
-    assert "a page is called .html" in ftops("data", "sample", path, "--html", path).err
+    assert "the page must end in .html" in ftops("data", "sample", path, "--html", path).err
     refused = ftops(
         "data", "sample", path, "--annotations", path, "--annotate", "9f86d081884c7d65=drop"
     )

@@ -62,7 +62,7 @@ def test_standard_input_is_refused_by_what_reads_twice() -> None:
     for words in (("split", "-"), ("baseline", "-", "-"), ("sample", "-"), ("diff", "-", "-")):
         answer = ftops("data", *words, stdin="")
         assert answer.code == 1
-        assert "standard input can be read only once" in answer.err
+        assert "this command reads its input more than once" in answer.err
 
 
 def test_split_as_json_counts_classes_in_each_part(tmp_path: Path) -> None:
