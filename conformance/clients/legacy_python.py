@@ -100,7 +100,7 @@ try:
 except openai.error.InvalidRequestError as error:
     print(error.http_status, error.user_message)
 """
-    _python(scene, code, scene.get("file")).expect("cancelled", "400", "is cancelled already")
+    _python(scene, code, scene.get("file")).expect("cancelled", "400", "is already cancelled")
 
 
 def _errors(scene: Scene) -> None:
