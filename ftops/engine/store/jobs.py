@@ -175,11 +175,11 @@ class JobTable(Table):
             values.append(after)
         where = " AND ".join(conditions)
         if metadata:
-            matches = list(islice(self._find_by_metadata(where, values, metadata), limit))
+            matches = list(islice(self._list_by_metadata(where, values, metadata), limit))
             where, values = f"seq IN ({', '.join(map(str, matches))})", []
         return self._select(where, *values, then=f"DESC LIMIT {limit:d}")
 
-    def _find_by_metadata(
+    def _list_by_metadata(
         self, where: str, values: Sequence[Value], metadata: Mapping[str, str]
     ) -> Iterator[int]:
         """The `seq` of each job that has `metadata`, newest first.
