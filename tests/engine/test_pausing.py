@@ -85,7 +85,10 @@ def test_a_queued_job_pauses_at_once_and_lets_others_pass(tmp_path: Path) -> Non
 def test_jobs_in_other_states_say_why_they_cannot_be_paused_or_resumed(idle: Running) -> None:
     jobs = idle.sdk.fine_tuning.jobs
     job_id = create(idle)
-    for change, words in ((jobs.pause, "are being validated"), (jobs.resume, "are being validated")):
+    for change, words in (
+        (jobs.pause, "are being validated"),
+        (jobs.resume, "are being validated"),
+    ):
         with pytest.raises(openai.BadRequestError, match=words):
             change(job_id)
     idle.store.enqueue(job_id)
