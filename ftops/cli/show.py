@@ -53,6 +53,7 @@ from ftops.records import (
 )
 from ftops.reports.results import ResultRow
 from ftops.reports.training import create_training
+from ftops.run_folder import RunFolder
 from ftops.runs import export, notifications
 from ftops.runs.commands import list_run_arguments
 from ftops.runs.open_run import load_evaluation, load_results
@@ -289,8 +290,8 @@ def _load_results(run: Run, home: Path) -> Sequence[ResultRow]:
 
 def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:
     """A short prompt of one line from the run's own data, without its separator."""
-    for name in ("validation.jsonl", "train.jsonl"):
-        path = home / "runs" / run.id / name
+    folder = RunFolder.of(home, run.id)
+    for path in (folder.validation_rows, folder.training_rows):
         try:
             prompts = [
                 text

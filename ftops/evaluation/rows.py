@@ -14,12 +14,12 @@ from ftops.errors import DatasetError
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.files import measure_path
 from ftops.records import Prompt, RowFormat
+from ftops.run_folder import RunFolder
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
 
-FILENAME = "evaluate.jsonl"
 # Tokenizers of small models may work on bytes: no answer has more tokens than bytes.
 _SPARE_TOKENS = 8
 _MAX_TOKENS = 4096
@@ -69,12 +69,12 @@ def prepare_rows(
     named = spec.evaluate.file
     if named is None:
         source = prepared.validation.source if prepared.validation else ""
-        return folder / "validation.jsonl", source
+        return RunFolder(folder).validation_rows, source
     file = resolve_data(job_file, named)
     if file is None:
         raise DatasetError(f"evaluate.file: {named} is a file at the provider; name a local file")
     row_format = _choose_format(file, prepared, options_from_plan(spec.prepare.reading))
-    path = folder / FILENAME
+    path = RunFolder(folder).evaluation_rows
     prepare_file(file, path, make_recipe(spec.prepare, row_format, prepared.plan))
     return path, named
 

@@ -23,7 +23,7 @@ from ftops.evaluation.evaluate import ReportProgress, run_evaluation
 from ftops.evaluation.inference import ModelClient, create_budget
 from ftops.evaluation.prompt_format import PromptFormat, to_text
 from ftops.evaluation.result import CandidateKind, Evaluation, Note, NoteKind
-from ftops.evaluation.rows import FILENAME, check_leak, read_evaluation_rows
+from ftops.evaluation.rows import check_leak, read_evaluation_rows
 from ftops.evaluation.scoring import (
     CandidatePredictions,
     ScoringOptions,
@@ -88,10 +88,10 @@ def evaluate_model(
     with ExitStack() as stack:
         folder = _open_folder(stack, services.home)
         evaluated, recipe = _describe_model(model, settings, run, services)
-        path = folder / FILENAME
+        path = RunFolder(folder).evaluation_rows
         prepare_file(file, path, recipe)
         if training is not None:
-            prepared_training = folder / "train.jsonl"
+            prepared_training = RunFolder(folder).training_rows
             prepare_file(training, prepared_training, recipe)
             evaluated = replace(evaluated, training=prepared_training)
         leak = check_leak(evaluated.training, path, str(file), spec)

@@ -13,9 +13,8 @@ from ftops.errors import LedgerError
 from ftops.evaluation.result import REPEAT_HINT, Evaluation
 from ftops.files import read_if_there, write_atomic
 from ftops.metrics.prediction import Prediction
+from ftops.run_folder import RunFolder
 
-EVALUATION = "evaluation.json"
-PREDICTIONS = "predictions"
 _PREDICTION = TypeAdapter(Prediction)
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 
@@ -27,18 +26,18 @@ def write_evaluation(
 
     Predictions of candidates that are not in this evaluation are deleted.
     """
-    target = folder / PREDICTIONS
+    target = RunFolder(folder).predictions
     slugs = make_slugs(list(predictions))
     for candidate, rows in predictions.items():
         write_atomic(target / f"{slugs[candidate]}.jsonl", render_predictions(rows).encode())
     _delete_others(target, {f"{slug}.jsonl" for slug in slugs.values()})
     text = orjson.dumps(evaluation.to_json(), option=orjson.OPT_INDENT_2)
-    write_atomic(folder / EVALUATION, text + b"\n")
+    write_atomic(RunFolder(folder).evaluation, text + b"\n")
 
 
 def read_evaluation(folder: Path) -> Evaluation | None:
     """The evaluation in that folder; None if there is none, LedgerError if it is damaged."""
-    content = read_if_there(folder / EVALUATION)
+    content = read_if_there(RunFolder(folder).evaluation)
     return None if content is None else parse_evaluation(content)
 
 
@@ -47,7 +46,7 @@ def parse_evaluation(content: bytes) -> Evaluation:
     try:
         return Evaluation.from_json(orjson.loads(content))
     except orjson.JSONDecodeError as error:
-        raise LedgerError(f"{EVALUATION} is damaged: {error}", hint=REPEAT_HINT) from error
+        raise LedgerError(f"the evaluation is damaged: {error}", hint=REPEAT_HINT) from error
 
 
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, list[Prediction]]:
@@ -56,7 +55,7 @@ def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, list[Predi
     `names` are those of all candidates of the evaluation, in their order.
     """
     contents = {
-        name: read_if_there(folder / PREDICTIONS / f"{slug}.jsonl")
+        name: read_if_there(RunFolder(folder).predictions / f"{slug}.jsonl")
         for name, slug in make_slugs(names).items()
     }
     return {
