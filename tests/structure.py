@@ -1,4 +1,6 @@
-"""Figures of the package's structure, by its syntax trees: `make structure` prints them as a table.
+"""Figures of the package's structure, by its syntax trees.
+
+`make structure` prints them as a table, and renews it in `docs/architecture.md`.
 
 A limit is what `tests/test_architecture.py` and `docs/architecture.md` hold the package to.
 """
@@ -249,5 +251,15 @@ def render_table(figures: Sequence[Figure]) -> str:
     return "\n".join(["| all of `ftops/` | now | at most |", "| --- | --: | --: |", *rows])
 
 
+def write_page(table: str, page: Path = ROOT / "docs" / "architecture.md") -> None:
+    """Put the table between its marks on the page."""
+    text = page.read_text(encoding="utf-8")
+    before, begin, rest = text.partition("<!-- generated: structure -->\n")
+    _, end, after = rest.partition("<!-- end of generated part -->\n")
+    page.write_text(f"{before}{begin}\n{table}\n\n{end}{after}", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(render_table(Structure().list_figures()) + "\n")
+    table = render_table(Structure().list_figures())
+    write_page(table)
+    sys.stdout.write(f"{table}\n")
