@@ -198,7 +198,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> No
             "the compressed file is truncated or damaged:"
             " Compressed file ended before the end-of-stream marker was reached",
         ),
-        (b"PK\x03\x04", "this workbook cannot read: File is not a zip file"),
+        (b"PK\x03\x04", "cannot read the workbook: File is not a zip file"),
     ],
 )
 def test_a_file_without_rows_is_told(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -208,7 +208,7 @@ def test_a_file_without_rows_is_told(tmp_path: Path, data: bytes, reason: str) -
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "missing.jsonl", "there is no such file"),
-        (tmp_path, "this is a folder, and no data set"),
+        (tmp_path, "this folder is not a Hugging Face dataset"),
         (Path("/dev/null"), "not a regular file"),
         (write_bytes(tmp_path, b"x") / "deeper", "cannot be read"),
     ):

@@ -44,7 +44,7 @@ def test_without_a_terminal_it_is_a_dry_run_that_shows_real_rows(tmp_path: Path)
     assert "after   (dropped)" in answer.out
     assert "add-separator  end every prompt with the separator: 300 rows" in answer.out
     assert r'after   "0, what is it?\n\n###\n\n"' in answer.out
-    assert "300 rows would be written. Nothing was: this was a dry run." in answer.out
+    assert "300 rows would be written. Dry run: nothing was written." in answer.out
     assert [one.name for one in tmp_path.iterdir()] == ["train.jsonl"]
 
 
@@ -276,11 +276,11 @@ def test_rows_marked_drop_are_left_out_today_and_tomorrow(tmp_path: Path) -> Non
     out = tmp_path / "out.jsonl"
     answer = ftops("data", "prepare", path, "-o", out, "--yes")
     assert answer.code == 0, answer.err
-    assert f"{marks}: 2 marks" in answer.err
+    assert f"{marks}: 2 annotations" in answer.err
     assert "drop-annotated  drop rows annotated drop: 1 row" in answer.out
     assert len(read(out)) == 29
     repeated = ("-o", tmp_path / "a.jsonl", "--plan", tmp_path / "out.jsonl.plan.yaml")
-    assert f"{marks}: not looked at" in ftops("data", "prepare", path, *repeated).err
+    assert f"{marks}: ignored" in ftops("data", "prepare", path, *repeated).err
     tomorrow = tmp_path / "tomorrow.jsonl"
     tomorrow.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
     plan = ("--plan", tmp_path / "out.jsonl.plan.yaml")
