@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ftops.data.keys import describe_key_content, is_metadata
+from ftops.data.reading.arrow import read_folder, read_parquet
 from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.columns import (
     RowMapper,
@@ -40,7 +41,7 @@ from ftops.data.reading.recognition import (
     guess_columns,
 )
 from ftops.data.reading.streams import Stream, detect_encoding, open_stream, read_text
-from ftops.data.reading.tables import Table
+from ftops.data.reading.tables import Table, read_delimited
 from ftops.errors import DatasetError
 
 _READ_ON_OPEN = frozenset({Format.XLSX, Format.PARQUET})  # read when they are opened
@@ -179,8 +180,6 @@ def _decode_head(head: bytes, encoding: str) -> str:
 def _open_delimited(
     stream: Stream, format: Format, encoding: str, head: str, notes: list[str], options: ReadOptions
 ) -> Source:
-    from ftops.data.reading.tables import read_delimited
-
     delimiter = options.delimiter
     if delimiter is None:
         delimiter = find_delimiter(head) or ("\t" if format is Format.TSV else ",")
@@ -205,8 +204,6 @@ def _open_binary(
         raise DatasetError(f"{stream.name}: this is not {options.format}, it is {format}")
     notes.insert(0, f"format {format}")
     if format is Format.PARQUET:
-        from ftops.data.reading.arrow import read_parquet
-
         table = read_parquet(stream.name, path if path else _read_whole(stream))
         return _make_table_source(stream.name, format, table, notes, options)
     from ftops.data.reading.xlsx import read_sheet
@@ -234,8 +231,6 @@ def _read_whole(stream: Stream) -> bytes:
 
 
 def _open_folder(folder: Path, options: ReadOptions) -> Source:
-    from ftops.data.reading.arrow import read_folder
-
     name = str(folder)
     if options.format not in (None, Format.DATASET):
         raise DatasetError(f"{name}: this is a folder, not {options.format}")
