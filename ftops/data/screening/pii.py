@@ -26,7 +26,7 @@ _NO_MAIL: Final = frozenset(
 )
 _EXAMPLES: Final = (b"example.com", b"example.org", b"example.net")
 _RANK = {kind: rank for rank, kind in enumerate(PiiKind)}
-_ESCAPE = re.compile(r"\\[bfnrt/\"]")  # as JSON writes what may stand before a number
+_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|.)")  # of JSON
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a number of JSON, true, false or null
 
@@ -70,8 +70,18 @@ def redact(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
 
 
 def blank_escapes(text: str) -> str:
-    """JSON with two blanks in the place of each line end and the like, as long as it was."""
-    return _ESCAPE.sub("  ", text)
+    """Replace the escapes of JSON, so that no letter or digit of one is part of a match.
+
+    The length stays. White space, quotes and control characters become blanks, other `\\u`
+    characters question marks, as `list_pii` reads what is not ASCII. A backslash stays.
+    """
+    return _ESCAPE.sub(_blank_escape, text)
+
+
+def _blank_escape(match: re.Match[str]) -> str:
+    if match["code"]:
+        return ("?" if int(match["code"], 16) > ord(" ") else " ") * len(match.group())
+    return "  " if match.group()[1] in 'bfnrt/"' else match.group()
 
 
 def redact_json(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:

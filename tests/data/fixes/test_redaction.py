@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ftops.data.check_runner import run_checks
@@ -103,11 +103,27 @@ def test_the_arguments_of_a_call_stay_json_and_lose_what_is_private(tmp_path: Pa
         max_leaves=8,
     )
 )
+@example({"é" + MAIL: ["\x1e" + CARD, "\x1e" + PHONE]})
 def test_redacted_json_is_json_without_anything_private(value: object) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
         clean = redact_json(text)
         json.loads(clean)
         assert list_pii(blank_escapes(clean)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (rf'"\u00e9{MAIL}"', r'"\u00e9[EMAIL]"'),
+        (rf'"Jo \u003c{MAIL}\u003e"', r'"Jo \u003c[EMAIL]\u003e"'),
+        (rf'"\u001e{PHONE}"', r'"\u001e[PHONE]"'),
+        (rf'"C:\\{MAIL}"', r'"C:\\[EMAIL]"'),
+        (r'"https://jo:p\u00e9ssw0rt@firma.de"', '"https://jo:[PASSWORD]@firma.de"'),
+    ],
+)
+def test_an_escape_of_json_before_a_match_stays_whole(text: str, clean: str) -> None:
+    assert redact_json(text) == clean
+    assert json.loads(clean) == redact(json.loads(text))
 
 
 def test_both_answers_of_a_preference_are_searched(tmp_path: Path) -> None:
