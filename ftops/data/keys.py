@@ -39,7 +39,7 @@ _CARRIED = {
                              "rationale", "explanation", "chain_of_thought"),
 }  # fmt: skip
 _CARRIES = _MEDIA | {name: carried for carried, names in _CARRIED.items() for name in names}
-METADATA = frozenset({
+_METADATA = frozenset({
     "id", "_id", "idx", "index", "row_id", "row_number", "line_number", "uid", "uuid", "guid",
     "example_id", "sample_id", "doc_id", "document_id", "conversation_id", "question_id",
     "prompt_id", "message_id", "session_id", "user_id", "__index_level_0__",
@@ -74,7 +74,7 @@ def describe_key_content(name: str) -> str:
 
 def is_metadata(name: str) -> bool:
     """Whether a key or a column of this name only describes the row."""
-    return _plain(name) in METADATA
+    return _plain(name) in _METADATA
 
 
 def _plain(name: str) -> str:

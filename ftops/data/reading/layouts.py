@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from ftops.data.keys import is_metadata
 from ftops.data.reading.columns import RowMapper, to_text
 from ftops.data.reading.conversations import (
     is_foreign_chat,
@@ -27,11 +28,6 @@ _LIST, _FLAG, _OBJECT = (list,), (bool,), (dict,)
 _MANY = (str, list)  # a list, or JSON text of one
 _ANSWERS = (list, dict)
 _SAID = (str, list, dict)  # a text, a message, or several
-# They tell where a row comes from, and nothing of what it teaches.
-ORIGIN_KEYS = frozenset(
-    {"id", "_id", "idx", "index", "uid", "uuid", "row_id", "prompt_id", "conversation_id",
-     "example_id", "source", "dataset", "data_source", "split", "url", "__index_level_0__"}
-)  # fmt: skip
 EMPTY: tuple[object, ...] = (None, "", [], {})  # what counts as a key that is not there
 
 
@@ -354,9 +350,10 @@ LAYOUTS: tuple[Layout, ...] = (
     *(_pair(f"{asked}-{answer}", f"rows of {asked} and {answer}", [asked], answer)
       for asked, answer in PAIRS),
     Layout("text", "texts alone", {"text": (str,)},
-           "prompt = nothing, completion = text", _read_text, asked_only=True, unused=("meta",),
-           only=lambda record: not {key for key, value in record.items() if value not in EMPTY}
-           - {"text", "meta", *ORIGIN_KEYS},
+           "prompt = nothing, completion = text", _read_text, asked_only=True,
+           only=lambda record: all(
+               key == "text" or value in EMPTY or is_metadata(key) for key, value in record.items()
+           ),
            why="there is no question and no answer: training on whole texts has no counterpart at"
            " a chat model",
            hint="Split the texts into prompt and completion; for a model that takes prompts,"

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from ftops.data.keys import is_metadata
 from ftops.data.reading.columns import RowMapper
-from ftops.data.reading.layouts import BY_NAME, EMPTY, LAYOUTS, ORIGIN_KEYS, TEXT, Layout
+from ftops.data.reading.layouts import BY_NAME, EMPTY, LAYOUTS, TEXT, Layout
 from ftops.data.reading.options import AS_IS, AUTO
 from ftops.errors import DatasetError
 from ftops.rows.formats import ROW_KEYS
@@ -53,8 +54,8 @@ class RecognizedLayout:
     @property
     def unused(self) -> list[str]:
         """Keys that say nothing that is trained on."""
-        known = {*ORIGIN_KEYS, *self.layout.unused}
-        return [key for key in self.extra if key in known]
+        unused = self.layout.unused
+        return [key for key in self.extra if key in unused or is_metadata(key)]
 
     @property
     def unknown(self) -> list[str]:
@@ -208,7 +209,7 @@ def create_row_mapper(found: RecognizedLayout) -> RowMapper:
     """
     layout, read = found.layout, found.layout.read
     assert read is not None
-    known = layout.keys | ORIGIN_KEYS | {*found.extra}
+    known = layout.keys | {*found.extra}
 
     def make(record: JsonObject) -> JsonObject:
         plain = lowercase_keys(record)
@@ -220,7 +221,7 @@ def create_row_mapper(found: RecognizedLayout) -> RowMapper:
             if not isinstance(value, kinds):
                 raise InvalidRow(f"{key} is {describe_type(value)}", "not-text")
         for key, one in plain.items():
-            if key not in known and one not in EMPTY:
+            if key not in known and one not in EMPTY and not is_metadata(key):
                 raise InvalidRow(
                     f"{quote(key)} stands there, and nothing is made of it", "unexpected-key"
                 )

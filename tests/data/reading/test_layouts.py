@@ -273,6 +273,16 @@ def test_where_a_row_comes_from_is_left_out_and_said(tmp_path: Path) -> None:
     assert source.inferred[-1] == "not used: 'id', 'source'"
 
 
+def test_keys_that_describe_rows_are_the_same_for_layouts_and_columns(tmp_path: Path) -> None:
+    described = "created-at,License,question_id,meta"
+    record: JsonObject = dict.fromkeys(described.split(","), "x")
+    layout = look(write(tmp_path / "a.jsonl", {**record, "question": "a", "answer": "b"}))
+    table = tmp_path / "a.csv"
+    table.write_text(f"{described},prompt,completion\nx,x,x,x,a,b\n")
+    assert rows_of(layout) == rows_of(look(table)) == [{"prompt": "a", "completion": "b"}]
+    assert layout.inferred[-1] == "not used: 'created-at', 'license', 'question_id', 'meta'"
+
+
 def test_what_is_not_said_is_not_guessed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"question": "a", "answer": "b"})
     with pytest.raises(DatasetError) as caught:
