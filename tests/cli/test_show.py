@@ -1,6 +1,7 @@
 """What people see fits 80 columns, is complete, and takes foreign texts literally."""
 
 import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from ftops.cli.format import render_bytes, render_seconds
+from ftops.cli.output import render_json
 from ftops.cli.run_view import describe_provider, describe_stage_result, render_header
 from ftops.cli.runs import render_runs
 from ftops.cli.show import RunSummary, list_next_commands, render_details, render_summary
@@ -88,6 +90,17 @@ def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
         assert part in text
     assert "ft:ada:local:news:a1b2c3d4" in text
     assert "tuned is better than majority by 50.0 points of accuracy" in text
+
+
+def test_the_json_document_has_the_seconds_of_each_stage_and_null_until_it_has_ended() -> None:
+    ended = StageRecord(
+        Stage.PREPARE, StageStatus.SUCCEEDED, 1, NOW, NOW + timedelta(milliseconds=1250)
+    )
+    running = StageRecord(Stage.UPLOAD, StageStatus.RUNNING, 1, NOW)
+    document = json.loads(render_json(replace(make_report(), stages=[ended, running]).to_json()))
+    assert [(one["stage"], one["seconds"]) for one in document["stages"]] == [
+        ("prepare", 1.25), ("upload", None)
+    ]  # fmt: skip
 
 
 def test_models_of_other_providers_are_not_called_small() -> None:
