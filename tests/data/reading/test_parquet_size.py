@@ -53,7 +53,9 @@ def test_a_small_file_of_huge_texts_is_refused(
     write(path)
     assert path.stat().st_size < 1 << 20
     before = pa.total_allocated_bytes()
-    with pytest.raises(DatasetError, match="decompresses to more than 200 times its size") as caught:
+    with pytest.raises(
+        DatasetError, match="decompresses to more than 200 times its size"
+    ) as caught:
         list(open_source(path.parent if folder else path).batches())
     assert str(path.parent if folder else path) in caught.value.message
     assert pa.total_allocated_bytes() - before < 200 << 20
