@@ -1,14 +1,14 @@
-"""Writes every file that comes out of the code; `--check` only says which are stale.
+"""Writes the files that are generated from the code; `--check` only lists the stale ones.
 
 job.schema.json        JSON Schema of the job file
-docs/job-file.md       the job file's fields
+docs/job-file.md       every field of the job file
 docs/cli.md            every command with its options
 ftops/cli/help.txt     the same, as `ftops COMMAND --help` prints it
 docs/metrics.md        the part between the `generated` marks: the table of metrics
-docs/data-checks.md    every check of data
-docs/data-fixes.md     every fix of data
-docs/data-formats.md   the layouts of rows that are read
-docs/diagnostics.md   what the curves of a training say
+docs/data-checks.md    every data check
+docs/data-fixes.md     every data fix
+docs/data-formats.md   every row layout
+docs/diagnostics.md    every diagnostic of training curves
 docs/architecture.md   the part between the `generated` marks: states and transitions
 docs/reliability.md    the part between the `generated` marks: figures of docs/proof.json
 """
@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 END = "<!-- end of generated part -->\n"
 
 
-def _renew(name: str, part: str, content: str) -> str:
-    """The page with what stands between the marks of that part replaced."""
+def _replace_part(name: str, part: str, content: str) -> str:
+    """The page with the content between the marks of that part replaced."""
     text = (ROOT / name).read_text(encoding="utf-8")
     begin = f"<!-- generated: {part} -->\n"
     before, _, rest = text.partition(begin)
@@ -44,13 +44,13 @@ def _renew(name: str, part: str, content: str) -> str:
 
 
 def render_architecture() -> str:
-    """The architecture page with its generated part renewed."""
-    return _renew("docs/architecture.md", "states", render_states())
+    """The architecture page with the table of states."""
+    return _replace_part("docs/architecture.md", "states", render_states())
 
 
 def render_metrics() -> str:
     """The page about metrics with the table of the registry."""
-    return _renew("docs/metrics.md", "metrics", render_metric_table())
+    return _replace_part("docs/metrics.md", "metrics", render_metric_table())
 
 
 def render_reliability() -> str:
@@ -65,19 +65,19 @@ def render_reliability() -> str:
     for part, share in {**figures, "**all**": total}.items():
         cells = [f"{share[name]:,}" if share[name] else "" for name in columns]
         lines.append(" | ".join([f"| {part}", *cells]) + " |")
-    return _renew("docs/reliability.md", "proof", "\n".join(lines))
+    return _replace_part("docs/reliability.md", "proof", "\n".join(lines))
 
 
 def render_job_file() -> str:
     """The page about the job file."""
     return f"""# The job file
 
-This page is generated from `ftops/spec/model.py`. Paths are relative to the job file; `${{VAR}}` and `${{VAR:-default}}`
-come from the environment; an unknown field, or one that the provider would ignore, is an error. `ftops init DATA.jsonl`
-writes a first job file, and with `job.schema.json` an editor completes and checks it.
+This page is generated from `ftops/spec/model.py`. Paths are relative to the job file. `${{VAR}}` and `${{VAR:-default}}`
+are replaced from the environment. An unknown field, or one that the provider would ignore, is an error. `ftops init DATA.jsonl`
+writes a first job file; with `job.schema.json`, an editor completes and validates it.
 
-`evaluate` shows whether the training was worth it. An item of `against` or `metrics` is a name alone, a name with one
-value, or a name with a mapping of settings.
+`evaluate` measures whether the training was worth it. An item of `against` or `metrics` is a name, a name with one value, or a
+name with a mapping of settings.
 
 ```yaml
 evaluate:
@@ -93,35 +93,35 @@ evaluate:
   max_cost_usd: 2                   # of the evaluation; `limits.max_cost_usd` limits the training
 ```
 
-`ftops check` lists the candidates and the highest cost. Predictions are cached: a repeated evaluation costs nothing.
+`ftops check` lists the candidates and the maximum cost. Predictions are cached: a repeated evaluation costs nothing.
 
 {render_fields()}"""
 
 
 def render_data_checks() -> str:
-    """The page about the checks of data."""
-    return f"""# The checks of data
+    """The page about data checks."""
+    return f"""# Data checks
 
-What `ftops data check FILE` looks for, made of `ftops/data/checks/`. Every finding names its code, how many rows it is
-about, the first lines, and what to do.
+The problems that `ftops data check FILE` reports. This page is generated from `ftops/data/checks/`. Each finding has a code,
+the number of affected rows, the first lines, and what to do.
 
 {render_checks()}"""
 
 
 def render_data_fixes() -> str:
-    """The page about the fixes of data."""
-    return f"""# The fixes of data
+    """The page about data fixes."""
+    return f"""# Data fixes
 
-What `ftops data prepare FILE` offers to do, made of `ftops/data/fixes/`, in the order in which it is done. A fix and its
-values stand in the plan, so that the same is done to other data; nothing is inferred then. `--only` and `--skip` take the
-name of a fix, or of a check that it answers.
+The fixes that `ftops data prepare FILE` proposes, in the order in which they are applied. This page is generated from
+`ftops/data/fixes/`. Each applied fix is recorded in the plan with its parameters, so the same plan makes the same changes to
+other data without inferring anything. `--only` and `--skip` take the name of a fix, or of a check that it resolves.
 
 {render_fixes()}"""
 
 
 def _list_layouts() -> Iterator[str]:
     """The table of layouts, line by line."""
-    yield "| layout | keys | becomes | read by |"
+    yield "| layout | keys | becomes | option |"
     yield "| --- | --- | --- | --- |"
     pairs = [BY_NAME[f"{asked}-{answer}"] for asked, answer in PAIRS]
     for layout in LAYOUTS:
@@ -129,33 +129,34 @@ def _list_layouts() -> Iterator[str]:
             continue
         keys = ", ".join([f"`{key}`" for key in layout.required])
         keys += "".join(f", [`{key}`]" for key in layout.optional)
-        option = "as it is" if layout.kept else f"`--layout {layout.name}`"
+        option = "none needed" if layout.kept else f"`--layout {layout.name}`"
         if layout.columns:
             option += f", `{layout.name_columns(dict(zip(layout.keys, layout.keys, strict=True)))}`"
         read = layout.read or layout.kept
-        becomes = layout.becomes if read else f"not read: {layout.why}"
+        becomes = layout.becomes if read else f"not supported: {layout.why}"
         yield f"| {layout.title} | {keys} | {becomes} | {option if read else layout.hint} |"
     names = ", ".join(f"`{layout.name}`" for layout in pairs)
-    yield f"| two columns of texts | those of the name | prompt, completion | `--layout` {names} |"
+    yield f"| two text columns | as in the name | prompt, completion | `--layout` {names} |"
 
 
 def render_data_formats() -> str:
-    """The page about the layouts of rows."""
-    return f"""# The layouts of rows
+    """The page about row layouts."""
+    return f"""# Row layouts
 
-What providers train on is prompt and completion, chats, or preferences. Rows that other tools write are recognised by their
-keys, made of `ftops/data/reading/layouts.py`: the commands of `ftops data` and `ftops init` read them, and say so. A
-job file says it in `prepare: {{layout: alpaca}}`, which `ftops init` writes; `ftops run` and `ftops check` guess nothing. `--layout
-none` reads rows as they stand, and `--prompt` and `--completion` name columns of any other table.
+Providers train on prompts and completions, on chats, or on preferences. Rows that other tools write are detected by their
+keys: `ftops data` and `ftops init` convert them, and report the layout. `ftops run` and `ftops check` do not detect layouts:
+the job file names the layout in `prepare: {{layout: alpaca}}`, which `ftops init` writes. `--layout none` reads rows as they
+are, and `--prompt` and `--completion` name the columns of any other table. This page is generated from
+`ftops/data/reading/layouts.py`.
 
-- Keys in brackets are optional. A key that is null, or empty, is taken as absent: data frames write every column in every row.
-- Upper and lower case of keys do not matter. Where the prompt is of several keys, a line break stands between those that are
-  filled.
-- Keys that only say where a row comes from (`id`, `source`, `split` …) are left out, and that is said. Any other key that the
-  layout does not name is an error, until `--layout NAME` says that it may be left out. Keys that change what a row teaches
-  (`images`, `tools`, `label`, `weight`, `history` …) are never left out.
-- Calls of tools become `tool_calls`: those without an id get one, arguments become JSON text, and a turn of a tool is the answer
-  of the call before it.
+- Keys in brackets are optional. Keys that are null or empty count as missing, because data frames write every column in every
+  row. Keys are not case-sensitive.
+- A prompt of several keys is their filled values, joined by line breaks.
+- Keys that only identify a row or its source (`id`, `source`, `split` …) are dropped and listed. Any other key outside the
+  layout is an error, unless `--layout NAME` is given. Keys with training data (`images`, `tools`, `label`, `weight`,
+  `history` …) are never dropped.
+- Tool calls become `tool_calls`: missing ids are added, arguments become JSON text, and the message of a tool is the result of
+  the call before it.
 
 {chr(10).join(_list_layouts())}
 """
@@ -165,15 +166,15 @@ def render_diagnostics() -> str:
     """The page about the diagnostics of training curves."""
     return f"""# Diagnostics
 
-`ftops results` and the end of `ftops run` check the losses of a training (`ftops/reports/diagnostics.py`). A diagnostic is one
-sentence with its figures, what to do, and the checkpoint to prefer where there is one. Clean curves give none: of 5,000 random
-clean curves, 0.7 % gave one, nearly always `noisy-validation`.
+`ftops results` and `ftops run` check the training and validation losses of a job. A diagnostic is one sentence with figures,
+what to do, and the best checkpoint, if there is one. Of 5,000 random clean curves, 0.7 % gave a diagnostic, nearly always
+`noisy-validation`. This page is generated from `ftops/reports/diagnostics.py`.
 
-- Losses are in nats per token. A level is the mean of a stretch of steps; its standard error is that of the scatter between
-  neighbouring steps.
-- Validation is exact where the provider measures it on all rows (`full_valid_loss`) or about once per epoch. Eight or more exact
-  points are smoothed by the median of three; fewer are used as they are.
-- Validation that is measured on a few rows every few steps is read by tenths.
+- Losses are in nats per token. A level is the mean loss over several steps; its standard error is estimated from the
+  differences between neighbouring steps.
+- Validation loss is exact if the provider measures it on all rows (`full_valid_loss`) or about once per epoch. Eight or more
+  exact points are smoothed by a median of three; fewer are used unsmoothed.
+- Validation loss that is measured on a few rows every few steps is averaged over tenths of the steps.
 
 {render_rules()}"""
 
@@ -194,9 +195,11 @@ TARGETS: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Write what is stale, or with `--check` name it and return 1."""
+    """Write the stale files, or with `--check` list them and return 1."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, only look")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if a file is stale"
+    )
     check = parser.parse_args().check
     stale = []
     for name, render in TARGETS.items():

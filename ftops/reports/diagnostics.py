@@ -1,4 +1,4 @@
-"""The diagnostics of a training in their order, and the page about them."""
+"""The diagnostics of training curves in their order, and their docs page."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,7 @@ from ftops.reports.training import Training
 
 @dataclass(frozen=True, slots=True)
 class DiagnosticRule:
-    """A problem that is looked for.
-
-    It is reported when all `conditions` hold where `needs_all`, else when one of them does.
-    """
+    """A problem to detect: with `needs_all` if all `conditions` hold, otherwise if one holds."""
 
     code: str
     meaning: str
@@ -45,7 +42,7 @@ RULES: tuple[DiagnosticRule, ...] = (
     ),
     DiagnosticRule(
         checks.NO_LEARNING_CODE,
-        "The loss at the end is that of the beginning.",
+        "The loss did not fall.",
         (
             f"there are {checks.NO_LEARNING_LEAST_STEPS} or more steps",
             "neither training nor validation loss ends below its beginning (the first 10 %, 5 %,"
@@ -61,7 +58,7 @@ RULES: tuple[DiagnosticRule, ...] = (
     ),
     DiagnosticRule(
         checks.COLLAPSE_CODE,
-        "The model gives one answer to nearly all rows.",
+        "The model predicts one class for nearly all rows.",
         (
             f"one label is {checks.COLLAPSE_SHARE:.0%} or more of the predictions of the"
             f" evaluation, and its share is {checks.COLLAPSE_MORE_THAN_EXPECTED:.0%} or more above"
@@ -78,7 +75,7 @@ RULES: tuple[DiagnosticRule, ...] = (
     ),
     DiagnosticRule(
         checks.LEAKAGE_CODE,
-        "The model knows the validation rows, so they do not test it.",
+        "The model has seen the validation rows, so they do not measure generalization.",
         (
             f"{checks.LEAKAGE_OVERLAP:.0%} or more of the validation rows are training rows",
             f"within the first {checks.LEAKAGE_BEGINNING:.0%} of the steps, validation loss is at"
@@ -93,7 +90,7 @@ RULES: tuple[DiagnosticRule, ...] = (
     ),
     DiagnosticRule(
         checks.OVERFITTING_CODE,
-        "Validation loss rises while training loss falls: the model memorises its rows.",
+        "Validation loss rises while training loss falls: the model memorizes the training rows.",
         (
             f"there are {checks.OVERFITTING_LEAST_POINTS} or more validation points",
             f"the last is above the lowest by {checks.OVERFITTING_RISE:.0%}"
@@ -102,8 +99,8 @@ RULES: tuple[DiagnosticRule, ...] = (
             " errors",
             "the training loss is lower at the end than at the lowest validation loss",
         ),
-        "Prefer the checkpoint with the lowest validation loss (named where it undoes half of the"
-        " rise), train for fewer epochs, or on more rows.",
+        "Use the checkpoint with the lowest validation loss (named if it reverses at least half of"
+        " the rise), train for fewer epochs, or add rows.",
         checks.check_overfitting,
         needs_all=True,
     ),
@@ -125,7 +122,7 @@ RULES: tuple[DiagnosticRule, ...] = (
     ),
     DiagnosticRule(
         checks.NOISE_CODE,
-        "Validation cannot tell a better model from a worse one.",
+        "Validation loss is too noisy to compare models.",
         (
             f"validation has fewer than {checks.NOISE_LEAST_ROWS} rows",
             "each point is measured on a few rows only, and over the last quarter of"

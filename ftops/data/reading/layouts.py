@@ -1,7 +1,7 @@
-"""The layouts of rows that other tools write, by the keys that tell them, and how each is read.
+"""The layouts of rows that other tools write: their keys, and how each is read.
 
-`LAYOUTS` is the table: what a layout is recognised by, what becomes of its keys, and what cannot
-be carried and why. `recognition.py` uses it.
+`LAYOUTS` is the table: the keys that identify a layout, what they become, and which layouts are
+not supported and why. `recognition.py` uses it.
 """
 
 import shlex
@@ -28,17 +28,17 @@ _LIST, _FLAG, _OBJECT = (list,), (bool,), (dict,)
 _MANY = (str, list)  # a list, or JSON text of one
 _ANSWERS = (list, dict)
 _SAID = (str, list, dict)  # a text, a message, or several
-EMPTY: tuple[object, ...] = (None, "", [], {})  # what counts as a key that is not there
+EMPTY: tuple[object, ...] = (None, "", [], {})  # values that count as a missing key
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One layout: `required` are the keys it is recognised by, each with the kinds of its values.
+    """One layout: `required` are the keys that identify it, each with the types of its values.
 
-    `optional` keys are carried as well; `unused` ones belong to the format and are not. `becomes`
-    says what the keys become. Without `read`, rows of it are not read, and `why` and `hint` say so.
-    `columns` are the keys of the prompt, and that of the completion, where texts are joined and no
-    more. Where some rows have what only `wider` holds, all are read by that layout.
+    `optional` keys are converted, too; `unused` ones belong to the format and are dropped.
+    `becomes` says what the keys become. Without `read`, rows of the layout are refused with `why`
+    and `hint`. `columns` are the keys of the prompt and that of the completion, for layouts that
+    only join texts. If some rows have keys that only the layout `wider` has, it reads all rows.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Layout:
     hint: str = ""
     columns: tuple[Sequence[str], str] | None = None
     wider: str = ""
-    asked_only: bool = False  # read when it is named, never because it was recognised
-    kept: bool = False  # already what is trained on
+    asked_only: bool = False  # read only when it is named, never when it is detected
+    kept: bool = False  # already a training format
     only: Callable[[JsonObject], bool] | None = None
     keys: frozenset[str] = field(init=False)
 
@@ -232,12 +232,10 @@ def _read_text(record: JsonObject) -> JsonObject:
     return {"prompt": "", "completion": record.get("text")}
 
 
-_ONE_GRADE = (
-    "each answer has a grade of its own, and what is trained here are answers or pairs of them"
-)
+_ONE_GRADE = "each answer has its own grade, but providers train on answers or on pairs of answers"
 _FILTER = (
-    "Keep the rows with good answers and leave the grade out of them, or pair a good and a bad"
-    " answer to one prompt as chosen and rejected."
+    "Keep the rows with good answers without the grade, or pair a good and a bad answer to one"
+    " prompt as chosen and rejected."
 )
 _SYSTEM = ("system", "tools")
 _CHAT = "messages in the roles of the API"
@@ -263,8 +261,9 @@ LAYOUTS: tuple[Layout, ...] = (
           wider="alpaca-chat"),
     Layout("alpaca-chat", "Alpaca rows with system or history",
            {"instruction": TEXT, "output": TEXT},
-           "system and history become earlier messages, instruction + input the question, output"
-           " the answer", _read_chat("instruction", "input", answer="output", system="system"),
+           "system and history become earlier messages, instruction + input the user's message,"
+           " output the answer",
+           _read_chat("instruction", "input", answer="output", system="system"),
            optional=("input", "system", "history"),
            only=lambda record: bool(record.get("system") or record.get("history"))),
     _pair("dolly", "instruction rows (Dolly)", ["instruction"], "response",
@@ -273,22 +272,22 @@ LAYOUTS: tuple[Layout, ...] = (
            {"system_prompt": TEXT, "question": TEXT, "response": TEXT},
            "system_prompt, question and response become messages",
            _read_chat("question", answer="response", system="system_prompt")),
-    Layout("user-assistant", "columns of a user and an assistant",
+    Layout("user-assistant", "user and assistant columns",
            {"user": TEXT, "assistant": TEXT}, "system, user and assistant become messages",
            _read_chat("user", answer="assistant", system="system"), optional=("system",)),
     Layout("sharegpt", "ShareGPT conversations", {"conversations": _LIST},
-           f"{_CHAT}, with calls of tools, their answers, and tools",
+           f"{_CHAT}, with tool calls, tool results and tools",
            _read_conversations("conversations"), optional=_SYSTEM,
            only=lambda record: _holds_messages(record, "conversations")),
     Layout("conversation", "conversations", {"conversation": _LIST}, _CHAT,
            _read_conversations("conversation"), optional=_SYSTEM,
            only=lambda record: _holds_messages(record, "conversation")),
-    Layout("messages", "chats in another spelling (ShareGPT, TRL, Anthropic)", {"messages": _LIST},
+    Layout("messages", "chats with other key names (ShareGPT, TRL, Anthropic)", {"messages": _LIST},
            f"{_CHAT}; calls without an id get one; system becomes the first message",
            _read_conversations("messages"),
            optional=(*_SYSTEM, "functions", "parallel_tool_calls"), only=is_foreign_chat),
     Layout("prompt-messages", "chats in two parts (TRL)", {"prompt": _LIST, "completion": _LIST},
-           "messages: those of prompt, then those of completion", _read_prompt_messages,
+           "the messages of prompt, then those of completion", _read_prompt_messages,
            optional=("tools",)),
     Layout("gemini", "Gemini chats", {"contents": _LIST}, f"{_CHAT}; parts are joined",
            _read_contents, optional=("systemInstruction", "system_instruction")),
@@ -296,23 +295,24 @@ LAYOUTS: tuple[Layout, ...] = (
            {"prompt": _MANY, "chosen": _SAID, "rejected": _SAID},
            "input = prompt, preferred_output = chosen, non_preferred_output = rejected",
            _read_preference("prompt", question="prompt"), optional=(*_SYSTEM, "messages")),
-    Layout("preference-implicit", "preferences without a prompt of their own (TRL)",
+    Layout("preference-implicit", "preferences with an implicit prompt (TRL)",
            {"chosen": _LIST, "rejected": _LIST},
-           "input = the messages that both begin with, and one answer each", _read_preference(),
-           optional=_SYSTEM),
-    Layout("preference-transcript", "preferences between transcripts (HH)",
+           "input = the messages that both start with; each has one more, its answer",
+           _read_preference(), optional=_SYSTEM),
+    Layout("preference-transcript", "preference transcripts (HH)",
            {"chosen": (str,), "rejected": (str,)},
-           "turns of Human: and Assistant: become messages: input, and one answer each",
+           "turns of Human: and Assistant: become messages: the common ones are the input, the last"
+           " ones the answers",
            _read_preference(),
            only=lambda record: str(record["chosen"]).startswith("\n\nHuman:")),
-    Layout("preference-text", "preferences between whole texts",
+    Layout("preference-text", "preferences of whole texts",
            {"chosen": (str,), "rejected": (str,)},
-           why="where the prompt ends is not said", hint="Give the prompt a key of its own."),
+           why="the end of the prompt is unknown", hint="Write the prompt to its own key."),
     Layout("alpaca-preference", "Alpaca preferences",
            {"instruction": TEXT, "chosen": _SAID, "rejected": _SAID},
            "input = instruction + input, preferred_output = chosen, non_preferred_output ="
            " rejected", _read_preference("instruction", "input"), optional=("input", "system")),
-    Layout("question-preference", "preferences for a question",
+    Layout("question-preference", "preferences with a question",
            {"question": TEXT, "chosen": _SAID, "rejected": _SAID},
            "input = system and question, preferred_output = chosen, non_preferred_output ="
            " rejected", _read_preference("question"), optional=("system",)),
@@ -328,50 +328,50 @@ LAYOUTS: tuple[Layout, ...] = (
            optional=_SYSTEM, why=_ONE_GRADE, hint=_FILTER),
     Layout("kto-messages", "KTO rows", {"messages": _LIST, "label": _FLAG}, optional=_SYSTEM,
            why=_ONE_GRADE, hint=_FILTER),
-    Layout("xlam", "calls of tools (xLAM)", {"query": TEXT, "tools": _MANY, "answers": _MANY},
-           "query = the user's message, answers = calls of tools, tools = the row's tools",
+    Layout("xlam", "tool calls (xLAM)", {"query": TEXT, "tools": _MANY, "answers": _MANY},
+           "query = the user's message, answers = tool calls, tools = the row's tools",
            _read_xlam),
     Layout("glaive", "Glaive transcripts", {"chat": (str,), "system": (str,)},
-           why="one text holds all turns, and the tools stand in prose",
-           hint="Take the ShareGPT form of the data (conversations and tools), which is read."),
+           why="one text contains all turns, and the tools are described in prose",
+           hint="Use the ShareGPT version of the data (conversations and tools)."),
     Layout("question-answers", "questions with lists of answers",
            {"question": TEXT, "answers": _ANSWERS},
-           "prompt = question, completion = the text of answers, where it is one",
+           "prompt = question, completion = the text of answers, if there is only one",
            _read_answers("question", answers="answers")),
     Layout("question-answer-list", "questions with lists of answers",
            {"question": TEXT, "answer": _ANSWERS},
-           "prompt = question, completion = the text of answer, where it is one",
+           "prompt = question, completion = the text of answer, if there is only one",
            _read_answers("question", answers="answer")),
     Layout("squad", "SQuAD rows", {"context": TEXT, "question": TEXT, "answers": _ANSWERS},
-           "prompt = context + question, completion = the text of answers, where it is one",
+           "prompt = context + question, completion = the text of answers, if there is only one",
            _read_answers("context", "question", answers="answers"), unused=("title",)),
     _pair("context-question-answer", "questions about a text", ["context", "question"], "answer",
           unused=("title",)),
     *(_pair(f"{asked}-{answer}", f"rows of {asked} and {answer}", [asked], answer)
       for asked, answer in PAIRS),
-    Layout("text", "texts alone", {"text": (str,)},
-           "prompt = nothing, completion = text", _read_text, asked_only=True,
+    Layout("text", "plain texts", {"text": (str,)},
+           "prompt = empty, completion = text", _read_text, asked_only=True,
            only=lambda record: all(
                key == "text" or value in EMPTY or is_metadata(key) for key, value in record.items()
            ),
-           why="there is no question and no answer: training on whole texts has no counterpart at"
-           " a chat model",
-           hint="Split the texts into prompt and completion; for a model that takes prompts,"
-           " --layout text reads each as the completion of an empty prompt."),
+           why="there is no prompt and no answer, and chat models cannot be trained on plain text",
+           hint="Split the texts into prompt and completion; for a completion model,"
+           " --layout text reads each text as the completion of an empty prompt."),
     Layout("self-instruct", "Self-Instruct tasks", {"instruction": TEXT, "instances": _LIST},
-           why="one row holds several inputs and outputs",
-           hint="Write each instance as a row of instruction, input and output."),
+           why="a row has several inputs and outputs",
+           hint="Write each instance as a row with instruction, input and output."),
     Layout("segments", "templates of segments", {"segments": _LIST},
-           why="which segments are learned is said in pieces of one text",
-           hint="Write the rows as messages; weight: 0 marks those that are not learned."),
+           why="each segment of a text says whether it is trained on",
+           hint="Write the rows as messages; weight: 0 marks those that are not trained on."),
     Layout("stepwise", "graded steps",
            {"prompt": _SAID, "completions": _LIST, "labels": _LIST}, why=_ONE_GRADE, hint=_FILTER),
     Layout("translation", "translations", {"translation": _OBJECT},
-           why="which language is translated into which is not said",
-           hint="Write the rows as source and target."),
+           why="the source and the target language are unknown",
+           hint="Write the rows with the keys source and target."),
     Layout("multiple-choice", "questions with choices", {"question": TEXT, "choices": _ANSWERS},
            optional=("answer", "answerKey"), unused=("subject",),
-           why="how choices are put into the prompt is not said",
-           hint="Write question and choices as the prompt, and the right one as the completion."),
+           why="the format of the choices in the prompt is unknown",
+           hint="Write question and choices as the prompt, and the correct choice as the"
+           " completion."),
 )  # fmt: skip
 BY_NAME = {layout.name: layout for layout in LAYOUTS}

@@ -1,7 +1,6 @@
-"""Which layout the records of a source have, and what is said about it.
+"""Detects the layout of the records of a source.
 
-A file is recognised once, by its first records; each later row is read by the layout that was
-found, and what does not fit it is a row error of that row.
+The first records of a file decide its layout; a later record that does not fit it is a row error.
 """
 
 import shlex
@@ -20,7 +19,7 @@ from ftops.rows.messages import InvalidRow, JsonObject, describe_type, quote
 from ftops.text import find_nearest
 
 SAMPLED_RECORDS = 200
-# They change what a row teaches: no option leaves them out.
+# Training data: no option drops them.
 _MEANING_KEYS = frozenset(
     {"image", "images", "video", "videos", "audio", "audios", "label", "labels", "kto_tag", "tools",
      "functions", "system", "history", "chosen", "rejected", "weight", "weights", "messages",
@@ -30,9 +29,9 @@ _MEANING_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RecognizedLayout:
-    """The layout of a source's first records, and the filled keys that it has no place for.
+    """The layout of a source's first records; `extra` are filled keys outside it.
 
-    `names` are all keys of the records, each as it is written there.
+    `names` maps each key in lower case to its spelling in the records.
     """
 
     layout: Layout
@@ -41,44 +40,44 @@ class RecognizedLayout:
 
     @property
     def title(self) -> str:
-        """What the rows are, with those keys of the layout that they have."""
+        """The title of the layout, with those of its keys that the rows have."""
         layout = self.layout
         keys = [key for key in (*layout.required, *layout.optional) if key in self.names]
         return f"{layout.title} ({', '.join(self.names[key] for key in keys)})"
 
     @property
     def columns(self) -> str:
-        """The options that name the same columns; "" where none do."""
+        """The options that name the same columns; "" if no options do."""
         return self.layout.name_columns(self.names)
 
     @property
     def unused(self) -> list[str]:
-        """Keys that say nothing that is trained on."""
+        """Keys that are not training data."""
         unused = self.layout.unused
         return [key for key in self.extra if key in unused or is_metadata(key)]
 
     @property
     def unknown(self) -> list[str]:
-        """Keys of which only the user knows whether they may be left out."""
+        """Keys that only the user can drop."""
         return [key for key in self.extra if key not in self.unused]
 
     @property
     def refused(self) -> list[str]:
-        """Keys that must not be left out."""
+        """Keys that must not be dropped."""
         return [key for key in self.unknown if key in _MEANING_KEYS]
 
 
 def get_layout(name: str) -> Layout:
-    """The layout of that name; DatasetError, with the nearest, for any other."""
-    found = BY_NAME.get(name)
-    if found is None or (found.read is None and not found.kept):
-        known = [layout.name for layout in LAYOUTS if layout.read]
+    """The layout of that name; DatasetError, with the nearest name, for an unknown one."""
+    layout = BY_NAME.get(name)
+    if layout is None or (layout.read is None and not layout.kept):
+        known = [each.name for each in LAYOUTS if each.read]
         near = find_nearest(name, known)
         raise DatasetError(
-            f"there is no layout {name!r} that is read",
-            hint=f"Did you mean {near!r}?" if near else f"The layouts are {', '.join(known)}.",
+            f"unknown layout {name!r}",
+            hint=f"Did you mean {near!r}?" if near else f"Layouts: {', '.join(known)}.",
         )
-    return found
+    return layout
 
 
 def recognize_layout(
@@ -86,11 +85,11 @@ def recognize_layout(
 ) -> RecognizedLayout | None:
     """The layout that most of the records have, or the `wanted` one.
 
-    None for none that is known, and for rows that stand there as they are trained on.
-    Keys that hold nothing in any record (a data frame fills them with null) do not count.
+    None for an unknown layout, and for rows in a training format.
+    Keys that are empty in every record (a data frame fills them with null) do not count.
     """
-    stood = [cast(JsonObject, one) for one in records if isinstance(one, dict)]
-    rows = [lowercase_keys(one) for one in stood]
+    objects = [cast(JsonObject, record) for record in records if isinstance(record, dict)]
+    rows = [lowercase_keys(record) for record in objects]
     if wanted is None:
         known: dict[tuple[str, ...], list[Layout]] = {}  # most records have the same keys
         layouts = [
@@ -114,7 +113,7 @@ def recognize_layout(
     )
     names = {
         plain: key
-        for raw, row in zip(stood, rows, strict=True)
+        for raw, row in zip(objects, rows, strict=True)
         for plain, key in zip(row, raw, strict=True)
     }
     return RecognizedLayout(wanted, names, tuple(extra))
@@ -125,7 +124,7 @@ def _list_candidates(record: JsonObject) -> list[Layout]:
 
 
 def match_layout(record: JsonObject, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
-    """The layout that accounts for the most keys of the record; None when none fits."""
+    """The layout with the most keys of the record; None when none fits."""
     best, most = None, 0
     filled = [key for key, value in record.items() if value not in EMPTY] if candidates else ()
     for layout in candidates:
@@ -137,10 +136,12 @@ def match_layout(record: JsonObject, candidates: Sequence[Layout] = LAYOUTS) -> 
 
 
 def lowercase_keys(record: JsonObject) -> JsonObject:
-    """The record with its keys in lower case, where they stay different ones."""
+    """The record with its keys in lower case, unless two of them become equal."""
     if all(key.islower() or key in _CASED_KEYS for key in record):
         return record
-    lower = {key if key in _CASED_KEYS else key.strip().lower(): one for key, one in record.items()}
+    lower = {
+        key if key in _CASED_KEYS else key.strip().lower(): value for key, value in record.items()
+    }
     return lower if len(lower) == len(record) else record
 
 
@@ -150,68 +151,67 @@ _CASED_KEYS = frozenset(key for layout in LAYOUTS for key in layout.keys if not 
 def choose_layout(
     name: str, records: Sequence[object], wanted: str | None
 ) -> RecognizedLayout | None:
-    """The layout by which the source `name` is read; None where its rows are read as they stand.
+    """The layout of the source `name`; None if its rows are read as they are.
 
-    `wanted` is what the user said: a layout's name, AUTO, AS_IS, or None when nothing was said.
-    DatasetError where a layout is recognised that is not read without a word of the user, or not
-    read at all: the message names its keys, and the option that reads it.
+    `wanted` is the user's choice: a layout's name, AUTO, AS_IS, or None without one.
+    DatasetError if the detected layout needs the user's choice or is not supported: the message
+    names its keys, and the hint the option that reads it.
     """
     if wanted == AS_IS:
         return None
     asked = get_layout(wanted) if wanted not in (None, AUTO) else None
-    found = recognize_layout(records, asked)
-    if found is None:
+    recognized = recognize_layout(records, asked)
+    if recognized is None:
         return None
-    layout, title = found.layout, found.title
-    or_columns = f"; or name the columns: {found.columns}" if found.columns else ""
+    layout, title = recognized.layout, recognized.title
+    or_columns = f"; or name the columns: {recognized.columns}" if recognized.columns else ""
     if layout.read is None or (layout.asked_only and asked is None):
-        raise DatasetError(f"{name}: {title} are not read: {layout.why}", hint=layout.hint)
-    if found.refused:
+        raise DatasetError(f"{name}: {title} are not supported: {layout.why}", hint=layout.hint)
+    if recognized.refused:
         raise DatasetError(
-            f"{name}: {title} with {_list(found.refused)}, and nothing is made of that:"
+            f"{name}: {title} with {_list(recognized.refused)}, which would be lost:"
             f" {layout.becomes}",
-            hint=f"Take {_list(found.refused)} out of the rows{or_columns}.",
+            hint=f"Remove {_list(recognized.refused)} from the rows{or_columns}.",
         )
-    if asked is None and found.unknown:
+    if asked is None and recognized.unknown:
         raise DatasetError(
-            f"{name}: {title} with {_list(found.unknown)}, which nothing is made of:"
+            f"{name}: {title} with {_list(recognized.unknown)}, which would be dropped:"
             f" {layout.becomes}",
-            hint=f"`--layout {layout.name}` reads them and leaves {_list(found.unknown)} out"
+            hint=f"`--layout {layout.name}` reads them and drops {_list(recognized.unknown)}"
             f" (in a job file `prepare: {{layout: {layout.name}}}`){or_columns}.",
         )
     if wanted is None:
         raise DatasetError(
-            f"{name}: {title}, and it is not said that they are to be read so: {layout.becomes}",
+            f"{name}: {title}, but the job file has no `prepare.layout`: {layout.becomes}",
             hint=f"Add `prepare: {{layout: {layout.name}}}` to the job file; `ftops init {name}`"
             f" writes one with it{or_columns}.",
         )
-    return found
+    return recognized
 
 
 def _list(keys: Sequence[str]) -> str:
     return ", ".join(map(quote, keys[:8])) + (", …" if len(keys) > 8 else "")
 
 
-def describe_layout(found: RecognizedLayout) -> list[str]:
-    """What is said about how a source is read."""
-    layout = found.layout
-    ways = " or ".join(filter(None, (f"--layout {layout.name}", found.columns)))
-    said = [f"{layout.title}: {layout.becomes} ({ways})"]
-    left = [*found.unused, *found.unknown]
-    return said + ([f"not used: {_list(left)}"] if left else [])
+def describe_layout(recognized: RecognizedLayout) -> list[str]:
+    """Lines that describe how a source is read."""
+    layout = recognized.layout
+    ways = " or ".join(filter(None, (f"--layout {layout.name}", recognized.columns)))
+    lines = [f"{layout.title}: {layout.becomes} ({ways})"]
+    left = [*recognized.unused, *recognized.unknown]
+    return lines + ([f"not used: {_list(left)}"] if left else [])
 
 
-def create_row_mapper(found: RecognizedLayout) -> RowMapper:
-    """What turns a record of the layout into a row; InvalidRow where the record does not fit it.
+def create_row_mapper(recognized: RecognizedLayout) -> RowMapper:
+    """The function that converts a record to a row; InvalidRow if the record does not fit.
 
-    A filled key that the first records do not have, so that nothing was said about it, is not
-    left out either.
+    A filled key that the first records do not have is an error, too: it was not reported.
     """
-    layout, read = found.layout, found.layout.read
+    layout, read = recognized.layout, recognized.layout.read
     assert read is not None
-    known = layout.keys | {*found.extra}
+    known = layout.keys | {*recognized.extra}
 
-    def make(record: JsonObject) -> JsonObject:
+    def convert(record: JsonObject) -> JsonObject:
         plain = lowercase_keys(record)
         for key, kinds in layout.required.items():
             value = plain.get(key)
@@ -220,20 +220,18 @@ def create_row_mapper(found: RecognizedLayout) -> RowMapper:
                 raise InvalidRow(f"{key} is {'null' if key in plain else 'missing'}", code)
             if not isinstance(value, kinds):
                 raise InvalidRow(f"{key} is {describe_type(value)}", "not-text")
-        for key, one in plain.items():
-            if key not in known and one not in EMPTY and not is_metadata(key):
-                raise InvalidRow(
-                    f"{quote(key)} stands there, and nothing is made of it", "unexpected-key"
-                )
+        for key, value in plain.items():
+            if key not in known and value not in EMPTY and not is_metadata(key):
+                raise InvalidRow(f"{quote(key)} is not a key of the layout", "unexpected-key")
         return read(plain)
 
-    return make
+    return convert
 
 
 def suggest_columns(record: object) -> str:
-    """Options that name two columns of a record without any key that rows have; "" for none.
+    """Example options that name two columns of a record without any row key; "" for none.
 
-    An example for people: what is read is never guessed.
+    Only a hint: columns are never read by a guess.
     """
     if not isinstance(record, dict) or not ROW_KEYS.isdisjoint(record):
         return ""
@@ -251,7 +249,7 @@ _ANSWERED = (
 
 
 def guess_columns(columns: Sequence[str]) -> tuple[str, str]:
-    """The columns that are probably prompt and completion, for an example."""
+    """The columns that are probably prompt and completion."""
     return _guess(columns, _ASKED, 0), _guess(columns, _ANSWERED, -1)
 
 

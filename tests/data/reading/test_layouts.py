@@ -210,11 +210,11 @@ def test_rows_that_are_trained_on_stay_as_they_are(tmp_path: Path, row: JsonObje
         ({"instruction": "a", "output": "b", "kto_tag": False}, "KTO rows"),
         ({"conversations": [HUMAN, GPT], "kto_tag": True}, "KTO rows"),
         ({"system": "SYSTEM: a", "chat": "USER: b ASSISTANT: c"}, "Glaive transcripts"),
-        ({"text": "A whole text."}, "texts alone (text)"),
-        ({"chosen": "a b", "rejected": "a c"}, "where the prompt ends is not said"),
+        ({"text": "A whole text."}, "plain texts (text)"),
+        ({"chosen": "a b", "rejected": "a c"}, "the end of the prompt is unknown"),
         ({"instruction": "a", "instances": [{"input": "b", "output": "c"}]}, "Self-Instruct"),
         ({"segments": [{"label": True, "text": "a"}]}, "segments"),
-        ({"translation": {"en": "a", "de": "b"}}, "into which is not said"),
+        ({"translation": {"en": "a", "de": "b"}}, "the target language are unknown"),
         ({"question": "a", "choices": ["b", "c"], "answer": 0}, "questions with choices"),
     ],
 )  # fmt: skip
@@ -251,7 +251,7 @@ def test_a_key_that_stands_only_further_down_is_a_fault_of_its_row(
 ) -> None:
     plain: JsonObject = {"question": "a", "answer": "b"}
     path = write(tmp_path / "a.jsonl", *[plain] * 300, {**plain, key: "c"})
-    with pytest.raises(DatasetError, match=rf"a.jsonl:301: '{key}' stands there"):
+    with pytest.raises(DatasetError, match=rf"a.jsonl:301: '{key}' is not a key of the layout"):
         rows_of(look(path, layout))
 
 
