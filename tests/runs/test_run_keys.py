@@ -12,8 +12,7 @@ from pydantic import Field
 from ftops.records import Json
 from ftops.runs.keys import FIRST_DEFAULTS, make_key
 from ftops.spec.job_file import LoadedJob, load_job
-from ftops.spec.model import HyperparameterSpec, JobSpec
-from ftops.spec.prepare import PrepareSpec
+from ftops.spec.model import HyperparameterSpec, JobSpec, PrepareSpec
 from ftops.spec.section import Expected
 
 TABLE: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("run_keys.yaml").read_text("utf-8"))
