@@ -1,6 +1,11 @@
-"""Drives a run: does the remaining stages, in order, and records each change of state."""
+"""Drives a run, or watches one that another process drives.
+
+Driving does the remaining stages in order and records each change of state; watching reads the
+ledger.
+"""
 
 import contextlib
+from dataclasses import dataclass, field
 
 from ftops.errors import (
     FtopsError,
@@ -14,8 +19,8 @@ from ftops.errors import (
     WaitedTooLong,
 )
 from ftops.http.request_log import in_run_scope
-from ftops.records import Run, RunStatus, Stage, StageRecord, StageStatus
-from ftops.run_folder import RunFolder, hold_run
+from ftops.records import Run, RunId, RunStatus, Stage, StageRecord, StageStatus
+from ftops.run_folder import RunFolder, hold_run, is_driven
 from ftops.runs.cancel import cancel_held
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, StageContext, StageResult
@@ -26,6 +31,7 @@ from ftops.runs.notifications import (
     send_pending,
     warn_of_unusable_targets,
 )
+from ftops.runs.observer import show
 from ftops.runs.reconcile import close_unanswered, reopen_for_job
 from ftops.runs.stages import STAGES
 from ftops.runs.states import (
@@ -37,9 +43,10 @@ from ftops.runs.states import (
     find_ending,
     plan,
 )
-from ftops.runs.watch import watch
 from ftops.spec.model import JobSpec
 from ftops.stage_results import StageResults
+
+LOOK_EVERY_S = 1.0  # of a run that another process drives
 
 
 @in_run_scope
@@ -184,3 +191,57 @@ def _has_prepared_files(context: RunContext, run: Run, records: list[StageRecord
     return all(
         (folder.path / file.filename).is_file() for file in prepared.files if file.file_id is None
     )
+
+
+@dataclass(slots=True)
+class _WatchState:
+    """How far this watcher has shown the run."""
+
+    event: int
+    stages: dict[Stage, StageRecord] = field(default_factory=dict)
+
+
+def watch(run: Run, context: RunContext, *, detach: bool = False) -> Run:
+    """Show what happens until the run has ended and is notified, or no process drives it any more.
+
+    With `detach`, only until it has a job. The events stay unshown in the ledger: the process that
+    drives the run shows them, too.
+    """
+    context.observer.on_note(f"another process drives {run.id}; watching it")
+    seen = _WatchState(event=_get_last_shown(context, run.id))
+    while True:
+        # In this order: after the lock is free, one more look misses nothing.
+        driven = is_driven(run, context.home)
+        run = context.ledger.get_run(run.id)
+        _show_changes(context, run.id, seen)
+        if run.status in ENDED:
+            is_enough = not has_pending(run, context)
+        else:
+            is_enough = detach and run.job_id is not None
+        if is_enough or not driven:
+            return run
+        context.clock.sleep(LOOK_EVERY_S)
+
+
+def _get_last_shown(context: RunContext, run_id: RunId) -> int:
+    """The number after which events are new: that before the first unshown one."""
+    unshown = context.ledger.list_stored_events(run_id, unshown=True)
+    return unshown[0].number - 1 if unshown else context.ledger.get_last_number(run_id)
+
+
+def _show_changes(context: RunContext, run_id: RunId, seen: _WatchState) -> None:
+    records = context.ledger.list_stages(run_id)
+    for record in records:
+        before = seen.stages.get(record.stage)
+        if before == record or record.status is StageStatus.PENDING:
+            continue
+        began = before is None or before.attempts != record.attempts
+        if began and record.status is StageStatus.RUNNING:
+            context.observer.on_stage_start(record.stage, record.attempts)
+        elif record.status is not StageStatus.RUNNING:
+            context.observer.on_stage_end(record)
+        seen.stages[record.stage] = record
+    stored = context.ledger.list_stored_events(run_id, after=seen.event)
+    if stored:
+        show(context.observer, stored)
+        seen.event = stored[-1].number

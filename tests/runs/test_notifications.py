@@ -18,7 +18,7 @@ from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.spec.job_file import LoadedJob
 from tests.fakes import FakeClock
 from tests.runs.bench import Bench, Recorder
-from tests.runs.test_watch import ActingClock
+from tests.runs.test_runner import ActingClock
 
 HOOK = {"webhook_url": "https://hooks.example/ftops", "webhook_secret_env": "HOOK"}
 BOTH = {**HOOK, "command": ["./tell", "x"]}

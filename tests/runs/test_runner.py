@@ -12,7 +12,7 @@ from ftops.records import JobError, Run, RunStatus
 from ftops.run_folder import hold_run
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
-from ftops.runs.watch import LOOK_EVERY_S
+from ftops.runs.runner import LOOK_EVERY_S
 from tests.fakes import FakeClock
 from tests.runs.bench import Bench, Recorder
 
