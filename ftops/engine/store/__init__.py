@@ -2,9 +2,8 @@
 
 from ftops.engine.store.files import FileRow, PartRow, UploadRow, UploadStatus
 from ftops.engine.store.jobs import EventRow, JobRow, JobStatus, NewEvent
-from ftops.engine.store.keys import KeyRow
 from ftops.engine.store.models import ModelRow
-from ftops.engine.store.store import StorageUsage, Store, TenantStore
+from ftops.engine.store.store import KeyRow, StorageUsage, Store, TenantStore
 
 __all__ = [
     "EventRow",
