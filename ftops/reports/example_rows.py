@@ -1,13 +1,17 @@
-"""Rows worth reading: the worst predictions, and rows on which candidates disagree."""
+"""Rows worth reading, with the words that differ: the worst predictions, and disagreements."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Json, Prompt
 from ftops.reports.format import MAX_TEXT, show
-from ftops.reports.word_diff import DiffSegment, diff_words, get_similarity
 
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_MOST_WORDS = 600  # of one text; comparing takes the square of it
 WORST = 20
 EXAMPLES = 12
 _COLUMNS = 6  # candidates side by side
@@ -17,6 +21,41 @@ _PROBLEMS = {
     Problem.TRUNCATED: "truncated at max_tokens",
     Problem.FAILED: "no response",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DiffSegment:
+    """Consecutive words that are, or are not, in the other text."""
+
+    text: str
+    differs: bool
+
+
+def diff_words(expected: str, given: str) -> tuple[list[DiffSegment], list[DiffSegment]]:
+    """Both texts in segments; very long texts differ as a whole."""
+    first, second = _WORDS.findall(expected), _WORDS.findall(given)
+    if max(len(first), len(second)) > _MOST_WORDS:
+        same = expected == given
+        return [DiffSegment(expected, not same)], [DiffSegment(given, not same)]
+    blocks = SequenceMatcher(None, first, second, autojunk=False).get_opcodes()
+    left = [DiffSegment("".join(first[a:b]), tag != "equal") for tag, a, b, _, _ in blocks if b > a]
+    right = [
+        DiffSegment("".join(second[a:b]), tag != "equal") for tag, _, _, a, b in blocks if b > a
+    ]
+    return left, right
+
+
+def get_similarity(expected: str, given: str) -> float:
+    """The similarity of two texts, from 0 to 1: the share of common words."""
+    first, second = _split(expected), _split(given)
+    if not first and not second:
+        return 1.0
+    common = (Counter(first) & Counter(second)).total()
+    return 2 * common / (len(first) + len(second))
+
+
+def _split(text: str) -> list[str]:
+    return [word for word in _WORDS.findall(text)[:_MOST_WORDS] if not word.isspace()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from ftops import __version__
 from ftops.metrics.result import Unit, format_value
 from ftops.reports.confusion import ConfusionMatrix
 from ftops.reports.contents import MAX_CLASSES, Contents, EvaluationPart, RunPart, Sentence
+from ftops.reports.example_rows import DiffSegment
 from ftops.reports.format import format_moment, format_rows, show
 from ftops.reports.run_facts import TINY_MODEL_NOTE
-from ftops.reports.word_diff import DiffSegment
 
 # what Markdown or the HTML in it would act on, wherever it stands
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
