@@ -19,7 +19,7 @@ from ftops.data.batch_parser import BatchParser
 from ftops.data.findings import Occurrences
 from ftops.data.fixes.filters import MAX_DROPPED
 from ftops.data.reading.source import Source
-from ftops.data.row_hash import raw_id
+from ftops.data.rows import raw_id
 from ftops.errors import DatasetError
 from ftops.files import write_atomic
 

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftops.data.reading.options import ReadOptions
-from ftops.data.row_hash import prompt_text
-from ftops.data.rows import read_rows
+from ftops.data.rows import prompt_text, read_rows
 from ftops.data.words import list_words
 from ftops.errors import DatasetError
 from ftops.text import to_nfc

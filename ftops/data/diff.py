@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from ftops.data.reading.options import ReadOptions
 from ftops.data.review import SampledRow, read_parts
-from ftops.data.row_hash import prompt_text, row_id
-from ftops.data.rows import Row, read_rows
+from ftops.data.rows import Row, prompt_text, read_rows, row_id
 from ftops.data.screening.minhash import BINS, sketch_texts
 from ftops.data.screening.near_duplicates import match_near_duplicates
 from ftops.text import json_to_nfc, to_nfc

@@ -11,8 +11,7 @@ import orjson
 
 from ftops.data.annotations import Annotation
 from ftops.data.reading.options import ReadOptions
-from ftops.data.row_hash import row_id
-from ftops.data.rows import Row, read_rows
+from ftops.data.rows import Row, read_rows, row_id
 from ftops.errors import DatasetError
 from ftops.rows.formats import COMPLETION, PREFERENCE
 from ftops.rows.tools import answer_text

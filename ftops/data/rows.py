@@ -1,10 +1,13 @@
-"""Reads training data row by row; errors have file, line and reason."""
+"""Training data row by row, with the ids of rows; errors have file, line and reason."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
 from typing import cast
+
+import orjson
 
 from ftops.data.batch_parser import BatchParser
 from ftops.data.reading.batch import RowError
@@ -18,6 +21,7 @@ from ftops.rows.messages import JsonObject, message_text
 from ftops.rows.tools import answer_text
 
 _SHOWN_ROWS = 10
+_ID_CHARS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +131,23 @@ def read_source_rows(source: Source) -> Iterator[Row]:
         raise DatasetError(
             f"{source.name}: the file holds no rows", hint="One JSON object a line is a row."
         )
+
+
+def prompt_text(row: Row) -> str:
+    """The input of the model as text: the prompt, or all messages but the answer."""
+    if row.format is COMPLETION:
+        return str(row.raw["prompt"])
+    return "\n".join(map(answer_text, row.messages[:-1]))
+
+
+def row_id(row: Row) -> str:
+    """64 bits of the SHA-256 of the row's JSON with its keys in order, as 16 hex digits.
+
+    Such ids are in files that outlive a command (annotations): they must not change.
+    """
+    return raw_id(row.raw)
+
+
+def raw_id(raw: JsonObject) -> str:
+    """The same of a row's JSON object alone."""
+    return sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_ID_CHARS]

@@ -20,8 +20,7 @@ import orjson
 from ftops.data.findings import format_rows
 from ftops.data.profile import PROFILED_ROWS
 from ftops.data.reading.options import ReadOptions
-from ftops.data.row_hash import prompt_text
-from ftops.data.rows import read_rows
+from ftops.data.rows import prompt_text, read_rows
 from ftops.data.screening.minhash import BINS, list_common_shingles, sketch_texts
 from ftops.data.screening.near_duplicates import group_near_duplicates
 from ftops.errors import DatasetError, UsageError

@@ -13,8 +13,7 @@ from ftops.data.baselines import (
     are_classes,
     get_majority_label,
 )
-from ftops.data.row_hash import prompt_text
-from ftops.data.rows import read_rows
+from ftops.data.rows import prompt_text, read_rows
 from ftops.errors import AuthFailed, NotFound, PermissionRefused, Rejected
 from ftops.evaluation.candidates import (
     Candidate,

@@ -8,8 +8,7 @@ from pathlib import Path
 from ftops.data.leakage import LeakedRows, detect_leaked_rows
 from ftops.data.prepare import get_row_format, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, options_from_plan
-from ftops.data.row_hash import prompt_text
-from ftops.data.rows import read_rows
+from ftops.data.rows import prompt_text, read_rows
 from ftops.errors import DatasetError
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.files import measure_path

@@ -11,8 +11,7 @@ from ftops.data.annotations import (
     match_annotations,
 )
 from ftops.data.reading.source import open_source
-from ftops.data.row_hash import row_id
-from ftops.data.rows import read_rows
+from ftops.data.rows import read_rows, row_id
 from ftops.errors import DatasetError
 from ftops.records import PlanStep
 from tests.data.data_files import chat, pair, write_rows

@@ -9,8 +9,7 @@ import pytest
 from ftops.data.annotations import Annotation, AnnotationLabel, read_annotations, write_annotations
 from ftops.data.reading.options import ReadOptions
 from ftops.data.review import draw_sample, render_page
-from ftops.data.row_hash import row_id
-from ftops.data.rows import read_rows
+from ftops.data.rows import read_rows, row_id
 from ftops.errors import DatasetError
 from tests.data.data_files import call, call_row, calling, chat, pair, preference, write_rows
 

@@ -7,8 +7,7 @@ from itertools import compress
 from typing import ClassVar
 
 from ftops.data.fixes.fix import DROPPED, DatasetFilter, FixBatch, FixParam, RowFilter, RowHashes
-from ftops.data.row_hash import raw_id
-from ftops.data.rows import Row
+from ftops.data.rows import Row, raw_id
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject
 from ftops.rows.tools import answer_text
