@@ -9,12 +9,11 @@ from itertools import chain, pairwise
 from ftops.data.batch_parser import BatchParser, RowBatch
 from ftops.data.check_set import CheckResult, CheckSet, read_profile
 from ftops.data.checks.check import DataTarget
-from ftops.data.languages import LanguageCounter
 from ftops.data.reading.source import Source
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import VocabularyCounter
 from ftops.data.tokens.segments import TokenCounts, split_row
-from ftops.data.words import WordCounter
+from ftops.data.words import LanguageCounter, WordCounter
 
 _MOST_BINS = 12
 _WIDTHS = (1, 2, 5)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from ftops.data.languages import LanguageCounter, count_scripts, guess_language
-from ftops.data.words import WordCounter
+from ftops.data.words import LanguageCounter, WordCounter, count_scripts, guess_language
 
 
 @pytest.mark.parametrize(
