@@ -27,7 +27,7 @@ from ftops.metrics.classification import (
     list_labels,
     place_in_matrix,
 )
-from ftops.metrics.comparison import ComparisonSide, compare, decide_verdicts
+from ftops.metrics.comparison import ALPHA, ComparisonSide, compare, decide_verdicts
 from ftops.metrics.metric import Floats, Metric, MetricSample, create_metrics
 from ftops.metrics.optional_imports import is_installed
 from ftops.metrics.prediction import Prediction, Problem
@@ -35,7 +35,6 @@ from ftops.metrics.python_function import FunctionMetric
 from ftops.metrics.registry import JUDGE, METRICS, MetricChoice
 from ftops.metrics.requirement import Requirement
 from ftops.metrics.result import Comparison, MetricResult
-from ftops.metrics.significance import ALPHA
 from ftops.records import render_refused
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import to_choice

@@ -1,4 +1,4 @@
-"""Paired comparison of two candidates on the same rows.
+"""Paired comparison of two candidates on the same rows, and the significance tests it uses.
 
 Shares of correct rows are compared by McNemar's exact test, everything else by a bootstrap that
 draws the same rows for both.
@@ -12,28 +12,155 @@ covers 95 % on its own.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
 from ftops.metrics.bootstrap import interval
 from ftops.metrics.metric import Bools, Floats, Metric, MetricSample
 from ftops.metrics.result import Comparison, Verdict
-from ftops.metrics.significance import (
-    ALPHA,
-    bootstrap_p,
-    holm,
-    least_p,
-    mcnemar,
-    rows_for_margin,
-    rows_for_means,
-    rows_for_shares,
-    unseen,
-    widen,
-)
 
 MARGIN = 0.02  # of the span of a metric: a difference that lies inside, interval included, is none
 MCNEMAR = "McNemar's exact test"
 BOOTSTRAP = "paired bootstrap"
+ALPHA = 0.05  # rate of false positives
+POWER = 0.8  # rate of true differences that are found
+RULE_OF_THREE = 3.0
+_MAX_ROWS = 10**9
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """McNemar's exact test, two-sided, of rows that only one of two candidates has correct.
+
+    The p-value of a split as uneven as this if both sides are equally likely. Source: Q. McNemar
+    (1947).
+    """
+    rows = first_only + second_only
+    if not rows:
+        return 1.0
+    fewer = min(first_only, second_only)
+    steps = np.arange(1, fewer + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log((rows - steps + 1) / steps))])
+    tail = float(np.exp(logs - rows * math.log(2)).sum())
+    return min(1.0, 2 * tail)
+
+
+def bootstrap_p(differences: Floats) -> float:
+    """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, never 0 itself.
+
+    If no resample is beyond 0, the tail is that of a normal distribution with their mean and
+    spread, if that is smaller.
+    """
+    known = differences[np.isfinite(differences)]
+    smaller = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    counted = min(1.0, 2 * (smaller + 1) / (len(known) + 1))
+    spread = float(known.std()) if len(known) else 0.0
+    if smaller or not spread:
+        return counted
+    return min(counted, math.erfc(abs(float(known.mean())) / spread / math.sqrt(2)))
+
+
+def least_p(rows: int) -> float:
+    """The smallest two-sided p-value that this number of rows can show.
+
+    It is that of an exact sign test with all signs equal; a bootstrap of one row has no spread.
+    """
+    return 2.0 ** (1 - max(1, rows))
+
+
+def widen(draws: Floats, rows: int) -> Floats:
+    """Resampled differences, with their spread about the mean widened for few rows.
+
+    A bootstrap's spread is too small by the root of (rows - 1) / rows, and its tails are those of a
+    normal distribution, not of Student's. Source: T. Hesterberg, What Teachers Should Know About
+    the Bootstrap (2015), section 3.2.
+    """
+    if rows < 2:
+        return draws
+    known = draws[np.isfinite(draws)]
+    mean = float(known.mean()) if len(known) else 0.0
+    normal = NormalDist().inv_cdf(1 - ALPHA / 2)
+    factor = _student(rows - 1) / normal * math.sqrt(rows / (rows - 1))
+    return mean + (draws - mean) * factor
+
+
+def _student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's distribution: exact for 1 and 2, else within 1 %.
+    Source: M. Abramowitz, I. Stegun (1964), 26.7.5.
+    """
+    share = 1 - ALPHA / 2
+    if freedom == 1:
+        return math.tan(math.pi * (share - 0.5))
+    if freedom == 2:
+        return (2 * share - 1) / math.sqrt(2 * share * (1 - share))
+    z = NormalDist().inv_cdf(share)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values after Holm's correction, in their order. Source: S. Holm (1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for place, number in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
+        corrected[number] = largest
+    return corrected
+
+
+def rows_for_shares(difference: float, discordant: float) -> int | None:
+    """Rows that show a difference of shares; of `discordant` rows only one candidate is correct.
+
+    With power 0.8 at 5 %, two-sided. None for no difference. Source: R. Connor, Sample size for
+    testing differences in proportions for the paired-sample design (1987).
+    """
+    if not difference or discordant <= 0:
+        return None
+    false_positive, true_positive = _quantiles()
+    spread = math.sqrt(max(0.0, discordant - difference**2))
+    root = false_positive * math.sqrt(discordant) + true_positive * spread
+    return _round_up((root / difference) ** 2)
+
+
+def rows_for_means(difference: float, variance: float) -> int | None:
+    """Rows that show a difference of means; `variance` is that of one row. As `rows_for_shares`."""
+    if not difference or not math.isfinite(variance) or variance <= 0:
+        return None
+    return _round_up(variance * (sum(_quantiles()) / difference) ** 2)
+
+
+def rows_for_margin(variance: float, margin: float) -> int | None:
+    """Rows for which an interval around 0 lies within the margin on either side.
+
+    The interval is widened as `unseen` says. None if no number of rows suffices.
+    """
+    if not math.isfinite(variance) or margin <= 0:
+        return None
+    half = NormalDist().inv_cdf(1 - ALPHA / 2) * math.sqrt(max(0.0, variance))
+    # margin * rows - half * sqrt(rows) - RULE_OF_THREE = 0, solved for the root of rows
+    root = (half + math.sqrt(half**2 + 4 * margin * RULE_OF_THREE)) / (2 * margin)
+    return _round_up(root**2)
+
+
+def unseen(rows: int) -> float:
+    """The share of rows that may be of a kind that does not occur among these rows (95 %).
+
+    A bootstrap cannot draw what is not there; this is added to an interval before a difference
+    counts as none. Source: J. Hanley, A. Lippman-Hand, If Nothing Goes Wrong, Is
+    Everything All Right? (1983).
+    """
+    return RULE_OF_THREE / max(rows, 1)
+
+
+def _quantiles() -> tuple[float, float]:
+    normal = NormalDist()
+    return normal.inv_cdf(1 - ALPHA / 2), normal.inv_cdf(POWER)
+
+
+def _round_up(rows: float) -> int | None:
+    return math.ceil(rows) if rows < _MAX_ROWS else None
 
 
 @dataclass(frozen=True, slots=True)
