@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 import orjson
@@ -23,25 +23,31 @@ _SYSTEM_ROLES = ("system", "developer")
 _KNOWN_KEYS = frozenset({"role", "content"})
 
 
-def convert(
-    source: Source,
-    stream: BinaryIO,
-    *,
-    wanted: RowFormat | None = None,
-    as_csv: bool = False,
-    separator: str = "",
-    stop: str = "",
-    system: str | None = None,
-    dropped: Collection[str] = (),
-) -> tuple[int, RowFormat]:
-    """Write the rows of `source` in the shape `wanted` (None: their own); how many, and which.
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The row format that rows become (None: their own), and how.
 
-    Pairs that become chats lose their `separator` and `stop` and get the message `system`. Chats
-    of one question become pairs. What the wanted shape has no place for is an error with its row,
-    unless `dropped` names it. DatasetError, with places, for what cannot be converted.
+    Completion rows that become chats lose their `separator` and `stop`, and get the message
+    `system`. `dropped` names the keys that may be lost, and `system` for system messages.
+    """
+
+    row_format: RowFormat | None = None
+    separator: str = ""
+    stop: str = ""
+    system: str | None = None
+    dropped: Collection[str] = ()
+
+
+def convert(
+    source: Source, stream: BinaryIO, conversion: Conversion, *, as_csv: bool = False
+) -> tuple[int, RowFormat]:
+    """Write the converted rows of `source`; returns their number and their row format.
+
+    Chats of one question become completion rows. Content that the row format cannot hold is an
+    error, unless `conversion.dropped` names it. Raises DatasetError with the lines of such rows.
     """
     bad = RowErrors(source.name)
-    shape = wanted
+    shape = wanted = conversion.row_format
 
     def change(row: Row) -> JsonObject:
         made = wanted or row.format
@@ -51,7 +57,7 @@ def convert(
                 " completion",
                 hint="Add --to completion, or name the output .jsonl.",
             )
-        return convert_row(row, made, separator, stop, system, dropped=dropped)
+        return convert_row(row, conversion)
 
     def good() -> Iterator[JsonObject]:
         nonlocal shape
@@ -73,16 +79,12 @@ def convert(
     return bad.good, shape or RowFormat.COMPLETION
 
 
-def convert_row(
-    row: Row,
-    wanted: RowFormat,
-    separator: str = "",
-    stop: str = "",
-    system: str | None = None,
-    *,
-    dropped: Collection[str] = (),
-) -> JsonObject:
-    """The row in that shape, to the letter but for its marks; InvalidRow when it cannot be had."""
+def convert_row(row: Row, conversion: Conversion) -> JsonObject:
+    """The converted row; its texts are unchanged but for the separator and the stop sequence.
+
+    Raises InvalidRow for a row that the row format cannot hold.
+    """
+    wanted, dropped = conversion.row_format or row.format, conversion.dropped
     if dropped and row.format is not RowFormat.COMPLETION:
         row = replace(row, raw=_give_up(row.raw, dropped))
     if row.format is wanted:
@@ -93,7 +95,13 @@ def convert_row(
         )
     if row.format is RowFormat.COMPLETION:
         prompt, completion = str(row.raw["prompt"]), str(row.raw["completion"])
-        return make_chat(prompt, completion, system, separator=separator, stop=stop)
+        return make_chat(
+            prompt,
+            completion,
+            conversion.system,
+            separator=conversion.separator,
+            stop=conversion.stop,
+        )
     messages = row.messages
     if wanted is RowFormat.CHAT:
         _give_up_other(row, dropped)

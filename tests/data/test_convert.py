@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftops.data.convert import convert, convert_row
+from ftops.data.convert import Conversion, convert, convert_row
 from ftops.data.reading.options import Format, ReadOptions
 from ftops.data.reading.source import open_source
 from ftops.data.rows import Row
@@ -34,7 +34,9 @@ SLOW = settings(max_examples=120, suppress_health_check=[HealthCheck.function_sc
 def turn(path: Path, target: Path, wanted: RowFormat | None = None, **more: Any) -> Path:
     """Convert a file as the command does where nothing is named."""
     with target.open("wb") as stream:
-        convert(open_source(path), stream, wanted=wanted, as_csv=target.suffix == ".csv", **more)
+        convert(
+            open_source(path), stream, Conversion(wanted, **more), as_csv=target.suffix == ".csv"
+        )
     return target
 
 
@@ -99,14 +101,15 @@ def test_what_a_pair_cannot_hold_is_refused_until_it_is_named(
     shape = RowFormat.PREFERENCE if "input" in row else RowFormat.CHAT
     given_row = Row(1, shape, row)
     with pytest.raises(InvalidRow, match=dropped):
-        convert_row(given_row, RowFormat.COMPLETION)
-    made = convert_row(given_row, RowFormat.COMPLETION, dropped={dropped})
+        convert_row(given_row, Conversion(RowFormat.COMPLETION))
+    made = convert_row(given_row, Conversion(RowFormat.COMPLETION, dropped={dropped}))
     assert set(made) == {"prompt", "completion"}
 
 
 def test_turns_cannot_be_given_up() -> None:
+    row = Row(1, RowFormat.CHAT, chat("a", "b", "c", "d"))  # type: ignore[arg-type]
     with pytest.raises(InvalidRow, match="only a chat of one question"):
-        convert_row(Row(1, RowFormat.CHAT, chat("a", "b", "c", "d")), RowFormat.COMPLETION)  # type: ignore[arg-type]
+        convert_row(row, Conversion(RowFormat.COMPLETION))
 
 
 def test_marks_that_are_named_go_and_all_else_stays(tmp_path: Path) -> None:
@@ -122,4 +125,4 @@ def test_a_refused_row_leaves_nothing_written(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [chat("a", "b")])
     stream = io.BytesIO()
     with pytest.raises(Exception, match=r"a\.jsonl:1: a chat row, and CSV has columns"):
-        convert(open_source(path, ReadOptions(Format.JSONL)), stream, as_csv=True)
+        convert(open_source(path, ReadOptions(Format.JSONL)), stream, Conversion(), as_csv=True)

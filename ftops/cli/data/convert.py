@@ -1,5 +1,6 @@
 """`ftops data convert`: converts data between file formats and row formats."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from ftops.cli.data.files import buffer_input, open_buffered, refuse_input
 from ftops.cli.data.options import OneSource, Reading, print_layout
 from ftops.cli.output import Output
 from ftops.data.check_set import read_profile
-from ftops.data.convert import DROPPABLE, OTHER
+from ftops.data.convert import DROPPABLE, OTHER, Conversion
 from ftops.data.convert import convert as convert_rows
 from ftops.data.profile import get_removable_markers
 from ftops.data.reading.options import split_names
@@ -49,6 +50,18 @@ _MODE = 0o644
 _KINDS = {".jsonl": False, ".ndjson": False, ".csv": True}
 
 
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """The row format that the rows become, and what is removed from them or added."""
+
+    to: Shape = None
+    separator: Separator = None
+    stop: Stop = None
+    system: System = None
+    drop_system: DropSystem = False
+    force: Force = False
+
+
 @command(
     "data convert",
     examples=[
@@ -61,13 +74,8 @@ def convert(
     out: Output,
     file: OneSource,
     target: OutFile,
-    to: Shape = None,
-    separator: Separator = None,
-    stop: Stop = None,
-    system: System = None,
-    drop_system: DropSystem = False,
-    force: Force = False,
     *,
+    options: ConvertOptions,
     reading: Reading,
 ) -> None:
     """Convert data to JSON lines or CSV, in the same or another row format.
@@ -77,35 +85,44 @@ def convert(
     with content that the new format cannot hold is an error, and nothing is written, unless --drop
     names it (system, tools, name, weight, non_preferred_output).
     """
-    options = reading.to_read_options(also=[OTHER])
-    dropped = {*split_names(reading.drop or ()), *(["system"] if drop_system else [])}
-    wanted, as_csv = _find_shape(to), _is_csv(target)
-    refuse_input(target, Path(file), force=force)
+    read_options = reading.to_read_options(also=[OTHER])
+    dropped = {*split_names(reading.drop or ()), *(["system"] if options.drop_system else [])}
+    conversion = Conversion(
+        _find_shape(options.to),
+        options.separator or "",
+        options.stop or "",
+        options.system,
+        dropped & DROPPABLE,
+    )
+    as_csv = _is_csv(target)
+    refuse_input(target, Path(file), force=options.force)
     with buffer_input(file) as path:
-        if to == "chat" and (separator is None or stop is None):
-            marks = _detect_markers(open_buffered(path, file, options))
-            separator = marks[0] if separator is None else separator
-            stop = marks[1] if stop is None else stop
-        source = open_buffered(path, file, options)
+        if conversion.row_format is RowFormat.CHAT and None in (options.separator, options.stop):
+            separator, stop = _detect_markers(open_buffered(path, file, read_options))
+            conversion = replace(
+                conversion,
+                separator=separator if options.separator is None else options.separator,
+                stop=stop if options.stop is None else options.stop,
+            )
+        source = open_buffered(path, file, read_options)
         print_layout(out, source)
         with open_atomic(target, mode=_MODE) as stream:
-            rows, shape = convert_rows(
-                source,
-                stream,
-                wanted=wanted,
-                as_csv=as_csv,
-                separator=separator or "",
-                stop=stop or "",
-                system=system,
-                dropped=dropped & DROPPABLE,
-            )
-    said = {"separator": separator or None, "stop": stop or None} if to == "chat" else {}
+            rows, shape = convert_rows(source, stream, conversion, as_csv=as_csv)
+    markers = {}
+    if conversion.row_format is RowFormat.CHAT:
+        markers = {"separator": conversion.separator or None, "stop": conversion.stop or None}
     out.finish(
-        {"file": source.name, "out": str(target), "rows": rows, "row_format": shape.value, **said},
+        {
+            "file": source.name,
+            "out": str(target),
+            "rows": rows,
+            "row_format": shape.value,
+            **markers,
+        },
         essential=[str(target)],
         human=lambda: [
             f"{target} is written: {rows:,} {'row' if rows == 1 else 'rows'} of {shape.value}.",
-            *(f"  without the {name} {mark!r}" for name, mark in said.items() if mark),
+            *(f"  without the {name} {marker!r}" for name, marker in markers.items() if marker),
         ],
     )
 
