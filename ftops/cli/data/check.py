@@ -321,6 +321,23 @@ class Progress:
             self._say(f"moderation: {_say_texts(texts)} sent so far")
 
 
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What is checked, for which target, and how the findings are reported."""
+
+    target_name: Target = None
+    task: Task = None
+    validation: Validation = None
+    pii: Pii = False
+    near_duplicates: NearDuplicates = False
+    word_list: WordListFile = None
+    moderate: Moderate = False
+    yes: SendYes = False
+    strict: Strict = False
+    sarif: Sarif = None
+    processes: Processes = None
+
+
 @command(
     "data check",
     examples=[
@@ -332,64 +349,50 @@ class Progress:
         "ftops data check - --json < train.jsonl",
     ],
 )
-def check(
-    out: Output,
-    files: Sources,
-    *,
-    reading: Reading,
-    target_name: Target = None,
-    task: Task = None,
-    validation: Validation = None,
-    pii: Pii = False,
-    near_duplicates: NearDuplicates = False,
-    word_list: WordListFile = None,
-    moderate: Moderate = False,
-    yes: SendYes = False,
-    strict: Strict = False,
-    sarif: Sarif = None,
-    processes: Processes = None,
-) -> None:
+def check(out: Output, files: Sources, *, reading: Reading, options: CheckOptions) -> None:
     """Check data in any supported format and report problems.
 
     Exits with 1 on errors (with --strict, also on warnings).
     """
-    options = reading.to_read_options()
-    target, wanted_task = parse_target(target_name), check_task(task)
+    read_options = reading.to_read_options()
+    target, wanted_task = parse_target(options.target_name), check_task(options.task)
     requested = {
-        "pii": pii,
-        "near-duplicates": near_duplicates,
-        "word-list": word_list,
-        "validation": validation,
+        "pii": options.pii,
+        "near-duplicates": options.near_duplicates,
+        "word-list": options.word_list,
+        "validation": options.validation,
     }
     asked = [name for name, value in requested.items() if value]
-    names = [*files, *([validation] if validation else [])]
+    names = [*files, *([options.validation] if options.validation else [])]
     moderation: Moderation | None = None
-    if yes and not moderate:
+    if options.yes and not options.moderate:
         out.info("note: --yes has no effect without --moderate")
-    if moderate:
-        provider = target.provider if target_name else "openai"
-        moderation = prepare_moderation(out, names, provider, yes=yes)
+    if options.moderate:
+        provider = target.provider if options.target_name else "openai"
+        moderation = prepare_moderation(out, names, provider, yes=options.yes)
     check_source = partial(
         run_checks,
         asked=asked,
-        processes=processes,
+        processes=options.processes,
         environ=read_environ(),
         token_limit=target.token_limit,
-        words=read_word_list(word_list) if word_list else NO_WORDS,
+        words=read_word_list(options.word_list) if options.word_list else NO_WORDS,
     )
     examined = _examine_all(
-        names, options, check_source, target, wanted_task, compared=bool(validation)
+        names, read_options, check_source, target, wanted_task, compared=bool(options.validation)
     )
     if moderation:
-        add_moderation(out, moderation, examined, names, options, yes=yes)
-    if sarif:
-        write_sarif(sarif, examined)
-    alone = files[0] if len(files) == 1 and files[0] != "-" and not validation else None
+        add_moderation(out, moderation, examined, names, read_options, yes=options.yes)
+    if options.sarif:
+        write_sarif(options.sarif, examined)
+    alone = files[0] if len(files) == 1 and files[0] != "-" and not options.validation else None
     following = []
     if alone:
-        unusable = not examined[0].verdict.rows and not can_prepare(Path(alone), options)
-        following = suggest_after_check(alone, options, examined[0].findings, unusable=unusable)
-    finish_check(out, examined, following, strict=strict)
+        unusable = not examined[0].verdict.rows and not can_prepare(Path(alone), read_options)
+        following = suggest_after_check(
+            alone, read_options, examined[0].findings, unusable=unusable
+        )
+    finish_check(out, examined, following, strict=options.strict)
 
 
 def _examine_all(

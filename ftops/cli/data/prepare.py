@@ -1,8 +1,7 @@
 """`ftops data prepare`: proposes fixes, asks for confirmation, writes the rows and the plan."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -88,6 +87,71 @@ IgnoreAnnotations = Annotated[
 _MODE = 0o644
 
 
+@dataclass(frozen=True, slots=True)
+class PreparationOptions:
+    """Which fixes are applied, what confirms them, and where the rows and the plan are written."""
+
+    output: OutFile = None
+    yes: Yes = False
+    only: Only = None
+    skip: Skip = None
+    plan: PlanFile = None
+    plan_out: PlanOut = None
+    force: Force = False
+    target_name: Target = None
+    task: Task = None
+    max_characters: MaxCharacters = None
+    pii: Pii = False
+    redact: Redact = False
+    annotations: AnnotationFile = None
+    ignore_annotations: IgnoreAnnotations = False
+
+    def to_plan_options(self) -> PlanOptions:
+        """The options of the plan. Raises UsageError for unknown codes or names."""
+        rules = [rule.code for rule in list_rules()]
+        check_codes(self.only or (), rules, "--only")
+        check_codes(self.skip or (), rules, "--skip")
+        return PlanOptions(
+            target=parse_target(self.target_name),
+            task=check_task(self.task),
+            only=self.only or (),
+            skip=self.skip or (),
+            most_characters=self.max_characters,
+            environ=read_environ(),
+            pii=self.pii,
+            redact=self.redact,
+        )
+
+    def reject_with_plan(self) -> None:
+        """Raise DatasetError for options that have no effect with a plan."""
+        options = {
+            "--only": self.only,
+            "--skip": self.skip,
+            "--for": self.target_name,
+            "--task": self.task,
+            "--max-characters": self.max_characters,
+            "--plan-out": self.plan_out,
+            "--pii": self.pii,
+            "--redact": self.redact,
+            "--annotations": self.annotations,
+        }
+        for flag, value in options.items():
+            if value:
+                raise DatasetError(
+                    f"{flag} has no effect with --plan", hint="Omit it, or change the plan."
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """The file to prepare, how it is read, and the output paths; `path` has its content."""
+
+    file: str
+    path: Path
+    read_options: ReadOptions
+    targets: OutputPaths
+
+
 @command(
     "data prepare",
     examples=[
@@ -98,115 +162,53 @@ _MODE = 0o644
         "ftops data prepare tomorrow.csv -o ready.jsonl --plan ready.jsonl.plan.yaml",
     ],
 )
-def prepare(
-    out: Output,
-    file: OneSource,
-    output: OutFile = None,
-    yes: Yes = False,
-    only: Only = None,
-    skip: Skip = None,
-    plan: PlanFile = None,
-    plan_out: PlanOut = None,
-    force: Force = False,
-    target_name: Target = None,
-    task: Task = None,
-    max_characters: MaxCharacters = None,
-    pii: Pii = False,
-    redact: Redact = False,
-    annotations: AnnotationFile = None,
-    ignore_annotations: IgnoreAnnotations = False,
-    *,
-    reading: Reading,
-) -> None:
+def prepare(out: Output, file: OneSource, *, options: PreparationOptions, reading: Reading) -> None:
     """Fix a data file: preview each fix, confirm, write OUT.
 
     A plan is written next to OUT; it repeats the same fixes on other data. Without a terminal and
     without --yes this is a dry run. FILE is never changed. Rows annotated drop in `ftops data
     sample` are dropped; while rows are annotated fix, nothing is written.
     """
-    options = reading.to_read_options()
-    plan_options = replace(
-        create_plan_options(target_name, task, only or (), skip or (), max_characters),
-        pii=pii,
-        redact=redact,
-    )
+    read_options = reading.to_read_options()
+    plan_options = options.to_plan_options()
     asking = out.mode is Mode.HUMAN and sys.stdin.isatty() and file != "-"
-    if plan is not None:
-        reject_with_plan(
-            {
-                "--only": only, "--skip": skip, "--for": target_name, "--task": task,
-                "--max-characters": max_characters, "--plan-out": plan_out,
-                "--pii": pii, "--redact": redact, "--annotations": annotations,
-            }
-        )  # fmt: skip
-    writing = yes or plan is not None or asking
-    targets = choose_output_paths(file, output, plan_out, writing=writing)
+    if options.plan is not None:
+        options.reject_with_plan()
+    writing = options.yes or options.plan is not None or asking
+    targets = choose_output_paths(file, options.output, options.plan_out, writing=writing)
     if writing:
-        check_output_paths(file, targets, plan, force=force)
+        check_output_paths(file, targets, options.plan, force=options.force)
     with buffer_input(file) as path:
-        if plan:
-            _repeat(out, path, file, options, plan, targets)
-        else:
-            if not ignore_annotations:
-                source = open_buffered(path, file, options)
-                marked = apply_annotations(out, source, file, annotations, writing=writing)
-                plan_options = replace(plan_options, marked=marked)
-            _make(out, path, file, options, plan_options, targets, yes=yes, asking=asking)
-
-
-def create_plan_options(
-    target_name: str | None,
-    task: str | None,
-    only: Sequence[str],
-    skip: Sequence[str],
-    most_characters: int | None,
-) -> PlanOptions:
-    """The plan options. Raises UsageError for unknown codes or names."""
-    rules = [rule.code for rule in list_rules()]
-    check_codes(only, rules, "--only")
-    check_codes(skip, rules, "--skip")
-    return PlanOptions(
-        target=parse_target(target_name),
-        task=check_task(task),
-        only=only,
-        skip=skip,
-        most_characters=most_characters,
-        environ=read_environ(),
-    )
-
-
-def reject_with_plan(given: Mapping[str, object]) -> None:
-    """Raise DatasetError for options that have no effect with a plan."""
-    for flag, value in given.items():
-        if value:
-            raise DatasetError(
-                f"{flag} has no effect with --plan",
-                hint="Omit it, or change the plan.",
-            )
+        preparation = _Preparation(file, path, read_options, targets)
+        if options.plan:
+            _repeat(out, preparation, options.plan)
+            return
+        if not options.ignore_annotations:
+            source = open_buffered(path, file, read_options)
+            marked = apply_annotations(out, source, file, options.annotations, writing=writing)
+            plan_options = replace(plan_options, marked=marked)
+        _make(out, preparation, plan_options, yes=options.yes, asking=asking)
 
 
 def _make(
     out: Output,
-    path: Path,
-    file: str,
-    options: ReadOptions,
+    preparation: _Preparation,
     plan_options: PlanOptions,
-    targets: OutputPaths,
     *,
     yes: bool,
     asking: bool,
 ) -> None:
-    open_path = make_opener(path, options)
+    open_path = make_opener(preparation.path, preparation.read_options)
 
     def open_again() -> Source:
-        return name_source(open_path(), file)
+        return name_source(open_path(), preparation.file)
 
-    source = open_again()
+    source, targets = open_again(), preparation.targets
     ask = None
     if asking and not yes:
         out.show(f"{source.name}: read as {', '.join(source.inferred)}")
         ask = create_confirm(out, source.unit)
-    found = draft_plan(open_again, options, plan_options, ask)
+    found = draft_plan(open_again, preparation.read_options, plan_options, ask)
     if yes or asking:
         outcome = write_both(open_again(), found.plan, targets)
         finish(out, source, found, outcome, targets.rows, targets.plan, shown=ask is not None)
@@ -222,13 +224,13 @@ def write_both(source: Source, plan: DataPlan, targets: OutputPaths) -> PlanResu
     return outcome
 
 
-def _repeat(
-    out: Output, path: Path, file: str, options: ReadOptions, plan_file: Path, targets: OutputPaths
-) -> None:
+def _repeat(out: Output, preparation: _Preparation, plan_file: Path) -> None:
     plan = read_plan(plan_file, FIX_PARAMS)
+    file, targets = preparation.file, preparation.targets
     if file != "-" and get_annotation_path(Path(file)).is_file():
         out.info(f"{get_annotation_path(Path(file))}: ignored; the plan names the rows to drop")
-    source = name_source(open_for_plan(path, options, plan), file)
+    opened = open_for_plan(preparation.path, preparation.read_options, plan)
+    source = name_source(opened, file)
     outcome = write_prepared(source, plan, targets.rows)
     finish_plan(out, source, plan, outcome, targets.rows)
 

@@ -189,6 +189,16 @@ _JOB_FILES = (".yaml", ".yml")
 _USUAL = ("openai", "gpt-4.1")  # by whose vocabulary tokens are counted where nobody is named
 
 
+@dataclass(frozen=True, slots=True)
+class PreviewOptions:
+    """Which rows are shown, and how."""
+
+    rows: Rows = 3
+    line: Line = None
+    tokens: Tokens = False
+    whole: Whole = False
+
+
 @command(
     "data preview",
     examples=[
@@ -201,11 +211,8 @@ _USUAL = ("openai", "gpt-4.1")  # by whose vocabulary tokens are counted where n
 def preview(
     out: Output,
     subject: Subject,
-    rows: Rows = 3,
-    line: Line = None,
-    tokens: Tokens = False,
-    whole: Whole = False,
     *,
+    options: PreviewOptions,
     reading: Reading,
     target_name: Target = None,
     fetch: Fetch = False,
@@ -217,16 +224,16 @@ def preview(
     nothing is downloaded without --fetch.
     """
     if Path(subject).suffix.lower() in _JOB_FILES:
-        shown = _choose_of_job(Path(subject), rows, line, allow_outside=allow_outside)
+        shown = _choose_of_job(Path(subject), options, allow_outside=allow_outside)
     else:
-        options = reading.to_read_options()
-        shown = _choose_of_data(out, subject, options, parse_target(target_name), rows, line)
+        read_options, target = reading.to_read_options(), parse_target(target_name)
+        shown = _choose_of_data(out, subject, read_options, target, options)
     if fetch:
         fetch_missing([shown.token_limit.vocabulary], out.info)
     counter = open_counter(shown.token_limit)
     seen = list(preview_rows(shown.rows, counter))
-    look = PreviewStyle(shown.unit, shown.separator, shown.stop, tokens, whole)
-    if tokens and not seen[0].pieces[-1].parts:
+    look = PreviewStyle(shown.unit, shown.separator, shown.stop, options.tokens, options.whole)
+    if options.tokens and not seen[0].pieces[-1].parts:
         out.info(
             "note: the model's vocabulary is not on this machine; token boundaries are not shown"
         )
@@ -257,12 +264,16 @@ class _Shown:
 
 
 def _choose_of_data(
-    out: Output, name: str, options: ReadOptions, target: DataTarget, rows: int, line: int | None
+    out: Output,
+    name: str,
+    read_options: ReadOptions,
+    target: DataTarget,
+    options: PreviewOptions,
 ) -> _Shown:
     """Rows of a data file: as they stand, or as chats where the model wants chats."""
-    source = open_source(None if name == "-" else Path(name), options, stdin=sys.stdin.buffer)
+    source = open_source(None if name == "-" else Path(name), read_options, stdin=sys.stdin.buffer)
     print_layout(out, source)
-    chosen = select_rows(source, rows=rows, place=line)
+    chosen = select_rows(source, rows=options.rows, place=options.line)
     found, profile, changes = list(chosen.rows), chosen.profile, None
     if target.row_format is RowFormat.CHAT and profile.format is RowFormat.COMPLETION:
         recipe = Recipe(RowFormat.CHAT, *get_removable_markers(profile))
@@ -280,7 +291,7 @@ def _choose_of_data(
     )
 
 
-def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bool) -> _Shown:
+def _choose_of_job(path: Path, options: PreviewOptions, *, allow_outside: bool) -> _Shown:
     """Rows of a job's training file as they would be sent."""
     job = load_job_file(path, [], allow_outside=allow_outside)
     spec = job.spec
@@ -296,7 +307,7 @@ def _choose_of_job(path: Path, rows: int, line: int | None, *, allow_outside: bo
                 hint="Only data on this machine can be shown.",
             )
         source = replace(open_source(made.summary.path), name=spec.training_file)
-        chosen = select_rows(source, rows=rows, place=line)
+        chosen = select_rows(source, rows=options.rows, place=options.line)
         name = provider.name
     pairs = recipe.format is RowFormat.COMPLETION
     return _Shown(

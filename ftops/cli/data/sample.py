@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -101,6 +102,19 @@ _PAGES = (".html", ".htm")
 _ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
 
 
+@dataclass(frozen=True, slots=True)
+class SampleOptions:
+    """Which rows are drawn, and how they are reviewed and annotated."""
+
+    count: Count = 20
+    seed: Seed = 42
+    html: Html = None
+    annotation_file: AnnotationFile = None
+    annotate: SetAnnotation = None
+    review: Review = False
+    unannotated: Unannotated = False
+
+
 @command(
     "data sample",
     examples=[
@@ -110,39 +124,29 @@ _ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
         "ftops data sample rows.jsonl --annotate 9f86d081884c7d65=drop",
     ],
 )
-def sample(
-    out: Output,
-    file: OneFile,
-    count: Count = 20,
-    seed: Seed = 42,
-    html: Html = None,
-    annotation_file: AnnotationFile = None,
-    mark: SetAnnotation = None,
-    review: Review = False,
-    unannotated: Unannotated = False,
-    *,
-    reading: Reading,
-) -> None:
+def sample(out: Output, file: OneFile, *, options: SampleOptions, reading: Reading) -> None:
     """Review a random sample and annotate rows: fine, fix or drop.
 
     Annotations are stored by row content, so they stay with a row in any file and order.
     """
     check_is_file(file)
-    options = reading.to_read_options()
-    where = annotation_file or get_annotation_path(file)
+    read_options = reading.to_read_options()
+    where = options.annotation_file or get_annotation_path(file)
     marks = read_annotations(where) if where.exists() else {}
-    if mark:
-        _set_annotations(out, mark, marks, where)
+    if options.annotate:
+        _set_annotations(out, options.annotate, marks, where)
         return
-    print_layouts(out, options, file)
-    drawn = draw_sample(file, options, count, seed, without=marks if unannotated else ())
+    print_layouts(out, read_options, file)
+    without = marks if options.unannotated else ()
+    drawn = draw_sample(file, read_options, options.count, options.seed, without=without)
     if drawn.problem:
         out.info(f"warning: {drawn.problem}; run `ftops data check` for details")
-    if html is not None:
-        _write_page(html, drawn, marks, file, where)
-    if review:
+    if options.html is not None:
+        _write_page(options.html, drawn, marks, file, where)
+    if options.review:
         _review(out, drawn, marks, where)
-    _finish(out, drawn, marks, html, where, shown=not review and html is None)
+    shown = not options.review and options.html is None
+    _finish(out, drawn, marks, options.html, where, shown=shown)
 
 
 def _set_annotations(

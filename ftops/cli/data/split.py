@@ -1,6 +1,7 @@
 """`ftops data split`: training, validation and test files out of one."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,29 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files."
 _PACKED = (".gz", ".zst")
 
 
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How the rows are divided."""
+
+    validation: ValidationAmount = "20%"
+    test: TestAmount = None
+    seed: Seed = 42
+    column: Group = None
+    group_near: GroupNear = False
+    stratify: Stratify = None
+
+    def to_split_options(self) -> SplitOptions:
+        """The options of the split; UsageError for an amount that is neither share nor number."""
+        return SplitOptions(
+            parse_split_size(self.validation),
+            parse_split_size(self.test) if self.test else None,
+            self.seed,
+            self.column,
+            self.group_near,
+            self.stratify,
+        )
+
+
 @command(
     "data split",
     examples=[
@@ -65,15 +89,10 @@ _PACKED = (".gz", ".zst")
 def split(
     out: Output,
     file: OneFile,
-    validation: ValidationAmount = "20%",
-    test: TestAmount = None,
-    seed: Seed = 42,
-    column: Group = None,
-    group_near: GroupNear = False,
-    stratify: Stratify = None,
+    *,
+    splitting: Splitting,
     output: OutFolder = None,
     force: Force = False,
-    *,
     reading: Reading,
 ) -> None:
     """Split data into training, validation and test files.
@@ -83,24 +102,17 @@ def split(
     """
     options = reading.to_read_options()
     check_is_file(file)
-    options = keep_group_column(options, column)
+    options = keep_group_column(options, splitting.column)
     print_layouts(out, options, file)
-    wish = SplitOptions(
-        parse_split_size(validation),
-        parse_split_size(test) if test else None,
-        seed,
-        column,
-        group_near,
-        stratify,
-    )
-    targets = _choose_targets(file, output, with_test=test is not None)
+    split_options = splitting.to_split_options()
+    targets = _choose_targets(file, output, with_test=splitting.test is not None)
     _check_free(list(targets.values()), force)
-    division = assign_rows(file, options, wish)
+    division = assign_rows(file, options, split_options)
     write_splits(file, options, division, targets)
     for gap in list_missing_classes(division):
         out.info(f"warning: {gap}")
     out.finish(
-        _to_json(division, targets, seed),
+        _to_json(division, targets, splitting.seed),
         essential=map(str, targets.values()),
         human=lambda: _render(division, targets),
     )
