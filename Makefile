@@ -1,11 +1,11 @@
-# `make run` and `make test` need Python 3.11 or later and a package index, nothing else.
+# `make run` and `make test` need Python 3.11 or later and a package index.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 JOB    ?= configs/news-topics.yaml
 
-# Packages come from constraints*.txt, by hash; `CONSTRAINED=` takes the newest that fit instead.
+# Packages are pinned by hash in constraints*.txt; `CONSTRAINED=` installs the newest that fit.
 CONSTRAINED ?= yes
 UV          := $(shell command -v uv 2>/dev/null)
 PIP          = $(if $(UV),uv pip install --quiet --python $(BIN)/python,\
@@ -15,7 +15,7 @@ INSTALL      = $(if $(CONSTRAINED),$(PIP) --require-hashes --no-deps -r $(1) && 
 LOCK         = printf 'hatchling\neditables\n' | uv pip compile --quiet --universal \
                    --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -
 
-# The parts of the proof: `make test-crash PART=engine` goes through one of them alone.
+# The parts of the crash tests; `make test-crash PART=engine` runs one of them.
 PART            ?= all
 PROOF_all       := tests/crash tests/faults
 PROOF_commands  := tests/crash/test_runs.py tests/crash/test_commands.py
@@ -26,21 +26,21 @@ PROOF_engine    := tests/crash/test_engine.py tests/crash/test_mishaps.py
 
 .PHONY: setup run test test-latest test-crash structure check fix bench conformance lock clean
 
-run: $(VENV)/.installed          ## train a first model and show what came out
+run: $(VENV)/.installed          ## train a first model and show its results
 	$(BIN)/ftops run $(JOB)
-	@echo; echo "To type these commands here, first: . $(BIN)/activate"
+	@echo; echo "To use these commands, first run: . $(BIN)/activate"
 
 setup: $(VENV)/.installed-dev    ## everything that a developer needs
 
-test: $(VENV)/.installed-dev     ## every test, a file on each core at a time
+test: $(VENV)/.installed-dev     ## all tests, in parallel by file
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-latest:                     ## every test, with the newest packages that pyproject.toml allows
+test-latest:                     ## all tests, with the newest packages that pyproject.toml allows
 	rm -rf $(VENV)-latest
 	$(MAKE) test VENV=$(VENV)-latest CONSTRAINED=
 
-test-crash: $(VENV)/.installed-dev  ## kills engines, trainers and commands; PART= for one part
-	$(BIN)/python -m pytest $(or $(PROOF_$(PART)),$(error there is no such part: $(PART))) \
+test-crash: $(VENV)/.installed-dev  ## kill engines, trainers and commands; PART= for one part
+	$(BIN)/python -m pytest $(or $(PROOF_$(PART)),$(error unknown part: $(PART))) \
 	    -m "slow_proof or not slow_proof"; \
 	    code=$$?; $(BIN)/python docs/generate.py; exit $$code
 
@@ -51,21 +51,21 @@ check: $(VENV)/.installed-dev    ## style, types, import directions, generated f
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-fix: $(VENV)/.installed-dev      ## rewrite what `make check` would complain about
+fix: $(VENV)/.installed-dev      ## fix what `make check` reports, where possible
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python docs/generate.py
 
-structure: $(VENV)/.installed-dev  ## figures of the package's structure beside their limits
+structure: $(VENV)/.installed-dev  ## figures of the code structure and their limits
 	$(BIN)/python -m tests.structure
 
-bench: $(VENV)/.installed-dev    ## measured ratios, see benchmarks/
+bench: $(VENV)/.installed-dev    ## benchmarks and their limits, see benchmarks/
 	$(BIN)/python -m benchmarks
 
-conformance: $(VENV)/.installed-dev  ## stock clients against the engine, writes docs/conformance.md
+conformance: $(VENV)/.installed-dev  ## run unmodified clients against the engine, write docs/conformance.md
 	$(BIN)/python -m conformance
 
-lock:                            ## renew constraints*.txt with the newest packages; needs uv
+lock:                            ## update constraints*.txt to the newest packages; needs uv
 	$(LOCK) --upgrade --extra dev -o constraints-dev.txt >/dev/null
 	$(LOCK) --upgrade -c constraints-dev.txt -o constraints.txt >/dev/null
 
@@ -74,7 +74,7 @@ clean:
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "ftops needs Python 3.11 or later; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	    { echo "ftops needs Python 3.11 or later; select one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -42,7 +42,7 @@ def try_client(client: Client) -> Table:
     try:
         tool = client.install(CACHE)
     except NotHere as reason:
-        print(f"not tried: {reason}", flush=True)
+        print(f"not run: {reason}", flush=True)
         return Table(client.title, absent=str(reason))
     with tempfile.TemporaryDirectory(prefix="ftops-conformance-") as name:
         folder = Path(name) / "client"

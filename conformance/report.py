@@ -1,18 +1,18 @@
-"""The table of outcomes, as `docs/conformance.md` shows it."""
+"""Renders `docs/conformance.md`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _HEAD = """# Conformance
 
-Written by `make conformance`, nothing by hand: each client is the stock one from its registry, in
-an environment of its own, and each operation ran against a fresh engine that really trained.
+`make conformance` generates this page. Each client is the unmodified release from its registry, in
+its own environment, and each operation runs against a new engine that really trains.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How one operation went; `problem` None: it passed."""
+    """The outcome of one operation; `problem` is None if it passed."""
 
     operation: str
     problem: str | None
@@ -20,7 +20,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How one client fared; `absent` says why it could not be tried."""
+    """The outcomes of one client; `absent` is the reason if it could not run."""
 
     title: str
     rows: Sequence[Row] = ()
@@ -32,16 +32,16 @@ class Table:
 
 
 def render_report(tables: Sequence[Table]) -> str:
-    """The page."""
+    """The page as Markdown."""
     summary = ["| client | passed |", "| --- | ---: |"]
     for table in tables:
-        score = "not tried" if table.absent else f"{table.passed} of {len(table.rows)}"
+        score = "not run" if table.absent else f"{table.passed} of {len(table.rows)}"
         summary.append(f"| {table.title} | {score} |")
     parts = [_HEAD, "\n".join(summary) + "\n"]
     for table in tables:
         parts.append(f"## {table.title}\n")
         if table.absent:
-            parts.append(f"Not tried on this machine: {_cell(table.absent)}\n")
+            parts.append(f"Not run on this machine: {_cell(table.absent)}\n")
             continue
         lines = ["| operation | outcome |", "| --- | --- |"]
         lines += [f"| {_cell(row.operation)} | {_outcome(row)} |" for row in table.rows]
@@ -54,5 +54,5 @@ def _outcome(row: Row) -> str:
 
 
 def _cell(text: str) -> str:
-    """On one line, with nothing that would end a cell."""
+    """The text on one line, with escaped pipes."""
     return " ".join(text.split()).replace("|", "\\|")

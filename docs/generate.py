@@ -152,9 +152,8 @@ are, and `--prompt` and `--completion` name the columns of any other table. This
 - Keys in brackets are optional. Keys that are null or empty count as missing, because data frames write every column in every
   row. Keys are not case-sensitive.
 - A prompt of several keys is their filled values, joined by line breaks.
-- Keys that only identify a row or its source (`id`, `source`, `split` …) are dropped and listed. Any other key outside the
-  layout is an error, unless `--layout NAME` is given. Keys with training data (`images`, `tools`, `label`, `weight`,
-  `history` …) are never dropped.
+- Metadata keys (`id`, `source`, `split` …) are dropped and listed. Any other key outside the layout is an error, unless
+  `--layout NAME` is given. Keys with training data (`images`, `tools`, `label`, `weight`, `history` …) are never dropped.
 - Tool calls become `tool_calls`: missing ids are added, arguments become JSON text, and the message of a tool is the result of
   the call before it.
 

@@ -58,10 +58,10 @@ def test_the_page_has_a_row_for_each_operation_and_says_what_failed() -> None:
     rows = [Row("list", None), Row("create | delete", "exit code 1:\nno | such")]
     page = render_report([Table("one", rows), Table("two", absent="there is no npm")])
     assert "| one | 1 of 2 |" in page
-    assert "| two | not tried |" in page
+    assert "| two | not run |" in page
     assert "| list | pass |" in page
     assert "| create \\| delete | **fail**: exit code 1: no \\| such |" in page
-    assert "Not tried on this machine: there is no npm" in page
+    assert "Not run on this machine: there is no npm" in page
 
 
 def test_clients_and_their_operations_have_names_of_their_own() -> None:

@@ -9,17 +9,17 @@ from ftops.cli.main import COMMANDS, GROUPS, app
 _INTRODUCTION = """\
 # Commands
 
-Every command takes `--json` (one JSON document on the standard output: an array for lists, an
-object otherwise; the API's field names where it has one; times as whole seconds since 1970) and
-`--quiet` (only what a script needs, one value per line). Diagnostics and errors go to the standard
-error. With `--json`, an error is a document too: `{"error": {"message", "type", "hint", …}}`.
+All commands take `--json` (one JSON document on stdout: an array for lists, otherwise an object;
+with the API's field names where they exist; times in whole seconds since 1970) and `--quiet` (only
+what scripts need, one value per line). Progress and errors go to stderr. With `--json`, an error is
+a document, too: `{"error": {"message", "type", "hint", …}}`.
 
-This page consists of the commands' own help.
+This page is generated from the help of the commands.
 """
 
 
 def render_reference() -> str:
-    """All commands with their help, as Markdown; the same text on every machine."""
+    """All commands with their help, as Markdown."""
     sections = [_INTRODUCTION]
     for path in list_paths():
         level = "##" if " " not in path else "###"
@@ -28,13 +28,13 @@ def render_reference() -> str:
 
 
 def render_transcript() -> str:
-    """What `ftops COMMAND --help` prints, for each command."""
+    """The output of `ftops COMMAND --help` for each command."""
     helps = [f"$ {f'ftops {path}'.rstrip()} --help\n{render_help(path)}" for path in list_paths()]
     return "\n".join(helps)
 
 
 def list_paths() -> Iterator[str]:
-    """The words after `ftops` of each group and command; a group stands before its commands."""
+    """The words after `ftops` of each group and command; a group comes before its commands."""
     yield ""
     listed: set[str] = set()
     for command in COMMANDS:
