@@ -17,7 +17,7 @@ from statistics import mean
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # must be set before NumPy comes in
 
-from ftops.engine.trainer import Document, SamplingParams, TextSpan, TrainingRequest
+from ftops.engine.trainer import Document, SamplingParams, TextSpan, TrainingHooks, TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
 
 _DATA = Path(__file__).parent.parent / "configs" / "data"
@@ -34,11 +34,11 @@ class Outcome:
 
 def main() -> int:
     """Print both tables; 1 when a target was missed."""
-    event_notifier = [_learn("news-topics", "ada", " ->", seed) for seed in range(5)]
+    topics = [_learn("news-topics", "ada", " ->", seed) for seed in range(5)]
     faq = [_learn("household-faq", "babbage", "", seed) for seed in range(2)]
     print(f"{'job':<15}{'rows right':>12}{'target':>8}{'CPU s':>8}{'target':>8}")
     met = [
-        _report("news-topics", event_notifier, at_least=0.75, under_s=15),
+        _report("news-topics", topics, at_least=0.75, under_s=15),
         _report("household-faq", faq, at_least=0.95, under_s=60),
     ]
     return 0 if all(met) else 1
@@ -68,10 +68,9 @@ def _learn(name: str, base: str, separator: str, seed: int) -> Outcome:
         trainer.train(
             request,
             trainer.resolve(request),
+            TrainingHooks(on_step=lambda _: None, should_stop=lambda: False),
             into=folder,
             checkpoint=Path(temporary) / "checkpoint",
-            on_step=lambda _: None,
-            should_stop=lambda: False,
         )
         cpu_s = time.process_time() - started_s
         model = trainer.load(folder)
