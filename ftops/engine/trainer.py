@@ -219,6 +219,22 @@ OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
 CHECKPOINT_EVERY_S = 2.0  # the default interval
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingHooks:
+    """The functions that a training calls.
+
+    `on_step` gets the metrics of each step. When `should_stop()` turns true, the training writes a
+    checkpoint and raises TrainingStopped. `on_epoch` is called before the first checkpoint after
+    the epoch. `on_checkpoint` is called before each checkpoint: the metrics that `on_step` has
+    received must be on the disk when it returns.
+    """
+
+    on_step: Callable[[StepMetrics], None]
+    should_stop: Callable[[], bool]
+    on_epoch: OnEpoch | None = None
+    on_checkpoint: Callable[[], None] | None = None
+
+
 class Trainer(Protocol):
     """Trains models and loads them."""
 
@@ -234,23 +250,17 @@ class Trainer(Protocol):
         self,
         request: TrainingRequest,
         resolved: ResolvedHyperparameters,
+        hooks: TrainingHooks,
         *,
         into: Path,
         checkpoint: Path,
-        on_step: Callable[[StepMetrics], None],
-        should_stop: Callable[[], bool],
-        on_epoch: OnEpoch | None = None,
-        on_checkpoint: Callable[[], None] | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ) -> TrainingResult:
         """Train, and write the model's files into the existing, empty folder `into`.
 
         Continues from the file `checkpoint`, which it writes atomically at intervals, with the same
-        result as an uninterrupted training. When `should_stop()` turns true, writes a checkpoint
-        and raises TrainingStopped. `on_epoch` is called before the first checkpoint after the
-        epoch. `on_checkpoint` is called before each checkpoint: the metrics that `on_step` has
-        received must be on the disk when it returns. `checkpoint_every_s` is the least time
-        between two checkpoints.
+        result as an uninterrupted training. `checkpoint_every_s` is the least time between two
+        checkpoints. Raises TrainingStopped when `hooks` stop the training.
         """
 
     def load(self, folder: Path) -> LoadedModel:

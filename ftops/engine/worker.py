@@ -54,6 +54,7 @@ from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
     ResolvedHyperparameters,
     Trainer,
+    TrainingHooks,
     TrainingRequest,
     TrainingResult,
     TrainingStopped,
@@ -202,15 +203,15 @@ def _train(
 
     def attempt() -> TrainingResult:
         with StepMetricsFile(place.steps) as steps:
+            hooks = TrainingHooks(
+                recorder(steps).record, _stop_signal(job, context), epochs.write, steps.sync
+            )
             return trainer.train(
                 request,
                 resolved,
+                hooks,
                 into=make_empty_dir(place.model),
                 checkpoint=place.checkpoint,
-                on_step=recorder(steps).record,
-                should_stop=_stop_signal(job, context),
-                on_epoch=epochs.write,
-                on_checkpoint=steps.sync,
                 checkpoint_every_s=context.checkpoint_every_s,
             )
 

@@ -21,7 +21,6 @@ from ftops.engine import worker
 from ftops.engine.trainer import (
     Document,
     GenerationChunk,
-    OnEpoch,
     PreferencePair,
     PromptTooLong,
     ResolvedHyperparameters,
@@ -29,6 +28,7 @@ from ftops.engine.trainer import (
     StepMetrics,
     TokenEstimate,
     TokenLogprob,
+    TrainingHooks,
     TrainingRequest,
     TrainingResult,
     TrainingStopped,
@@ -118,13 +118,10 @@ class TableTrainer:
         self,
         request: TrainingRequest,
         resolved: ResolvedHyperparameters,
+        hooks: TrainingHooks,
         *,
         into: Path,
         checkpoint: Path,
-        on_step: Callable[[StepMetrics], None],
-        should_stop: Callable[[], bool],
-        on_epoch: OnEpoch | None = None,
-        on_checkpoint: Callable[[], None] | None = None,
         checkpoint_every_s: float = 0.0,
     ) -> TrainingResult:
         table: dict[str, str] = {}
@@ -140,16 +137,16 @@ class TableTrainer:
             for row in request.training
         ]
         for step in range(begin, resolved.n_steps + 1):
-            self._wait(step, should_stop)
+            self._wait(step, hooks.should_stop)
             question, answer = rows[(step - 1) % len(rows)]
             table[question] = answer
             known = sum(table.get(asked) == told for asked, told in rows) / len(rows)
             metrics = _metrics(step, resolved.n_steps, len(rows), known, bool(request.validation))
-            on_step(metrics)
-            if on_epoch and step % len(rows) == 0:
-                on_epoch(metrics, lambda folder: _write_table(folder, table))
-            if on_checkpoint:
-                on_checkpoint()
+            hooks.on_step(metrics)
+            if hooks.on_epoch and step % len(rows) == 0:
+                hooks.on_epoch(metrics, lambda folder: _write_table(folder, table))
+            if hooks.on_checkpoint:
+                hooks.on_checkpoint()
             write_atomic(checkpoint, json.dumps([step + 1, table]).encode())
         _write_table(into, table)
         return TrainingResult(trained_tokens=resolved.n_steps, steps=resolved.n_steps)

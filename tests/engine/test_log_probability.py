@@ -1,14 +1,13 @@
 """How likely `tiny` finds an answer, against what it says of its own tokens while answering."""
 
 import math
-import threading
 
 import pytest
 
 from ftops.engine.document import render_answer, render_prompt, render_row
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
-from ftops.engine.trainer import SamplingParams, TextSpan, TrainingRequest
+from ftops.engine.trainer import SamplingParams, TextSpan, TrainingHooks, TrainingRequest
 from ftops.engine.training_file import CompletionRow
 
 ROWS = [CompletionRow(f"number {n} is", " odd" if n % 2 else " even") for n in range(8)]
@@ -24,10 +23,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     trainer.train(
         request,
         trainer.resolve(request),
+        TrainingHooks(on_step=lambda _: None, should_stop=lambda: False),
         into=folder / "model",
         checkpoint=folder / "checkpoint",
-        on_step=lambda metrics: None,
-        should_stop=threading.Event().is_set,
     )
     return trainer.load(folder / "model")
 

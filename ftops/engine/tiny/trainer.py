@@ -7,7 +7,7 @@ one; the order of sums, and so the last bits of the weights, depend on their num
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,11 +42,11 @@ from ftops.engine.tiny.tokenizer import Tokenizer, estimate_tokens, train_tokeni
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
     Document,
-    OnEpoch,
     PreferencePair,
     ResolvedHyperparameters,
     StepMetrics,
     TokenEstimate,
+    TrainingHooks,
     TrainingRequest,
     TrainingResult,
     TrainingStopped,
@@ -60,25 +60,17 @@ _MAX_GRADIENT_NORM = 1.0
 _VALIDATION_SHARE = 0.15
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingHooks:
-    """The callbacks of the loop, and its checkpoint."""
-
-    on_step: Callable[[StepMetrics], None]
-    should_stop: Callable[[], bool]
-    checkpoint: Path
-    timer: CheckpointTimer
-    on_epoch: OnEpoch | None = None
-    on_checkpoint: Callable[[], None] | None = None
-
-
 def run_training(
-    request: TrainingRequest, resolved: ResolvedHyperparameters, hooks: TrainingHooks
+    request: TrainingRequest,
+    resolved: ResolvedHyperparameters,
+    hooks: TrainingHooks,
+    checkpoint: Path,
+    timer: CheckpointTimer,
 ) -> tuple[SavedModel, TrainingProgress]:
     """Train to the end, or write a checkpoint and raise TrainingStopped."""
     tune_malloc()
     job = fingerprint(request, resolved)
-    size, progress = _start(request, job, hooks.checkpoint)
+    size, progress = _start(request, job, checkpoint)
     tokenizer = Tokenizer.from_json(progress.tokenizer_json)
     shape = ModelShape(SIZES[size].n_layers, SIZES[size].width, tokenizer.vocab_size)
     model = SavedModel(size, tokenizer, Parameters(shape, progress.weights))
@@ -91,23 +83,23 @@ def run_training(
         resolved=resolved,
         progress=progress,
     )
+
+    def save() -> None:
+        if hooks.on_checkpoint:
+            hooks.on_checkpoint()
+        timer.write(checkpoint, job, progress)
+
     while progress.step < resolved.n_steps:
         if hooks.should_stop():
-            _write_checkpoint(hooks, job, progress)
+            save()
             raise TrainingStopped
         metrics = loop.advance()
         hooks.on_step(metrics)
         if hooks.on_epoch and metrics.step * resolved.n_epochs % resolved.n_steps == 0:
             hooks.on_epoch(metrics, partial(write_model, model=model))
-        if hooks.timer.is_due():
-            _write_checkpoint(hooks, job, progress)
+        if timer.is_due():
+            save()
     return model, progress
-
-
-def _write_checkpoint(hooks: TrainingHooks, job: str, progress: TrainingProgress) -> None:
-    if hooks.on_checkpoint:
-        hooks.on_checkpoint()
-    hooks.timer.write(hooks.checkpoint, job, progress)
 
 
 def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, TrainingProgress]:
@@ -241,23 +233,19 @@ class TinyTrainer:
         self,
         request: TrainingRequest,
         resolved: ResolvedHyperparameters,
+        hooks: TrainingHooks,
         *,
         into: Path,
         checkpoint: Path,
-        on_step: Callable[[StepMetrics], None],
-        should_stop: Callable[[], bool],
-        on_epoch: OnEpoch | None = None,
-        on_checkpoint: Callable[[], None] | None = None,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     ) -> TrainingResult:
         """See `Trainer.train`.
 
-        After a resume `on_step` is called again for the steps after the checkpoint, with the same
-        metrics. Rows of more than 1,024 tokens lose the beginning of their prompt.
+        After a resume `hooks.on_step` is called again for the steps after the checkpoint, with the
+        same metrics. Rows of more than 1,024 tokens lose the beginning of their prompt.
         """
         timer = CheckpointTimer(self._clock, checkpoint_every_s)
-        hooks = TrainingHooks(on_step, should_stop, checkpoint, timer, on_epoch, on_checkpoint)
-        model, progress = run_training(request, resolved, hooks)
+        model, progress = run_training(request, resolved, hooks, checkpoint, timer)
         write_model(into, model)
         return TrainingResult(progress.elapsed_tokens, progress.step)
 

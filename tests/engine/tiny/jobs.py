@@ -11,6 +11,7 @@ from ftops.engine.trainer import (
     SamplingParams,
     StepMetrics,
     TextSpan,
+    TrainingHooks,
     TrainingRequest,
     TrainingResult,
 )
@@ -60,10 +61,9 @@ def train(
     return trainer.train(
         request,
         trainer.resolve(request),
+        TrainingHooks(on_step, should_stop),
         into=folder / "model",
         checkpoint=folder / "checkpoint",
-        on_step=on_step,
-        should_stop=should_stop,
     )
 
 

@@ -15,6 +15,7 @@ from ftops.engine.trainer import (
     Document,
     PromptTooLong,
     SamplingParams,
+    TrainingHooks,
     TrainingRequest,
 )
 from ftops.engine.training_file import CompletionRow
@@ -33,10 +34,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     trainer.train(
         request,
         trainer.resolve(request),
+        TrainingHooks(on_step=lambda _: None, should_stop=lambda: False),
         into=folder,
         checkpoint=folder / "checkpoint",
-        on_step=lambda metrics: None,
-        should_stop=lambda: False,
     )
     return trainer.load(folder)
 
