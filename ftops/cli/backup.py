@@ -51,8 +51,8 @@ def backup(out: Output, file: BackupFile, force: Force = False) -> None:
 def restore(out: Output, file: BackupFile) -> None:
     """Replace the ledger with a backup of `ftops backup`.
 
-    The backup is checked first, and the current ledger is kept next to the new one. Runs that are
-    newer than the backup are missing afterwards: the same job file finds their jobs again.
+    The backup is validated first, and the current ledger is kept next to the new one. Runs that are
+    newer than the backup are lost, but their job files find the jobs again.
     """
     home = get_home()
     for folder in sorted(get_runs_folder(home).glob("*")):

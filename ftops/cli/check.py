@@ -38,7 +38,7 @@ def check(out: Output, job_file: JobFile, *, options: JobFileOptions) -> None:
     """Validate a job file and its data, offline.
 
     Needs no key, no network and no engine, runs nothing that the job file names, and writes
-    nothing. Exit code 1 when anything is wrong.
+    nothing. Exits with 1 on any error.
     """
     show_preview(out, load_job_to_run(job_file, options), with_request=False)
 

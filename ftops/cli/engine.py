@@ -58,7 +58,7 @@ def stop(out: Output) -> None:
 def env(out: Output) -> None:
     """Print shell variables that point OpenAI clients at the engine.
 
-    Starts the engine when it does not run.
+    Starts the engine if it is not running.
     """
     address = start_engine(get_engine_folder())
     document = {**_to_json(address), "api_key": address.token}

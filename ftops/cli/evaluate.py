@@ -48,7 +48,9 @@ MetricName = Annotated[
 Require = Annotated[
     list[str] | None,
     typer.Option(
-        "--require", metavar="TEXT", help='Such as "accuracy >= 0.85"; exit code 4 if it is missed.'
+        "--require",
+        metavar="TEXT",
+        help='Requirement, such as "accuracy >= 0.85"; exit code 4 if it is missed.',
     ),
 ]
 MaxRows = Annotated[

@@ -41,8 +41,8 @@ Tools = Annotated[
 def export(out: Output, refs: Refs, tools: Tools = None) -> None:
     """Export finished runs to MLflow, TensorBoard, W&B or JSON.
 
-    Exports parameters, curves, metrics, files and lineage. Exporting a run again updates it; it is
-    never there twice. Nothing is sent to W&B unless WANDB_MODE is online.
+    Exports parameters, curves, metrics, files and lineage. Another export of a run updates the
+    first one. Nothing is sent to W&B unless WANDB_MODE is online.
     """
     chosen = [_parse_tool(text) for text in tools or ()]
     exporter = create_exporter()

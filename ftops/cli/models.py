@@ -108,7 +108,7 @@ def list_models(
 ) -> None:
     """List the fine-tuned models of a provider.
 
-    Each with its base model, run and training data, its primary metric with the 95% confidence
+    Shows the base model, run and training data of each, its primary metric with the 95% confidence
     interval, the cost of its training, and its shutdown date.
     """
     typed = provider.find_settings()

@@ -39,7 +39,7 @@ def _parse_age(text: str) -> timedelta:
 OlderThan = Annotated[
     timedelta,
     typer.Option(
-        "--older-than", metavar="AGE", parser=_parse_age, help="Runs that ended this long ago."
+        "--older-than", metavar="AGE", parser=_parse_age, help="Only runs that ended this long ago."
     ),
 ]
 KeepLast = Annotated[

@@ -257,8 +257,8 @@ def adopt(
 ) -> None:
     """Adopt a job that was created elsewhere, and follow it.
 
-    For jobs of a web page, of another tool or of a lost ledger. Nothing is uploaded or created: the
-    job is followed, and its results are downloaded. With its job file, the model is evaluated, too.
+    For jobs from a web page, another tool or a lost ledger. Nothing is uploaded or created: the job
+    is followed, and its results are downloaded. With its job file, the model is evaluated, too.
     """
     with open_ledger() as ledger:
         known_run = find_run_to_reopen(job_id, ledger)

@@ -24,7 +24,7 @@ from ftops.runs.keys import make_key
 from ftops.runs.open_run import make_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import render_request
-from ftops.runs.states import STAGE_MOVES
+from ftops.runs.states import STAGE_TRANSITIONS
 from ftops.spec.job_file import LoadedJob
 from ftops.spec.model import HyperparameterSpec
 from ftops.stage_results import CreateResult, PreparedData, PreparedFile, UploadResult
@@ -187,8 +187,10 @@ def _describe_files(job: Job, context: RunContext) -> dict[str, Json]:
 
 
 def _record(
-    ledger: Ledger, run_id: RunId, stage: Stage, move: str, detail: dict[str, Json]
+    ledger: Ledger, run_id: RunId, stage: Stage, transition: str, detail: dict[str, Json]
 ) -> None:
     record = ledger.get_stage(run_id, stage)
-    running = ledger.move_stage(run_id, record, STAGE_MOVES["begin"].check(record.status))
-    ledger.move_stage(run_id, running, STAGE_MOVES[move].check(running.status), detail=detail)
+    running = ledger.move_stage(run_id, record, STAGE_TRANSITIONS["begin"].check(record.status))
+    ledger.move_stage(
+        run_id, running, STAGE_TRANSITIONS[transition].check(running.status), detail=detail
+    )

@@ -29,7 +29,7 @@ from ftops.runs.reconcile import (
     take_earlier_job,
 )
 from ftops.runs.stages.create import make_request
-from ftops.runs.states import DONE, ENDED, RUN_MOVES
+from ftops.runs.states import DONE, ENDED, RUN_TRANSITIONS
 from ftops.spec.model import JobSpec
 
 UPLOAD_CALL = "upload_file"
@@ -179,4 +179,4 @@ def _settle(run: Run, context: RunContext, job: Job) -> tuple[Run, Job]:
 
 
 def _end(run: Run, context: RunContext, reason: str) -> Run:
-    return end_run(run, context, RUN_MOVES["cancel"], reason)
+    return end_run(run, context, RUN_TRANSITIONS["cancel"], reason)

@@ -19,7 +19,7 @@ from ftops.records import Json, Run, RunStatus, Stage
 from ftops.run_folder import hold_run
 from ftops.runs.context import RunContext
 from ftops.runs.export import create_pending_exports, export_pending, has_pending_exports
-from ftops.runs.states import Move
+from ftops.runs.states import Transition
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import Outcome
 from ftops.stage_results import find_value, get_value
@@ -28,9 +28,11 @@ CALL = "notify"
 _STALLED = "run.stalled"
 
 
-def end_run(run: Run, context: RunContext, move: Move[RunStatus], error: str | None = None) -> Run:
-    """Move the run to its end, and send the notifications and exports of it."""
-    after = move.check(run.status)
+def end_run(
+    run: Run, context: RunContext, transition: Transition[RunStatus], error: str | None = None
+) -> Run:
+    """End the run, and send its notifications and exports."""
+    after = transition.check(run.status)
     outcome: Outcome = "success" if after is RunStatus.SUCCEEDED else "failure"
     due = [
         *_create_notifications(run, context, outcome, f"run.{after}", after, error),

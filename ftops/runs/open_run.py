@@ -29,7 +29,7 @@ from ftops.runs.notifications import send_pending_of_idle_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import find_earlier_job, rebuild_request, record_job_end
 from ftops.runs.runner import drive
-from ftops.runs.states import RUN_MOVES, plan_retry
+from ftops.runs.states import RUN_TRANSITIONS, plan_retry
 from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.stage_results import StageResults
 
@@ -168,13 +168,13 @@ def _reopen(run: Run, job: LoadedJob, context: RunContext, *, retry: bool) -> Ru
             run.id, spec, job_file=str(job.path), overrides=job.overrides
         )
     if failed:
-        RUN_MOVES["reopen"].check(run.status)
+        RUN_TRANSITIONS["reopen"].check(run.status)
         return context.ledger.reopen_run(run, plan_retry(context.ledger.list_stages(run.id)))
     changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(
         run, job, context.ledger
     )
     if run.status is RunStatus.SUCCEEDED and (changed or _has_lost_evaluation(run, context)):
-        RUN_MOVES["reopen"].check(run.status)
+        RUN_TRANSITIONS["reopen"].check(run.status)
         gone = (Stage.RESULTS,) if run.pruned_at else ()
         return context.ledger.reopen_run(run, (*gone, Stage.EVALUATE))
     return run

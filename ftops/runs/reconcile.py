@@ -19,7 +19,7 @@ from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Method, Ru
 from ftops.runs.context import RunContext, StageContext
 from ftops.runs.poll import poll_for
 from ftops.runs.preprocessing import prepare_job
-from ftops.runs.states import RUN_MOVES
+from ftops.runs.states import RUN_TRANSITIONS
 from ftops.spec.job_file import LoadedJob
 from ftops.stage_results import PreparedFile, find_value, get_value
 
@@ -237,7 +237,7 @@ def reopen_for_job(run: Run, context: RunContext) -> Run:
     """The run; open again, from the follow stage on, when it ended before its job did."""
     if not run.ended_before_job:
         return run
-    RUN_MOVES["reopen"].check(run.status)
+    RUN_TRANSITIONS["reopen"].check(run.status)
     context.observer.on_note(
         f"{run.id} counts as {run.status}, but its job {run.job_id} was not seen to end;"
         " the run is open again"

@@ -37,9 +37,9 @@ from ftops.runs.stages import STAGES
 from ftops.runs.states import (
     DONE,
     ENDED,
-    RUN_MOVES,
-    STAGE_MOVES,
-    Move,
+    RUN_TRANSITIONS,
+    STAGE_TRANSITIONS,
+    Transition,
     find_ending,
     plan,
 )
@@ -94,7 +94,7 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
                 context.observer.on_stage_end(record)
         return get_result(run, records)
     if run.status is RunStatus.PENDING:
-        run = _move(context, run, RUN_MOVES["start"])
+        run = _move(context, run, RUN_TRANSITIONS["start"])
     warn_of_unusable_targets(run, context)
     spec = JobSpec.from_json(run.spec)
     max_wait_s = spec.limits.max_wait_s
@@ -120,7 +120,7 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
         stage.limit_pause(0.0)  # the run's time may be up
         run = _do_stage(stage, record)
     close_unanswered(context.ledger, run, RunStatus.SUCCEEDED)
-    return _move(context, run, RUN_MOVES["succeed"])
+    return _move(context, run, RUN_TRANSITIONS["succeed"])
 
 
 def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
@@ -135,7 +135,7 @@ def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
 def _do_stage(stage: StageContext, record: StageRecord) -> Run:
     """One attempt; the run as it is afterwards."""
     context, run = stage.context, stage.run
-    begin = STAGE_MOVES["begin"].check(record.status)
+    begin = STAGE_TRANSITIONS["begin"].check(record.status)
     running = context.ledger.move_stage(run.id, record, begin)
     context.observer.on_stage_start(running.stage, running.attempts)
     try:
@@ -158,16 +158,16 @@ def _do_stage(stage: StageContext, record: StageRecord) -> Run:
 
 def _record_outcome(stage: StageContext, running: StageRecord, outcome: StageResult) -> StageRecord:
     if outcome.skipped is None:
-        after, detail = STAGE_MOVES["succeed"].check(running.status), outcome.detail
+        after, detail = STAGE_TRANSITIONS["succeed"].check(running.status), outcome.detail
     else:
-        after = STAGE_MOVES["skip"].check(running.status)
+        after = STAGE_TRANSITIONS["skip"].check(running.status)
         detail = {**outcome.detail, "reason": outcome.skipped}
     return stage.ledger.move_stage(stage.run.id, running, after, detail=detail)
 
 
 def _record_failure(stage: StageContext, running: StageRecord, error: FtopsError) -> None:
     context, run = stage.context, stage.run
-    after = STAGE_MOVES["fail"].check(running.status)
+    after = STAGE_TRANSITIONS["fail"].check(running.status)
     failed = context.ledger.move_stage(run.id, running, after, error=error.message)
     context.observer.on_stage_end(failed)
     ending = find_ending(running.stage, error)
@@ -176,10 +176,12 @@ def _record_failure(stage: StageContext, running: StageRecord, error: FtopsError
         error.hint = f"{format_run_command(run, '--retry')} tries again. {error.hint}".strip()
 
 
-def _move(context: RunContext, run: Run, move: Move[RunStatus], error: str | None = None) -> Run:
-    if move.after in ENDED:
-        return end_run(run, context, move, error)
-    return context.ledger.move_run(run, move.check(run.status), error=error)
+def _move(
+    context: RunContext, run: Run, transition: Transition[RunStatus], error: str | None = None
+) -> Run:
+    if transition.after in ENDED:
+        return end_run(run, context, transition, error)
+    return context.ledger.move_run(run, transition.check(run.status), error=error)
 
 
 def _has_prepared_files(context: RunContext, run: Run, records: list[StageRecord]) -> bool:

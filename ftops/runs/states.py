@@ -1,7 +1,7 @@
-"""The states of runs and stages, and every move between them, as data.
+"""The statuses of runs and stages, and all transitions between them, as data.
 
-The runner asks this table before it moves anything; the ledger then moves it only if it still is
-where the runner saw it. `render_states` puts the table into the documentation.
+The runner checks each transition against these tables; the ledger then writes it only if the status
+is still the one that the runner read. `render_states` renders the tables for the documentation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,51 +15,51 @@ Status = TypeVar("Status", RunStatus, StageStatus)
 
 
 @dataclass(frozen=True, slots=True)
-class Move(Generic[Status]):
-    """A named move: from any of `before` to `after`."""
+class Transition(Generic[Status]):
+    """A named transition from any of `before` to `after`."""
 
     before: frozenset[Status]
     after: Status
     meaning: str
 
     def check(self, seen: Status) -> Status:
-        """Where the move leads from `seen`; a ValueError means a bug in the caller."""
+        """The status after `seen`; a ValueError means a bug in the caller."""
         if seen not in self.before:
-            raise ValueError(f"no move from {seen} to {self.after}: {self.meaning}")
+            raise ValueError(f"no transition from {seen} to {self.after}: {self.meaning}")
         return self.after
 
 
 _R, _S = RunStatus, StageStatus
 
-RUN_MOVES: dict[str, Move[RunStatus]] = {
-    "start": Move(frozenset({_R.PENDING}), _R.RUNNING, "the first stage is about to begin"),
-    "succeed": Move(frozenset({_R.RUNNING}), _R.SUCCEEDED, "every stage is done"),
-    "fail": Move(
+RUN_TRANSITIONS: dict[str, Transition[RunStatus]] = {
+    "start": Transition(frozenset({_R.PENDING}), _R.RUNNING, "the first stage starts"),
+    "succeed": Transition(frozenset({_R.RUNNING}), _R.SUCCEEDED, "every stage is done"),
+    "fail": Transition(
         frozenset({_R.RUNNING}), _R.FAILED, "the job failed, or an upload or the job was refused"
     ),
-    "cancel": Move(
-        frozenset({_R.PENDING, _R.RUNNING}), _R.CANCELLED, "the job was cancelled, or never made"
+    "cancel": Transition(
+        frozenset({_R.PENDING, _R.RUNNING}), _R.CANCELLED, "the job was cancelled, or never created"
     ),
-    "reopen": Move(
+    "reopen": Transition(
         frozenset({_R.FAILED, _R.CANCELLED, _R.SUCCEEDED}),
         _R.RUNNING,
-        "`--retry`, another `evaluate` section after a success, or a job that was not seen to end",
+        "`--retry`, a changed `evaluate` section after a success, or a job without a recorded end",
     ),
 }
 
-STAGE_MOVES: dict[str, Move[StageStatus]] = {
-    "begin": Move(
+STAGE_TRANSITIONS: dict[str, Transition[StageStatus]] = {
+    "begin": Transition(
         frozenset({_S.PENDING, _S.RUNNING, _S.FAILED, _S.SUCCEEDED}),
         _S.RUNNING,
-        "an attempt begins: the first, or one after a death, an error or a lost file",
+        "an attempt starts: the first one, or one after a kill, an error or a lost file",
     ),
-    "succeed": Move(frozenset({_S.RUNNING}), _S.SUCCEEDED, "the attempt did its work"),
-    "skip": Move(frozenset({_S.RUNNING}), _S.SKIPPED, "there is nothing to do for this run"),
-    "fail": Move(frozenset({_S.RUNNING}), _S.FAILED, "an error; the same command tries again"),
-    "reset": Move(
+    "succeed": Transition(frozenset({_S.RUNNING}), _S.SUCCEEDED, "the attempt is done"),
+    "skip": Transition(frozenset({_S.RUNNING}), _S.SKIPPED, "the run does not need this stage"),
+    "fail": Transition(frozenset({_S.RUNNING}), _S.FAILED, "an error; the same command retries"),
+    "reset": Transition(
         frozenset({_S.RUNNING, _S.FAILED, _S.SUCCEEDED, _S.SKIPPED}),
         _S.PENDING,
-        "the run was opened again, and this stage has to be done anew",
+        "the run was reopened, and this stage must run again",
     ),
 }
 
@@ -77,25 +77,25 @@ FINAL_ERRORS: Mapping[Stage, tuple[type[FtopsError], ...]] = {
 }
 
 
-def find_ending(stage: Stage, error: FtopsError) -> Move[RunStatus] | None:
+def find_ending(stage: Stage, error: FtopsError) -> Transition[RunStatus] | None:
     """How the run ends when `stage` ends with `error`; None when the run stays open."""
     if isinstance(error, JobCancelled):
-        return RUN_MOVES["cancel"]
+        return RUN_TRANSITIONS["cancel"]
     if isinstance(error, FINAL_ERRORS.get(stage, ())):
-        return RUN_MOVES["fail"]
+        return RUN_TRANSITIONS["fail"]
     return None
 
 
 def render_states() -> str:
-    """Both tables of moves, and the errors that end a run, as Markdown."""
+    """Both tables of transitions, and the errors that end a run, as Markdown."""
     parts = []
-    for title, statuses, moves in (
-        ("A run", tuple(RunStatus), RUN_MOVES),
-        ("A stage", tuple(StageStatus), STAGE_MOVES),
+    for title, statuses, transitions in (
+        ("A run", tuple(RunStatus), RUN_TRANSITIONS),
+        ("A stage", tuple(StageStatus), STAGE_TRANSITIONS),
     ):
         parts.append(f"{title} is {', '.join(f'`{status}`' for status in statuses)}.\n")
-        parts.append("| move | from | to | when |\n| --- | --- | --- | --- |")
-        parts.extend(_render_move(name, move, statuses) for name, move in moves.items())
+        parts.append("| transition | from | to | when |\n| --- | --- | --- | --- |")
+        parts.extend(_render_transition(name, each, statuses) for name, each in transitions.items())
         parts.append("")
     parts.append("| stage | errors that end the run |\n| --- | --- |")
     parts.extend(
@@ -106,13 +106,13 @@ def render_states() -> str:
     return "\n".join(parts)
 
 
-def _render_move(
+def _render_transition(
     name: str,
-    move: Move[RunStatus] | Move[StageStatus],
+    transition: Transition[RunStatus] | Transition[StageStatus],
     statuses: tuple[RunStatus, ...] | tuple[StageStatus, ...],
 ) -> str:
-    before = ", ".join(status for status in statuses if status in move.before)
-    return f"| {name} | {before} | {move.after} | {move.meaning} |"
+    before = ", ".join(status for status in statuses if status in transition.before)
+    return f"| {name} | {before} | {transition.after} | {transition.meaning} |"
 
 
 _ORDER = tuple(Stage)

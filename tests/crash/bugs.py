@@ -29,7 +29,7 @@ from ftops.records import (
     StageRecord,
 )
 from ftops.runs.context import RunContext, StageContext
-from ftops.runs.states import RUN_MOVES, Move
+from ftops.runs.states import RUN_TRANSITIONS, Transition
 from tests.crash.faulty import FaultyProvider
 
 _CREATE = "ftops.runs.stages.create"
@@ -94,7 +94,7 @@ def succeed_before_results() -> None:
     """The run counts as succeeded once its job has, and the results are fetched after that."""
     runner = import_module(_RUNNER)
     do_stage: Callable[[StageContext, StageRecord], Run] = runner._do_stage
-    move: Callable[[RunContext, Run, Move[RunStatus], str | None], Run] = runner._move
+    move: Callable[[RunContext, Run, Transition[RunStatus], str | None], Run] = runner._move
 
     def do_early(work: StageContext, record: StageRecord) -> Run:
         if record.stage is Stage.RESULTS and work.run.status is RunStatus.RUNNING:
@@ -102,7 +102,7 @@ def succeed_before_results() -> None:
         return do_stage(work, record)
 
     def move_late(
-        context: RunContext, run: Run, how: Move[RunStatus], error: str | None = None
+        context: RunContext, run: Run, how: Transition[RunStatus], error: str | None = None
     ) -> Run:
         return run if run.status is how.after else move(context, run, how, error)
 
@@ -118,13 +118,13 @@ def cancel_without_reconcile() -> None:
 
 def fail_run_by_polling() -> None:
     """A refusal while polling ends the run, and `--retry` asks nothing before it creates a job."""
-    find_ending: Callable[[Stage, FtopsError], Move[RunStatus] | None] = import_module(
+    find_ending: Callable[[Stage, FtopsError], Transition[RunStatus] | None] = import_module(
         _RUNNER
     ).find_ending
 
-    def find_wrong_ending(stage: Stage, error: FtopsError) -> Move[RunStatus] | None:
+    def find_wrong_ending(stage: Stage, error: FtopsError) -> Transition[RunStatus] | None:
         if stage is Stage.FOLLOW and isinstance(error, Rejected | PermissionRefused | NotFound):
-            return RUN_MOVES["fail"]
+            return RUN_TRANSITIONS["fail"]
         return find_ending(stage, error)
 
     _plant(_RUNNER, "find_ending", find_wrong_ending)

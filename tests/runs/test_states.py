@@ -19,8 +19,8 @@ from ftops.records import RunStatus, Stage, StageStatus
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.states import (
     ENDED,
-    RUN_MOVES,
-    STAGE_MOVES,
+    RUN_TRANSITIONS,
+    STAGE_TRANSITIONS,
     find_ending,
     render_states,
 )
@@ -32,7 +32,7 @@ def is_in_table(move: LedgerMove) -> bool:
         return move.after == "pending"
     pairs = {
         (str(before), str(row.after))
-        for row in (STAGE_MOVES if move.stage else RUN_MOVES).values()
+        for row in (STAGE_TRANSITIONS if move.stage else RUN_TRANSITIONS).values()
         for before in row.before
     }
     return (move.before, move.after) in pairs
@@ -58,15 +58,15 @@ def test_every_move_that_eventful_runs_make_stands_in_the_table(bench: Bench) ->
 
 
 def test_a_move_from_elsewhere_is_a_bug_and_not_made() -> None:
-    assert RUN_MOVES["start"].check(RunStatus.PENDING) is RunStatus.RUNNING
-    with pytest.raises(ValueError, match="no move from succeeded"):
-        RUN_MOVES["fail"].check(RunStatus.SUCCEEDED)
-    with pytest.raises(ValueError, match="no move from pending"):
-        STAGE_MOVES["succeed"].check(StageStatus.PENDING)
+    assert RUN_TRANSITIONS["start"].check(RunStatus.PENDING) is RunStatus.RUNNING
+    with pytest.raises(ValueError, match="no transition from succeeded"):
+        RUN_TRANSITIONS["fail"].check(RunStatus.SUCCEEDED)
+    with pytest.raises(ValueError, match="no transition from pending"):
+        STAGE_TRANSITIONS["succeed"].check(StageStatus.PENDING)
 
 
 def test_ended_runs_are_left_only_by_opening_them_again() -> None:
-    leaving = {name for name, move in RUN_MOVES.items() if move.before & ENDED}
+    leaving = {name for name, move in RUN_TRANSITIONS.items() if move.before & ENDED}
     assert leaving == {"reopen"}
 
 
@@ -97,9 +97,9 @@ def test_only_final_answers_about_the_job_end_a_run(
 
 def test_the_rendered_tables_name_every_move_and_status() -> None:
     text = render_states()
-    assert all(f"| {name} |" in text for name in (*RUN_MOVES, *STAGE_MOVES))
-    assert all(move.meaning in text for move in RUN_MOVES.values())
-    assert all(move.meaning in text for move in STAGE_MOVES.values())
+    assert all(f"| {name} |" in text for name in (*RUN_TRANSITIONS, *STAGE_TRANSITIONS))
+    assert all(move.meaning in text for move in RUN_TRANSITIONS.values())
+    assert all(move.meaning in text for move in STAGE_TRANSITIONS.values())
     assert all(f"`{status}`" in text for status in (*RunStatus, *StageStatus))
     assert "| follow | `JobFailed` |" in text
     assert text.endswith("\n")
