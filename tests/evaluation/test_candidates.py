@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from ftops.evaluation.few_shot import (
+from ftops.evaluation.candidates import (
     GAP,
     FewShotExample,
     build_prompt,
