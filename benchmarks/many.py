@@ -20,9 +20,8 @@ from ftops.providers.provider import ProviderContext
 from ftops.providers.registry import build_provider
 from ftops.records import ProviderSettings, RowFormat, Run, RunStatus, Stage, StageStatus
 from ftops.runs.context import RunContext
-from ftops.runs.keys import make_run_id
 from ftops.runs.observer import NullObserver
-from ftops.runs.open_run import drive
+from ftops.runs.open_run import drive, make_run_id
 from ftops.runs.parallel import ThrottledClock, run_parallel
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData, PreparedFile

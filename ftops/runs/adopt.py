@@ -20,8 +20,7 @@ from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, S
 from ftops.run_folder import RunFolder, hold_run
 from ftops.runs.commands import format_command, format_follow_command
 from ftops.runs.context import RunContext
-from ftops.runs.keys import make_key
-from ftops.runs.open_run import make_run
+from ftops.runs.open_run import make_key, make_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import render_request
 from ftops.runs.states import STAGE_TRANSITIONS

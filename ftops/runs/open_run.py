@@ -1,11 +1,20 @@
-"""What can be done with runs: open one for a job file, drive it, cancel it, read what it left."""
+"""What can be done with runs: open one for a job file, drive it, cancel it, read what it left.
+
+A run has a key, which is the same for the same job and data, and a random id.
+"""
 
 import contextlib
-from collections.abc import Callable
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
+import orjson
+
 from ftops.errors import (
+    DatasetError,
     FtopsError,
     InvalidResponse,
     LedgerError,
@@ -18,14 +27,14 @@ from ftops.evaluation.result import Evaluation
 from ftops.evaluation.storage import read_evaluation
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
-from ftops.records import FAILED_JOB_STATUSES, Run, RunStatus, Stage
+from ftops.records import FAILED_JOB_STATUSES, Json, Run, RunId, RunStatus, Stage
 from ftops.reports.results import ResultRow, parse_results
 from ftops.run_folder import RunFolder
 from ftops.runs.cancel import cancel_run
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, StageContext
-from ftops.runs.keys import make_key, make_run_id
 from ftops.runs.notifications import send_pending_of_idle_run
+from ftops.runs.preprocessing import load_plan
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import find_earlier_job, rebuild_request, record_job_end
 from ftops.runs.runner import drive
@@ -34,16 +43,45 @@ from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.stage_results import StageResults
 
 __all__ = [
+    "FIRST_DEFAULTS",
     "cancel_job_file",
     "cancel_run",
     "drive",
     "load_evaluation",
     "load_raw_results",
     "load_results",
+    "make_key",
+    "make_run",
+    "make_run_id",
     "open_run",
 ]
 
 _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
+# No letters or digits that are mistaken for one another when read aloud.
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_TAIL = 4
+_PATHS = ("training_file", "validation_file")  # their content stands in the key instead
+# The first keys were made of specs with every default filled in. Those defaults stay in all keys,
+# so that the runs of earlier releases are found. A newer field is never added here.
+FIRST_DEFAULTS: Mapping[str, Json] = {
+    "suffix": None,
+    "method": "supervised",
+    "hyperparameters": {
+        "n_epochs": "auto",
+        "batch_size": "auto",
+        "learning_rate_multiplier": "auto",
+        "beta": None,
+        "prompt_loss_weight": None,
+        "compute_classification_metrics": None,
+        "classification_n_classes": None,
+        "classification_positive_class": None,
+        "classification_betas": None,
+    },
+    "seed": None,
+    "metadata": {},
+    "prepare": {"format": "auto", "separator": None, "stop": None, "system": None},
+    "provider": {"base_url": None, "organization": None, "project": None},
+}
 
 
 def open_run(
@@ -258,3 +296,49 @@ def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
 
 def _read_results(run: Run, ledger: Ledger) -> StageResults:
     return StageResults.read(ledger.list_stages(run.id))
+
+
+def make_key(job: LoadedJob, account: str) -> str:
+    """SHA-256 over what the job file says, the content of its data and its plan, and who pays.
+
+    Where the data lies, and what its files are called, is left out: a folder that was moved is the
+    same job. Raises DatasetError when a data file cannot be read.
+    """
+    spec = job.spec
+    parts: dict[str, object] = {
+        "spec": _fill_first_defaults(spec.canonical()),
+        "training": _content(job.path, spec.training_file),
+        "validation": _content(job.path, spec.validation_file) if spec.validation_file else None,
+        "account": account,
+    }
+    plan = load_plan(spec, job.path)
+    if plan is not None:
+        parts["plan"] = plan.to_json()
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def make_run_id(now: datetime) -> RunId:
+    """A fresh id that sorts by time, like run-20261122-1407-k3f9."""
+    tail = "".join(secrets.choice(_LETTERS) for _ in range(_TAIL))
+    return RunId(f"run-{now:%Y%m%d-%H%M}-{tail}")
+
+
+def _fill_first_defaults(canonical: Mapping[str, Json]) -> dict[str, Json]:
+    filled = dict(FIRST_DEFAULTS)
+    for name, value in canonical.items():
+        default = filled.get(name)
+        if isinstance(default, dict) and isinstance(value, dict):
+            filled[name] = {**default, **value}
+        elif name not in _PATHS:
+            filled[name] = value
+    return filled
+
+
+def _content(job_file: Path, value: str) -> str:
+    path = resolve_data(job_file, value)
+    if path is None:
+        return value  # a file that lies at the provider; its id says which content it is
+    try:
+        return measure_path(path)[1]
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error

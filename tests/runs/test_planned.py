@@ -8,8 +8,7 @@ import pytest
 from ftops.errors import DatasetError, SpecError
 from ftops.files import sha256_file
 from ftops.records import DataPlan, PlanStep, RunStatus, Stage
-from ftops.runs.keys import make_key
-from ftops.runs.open_run import load_evaluation
+from ftops.runs.open_run import load_evaluation, make_key
 from ftops.runs.preview import preview
 from ftops.spec.job_file import LoadedJob
 from ftops.spec.plan_file import render_plan

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field
 
 from ftops.records import Json
-from ftops.runs.keys import FIRST_DEFAULTS, make_key
+from ftops.runs.open_run import FIRST_DEFAULTS, make_key
 from ftops.spec.job_file import LoadedJob, load_job
 from ftops.spec.model import HyperparameterSpec, JobSpec, PrepareSpec
 from ftops.spec.section import Expected

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ftops.runs.keys import make_key, make_run_id
+from ftops.runs.open_run import make_key, make_run_id
 from ftops.spec.job_file import load_job
 from ftops.stage_results import make_remote_name
 from tests.fakes import FakeClock
