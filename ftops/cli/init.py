@@ -31,8 +31,7 @@ from ftops.files import write_atomic
 from ftops.records import Json, RowFormat
 from ftops.spec.job_file import ALLOW_OUTSIDE, find_outside
 from ftops.spec.plan_file import read_plan
-from ftops.spec.schema import render_schema
-from ftops.spec.template import render_starter
+from ftops.spec.schema import render_schema, render_starter
 
 DataFile = Annotated[Path, typer.Argument(metavar="DATA.jsonl", help="The training data.")]
 Target = Annotated[

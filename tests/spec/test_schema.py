@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from ftops.spec.job_file import load_job
-from ftops.spec.schema import render_reference, render_schema
-from ftops.spec.template import render_starter
+from ftops.spec.schema import render_reference, render_schema, render_starter
 from tests.spec.job_files import load_text
 
 ROOT = Path(__file__).parents[2]
@@ -193,7 +192,7 @@ def test_a_starter_says_how_its_classes_are_measured(tmp_path: Path) -> None:
 
 def test_reading_a_job_file_imports_nothing_heavy() -> None:
     code = (
-        "import sys, ftops.spec.job_file, ftops.spec.schema, ftops.spec.template\n"
+        "import sys, ftops.spec.job_file, ftops.spec.schema, ftops.spec.schema\n"
         "heavy = {'openai', 'httpx', 'httpx2', 'numpy', 'fastapi', 'rich', 'typer', 'orjson'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
