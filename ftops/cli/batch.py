@@ -18,7 +18,7 @@ from ftops.cli.options import ModelRef, ProviderOptions, SamplingOptions, Yes, c
 from ftops.cli.output import Mode, NotConfirmed, Output, clean, render_json_line
 from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.clock import SystemClock
-from ftops.data.prompts import PromptRow, read_prompts
+from ftops.data.rows import PromptRow, read_prompts
 from ftops.errors import FtopsError
 from ftops.files import write_atomic
 from ftops.inference.batch import BatchOptions, complete_all

@@ -1,27 +1,40 @@
-"""Training data row by row, with the ids of rows; errors have file, line and reason."""
+"""Rows of training data and of prompts, with their ids; errors have file, line and reason.
 
+A row of prompts needs no completion; one that it has is left out.
+"""
+
+import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import orjson
 
 from ftops.data.batch_parser import BatchParser
 from ftops.data.reading.batch import RowError
-from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.options import AS_IS, Format, ReadOptions
 from ftops.data.reading.recognition import suggest_columns
 from ftops.data.reading.source import Source, open_source
 from ftops.errors import DatasetError
 from ftops.records import Message, Prompt, RowFormat
 from ftops.rows.formats import COMPLETION, PREFERENCE
-from ftops.rows.messages import JsonObject, message_text
+from ftops.rows.messages import (
+    InvalidRow,
+    JsonObject,
+    check_message,
+    describe_non_text,
+    describe_type,
+    message_text,
+)
 from ftops.rows.tools import answer_text
 
 _SHOWN_ROWS = 10
 _ID_CHARS = 16
+_FREE = frozenset({Format.JSONL, Format.JSON, Format.TXT})  # records without fixed columns
+_NOTHING = "{{}}"  # a template without columns: completions are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +164,85 @@ def row_id(row: Row) -> str:
 def raw_id(raw: JsonObject) -> str:
     """The same of a row's JSON object alone."""
     return sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_ID_CHARS]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """One prompt with its line (or row) in the file, from 1."""
+
+    line: int
+    prompt: Prompt
+
+
+def read_prompts(
+    path: Path | None, options: ReadOptions | None = None, *, stdin: BinaryIO | None = None
+) -> list[PromptRow]:
+    """All prompts of the file (None: of standard input), in their order.
+
+    A line of plain text is a prompt. DatasetError, naming the first ten, when rows are bad, and
+    when there is none.
+    """
+    source = _open_prompts(path, replace(options or ReadOptions(), layout=AS_IS), stdin)
+    bad = RowErrors(source.name)
+    prompts = list(_read_prompt_rows(source, bad))
+    if bad.bad:
+        raise bad.error()
+    if not prompts:
+        raise DatasetError(
+            f"{source.name}: the file holds no rows", hint="One JSON object a line is a row."
+        )
+    return prompts
+
+
+def _open_prompts(path: Path | None, options: ReadOptions, stdin: BinaryIO | None) -> Source:
+    content = stdin.read() if path is None and stdin is not None else b""  # it may be opened twice
+
+    def open_with(chosen: ReadOptions) -> Source:
+        return open_source(path, chosen, stdin=io.BytesIO(content) if path is None else None)
+
+    source = open_with(replace(options, completion=_NOTHING))
+    if source.format in _FREE and options.prompt is None:
+        return open_with(replace(options, completion=None))
+    return source
+
+
+def _read_prompt_rows(source: Source, bad: RowErrors) -> Iterator[PromptRow]:
+    for batch in source.batches():
+        for row_error in batch.row_errors:
+            bad.add_error(row_error)
+        for place, record in zip(batch.places, batch.values, strict=True):
+            try:
+                prompt = _read_prompt(record, source.format)
+            except InvalidRow as error:
+                bad.add(place, str(error))
+                continue
+            bad.good += 1
+            yield PromptRow(place, prompt)
+
+
+def _read_prompt(record: object, kind: Format) -> Prompt:
+    if not isinstance(record, dict):
+        raise InvalidRow(f"{describe_type(record)}, not an object in braces", "not-an-object")
+    preference = record.get("input")
+    if isinstance(preference, dict):
+        return _read_chat(preference.get("messages"))
+    if "messages" in record:
+        return _read_chat(record["messages"])
+    key = "completion" if kind is Format.TXT else "prompt"
+    if key not in record:
+        raise InvalidRow("it has neither prompt nor messages", "missing-key")
+    prompt = record[key]
+    if not isinstance(prompt, str):
+        raise InvalidRow(f"prompt is {describe_non_text(prompt)}")
+    return prompt
+
+
+def _read_chat(messages: object) -> Prompt:
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRow("messages is not a list of messages")
+    for index, message in enumerate(messages):
+        check_message(message, f"messages[{index}]")
+    prompt = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+    if not prompt:
+        raise InvalidRow("messages holds an answer alone: there is nothing to ask")
+    return tuple(Message(one["role"], message_text(one)) for one in prompt)

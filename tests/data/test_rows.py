@@ -1,5 +1,6 @@
 """Reading rows, and what is said about bad ones."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftops.data.reading.options import MAX_LINE_BYTES
-from ftops.data.rows import read_rows
+from ftops.data.reading.options import MAX_LINE_BYTES, ReadOptions, parse_format
+from ftops.data.rows import PromptRow, read_prompts, read_rows
 from ftops.errors import DatasetError
 from ftops.records import Message, RowFormat
 from tests.data.data_files import (
@@ -297,3 +298,72 @@ def test_good_chat_rows_come_back_as_they_were(
         tmp_path_factory.getbasetemp(), b"\n".join(json.dumps(raw).encode() for raw in raws)
     )
     assert [row.raw for row in read_all(path)] == raws
+
+
+def read(text: str, **said: str) -> list[PromptRow]:
+    kind = parse_format(said.pop("format", None))
+    options = ReadOptions(format=kind, prompt=said.pop("prompt", None))
+    return read_prompts(None, options, stdin=io.BytesIO(text.encode()))
+
+
+def test_a_prompt_is_enough_and_what_was_answered_is_left_out() -> None:
+    text = '{"prompt": "a"}\n{"prompt": "b", "completion": 5, "id": 7}\n'
+    assert read(text) == [PromptRow(1, "a"), PromptRow(2, "b")]
+
+
+def test_a_chat_is_asked_up_to_its_last_answer() -> None:
+    user, said = {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
+    rows = [
+        {"messages": [user]},
+        {"messages": [user, said]},
+        {"messages": [user, said, user], "id": 1},
+        {"input": {"messages": [user]}, "preferred_output": [said]},
+    ]
+    questions = read("\n".join(map(json.dumps, rows)))
+    asked, answered = Message("user", "u"), Message("assistant", "a")
+    assert [one.prompt for one in questions] == [
+        (asked,),
+        (asked,),
+        (asked, answered, asked),
+        (asked,),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Prompt;x\na;1\nb;2\n", {}),
+        ("q,x\na,1\nb,2\n", {"prompt": "q"}),
+        ("a\nb\n", {"format": "txt"}),
+        ('[{"prompt": "a"}, {"prompt": "b"}]', {}),
+        ('{"q": "a"}\n{"q": "b"}\n', {"prompt": "{q}"}),
+    ],
+)
+def test_the_kind_of_file_does_not_matter(text: str, said: dict[str, str]) -> None:
+    assert [one.prompt for one in read(text, **said)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("7", "not an object"),
+        ('{"text": "x"}', "neither prompt nor messages"),
+        ('{"prompt": null}', "prompt is null"),
+        ('{"messages": []}', "not a list of messages"),
+        ('{"messages": [{"role": "assistant", "content": "x"}]}', "nothing to ask"),
+        ('{"messages": [{"content": "x"}]}', "role"),
+        ('{"prompt": "x"', "JSON"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line_and_its_reason(row: str, reason: str) -> None:
+    with pytest.raises(DatasetError, match=rf"1 of 2 rows are bad(.|\n)*:2: .*{reason}"):
+        read(f'{{"prompt": "good"}}\n{row}\n')
+
+
+def test_a_file_without_rows_and_a_table_without_prompts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no column for the prompt"):
+        read("question,label\na,1\n")
+    path = tmp_path / "empty.jsonl"
+    path.write_text("\n")
+    with pytest.raises(DatasetError):
+        read_prompts(path)
