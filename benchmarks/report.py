@@ -17,9 +17,8 @@ from pathlib import Path
 import orjson
 
 from ftops.clock import SystemClock
-from ftops.evaluation.result import CandidateKind
+from ftops.evaluation.result import CandidateKind, render_predictions
 from ftops.evaluation.scoring import CandidatePredictions, choose_default_metrics, evaluate
-from ftops.evaluation.storage import render_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
 from ftops.records import ProviderSettings, Run, RunId, RunStatus

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ftops.errors import RequirementMissed
-from ftops.evaluation.result import CandidateScore, Evaluation, RequirementResult
-from ftops.evaluation.storage import read_evaluation
+from ftops.evaluation.result import CandidateScore, Evaluation, RequirementResult, read_evaluation
 from ftops.evaluation.text import describe_requirement
 from ftops.metrics.requirement import DIGITS, OPERATORS, REQUEST_METRICS, Requirement, make_slug
 from ftops.metrics.result import Comparison, Unit

@@ -22,7 +22,16 @@ from ftops.evaluation.candidates import (
 from ftops.evaluation.evaluate import ReportProgress, run_evaluation
 from ftops.evaluation.inference import ModelClient, create_budget
 from ftops.evaluation.prompt_format import PromptFormat, to_text
-from ftops.evaluation.result import CandidateKind, Evaluation, Note, NoteKind
+from ftops.evaluation.result import (
+    CandidateKind,
+    Evaluation,
+    Note,
+    NoteKind,
+    make_slugs,
+    read_evaluation,
+    read_predictions,
+    write_evaluation,
+)
 from ftops.evaluation.rows import check_leak, read_evaluation_rows
 from ftops.evaluation.scoring import (
     CandidatePredictions,
@@ -30,12 +39,6 @@ from ftops.evaluation.scoring import (
     create_named_metrics,
     evaluate,
     select_metrics,
-)
-from ftops.evaluation.storage import (
-    make_slugs,
-    read_evaluation,
-    read_predictions,
-    write_evaluation,
 )
 from ftops.files import make_private_dir, storage_error
 from ftops.inference.cache import ResponseCache

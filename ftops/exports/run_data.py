@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from ftops import __version__
 from ftops.errors import InvalidResponse, LedgerError
-from ftops.evaluation.storage import read_evaluation
+from ftops.evaluation.result import read_evaluation
 from ftops.files import read_if_there
 from ftops.records import Json, Run, StageRecord
 from ftops.reports.results import HEADERS, ResultRow, parse_results

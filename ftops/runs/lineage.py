@@ -8,8 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from ftops.errors import LedgerError, StorageError, UnknownRun
-from ftops.evaluation.result import CandidateKind, Evaluation
-from ftops.evaluation.storage import read_evaluation
+from ftops.evaluation.result import CandidateKind, Evaluation, read_evaluation
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.result import MetricResult
 from ftops.providers.model_catalog import ModelInfo

@@ -23,8 +23,7 @@ from ftops.errors import (
     RunError,
     UnknownRun,
 )
-from ftops.evaluation.result import Evaluation
-from ftops.evaluation.storage import read_evaluation
+from ftops.evaluation.result import Evaluation, read_evaluation
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.records import FAILED_JOB_STATUSES, Json, Run, RunId, RunStatus, Stage

@@ -8,8 +8,7 @@ from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.reading.source import open_source
 from ftops.errors import DatasetError, InvalidResponse, LedgerError, StorageError
-from ftops.evaluation.result import Evaluation
-from ftops.evaluation.storage import read_evaluation, read_predictions
+from ftops.evaluation.result import Evaluation, read_evaluation, read_predictions
 from ftops.ledger.ledger import Ledger
 from ftops.metrics.prediction import Prediction
 from ftops.records import Run

@@ -6,10 +6,9 @@ from ftops.errors import RunError
 from ftops.evaluation.candidates import EvaluationContext, find_evaluated_model
 from ftops.evaluation.evaluate import run_evaluation
 from ftops.evaluation.inference import ModelClient, create_budget
-from ftops.evaluation.result import Evaluation
+from ftops.evaluation.result import Evaluation, write_evaluation
 from ftops.evaluation.rows import check_leak, prepare_rows, read_evaluation_rows
 from ftops.evaluation.scoring import create_named_metrics
-from ftops.evaluation.storage import write_evaluation
 from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
 from ftops.providers.provider import deployed
