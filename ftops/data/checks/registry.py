@@ -6,14 +6,13 @@ from ftops.data.checks.check import Check
 from ftops.data.checks.classes import Classes, label_tokens
 from ftops.data.checks.completions import Completions
 from ftops.data.checks.duplicates import Duplicates, NearDuplicates
-from ftops.data.checks.moderation import FLAGGED
+from ftops.data.checks.moderation import FLAGGED, WordMatches
 from ftops.data.checks.pii import PersonalData
 from ftops.data.checks.prompts import Prompts, field_list_prompts
 from ftops.data.checks.size import Lengths, RowCount
 from ftops.data.checks.structure import Structure, carriage_returns, mojibake
 from ftops.data.checks.tool_calls import ToolCalls
 from ftops.data.checks.validation import Drift, Leaks
-from ftops.data.checks.word_list import WordMatches
 from ftops.data.findings import Rule, Severity
 
 CHECK_GROUPS: tuple[tuple[str, tuple[type[Check], ...]], ...] = (
