@@ -39,6 +39,7 @@ of the job file, which `ftops.cli` fills in. Domain code raises, and only `ftops
 into text and an exit code.
 """
 
+import copy
 from typing import Self
 
 _REFUSALS = frozenset({400, 401, 403, 404, 413, 415, 422})  # of a request, for its content
@@ -127,17 +128,9 @@ class ProviderError(FtopsError):
 
     def reworded(self, message: str, hint: str) -> Self:
         """The same error with another message and another hint."""
-        return type(self)(
-            message,
-            hint=hint,
-            status=self.status,
-            code=self.code,
-            param=self.param,
-            request_id=self.request_id,
-            retry_after_s=self.retry_after_s,
-            final=self.final,
-            unrecognized=self.unrecognized,
-        )
+        error = copy.copy(self)
+        error.args, error.message, error.hint = (message,), message, hint or type(self).hint
+        return error
 
 
 class AuthFailed(ProviderError):

@@ -40,6 +40,18 @@ def test_a_hint_given_by_the_raiser_wins_over_the_one_of_the_class() -> None:
     assert errors.AuthFailed("no key", hint="Ask Ops.").hint == "Ask Ops."
 
 
+def test_a_reworded_error_differs_in_its_message_and_hint_only() -> None:
+    error = errors.RateLimited("slow", hint="Wait.", status=429, retry_after_s=2.0, final=True)
+    other = error.reworded("slow down", "")
+    assert (str(other), other.message, other.hint) == (
+        "slow down", "slow down", errors.RateLimited.hint
+    )  # fmt: skip
+    assert (type(other), other.status, other.retry_after_s, other.final) == (
+        errors.RateLimited, 429, 2.0, True
+    )  # fmt: skip
+    assert (str(error), error.hint) == ("slow", "Wait.")
+
+
 def test_every_class_of_the_tree_has_a_sentence_about_itself() -> None:
     for name in _real_tree():
         assert (getattr(errors, name).__doc__ or "").strip().endswith("."), name
