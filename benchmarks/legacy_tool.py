@@ -8,7 +8,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from conformance.environments import make_venv
-from conformance.operation import NotHere
+from conformance.operation import CannotInstall
 
 _PACKAGES = ["openai[datalib]==0.28.1", "numpy<2", "pandas<2.2"]
 
@@ -17,7 +17,7 @@ def find_legacy() -> list[str] | None:
     """The tool's command, to which `-f FILE` is added; None where it cannot be installed."""
     try:
         scripts = make_venv(user_cache_path("ftops-bench"), "prepare-data", _PACKAGES)
-    except NotHere as error:
+    except CannotInstall as error:
         print(f"no legacy tool here: {error}")
         return None
     return [str(scripts / "openai"), "tools", "fine_tunes.prepare_data", "-q"]

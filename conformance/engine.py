@@ -1,4 +1,4 @@
-"""A fresh engine as a process of its own, in a folder that is gone afterwards."""
+"""A new engine in its own process and folder."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ _START_S = 60.0
 
 @contextmanager
 def fresh_engine(folder: Path) -> Iterator[EngineAddress]:
-    """An engine in `folder`; it is ended at the end."""
+    """Start an engine in `folder`, and stop it at the end."""
     log = folder.with_suffix(".log")
     with log.open("wb") as stream:
         child = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Installs clients in places of their own; what is there already is used again."""
+"""Installs clients in virtual environments, which are cached."""
 
 import hashlib
 import subprocess
@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from conformance.operation import NotHere
+from conformance.operation import CannotInstall
 
 
 def make_venv(cache: Path, name: str, requirements: Sequence[str]) -> Path:
-    """The `bin` folder of an environment that holds just these packages."""
+    """The `bin` folder of an environment with only these packages."""
     digest = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:12]
     folder = cache / f"{name}-{digest}"
     scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
@@ -27,4 +27,4 @@ def _call(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "WARNING" not in line]
-        raise NotHere(f"{' '.join(command[-4:])}: {' '.join(lines)[-300:]}")
+        raise CannotInstall(f"{' '.join(command[-4:])}: {' '.join(lines)[-300:]}")

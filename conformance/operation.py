@@ -1,9 +1,8 @@
-"""What a client is to this suite: a way to install it, and named operations to try in order.
+"""Clients of the suite: how each is installed, and its operations in order.
 
 A client is one module in `conformance/clients/`, listed in `clients/__init__.py`. Its operations
-run against one fresh engine, one after the other; what an operation leaves in `Scene.kept` (a job,
-a model) is there for the later ones, and one that misses what an earlier one should have left
-fails.
+run in order against one new engine. They share values (a job, a model) in `OperationContext.kept`;
+an operation fails if an earlier one did not store the value that it needs.
 """
 
 import os
@@ -16,28 +15,28 @@ from pathlib import Path
 
 from ftops.records import EngineAddress
 
-_TRAINING_S = 300.0  # the longest that one command may take
-_CUT_TO = 400  # characters of output that a failure shows
+_TRAINING_S = 300.0  # timeout of one command
+_CUT_TO = 400  # characters of output in a failure message
 
 
 class Failed(Exception):
-    """The operation did not do what it should; the text says what was seen."""
+    """The operation had another result than expected; the message describes it."""
 
 
-class NotHere(Exception):
-    """The client cannot be installed on this machine; the text says why."""
+class CannotInstall(Exception):
+    """The client cannot be installed on this machine; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a command printed, and how it ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
     err: str
 
     def expect(self, *words: str, code: int = 0) -> "Output":
-        """The same, or Failed when it ended otherwise or did not print all `words`."""
+        """The output itself; Failed if the exit code differs or a word is missing."""
         ensure(self.code == code, f"exit code {self.code}: {self._tail()}")
         for word in words:
             ensure(word in self.out + self.err, f"{word!r} is not in: {self._tail()}")
@@ -49,8 +48,8 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Where an operation takes place: the engine, a folder of its client's own, the client."""
+class OperationContext:
+    """The engine, the client and its working folder."""
 
     engine: EngineAddress
     folder: Path
@@ -103,19 +102,19 @@ class Scene:
         return Output(code, seen, "")
 
     def write(self, name: str, text: str) -> Path:
-        """A file in the client's folder."""
+        """Write a file to the client's folder."""
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
         return path
 
     def get(self, name: str) -> str:
-        """What an earlier operation left; Failed when it did not."""
+        """The value that an earlier operation stored; Failed if there is none."""
         if name not in self.kept:
-            raise Failed(f"an earlier operation left no {name}")
+            raise Failed(f"no earlier operation stored a {name}")
         return self.kept[name]
 
     def _variables(self) -> dict[str, str]:
-        """This process's variables without any key of the user's, and the client's own."""
+        """The environment without OPENAI_ variables of the user, and the client's variables."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")
         }
@@ -123,26 +122,26 @@ class Scene:
 
 
 def ensure(condition: bool, otherwise: str) -> None:
-    """Failed, saying `otherwise`, unless the condition holds."""
+    """Raise Failed with the message `otherwise` unless the condition holds."""
     if not condition:
         raise Failed(otherwise)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the table: its name, and what to do. `attempt` raises Failed."""
+    """One row of the table. `attempt` raises Failed."""
 
     name: str
-    attempt: Callable[[Scene], None]
+    attempt: Callable[[OperationContext], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A stock client.
+    """An unmodified client.
 
-    `install(cache)` puts it into a folder of its own under `cache` and returns what its operations
-    call; it raises NotHere when this machine lacks what that needs. `environment(engine)` gives
-    the variables by which it finds the engine.
+    `install(cache)` installs it into its own folder under `cache` and returns the path that its
+    operations call; it raises CannotInstall if this machine lacks a tool. `environment(engine)`
+    returns the variables that point the client at the engine.
     """
 
     name: str  # for the command line

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from conformance.clients import CLIENTS
-from conformance.operation import Failed, Output, Scene
+from conformance.operation import Failed, OperationContext, Output
 from conformance.report import Row, Table, render_report
 from ftops.records import EngineAddress
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(EngineAddress("http://127.0.0.1:1/v1", "key", 1, "1"), tmp_path, tmp_path)
+def context(tmp_path: Path) -> OperationContext:
+    return OperationContext(
+        EngineAddress("http://127.0.0.1:1/v1", "key", 1, "1"), tmp_path, tmp_path
+    )
 
 
 def test_an_output_must_hold_every_word_and_end_as_expected() -> None:
@@ -25,18 +27,20 @@ def test_an_output_must_hold_every_word_and_end_as_expected() -> None:
         output.expect("one", code=1)
 
 
-def test_a_command_gets_no_key_of_the_users(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_gets_no_key_of_the_users(
+    context: OperationContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     program = "import os; print(sorted(name for name in os.environ if 'OPENAI' in name))"
-    assert scene.run(sys.executable, "-c", program).expect().out == "[]\n"
+    assert context.run(sys.executable, "-c", program).expect().out == "[]\n"
 
 
-def test_a_command_that_hangs_fails(scene: Scene) -> None:
+def test_a_command_that_hangs_fails(context: OperationContext) -> None:
     with pytest.raises(Failed, match="not done after"):
-        scene.run(sys.executable, "-c", "import signal; signal.pause()", limit_s=0.5)
+        context.run(sys.executable, "-c", "import signal; signal.pause()", limit_s=0.5)
 
 
-def test_an_interrupted_command_has_seen_ctrl_c(scene: Scene) -> None:
+def test_an_interrupted_command_has_seen_ctrl_c(context: OperationContext) -> None:
     program = """
 import signal
 try:
@@ -45,13 +49,13 @@ try:
 except KeyboardInterrupt:
     print('stopped')
 """
-    output = scene.interrupt(sys.executable, "-c", program, when="ready")
+    output = context.interrupt(sys.executable, "-c", program, when="ready")
     assert output.expect("stopped").out == "ready\nstopped\n"
 
 
-def test_what_an_earlier_operation_did_not_leave_is_a_failure(scene: Scene) -> None:
-    with pytest.raises(Failed, match="left no model"):
-        scene.get("model")
+def test_what_an_earlier_operation_did_not_leave_is_a_failure(context: OperationContext) -> None:
+    with pytest.raises(Failed, match="no earlier operation stored a model"):
+        context.get("model")
 
 
 def test_the_page_has_a_row_for_each_operation_and_says_what_failed() -> None:

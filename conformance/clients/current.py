@@ -1,7 +1,7 @@
 """The SDKs of the current protocol: openai 3 and openai 2 for Python, openai for Node.
 
-Each has a script of its own language in this folder that does all operations of `OPERATIONS` in
-one go and leaves what came of them in a file: one row of the table each.
+Each has a script in its language in this folder, which runs all `OPERATIONS` and writes their
+outcomes to a file, one for each row of the table.
 """
 
 import json
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from conformance.environments import make_venv
-from conformance.operation import Client, Failed, NotHere, Operation, Scene
+from conformance.operation import CannotInstall, Client, Failed, Operation, OperationContext
 from ftops.records import EngineAddress
 
 _HERE = Path(__file__).resolve().parent
@@ -22,27 +22,27 @@ OPERATIONS = (
     "files.create, retrieve, content",
     "files.create with expires_after",
     "files.list by purpose, page by page",
-    "files.wait_for_processing of a bad file",
+    "files.wait_for_processing of an invalid file",
     "uploads.create, parts, complete with md5",
     "uploads.cancel",
     "jobs.create with method, suffix, seed, metadata, validation file",
     "jobs.retrieve until succeeded, auto resolved",
     "jobs.list with limit, after and metadata",
     "jobs.list_events, page by page, newest first",
-    "jobs.checkpoints.list, a checkpoint answers",
+    "jobs.checkpoints.list, completion by a checkpoint",
     "results file",
     "chat.completions.create",
     "chat.completions.create with n, stop, seed, logprobs, penalties, logit_bias",
-    "chat.completions.create as a stream with usage",
+    "chat.completions.create, streamed with usage",
     "jobs.create with the older hyperparameters on completion rows",
     "completions.create with several prompts, echo, logprobs",
-    "completions.create as a stream",
+    "completions.create, streamed",
     "jobs.create from a fine-tuned model",
     "jobs.create on preferences (dpo)",
     "jobs.pause, jobs.resume",
-    "jobs.cancel, and again",
-    "a bad row fails the job with its line",
-    "reinforcement and integrations are refused",
+    "jobs.cancel, twice",
+    "invalid row: the job fails and names the line",
+    "refused: reinforcement, integrations",
     "errors 400, 401, 404 with type, param, code and request id",
     "rate limit and request headers",
     "models.delete",
@@ -57,13 +57,13 @@ def _install_python(cache: Path, *, name: str, requirement: str) -> Path:
 def _install_node(cache: Path, *, requirement: str) -> Path:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        raise NotHere("there is no npm")
+        raise CannotInstall("npm is not installed")
     folder = cache / "node"
     folder.mkdir(exist_ok=True)
     command = [npm, "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder)]
     done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotHere(f"npm install {requirement}: {done.stderr[-300:]}")
+        raise CannotInstall(f"npm install {requirement}: {done.stderr[-300:]}")
     shutil.copy(_HERE / "node_sdk.mjs", folder / "node_sdk.mjs")  # it finds its modules from here
     return folder / "node_sdk.mjs"
 
@@ -72,13 +72,13 @@ def _environment(engine: EngineAddress) -> Mapping[str, str]:
     return {"OPENAI_BASE_URL": engine.base_url, "OPENAI_API_KEY": engine.token}
 
 
-def _try(scene: Scene, *, name: str, run: Callable[[Scene], None]) -> None:
-    path = scene.folder / _OUTCOMES
-    if "ran" not in scene.kept:
-        scene.kept["ran"] = "yes"
-        run(scene)
+def _try(context: OperationContext, *, name: str, run: Callable[[OperationContext], None]) -> None:
+    path = context.folder / _OUTCOMES
+    if "ran" not in context.kept:
+        context.kept["ran"] = "yes"
+        run(context)
     if not path.exists():
-        raise Failed("the script did not get far enough to say")
+        raise Failed("the script ended before this operation")
     outcomes = json.loads(path.read_text(encoding="utf-8"))
     if name not in outcomes:
         raise Failed("the script has no such operation")
@@ -86,16 +86,16 @@ def _try(scene: Scene, *, name: str, run: Callable[[Scene], None]) -> None:
         raise Failed(outcomes[name])
 
 
-def _run_python(scene: Scene) -> None:
-    scene.run(scene.tool, _HERE / "python_sdk.py", _OUTCOMES).expect()
+def _run_python(context: OperationContext) -> None:
+    context.run(context.tool, _HERE / "python_sdk.py", _OUTCOMES).expect()
 
 
-def _run_node(scene: Scene) -> None:
-    scene.run("node", scene.tool, _OUTCOMES).expect()
+def _run_node(context: OperationContext) -> None:
+    context.run("node", context.tool, _OUTCOMES).expect()
 
 
 def _client(
-    name: str, title: str, install: Callable[[Path], Path], run: Callable[[Scene], None]
+    name: str, title: str, install: Callable[[Path], Path], run: Callable[[OperationContext], None]
 ) -> Client:
     operations = [Operation(one, partial(_try, name=one, run=run)) for one in OPERATIONS]
     return Client(name, title, install, _environment, operations)

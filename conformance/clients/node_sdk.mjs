@@ -107,7 +107,7 @@ await attempt("files.list by purpose, page by page", async () => {
   assert.deepEqual(back, found.reverse());
 });
 
-await attempt("files.wait_for_processing of a bad file", async () => {
+await attempt("files.wait_for_processing of an invalid file", async () => {
   const made = await upload('{"prompt": "a"}\n');
   const seen = await client.files.waitForProcessing(made.id, { pollInterval: 100 });
   assert.equal(seen.status, "error");
@@ -186,7 +186,7 @@ await attempt("jobs.list_events, page by page, newest first", async () => {
   assert(events.some((event) => event.type === "metrics" && event.data.train_loss > 0));
 });
 
-await attempt("jobs.checkpoints.list, a checkpoint answers", async () => {
+await attempt("jobs.checkpoints.list, completion by a checkpoint", async () => {
   const found = await all(jobs.checkpoints.list(kept.job, { limit: 1 }));
   assert(found.length >= 1 && found.length <= 3);
   const name = found[0].fine_tuned_model_checkpoint;
@@ -229,7 +229,7 @@ await attempt(
   },
 );
 
-await attempt("chat.completions.create as a stream with usage", async () => {
+await attempt("chat.completions.create, streamed with usage", async () => {
   const options = { temperature: 0, max_tokens: 8 };
   const whole = (await say(kept.model, options)).choices[0].message.content;
   const usage = { stream: true, stream_options: { include_usage: true } };
@@ -258,7 +258,7 @@ await attempt("completions.create with several prompts, echo, logprobs", async (
   assert(answer.choices[0].text.startsWith(prompt[0]));
 });
 
-await attempt("completions.create as a stream", async () => {
+await attempt("completions.create, streamed", async () => {
   const options = { model: kept.text, prompt: "thing 1 is green ->", temperature: 0 };
   const whole = (await client.completions.create(options)).choices[0].text;
   const pieces = await all(await client.completions.create({ ...options, stream: true }));
@@ -300,19 +300,19 @@ await attempt("jobs.pause, jobs.resume", async () => {
   kept.long = made.id;
 });
 
-await attempt("jobs.cancel, and again", async () => {
+await attempt("jobs.cancel, twice", async () => {
   assert.equal((await jobs.cancel(kept.long)).status, "cancelled");
   await refusal(400, () => jobs.cancel(kept.long));
 });
 
-await attempt("a bad row fails the job with its line", async () => {
+await attempt("invalid row: the job fails and names the line", async () => {
   const made = await jobs.create({ model: "ada", training_file: kept.bad });
   const job = await waitFor(made.id, "failed");
   assert.equal(job.error.code, "invalid_training_file");
   assert.match(job.error.message, /line 1/);
 });
 
-await attempt("reinforcement and integrations are refused", async () => {
+await attempt("refused: reinforcement, integrations", async () => {
   const grader = {
     type: "string_check",
     name: "same",

@@ -118,7 +118,7 @@ def _() -> None:
     assert [file.id for file in CLIENT.files.list(order="asc", limit=2)] == found[::-1]
 
 
-@attempt("files.wait_for_processing of a bad file")
+@attempt("files.wait_for_processing of an invalid file")
 def _() -> None:
     made = upload(b'{"prompt": "a"}\n')
     seen = CLIENT.files.wait_for_processing(made.id, poll_interval=0.1)
@@ -195,7 +195,7 @@ def _() -> None:
     assert any(event.type == "metrics" and event.data["train_loss"] > 0 for event in events)
 
 
-@attempt("jobs.checkpoints.list, a checkpoint answers")
+@attempt("jobs.checkpoints.list, completion by a checkpoint")
 def _() -> None:
     found = list(JOBS.checkpoints.list(KEPT["job"], limit=1))
     assert 1 <= len(found) <= 3
@@ -246,7 +246,7 @@ def _() -> None:
     assert len(first.choices[0].logprobs.content[0].top_logprobs) == 2
 
 
-@attempt("chat.completions.create as a stream with usage")
+@attempt("chat.completions.create, streamed with usage")
 def _() -> None:
     whole = say(KEPT["model"], temperature=0, max_tokens=8).choices[0].message.content
     options = {"stream": True, "stream_options": {"include_usage": True}}
@@ -278,7 +278,7 @@ def _() -> None:
     assert answer.choices[0].logprobs.token_logprobs[0] is None
 
 
-@attempt("completions.create as a stream")
+@attempt("completions.create, streamed")
 def _() -> None:
     options = {"model": KEPT["text"], "prompt": "thing 1 is green ->", "temperature": 0}
     whole = CLIENT.completions.create(**options).choices[0].text
@@ -334,21 +334,21 @@ def _() -> None:
     KEPT["long"] = job_id
 
 
-@attempt("jobs.cancel, and again")
+@attempt("jobs.cancel, twice")
 def _() -> None:
     assert JOBS.cancel(KEPT["long"]).status == "cancelled"
     assert JOBS.retrieve(KEPT["long"]).fine_tuned_model is None
     refusal(openai.BadRequestError, lambda: JOBS.cancel(KEPT["long"]))
 
 
-@attempt("a bad row fails the job with its line")
+@attempt("invalid row: the job fails and names the line")
 def _() -> None:
     job = wait_for(JOBS.create(model="ada", training_file=KEPT["bad"]).id, "failed")
     assert (job.error.code, job.error.param) == ("invalid_training_file", "training_file")
     assert "line 1" in job.error.message
 
 
-@attempt("reinforcement and integrations are refused")
+@attempt("refused: reinforcement, integrations")
 def _() -> None:
     grader = {
         "type": "string_check",
