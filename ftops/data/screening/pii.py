@@ -50,11 +50,12 @@ def list_pii(text: str) -> list[PiiMatch]:
 
 
 def _choose(together: list[PiiMatch]) -> list[PiiMatch]:
-    """Of places that overlap, those of the weightiest kinds that do not."""
+    """Of matches that overlap, those of the most important kinds; the longest of equal starts."""
     taken: list[PiiMatch] = []
-    for place in sorted(together, key=lambda place: (_RANK[place.kind], place)):
-        if all(place.end <= one.start or one.end <= place.start for one in taken):
-            taken.append(place)
+    # a number near another one is also found cut off, where the search for that one ends
+    for match in sorted(together, key=lambda one: (_RANK[one.kind], one.start, -one.end)):
+        if all(match.end <= one.start or one.end <= match.start for one in taken):
+            taken.append(match)
     return sorted(taken)
 
 

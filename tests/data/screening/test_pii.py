@@ -131,3 +131,9 @@ def test_nothing_is_found_in_a_text_that_was_redacted(text: str) -> None:
     assert redact(done) == done
     places = list_pii(text)
     assert all(one.end <= other.start for one, other in pairwise(places))
+
+
+@pytest.mark.parametrize("between", range(1, 30))
+def test_a_number_behind_another_one_is_redacted_whole(between: int) -> None:
+    text = f"4111 1111 1111 1111{'?' * between}tel: +49 170 1234567."
+    assert redact(text) == f"[CARD]{'?' * between}tel: [PHONE]."
