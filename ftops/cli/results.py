@@ -39,8 +39,7 @@ from ftops.reports.training import (
     read_event_row,
 )
 from ftops.runs.observer import NullObserver, Observer
-from ftops.runs.open_run import load_evaluation, load_raw_results
-from ftops.runs.training_data import load_training
+from ftops.runs.open_run import load_evaluation, load_raw_results, load_training
 
 RunRefs = Annotated[
     list[str],

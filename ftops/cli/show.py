@@ -56,8 +56,7 @@ from ftops.reports.training import create_training
 from ftops.run_folder import RunFolder
 from ftops.runs import export, notifications
 from ftops.runs.commands import list_run_arguments
-from ftops.runs.open_run import load_evaluation, load_results
-from ftops.runs.training_data import read_training_facts
+from ftops.runs.open_run import load_evaluation, load_results, read_training_facts
 
 _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"

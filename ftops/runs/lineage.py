@@ -14,7 +14,7 @@ from ftops.metrics.result import MetricResult
 from ftops.providers.model_catalog import ModelInfo
 from ftops.records import Checkpoint, Json, Run, StageRecord, TunedModel
 from ftops.run_folder import RunFolder
-from ftops.runs.training_data import read_training_facts
+from ftops.runs.open_run import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 from ftops.stage_results import PreparedData, StageResults
 

@@ -6,7 +6,7 @@ A run has a key, which is the same for the same job and data, and a random id.
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +26,9 @@ from ftops.errors import (
 from ftops.evaluation.result import Evaluation, read_evaluation
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
-from ftops.records import FAILED_JOB_STATUSES, Json, Run, RunId, RunStatus, Stage
+from ftops.records import FAILED_JOB_STATUSES, Json, Run, RunId, RunStatus, Stage, StageRecord
 from ftops.reports.results import ResultRow, parse_results
+from ftops.reports.training import Training, TrainingFacts, create_training
 from ftops.run_folder import RunFolder
 from ftops.runs.cancel import cancel_run
 from ftops.runs.commands import format_run_command
@@ -49,10 +50,12 @@ __all__ = [
     "load_evaluation",
     "load_raw_results",
     "load_results",
+    "load_training",
     "make_key",
     "make_run",
     "make_run_id",
     "open_run",
+    "read_training_facts",
 ]
 
 _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
@@ -341,3 +344,36 @@ def _content(job_file: Path, value: str) -> str:
         return measure_path(path)[1]
     except OSError as error:
         raise DatasetError(f"{path}: cannot read: {error.strerror or error}") from error
+
+
+def load_training(run: Run, stages: Sequence[StageRecord], home: Path) -> Training:
+    """The whole training; without steps where no results were fetched yet."""
+    return create_training(load_results(run, home), read_training_facts(stages))
+
+
+def read_training_facts(stages: Sequence[StageRecord]) -> TrainingFacts:
+    """What the stages recorded of the training, as far as they have come."""
+    results = StageResults.read(stages)
+    prepared, followed = results.prepare, results.follow
+    used = followed.hyperparameters if followed else {}
+    return TrainingFacts(
+        rows=(prepared.training.rows or None) if prepared else None,
+        validation_rows=(prepared.validation.rows or None)
+        if prepared and prepared.validation
+        else None,
+        overlap_rows=prepared.overlap_rows if prepared else None,
+        n_epochs=_find_count(used, "n_epochs"),
+        batch_size=_find_count(used, "batch_size"),
+        trained_tokens=(followed.trained_tokens or None) if followed else None,
+        checkpoints=results.results.checkpoints if results.results else (),
+    )
+
+
+def _find_count(values: Mapping[str, Json], name: str) -> int | None:
+    """A whole number above 0; servers may send one as text."""
+    value = values.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
+        return None
+    return int(value)

@@ -16,7 +16,7 @@ from ftops.reports.results import ResultRow, parse_results
 from ftops.reports.run_facts import DataIssue, RunFacts
 from ftops.reports.training import create_training
 from ftops.run_folder import RunFolder
-from ftops.runs.training_data import read_training_facts
+from ftops.runs.open_run import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 
 _ORDER = ("error", "warning", "advice")

@@ -15,8 +15,7 @@ from ftops.errors import (
 )
 from ftops.records import Checkpoint, Job, RunStatus, Stage, StageStatus
 from ftops.run_folder import RunFolder
-from ftops.runs.open_run import load_results
-from ftops.runs.training_data import load_training
+from ftops.runs.open_run import load_results, load_training
 from ftops.stage_results import TrainingSummary
 from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
