@@ -84,7 +84,7 @@ class ScoringError(FtopsError):
 class ModelsFileError(FtopsError):
     """The user's `models.toml` is invalid; the message names the lines and what is expected."""
 
-    hint = "Fix that file, or remove it: ftops has prices and limits of its own (docs/prices.md)."
+    hint = "Fix that file, or remove it to use the built-in prices and limits (docs/prices.md)."
 
 
 class ProviderError(FtopsError):
@@ -223,7 +223,7 @@ class JobCancelled(JobFailed):
 class RequirementMissed(RunError):
     """A requirement of `evaluate.require` is not met; the message names each of them."""
 
-    hint = "The model exists all the same; `evaluate.require` has the requirements."
+    hint = "The model is kept; `evaluate.require` in the job file has the requirements."
 
 
 class LimitExceeded(RunError):

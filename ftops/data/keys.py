@@ -29,7 +29,7 @@ _CARRIED = {
                                 "train_mask", "train_on_turn"),
     "tools or their calls": ("tools", "functions", "tool_calls", "function_call", "tool_choice",
                              "parallel_tool_calls"),
-    "a part of what is asked": ("prompt", "system", "system_prompt", "instruction", "instructions",
+    "a part of the prompt": ("prompt", "system", "system_prompt", "instruction", "instructions",
                                 "input", "inputs", "context", "contexts", "passage", "document",
                                 "documents", "question", "query", "suffix", "prefix"),
     "turns of a conversation": ("history", "conversation", "conversations", "messages", "turns",
@@ -56,15 +56,15 @@ _PLACEHOLDER = re.compile(rf"(?<!`)<(?:({_NAMES})(?:_?\d+)?|\|({_NAMES})[a-z_\d]
 
 
 def classify_unexpected(error: UnexpectedKeys) -> InvalidRow:
-    """The error with the check that the keys fail, and with what they carry or the next step."""
+    """The error with the code of the failed check, and the content of the key or the next step."""
     for name in error.keys:
         if carried := describe_key_content(name):
             return InvalidRow(
-                f"{error}; {quote(name)} holds {carried}, which would be lost", "unsupported-key"
+                f"{error}; {quote(name)} contains {carried}, which would be lost", "unsupported-key"
             )
     if all(map(is_metadata, error.keys)):
         return InvalidRow(str(error), "extra-key")
-    return InvalidRow(f"{error}; --drop KEY leaves out what is not to be learned", "unknown-key")
+    return InvalidRow(f"{error}; --drop KEY drops a key that is not training data", "unknown-key")
 
 
 def describe_key_content(name: str) -> str:
@@ -122,6 +122,6 @@ def _check_placeholders(text: str) -> None:
         kind = found[1] or found[2]
         if f"</{kind}>" not in text:  # which would be markup
             raise InvalidRow(
-                f"{found[0]} stands for {_MEDIA[kind]}, and only text is trained",
+                f"{found[0]} stands for {_MEDIA[kind]}; only text is trained on",
                 "media-placeholder",
             )

@@ -133,7 +133,7 @@ def _check_format(row: Row, wanted: RowFormat, source: Path) -> None:
     found = row.format
     if found is RowFormat.CHAT and wanted is RowFormat.COMPLETION:
         raise DatasetError(
-            f"{source}: the data is chats, and the model wants prompt and completion",
+            f"{source}: the rows are chats, but the model takes prompt and completion",
             hint="Name a chat model, or write the data as prompt and completion.",
         )
     if wanted is RowFormat.PREFERENCE and found is not wanted:

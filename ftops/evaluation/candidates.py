@@ -23,7 +23,7 @@ from ftops.stage_results import PreparedData, StageResults
 OpenProvider = Callable[[ProviderSettings], Provider]
 _UNTRAINED = (
     "{base} is a built-in size, which has random weights before training; the comparison would not"
-    " be fair (`allow_untrained: true` evaluates it all the same)"
+    " be fair (`allow_untrained: true` evaluates it anyway)"
 )
 # Between examples where no stop sequence ends an answer; the response then ends there, too.
 GAP = "\n\n###\n\n"

@@ -79,15 +79,15 @@ def call_with_retries(
 
 
 def _last_error(error: ProviderError, attempts: int, elapsed_s: float) -> ProviderError:
-    """The same error, which also says how often it was tried and how long to wait."""
+    """The error with the number of attempts and the time to wait."""
     message, hint = error.message, error.hint
     if attempts > 1:
         message += f" (tried {attempts} times in {elapsed_s:.0f} s)"
     if error.retry_after_s is not None:
         message += f"; the provider asks to wait {_render_duration(error.retry_after_s)}"
         hint = (
-            f"Give the same command again in {_render_duration(error.retry_after_s)}: "
-            "it goes on where it stopped."
+            f"Run the same command again in {_render_duration(error.retry_after_s)}: "
+            "it continues where it stopped."
         )
     return error.reworded(message, hint)
 

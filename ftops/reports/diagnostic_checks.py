@@ -267,8 +267,8 @@ LEAKAGE_BELOW_TRAINING = 0.8  # of the training loss of the same steps
 LEAKAGE_LEAST_DIFFERENCE = 0.05  # nats a token
 LEAKAGE_LEAST_POINTS = 3
 _LEAKAGE_ADVICE = (
-    "Look for rows that stand in both files, or nearly so"
-    " (`ftops data check TRAIN --validation VALIDATION`), and split anew (`ftops data split`)."
+    "Look for equal or nearly equal rows in both files"
+    " (`ftops data check TRAIN --validation VALIDATION`), and split again (`ftops data split`)."
 )
 
 

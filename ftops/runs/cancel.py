@@ -136,7 +136,9 @@ def _drop_uploads(run: Run, context: RunContext) -> None:
             if parted.completing:
                 continue  # it may have become a file; the next attempt looks for it
         except FtopsError as error:
-            context.observer.on_note(f"{error.message}; the upload {parted.id} expires by itself")
+            context.observer.on_note(
+                f"{error.message}; the upload {parted.id} expires at the provider"
+            )
             continue
         crashpoints.reach("cancel.after_upload")
         context.ledger.record_failed(call, f"{parted.id} was cancelled")

@@ -227,7 +227,7 @@ def _look_at_job(run: Run, context: RunContext) -> Run:
         context.provider.ensure_ready()
         job = context.provider.get_job(run.job_id)
     except ProviderError as error:
-        hint = f"{format_run_command(run, '--retry')} asks again. {error.hint}"
+        hint = f"{format_run_command(run, '--retry')} tries again. {error.hint}"
         if isinstance(error, NotFound):
             hint = (
                 "The job may be gone, or belong to another project or key."

@@ -92,8 +92,8 @@ def _choose_candidates(
 
 def _reason_to_leave(one: CandidateScore) -> str:
     if one.kind is CandidateKind.FEW_SHOT:
-        return "its examples stand in prompts of its own"
-    return "" if one.model else "no model answers for it"
+        return "its prompts contain examples"
+    return "" if one.model else "it is not a model"
 
 
 def _to_candidate(

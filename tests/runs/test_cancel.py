@@ -306,7 +306,7 @@ def test_a_provider_that_is_away_keeps_no_run_from_being_cancelled(bench: Bench)
     run = begin_parts(bench)
     bench.provider.fail("cancel_upload", Unreachable("no network"))
     assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
-    assert "the upload upload-1 expires by itself" in bench.seen.notes[-1]
+    assert "the upload upload-1 expires at the provider" in bench.seen.notes[-1]
 
 
 def test_a_job_file_whose_ledger_is_gone_is_cancelled_by_its_words_where_no_marks_are_kept(

@@ -102,7 +102,7 @@ def test_retry_creates_nothing_while_the_job_cannot_be_looked_at(
     with pytest.raises(type(error), match="so no other job was created") as caught:
         bench.run(bench.write_job(), retry=True)
     assert "ftjob-1 was not seen to end and may still be running" in caught.value.message
-    assert ("--new` creates another job" if error.status == 404 else "--retry` asks again") in (
+    assert ("--new` creates another job" if error.status == 404 else "--retry` tries again") in (
         caught.value.hint
     )
     assert bench.ledger.get_run(wrong.id).status is wrong.status

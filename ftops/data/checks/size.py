@@ -50,8 +50,7 @@ def check_row_count(rows: int, target: DataTarget) -> Iterator[Finding]:
     if not rows:
         yield create_finding(NO_ROWS, "no row can be used")
     elif rows < target.min_rows:
-        text = f"{format_rows(rows)}, and {target.provider} wants {target.min_rows} or more"
-        text = text.replace("most providers wants", "most providers want")
+        text = f"{format_rows(rows)}; the minimum of {target.provider} is {target.min_rows}"
         yield create_finding(TOO_FEW, text)
     elif rows < _ENOUGH:
         yield create_finding(

@@ -83,7 +83,9 @@ def read_conversation(
         if not isinstance(system, str):
             raise InvalidRow(f"system is {describe_type(system)}, not text", "not-text")
         if messages[0]["role"] in ("system", "developer"):
-            raise InvalidRow(f"system stands there, and {key} begins with a system message, too")
+            raise InvalidRow(
+                f"the row has the key system, and {key} starts with a system message, too"
+            )
         messages.insert(0, {"role": "system", "content": system})
     row: JsonObject = {"messages": cast(Json, messages)}
     return {**row, "tools": cast(Json, offered)} if offered else row

@@ -197,9 +197,7 @@ def _read_preference(*asked: str, question: str = "") -> RowMapper:
 
     def read(record: JsonObject) -> JsonObject:
         if record.get("messages") not in (None, record.get("chosen")):  # UltraFeedback repeats it
-            raise InvalidRow(
-                "messages is not what chosen says, and nothing is made of it", "unexpected-key"
-            )
+            raise InvalidRow("messages differs from chosen and would be lost", "unexpected-key")
         before: list[JsonObject] = []
         if instructions := record.get("system"):
             before.append({"role": "system", "content": instructions})

@@ -92,8 +92,8 @@ def _send_patiently(stage: StageContext, request: JobRequest) -> tuple[Job, bool
             wait_s = max(wait_s, stage.provider.capabilities.listing_lag_s)
             at = (clock.now() + timedelta(seconds=wait_s)).astimezone()
             stage.observer.on_note(
-                f"{limited.message}; asking again at {at:%Y-%m-%d %H:%M:%S} (in {wait_s:,.0f} s)."
-                " Ctrl-C loses nothing: the same command goes on from here"
+                f"{limited.message}; next attempt at {at:%Y-%m-%d %H:%M:%S} (in {wait_s:,.0f} s)."
+                " Ctrl-C loses nothing: the same command continues here"
             )
         with contextlib.suppress(ProviderError):  # it is looked for again before anything is sent
             if job := _find_made_job(stage):
@@ -144,8 +144,8 @@ def _looking(run: Run) -> Iterator[None]:
         yield
     except (Rejected, PermissionRefused, NotFound) as error:
         raise RunError(
-            f"{error.message}; it is not known whether {run.id} has a job, and nothing was sent",
-            hint=f"{format_run_command(run)} asks again. {error.hint}".strip(),
+            f"{error.message}; it is unknown whether {run.id} has a job, and nothing was sent",
+            hint=f"{format_run_command(run)} tries again. {error.hint}".strip(),
         ) from error
 
 
@@ -188,8 +188,8 @@ def _settle(stage: StageContext, call: RemoteCall, error: ProviderError) -> Job:
 
 def _doubt(run: Run, error: ProviderError) -> FtopsError:
     return RunError(
-        f"creating the job got no clear answer ({error.message}): it may or may not exist",
-        hint=f"{format_run_command(run)} asks the provider for it before it sends anything again.",
+        f"creating the job had an unclear result ({error.message}): the job may or may not exist",
+        hint=f"{format_run_command(run)} looks for the job at the provider before it creates one.",
     )
 
 

@@ -62,5 +62,5 @@ def _check_unchanged(stage: StageContext, prepared: PreparedData) -> None:
         if known and file and known.sha256 != file.sha256:
             raise DatasetError(
                 f"{file.source} has changed since {stage.run.id} was recorded",
-                hint=f"{format_run_command(stage.run)} makes a run of its own for the new data.",
+                hint=f"{format_run_command(stage.run)} creates another run for the new data.",
             )

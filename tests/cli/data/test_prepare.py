@@ -101,7 +101,7 @@ def test_rows_that_are_too_few_once_equal_ones_are_gone_are_no_next_step(tmp_pat
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     answer = ftops("data", "prepare", path, "--yes")
     assert answer.code == 0
-    assert "unresolved  too-few-rows: 6 rows, and most providers want 10" in answer.out
+    assert "unresolved  too-few-rows: 6 rows; the minimum of most providers is 10" in answer.out
     assert "few-rows: 12 rows" not in answer.out
     assert "ftops data split" not in answer.out
     assert "Next: add rows to" in answer.out

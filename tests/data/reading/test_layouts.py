@@ -347,7 +347,7 @@ def test_a_turn_that_is_no_message_is_refused_by_name(
          "do not begin with what the prompt says"),
         ({"chosen": [ASSISTANT], "rejected": [WORSE]}, "no prompt"),
         ({"prompt": "a", "chosen": "b", "rejected": "c", "messages": [USER]},
-         "messages is not what chosen says"),
+         "messages differs from chosen"),
         ({"question": "a", "answers": ["b", "c"]}, "2 different texts"),
         ({"question": "a", "answers": {"text": []}}, "answers"),
         ({"query": "a", "answers": [CALLED],
