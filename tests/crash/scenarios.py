@@ -208,7 +208,7 @@ def _await_end(child: Child) -> int:
 def _read_answers(folder: Path) -> tuple[str, ...]:
     """What each candidate answered to each row; times are those of the life."""
     return tuple(
-        f"{path.name} {answer['line']} {answer['expected']!r} {answer['given']!r}"
+        f"{path.name} {answer['line']} {answer['expected']!r} {answer['predicted']!r}"
         for path in sorted(folder.iterdir())
         for answer in map(json.loads, path.read_text().splitlines())
     )

@@ -42,7 +42,7 @@ def test_a_run_ends_with_times_curve_results_accuracy_model_and_next_commands(
     for name in ("tuned", "naive Bayes", "nearest neighbour", "majority"):
         assert f"\n  {name} " in first_run.out
     assert re.search(r"\n  ft:ada:local:colours:\w{8}\n", first_run.out)
-    assert "not English" in first_run.out
+    assert "not language" in first_run.out
     commands = first_run.out.partition("\nNext\n")[2].splitlines()
     assert [line.split()[1] for line in commands] == ["complete", "report", "models"]
 
@@ -173,11 +173,11 @@ def test_the_model_answers_a_file_as_it_answers_one_question_and_once(
     questions, out = sandbox.folder / "questions.txt", sandbox.folder / "answers.jsonl"
     questions.write_text("the apple at noon\nthe sky at noon\n")
     words = ("batch", questions, "-m", "colours", "-o", out, "--json")
-    assert '"kept": 0' in sandbox.ftops(*words).out
+    assert '"cached": 0' in sandbox.ftops(*words).out
     answers = [json.loads(line)["answer"].strip() for line in out.read_text().splitlines()]
     for text, answer in zip(("the apple at noon", "the sky at noon"), answers, strict=True):
         assert sandbox.look("complete", "-m", "colours", "-p", text).out.strip() == answer
-    assert '"kept": 2' in sandbox.ftops(*words).out
+    assert '"cached": 2' in sandbox.ftops(*words).out
     talk = sandbox.ftops("chat", "-m", "colours", stdin="the apple at noon\n")
     assert talk.out.strip() == answers[0]
 

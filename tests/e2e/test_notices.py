@@ -96,7 +96,7 @@ def test_who_cannot_be_told_is_named_at_once_and_costs_no_run(sandbox: Sandbox) 
     assert done.code == 0
     early, _, late = done.out.partition("✓ upload")
     for text in (early, late):
-        assert "there is no program 'no-such-program-here'" in text
+        assert "program 'no-such-program-here' not found" in " ".join(text.split())
         assert "HOOK is not set" in " ".join(text.split())
 
 

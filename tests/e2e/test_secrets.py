@@ -86,9 +86,9 @@ def test_the_log_of_that_life_has_every_failure(sandbox: Sandbox, proxy: Telltal
 def test_a_bug_report_holds_no_key(sandbox: Sandbox) -> None:
     sandbox.home.mkdir(exist_ok=True)
     program = (
-        "import sys\nfrom ftops.cli.errors import reported\n"
+        "import sys\nfrom ftops.cli.errors import handle_errors\n"
         "from ftops.cli.output import Mode, Output\n"
-        "with reported(Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr)):\n"
+        "with handle_errors(Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr)):\n"
         f"    raise ZeroDivisionError('the key is {KEY} and plain-secret-words')\n"
     )
     done = subprocess.run(

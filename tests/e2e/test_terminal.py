@@ -142,7 +142,7 @@ def test_each_fix_of_data_is_a_question(sandbox: Sandbox) -> None:
     asked = ("repair-json", "stringify-numbers", "add-separator", "add-leading-space")
     places = [shown.index(f"{fix}\x1b") for fix in asked]
     assert places == sorted(places)
-    assert shown.count("Do this? [Y/n]") == len(asked)
+    assert shown.count("Apply this fix? [Y/n]") == len(asked)
     written = (sandbox.folder / "raw.prepared.jsonl").read_text().splitlines()
     assert written[4] == '{"prompt":"row 4","completion":" 1"}'
     plan = (sandbox.folder / "raw.prepared.jsonl.plan.yaml").read_text()
@@ -160,7 +160,7 @@ def test_texts_leave_only_after_a_yes_to_a_question_that_says_what_goes_where(
     code, shown = type_at(sandbox, "data", "check", str(rows), "--moderate", typed="n\n")
     assert code == 1
     shown = " ".join(shown.split())
-    assert "(12 rows, 108 characters) to openai (api.openai.com), to be judged there?" in shown
+    assert "(12 rows, 108 characters) to openai (api.openai.com) for moderation?" in shown
     assert "nothing was sent" in shown
 
 
