@@ -23,7 +23,7 @@
     │   ├── RunBusy                another process drives it
     │   ├── JobFailed              the provider's job failed or was cancelled
     │   │   └── JobCancelled           it was cancelled
-    │   ├── RequirementMissed      `evaluate.require` is not met; the model exists all the same
+    │   ├── RequirementMissed      `evaluate.require` is not met; the model is kept
     │   ├── LimitExceeded          `limits:` of the job file would be exceeded
     │   └── WaitedTooLong          `limits.max_wait` is over; the job itself continues
     │       └── JobStalled             no sign of a running job for `limits.stall`

@@ -100,7 +100,7 @@ class ProviderSettings:
     """Which provider a job file names, and how it is reached; never a key itself.
 
     `type` is a name in the registry of providers; `api_key_env` names the environment variable
-    that holds the key. `protocol` says how jobs are asked for.
+    that holds the key. `protocol` is that of the fine-tuning API.
     """
 
     type: str

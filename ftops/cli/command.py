@@ -2,7 +2,7 @@
 
 A command is a plain function whose first parameter is its `Output`; the others are its arguments
 and options. `command` adds the two flags, passes the output, and turns errors into exit codes.
-Options that belong together are fields of a dataclass: a parameter of its type stands for all.
+A parameter of a dataclass type adds all options that are its fields.
 """
 
 import inspect

@@ -156,7 +156,7 @@ class ModelResponse:
 def complete_in_parallel(
     requests: Sequence[tuple[TargetModel, Sampling]], text: str
 ) -> list[ModelResponse]:
-    """The responses of all models; an error of one stands in its response."""
+    """The responses of all models; a response may contain an error."""
 
     def complete_one(target: TargetModel, sampling: Sampling) -> ModelResponse:
         response = ""

@@ -1,4 +1,4 @@
-"""Rows as a model will see them: in the order in which it reads, with what is learned of each."""
+"""Rows as the model sees them, with the parts that are trained on."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

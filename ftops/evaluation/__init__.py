@@ -1,1 +1,1 @@
-"""A tuned model and others answer the same rows; what came of it is scored, kept and judged."""
+"""Evaluates a fine-tuned model and other candidates on the same rows."""

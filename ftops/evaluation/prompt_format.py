@@ -11,8 +11,8 @@ from ftops.text import to_nfc
 class PromptFormat:
     """The format of prompts, the separator at their end, the stop sequence, the label map.
 
-    `label_map` maps what the model writes to the label that it stands for, where numbers stand for
-    labels. Candidates are compared by labels, whatever each of them writes.
+    `label_map` maps the numbers that the model generates to labels, if the labels are encoded.
+    All candidates are compared by labels.
     """
 
     row_format: RowFormat = RowFormat.CHAT

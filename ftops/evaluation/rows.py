@@ -63,7 +63,7 @@ def prepare_rows(
 ) -> tuple[Path, str]:
     """The prepared rows in `folder`, and the file as the job file names it.
 
-    The validation file is there already; an `evaluate.file` is prepared in the same way.
+    The validation file is already prepared; an `evaluate.file` is prepared in the same way.
     """
     named = spec.evaluate.file
     if named is None:

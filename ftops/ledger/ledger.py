@@ -108,8 +108,8 @@ class Ledger(LedgerFile):
     def add_run(self, run: Run, *, if_absent: bool) -> Run:
         """Record the run with its six stages, and return it.
 
-        With `unless_known`, a run of the same key that is there already is returned instead;
-        another process cannot come in between.
+        With `unless_known`, an existing run with the same key is returned instead, in the same
+        transaction.
         """
         with self._changing("add_run") as connection:
             if if_absent and (known := _newest(connection, "key = ?", run.key)):
@@ -178,7 +178,7 @@ class Ledger(LedgerFile):
         error: str | None = None,
         due: Sequence[Intent] = (),
     ) -> Run:
-        """Move the run on from the state in which the caller has seen it; RunBusy if it left it.
+        """Change the status of the run; RunBusy if it is not the one that the caller read.
 
         The requests in `due` are intents from then on, whatever happens next.
         """
@@ -272,7 +272,7 @@ class Ledger(LedgerFile):
         return sorted(map(to_stage, rows), key=lambda record: _STAGES.index(record.stage))
 
     def get_stage(self, run_id: RunId, stage: Stage) -> StageRecord:
-        """How that stage stands; UnknownRun without such a run."""
+        """The record of the stage; UnknownRun if there is no such run."""
         with self._reading() as connection:
             row = only(
                 connection.execute(
@@ -293,10 +293,10 @@ class Ledger(LedgerFile):
         detail: Mapping[str, Json] | None = None,
         error: str | None = None,
     ) -> StageRecord:
-        """Move the stage on from where the caller has seen it; RunBusy if it is elsewhere by now.
+        """Change the status of the stage; RunBusy if it is not the one that the caller read.
 
-        Running is a new attempt: it counts one more and begins its time anew, unless the attempt
-        before was interrupted. Without `detail`, the detail stays as it was.
+        Running starts a new attempt: its number increases and its time restarts, unless the
+        previous attempt was interrupted. Without `detail`, the detail is kept.
         """
         now = self._now()
         begins = after is StageStatus.RUNNING
@@ -341,7 +341,7 @@ class Ledger(LedgerFile):
         return self.get_stage(run_id, seen.stage)
 
     def add_events(self, run_id: RunId, job_id: str, events: Iterable[JobEvent]) -> None:
-        """Store the events, in their order; one that is there already is left as it is."""
+        """Store the events in their order; stored ones are not changed."""
         with self._changing("add_events") as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO events"
@@ -421,7 +421,7 @@ class Ledger(LedgerFile):
     def record_done(self, call: RemoteCall, remote_id: str, *, shared: bool = False) -> None:
         """The request had its effect: `remote_id` is what it made or changed.
 
-        With `shared`, another process may have ended the call meanwhile; then that stands.
+        With `shared`, another process may have ended the call meanwhile; its result is kept.
         """
         with self._changing("record_done") as connection:
             self._end_call(connection, call, "done", remote_id=remote_id, shared=shared)

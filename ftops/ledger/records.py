@@ -89,7 +89,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """A job event with its place in the ledger, by which a watcher goes on."""
+    """A job event with its place in the ledger, from which a watcher continues."""
 
     number: int
     event: JobEvent

@@ -12,8 +12,8 @@ from ftops.providers.openai_response import read_file
 from ftops.records import RemoteFile
 
 PURPOSE: Final = "fine-tune"
-# How long to wait for a stored file to be processed before it is used all the same: a job waits by
-# itself for its file, and some servers never report more than "uploaded".
+# How long to wait until a stored file is processed. It is used afterwards in any case: a job waits
+# for its file, and some servers never report more than "uploaded".
 _PROCESSING_WAIT_S = 120.0
 _UNUSABLE_STATUSES = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
 

@@ -99,7 +99,7 @@ class OpenAILegacyProvider(OpenAIProvider):
         """The job's events within `wait_s`, as they happen; less when the stream ends before.
 
         A server that keeps sending, or stops sending at the last moment, may double the wait.
-        Without a stream the time passes all the same.
+        Without a stream it waits for the same time.
         """
         started_s = self.clock.monotonic_s()
         min_wait_s = wait_s

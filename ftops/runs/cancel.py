@@ -80,8 +80,8 @@ def _cancel_and_tell(run: Run, context: RunContext, *, sent: bool) -> Run:
         return run
     error = RunError if job.status == "succeeded" else JobFailed
     raise error(
-        f"{job.id} had already {job.status} when it was to be cancelled",
-        hint=f"{format_follow_command(run.id)} fetches what came of it.",
+        f"{job.id} had already {job.status} before it could be cancelled",
+        hint=f"{format_follow_command(run.id)} fetches its results.",
     )
 
 
@@ -145,7 +145,7 @@ def _drop_uploads(run: Run, context: RunContext) -> None:
 
 
 def _send(run: Run, context: RunContext, job_id: str) -> Job:
-    """Ask the provider to cancel the job, and tell how the job stands then."""
+    """Send the cancellation to the provider, and return the job afterwards."""
     context.provider.ensure_ready()
     call = context.ledger.find_open_call(run.id, CANCEL_CALL) or context.ledger.record_intent(
         run.id, Stage.FOLLOW, CANCEL_CALL, {"job_id": job_id}

@@ -28,7 +28,7 @@ def list_run_arguments(run: Run, *, job_file: str = "") -> list[str]:
 
 
 def format_follow_command(run_id: str) -> str:
-    """The command that goes on watching that run."""
+    """The command that continues to follow the run."""
     return format_command("follow", run_id)
 
 

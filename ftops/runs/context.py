@@ -1,4 +1,4 @@
-"""What is handed in to drive a run, and to do one of its stages."""
+"""The contexts of a run and of a stage: clock, ledger, provider, observer and the like."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

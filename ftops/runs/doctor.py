@@ -36,8 +36,8 @@ class CheckStatus(StrEnum):
 class HealthCheck:
     """The result of one check.
 
-    `fix` repairs it. When it is `safe`, nothing is lost by it; otherwise it may delete what belongs
-    to another user, and the user is asked to confirm it first.
+    `fix` repairs it. A `safe` fix loses nothing; any other may delete what belongs to another user
+    and needs a confirmation.
     """
 
     check: str  # home, ledger, engine, clock, key, provider, runs, files, models

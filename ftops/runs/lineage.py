@@ -1,6 +1,6 @@
 """Where a model comes from: its run and data, what it cost, how good it is, when it ends.
 
-All of it is read from the ledger and the runs' folders; no provider is asked.
+It is read from the ledger and the run folders, without any request.
 """
 
 from dataclasses import dataclass, field, replace

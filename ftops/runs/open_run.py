@@ -62,7 +62,7 @@ _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
 # No letters or digits that are mistaken for one another when read aloud.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _TAIL = 4
-_PATHS = ("training_file", "validation_file")  # their content stands in the key instead
+_PATHS = ("training_file", "validation_file")  # the key has the hash of their content instead
 # The first keys were made of specs with every default filled in. Those defaults stay in all keys,
 # so that the runs of earlier releases are found. A newer field is never added here.
 FIRST_DEFAULTS: Mapping[str, Json] = {
@@ -94,13 +94,13 @@ def open_run(
     retry: bool = False,
     check_new: Callable[[], None] | None = None,
 ) -> Run:
-    """The run of this job file and its data: found by its key, or recorded. Nothing is created.
+    """The run of this job file and its data: found by its key, or recorded. No job is created.
 
-    A finished run is returned as it is, but for an `evaluate` section that has changed. RunError
-    for a run that failed or was cancelled, unless `retry` opens it again. A run whose job was not
-    seen to end badly keeps that job: with `retry` the provider is asked first, and a ProviderError
-    is raised when it does not answer. `new` records another run, and says when two may be paid.
-    `check_new` is called before another run is recorded; what it raises leaves no run.
+    A finished run is returned unchanged, unless its `evaluate` section has changed. RunError for a
+    run that failed or was cancelled, unless `retry` reopens it: if its job is not known to have
+    failed or been cancelled, the provider is queried first, and its ProviderError raised. `new`
+    records another run, and warns if two jobs may be paid. `check_new` is called before another run
+    is recorded; if it raises, no run is recorded.
     """
     key = make_key(job, context.provider.account)
     if check_new is not None and (new or context.ledger.find_run_by_key(key) is None):
@@ -124,11 +124,11 @@ def open_run(
 
 
 def cancel_job_file(job: LoadedJob, context: RunContext) -> Run:
-    """Cancel the run of this job file, also when the ledger that knew it is gone.
+    """Cancel the run of this job file, also with another ledger.
 
-    Then the provider is asked for a job that carries the mark of the file's key, or, where it keeps
-    no marks, for one in the same words on uploads of the same data. UnknownRun when there is none
-    either; nothing is uploaded or created.
+    If the ledger has no such run, the provider is searched for a job with the run key of the file,
+    or, if it stores no metadata, for a job with equal parameters and uploads. UnknownRun if there
+    is none either; nothing is uploaded or created.
     """
     key = make_key(job, context.provider.account)
     if known := context.ledger.find_run_by_key(key):
@@ -249,15 +249,15 @@ def _look_at_job(run: Run, context: RunContext) -> Run:
 def _warn_of_second_job(key: str, context: RunContext) -> None:
     """Say that two jobs are paid, if a run of that key has one that is not known to have failed."""
     for earlier in context.ledger.list_runs():
-        if earlier.key == key and (stands := _describe_job(earlier, context)):
+        if earlier.key == key and (state := _describe_job(earlier, context)):
             context.observer.on_note(
-                f"{earlier.id} {stands}; --new creates a second job: both are paid"
+                f"{earlier.id} {state}; --new creates a second job: both are paid"
             )
             return
 
 
 def _describe_job(run: Run, context: RunContext) -> str | None:
-    """How the job of the run stands; None without one, or when it is known to have ended badly."""
+    """The state of the run's job; None without a job, or if it failed or was cancelled."""
     if run.job_id is None:
         open_call = context.ledger.find_open_call(run.id, CREATE_CALL)
         return "may have a job at the provider" if open_call else None
@@ -271,9 +271,9 @@ def _describe_job(run: Run, context: RunContext) -> str | None:
 
 
 def _has_lost_evaluation(run: Run, context: RunContext) -> bool:
-    """Whether it was evaluated, and what came of that is gone, or cannot be read any more.
+    """Whether the evaluation of the run is missing or unreadable, so requirements have no result.
 
-    What a run has required could not be held to it. Of a pruned run it is gone on purpose.
+    The evaluation of a pruned run is missing on purpose.
     """
     if run.pruned_at or _read_results(run, context.ledger).evaluate is None:
         return False

@@ -98,7 +98,7 @@ def _change(
         if job.ended:
             raise RunError(
                 f"{job.id} has {job.status} in the meantime",
-                hint=f"{format_follow_command(run.id)} fetches what came of it.",
+                hint=f"{format_follow_command(run.id)} fetches its results.",
             ) from error
         raise
     crashpoints.reach("pausing.after_call")

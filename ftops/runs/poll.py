@@ -30,7 +30,7 @@ JOB_LIMITS_S: Limits = {
     NotFound: 600.0,
     ProviderError: 1800.0,  # every other 4xx, and malformed responses
 }
-# The same for the events of a job that has ended. They are optional, so the run goes on after that.
+# The same for the events of a job that has ended. They are optional: the run continues without.
 EVENT_LIMITS_S: Limits = {
     Unreachable: 1800.0,
     Unavailable: 1800.0,

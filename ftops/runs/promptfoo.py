@@ -25,9 +25,8 @@ def gather_export(
 ) -> EvaluationExport:
     """The run's rows, the models that answered them, and how answers were measured.
 
-    `engine_url` is where the built-in engine answers, if it does; without it, its models are asked
-    where `OPENAI_BASE_URL` points.
-    RunError for a run without a model, or whose rows are not there.
+    `engine_url` is the address of the built-in engine if it runs; otherwise requests to its models
+    go to `OPENAI_BASE_URL`. RunError for a run without a model or rows.
     """
     tuned = ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None
     if tuned is None:
@@ -121,7 +120,7 @@ def _list_providers(against: Json) -> Mapping[str, Mapping[str, Json]]:
 
 
 def _place(one: ExportedModel, provider: Mapping[str, Json] | None) -> ExportedModel:
-    """The candidate where the job file says it is asked."""
+    """The candidate with the provider that the job file names."""
     if provider is None or provider.get("type") == ENGINE_PROVIDER:
         return one
     return replace(

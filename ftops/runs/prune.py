@@ -152,7 +152,7 @@ def _assign_uploads(
 
 
 def _list_typed_ids(runs: Iterable[Run]) -> set[str]:
-    """What stands in job files for files; among them are the ids of files at a provider."""
+    """The values of file fields in job files; some are ids of files at a provider."""
     return {
         str(run.spec[name])
         for run in runs
@@ -164,9 +164,9 @@ def _list_typed_ids(runs: Iterable[Run]) -> set[str]:
 def _assign_models(
     ledger: Ledger, runs: Sequence[Run], calls: Iterable[RemoteCall]
 ) -> dict[RunId, list[TunedModel]]:
-    """The models of each run, without those from which a run that goes on is to start."""
+    """The models of each run, without base models of unfinished runs."""
     left_out = {run.model for run in runs if run.status not in ENDED}
-    left_out |= {str(call.request.get("id")) for call in calls}  # on their way out
+    left_out |= {str(call.request.get("id")) for call in calls}  # being deleted
     assigned: dict[RunId, list[TunedModel]] = {}
     for model in ledger.list_models():
         if model.deleted_at is None and model.name not in left_out:

@@ -31,7 +31,7 @@ _CLOCKS_APART = timedelta(minutes=5)
 
 
 def reconcile(stage: StageContext, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
-    """The job that an unanswered call has made all the same; it is the run's from then on.
+    """The job that an unanswered call created; it becomes the job of the run.
 
     None once the provider would certainly have listed it, or after `lag_s` seconds. Raises as the
     provider does.

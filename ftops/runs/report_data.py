@@ -1,4 +1,4 @@
-"""Gathers what a report is made of: from the ledger and the run's folder; no provider is asked."""
+"""Gathers the data of a report from the ledger and the run folder, without any request."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ class ReportLoader:
         self._checked: dict[str, tuple[DataIssue, ...]] = {}
 
     def gather(self, run: Run) -> RunFacts:
-        """All that is known of the run; what cannot be read is said in `missing`."""
+        """All facts of the run; `missing` lists what cannot be read."""
         folder = RunFolder.of(self._home, run.id)
         stages = self._ledger.list_stages(run.id)
         missing: list[str] = []

@@ -137,10 +137,10 @@ def plan(
 
 
 def plan_retry(records: Sequence[StageRecord]) -> tuple[Stage, ...]:
-    """The stages that a failed or cancelled run has to do anew.
+    """The stages that a retry of a failed or cancelled run repeats.
 
-    All from the one that failed; but never later than the upload, whose files may be gone by now
-    (those that are still there are used again).
+    All from the failed one, but always from the upload on: its files may be deleted (existing ones
+    are used again).
     """
     undone = [record.stage for record in records if record.status not in DONE]
     first = min([Stage.UPLOAD, *undone], key=_ORDER.index)

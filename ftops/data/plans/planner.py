@@ -250,7 +250,7 @@ def make_opener(path: Path, options: ReadOptions) -> Callable[[], Source]:
     kept = list(first.batches())
 
     def read() -> Batches:
-        for batch in kept:  # whoever sifts a batch adds to its row errors
+        for batch in kept:  # parsing adds row errors to a batch
             yield Batch(batch.values, batch.places, batch.lines, list(batch.row_errors))
 
     return lambda: replace(first, batches=read)

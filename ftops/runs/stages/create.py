@@ -1,10 +1,10 @@
 """The job is created: once, whatever happens to the request, to its answer or to this process.
 
-The intent is in the ledger before the request leaves. After any answer but a refusal the provider
-is asked whether the job is there, for long enough that a listing which lags has caught up; only
-when it is not, the request is sent again: after a 429 by this command, otherwise by the next one.
-After a refusal the job is looked for once. Before the first request of a run, the provider is asked
-for a job that an earlier command has made with another ledger.
+The intent is in the ledger before the request is sent. After any error but a refusal, the job is
+searched at the provider, for longer than its listing may lag. Only if it is not listed, the request
+is sent again: after a 429 by this command, otherwise by the next one. After a refusal the job is
+searched once. Before the first request of a run, the provider is searched for a job that an earlier
+command created with another ledger.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ def create(stage: StageContext) -> StageResult:
 
 
 def make_request(stage: StageContext) -> JobRequest:
-    """What is asked of the provider for this run, with the marks by which the job is found."""
+    """The job request of this run, with the metadata by which the job is found again."""
     files = stage.read_results().upload
     if files is None:
         raise LedgerError(f"the ledger is damaged: {stage.run.id} has no uploaded files")
