@@ -81,7 +81,7 @@ def _list_class_metrics() -> Iterator[MetricType]:
 _POSITIVE = Setting(
     "positive",
     str,
-    "The positive class; the mean over all classes, one against the rest, if left out.",
+    "The positive class; by default the mean over all classes, one against the rest.",
     "text: one of the classes",
     maximum=256,
 )
@@ -96,7 +96,7 @@ _NORMALIZE = Setting(
 _BINS = Setting(
     "bins",
     int,
-    "Number of bins of equal width; 10 if left out.",
+    "Number of bins of equal width; 10 by default.",
     "a whole number from 1 to 1000",
     maximum=1000,
 )
@@ -124,7 +124,7 @@ _FUNCTION = Setting(
     str,
     "Python file, relative to the job file, and a function in it. It is called with the prompt, the"
     " expected and the predicted text, and returns true, false or a number. It runs on this machine"
-    " with your rights.",
+    " with your permissions.",
     "a file and a function, such as checks/my_check.py:score",
     required=True,
     maximum=4096,

@@ -25,7 +25,7 @@ class JudgeMetric(Section):
     )
     provider: Annotated[
         Provider | None, Expected("the name of a provider, or a mapping with its type", "group")
-    ] = Field(None, description="Provider of the judge; that of the job if left out.")
+    ] = Field(None, description="Provider of the judge; the job's provider by default.")
     question: Annotated[str, Expected("text of 1 to 4096 characters")] = Field(
         "Which answer is better: more correct, more complete, closer to what was asked for?",
         min_length=1,
