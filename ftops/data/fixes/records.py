@@ -154,7 +154,7 @@ class DropInvalidRows(Fix):
     CODE = "drop-invalid-rows"
     TITLE = "drop invalid rows"
     ABOUT = (
-        "Drops the rows that fail the named checks; each check is a choice of its own. A row"
+        "Drops the rows that fail the named checks; each check is confirmed separately. A row"
         " that fails another check still stops the preparation."
     )
     PARAMS: ClassVar = {"codes": FixParam("texts", "the checks whose rows are dropped")}
