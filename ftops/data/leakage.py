@@ -89,10 +89,15 @@ def match_rows(
     yield ROWS, "the same as", rows
     yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
     if any(isinstance(check, NearDuplicates) for check in training.checks):
+        # NumPy is imported for this check alone.
+        from ftops.data.screening.minhash import read_sketches
         from ftops.data.screening.near_duplicates import match_near_duplicates
 
         near_duplicates = match_near_duplicates(
-            *(_get(one, NearDuplicates).sketches() for one in (training, validation))
+            *(
+                read_sketches(_get(checks, NearDuplicates).sketch_bytes())
+                for checks in (training, validation)
+            )
         )
         yield (
             NEARLY,

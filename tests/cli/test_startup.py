@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ftops.cli.reference import list_paths
 
@@ -57,3 +58,11 @@ def test_whether_a_run_is_driven_is_found_out_without_what_drives_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_plain_check_of_data_loads_no_arrays(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    row = '{{"prompt": "number {0} ->", "completion": " answer {0} END"}}\n'
+    rows.write_text("".join(map(row.format, range(12))))
+    _, loaded = run_lines([f"data check {rows} --quiet"], ("numpy", "openai"))
+    assert loaded.splitlines()[-1] == "[]"

@@ -25,7 +25,6 @@ from ftops.data.findings import (
     create_finding,
 )
 from ftops.data.profile import DatasetProfile
-from ftops.data.screening.minhash import Sketches
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
 
@@ -255,13 +254,9 @@ class NearDuplicates(Check):
         self._texts.extend(later._texts)
         self._places.merge(later._places, shift)
 
-    def sketches(self) -> "Sketches":
-        """A sketch of 64 bytes per row."""
-        import numpy as np
-
-        from ftops.data.screening.minhash import BINS
-
-        return np.frombuffer(self._sketches, np.uint8).reshape(-1, BINS)
+    def sketch_bytes(self) -> "array[int]":
+        """The sketches of all rows, 64 bytes each."""
+        return self._sketches
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         pairs = self._list_pairs()
@@ -277,19 +272,12 @@ class NearDuplicates(Check):
 
     def _list_pairs(self) -> list[tuple[int, int]]:
         """Positions of the first and a later row of each group; equal texts count once."""
-        import numpy as np
+        # NumPy is imported for this check alone: it costs the others 15 MB.
+        from ftops.data.screening.near_duplicates import pair_near_duplicates
 
-        from ftops.data.screening.near_duplicates import group_near_duplicates
-
-        if not self._texts:
-            return []
-        texts = np.frombuffer(self._texts, np.int64)
-        rows = np.sort(np.unique(texts, return_index=True)[1])
-        sketches = self.sketches()
-        groups = group_near_duplicates(sketches if len(rows) == len(sketches) else sketches[rows])
-        late = np.flatnonzero(groups != np.arange(len(groups)))
         place = self._places.of
-        return [(place(int(rows[groups[one]])), place(int(rows[one]))) for one in late]
+        pairs = pair_near_duplicates(self._sketches, self._texts)
+        return [(place(first), place(later)) for first, later in pairs]
 
 
 def list_compared_texts(batch: RowBatch) -> list[str]:

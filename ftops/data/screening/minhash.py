@@ -6,6 +6,7 @@ MinHash; Li, Owen, Zhang 2012); eight bits of it are kept. The share of bins tha
 the share of runs that two texts have in common (Jaccard), with a standard error of 0.06 or less.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -31,6 +32,11 @@ _KEPT = np.array([byte not in _DROPPED for byte in range(128)])
 
 Codes = NDArray[np.uint32]
 Sketches = NDArray[np.uint8]
+
+
+def read_sketches(sketch_bytes: "array[int]") -> Sketches:
+    """A row of 64 bytes for each text."""
+    return np.frombuffer(sketch_bytes, np.uint8).reshape(-1, BINS)
 
 
 def sketch_texts(texts: Sequence[str], common: Sequence[int] = ()) -> Sketches:

@@ -10,9 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from ftops.files import append_lines, make_private_dir, storage_error
 from ftops.locks import hold_lock
@@ -20,54 +18,11 @@ from ftops.locks import hold_lock
 # The categories that each text is flagged with; empty for a harmless text.
 ModerationFunction: TypeAlias = Callable[[Sequence[str]], list[tuple[str, ...]]]
 
-MOST_TEXTS = 32
-# UTF-8; about 4,000 tokens of English, where the smallest accounts have 10,000 a minute
-MOST_BYTES = 16_384
-
-
+MOST_TEXTS = 32  # per request
+MOST_BYTES = 16_384  # of UTF-8 per request: about 4,000 tokens; small accounts have 10,000 a minute
 FILENAME = "moderation.jsonl"
-MAX_BYTES = 50_000_000  # about 900,000 texts
+MAX_BYTES = 50_000_000  # of the cache file: about 900,000 texts
 _DIGEST_BYTES = 16
-
-
-_MAX_PENDING = 1 << 16  # entries that are kept in a dict before they are merged
-
-
-class HashIndex:
-    """A map from 64-bit keys to numbers in 12 bytes an entry; the last number of a key counts."""
-
-    def __init__(self, max_pending: int = _MAX_PENDING) -> None:
-        self._max_pending = max_pending
-        self._pending: dict[int, int] = {}
-        self._keys: NDArray[np.uint64] = np.empty(0, np.uint64)
-        self._numbers: NDArray[np.uint32] = np.empty(0, np.uint32)
-
-    def put(self, key: int, number: int) -> None:
-        """Store a number from 0 to 4,294,967,295."""
-        self._pending[key] = number
-        if len(self._pending) >= self._max_pending:
-            self._merge_pending()
-
-    def find(self, key: int) -> int | None:
-        """The number of a key, None when there is none."""
-        if key in self._pending:
-            return self._pending[key]
-        wanted = np.uint64(key)
-        place = int(np.searchsorted(self._keys, wanted))
-        if place < len(self._keys) and self._keys[place] == wanted:
-            return int(self._numbers[place])
-        return None
-
-    def _merge_pending(self) -> None:
-        """Merge the new entries into the sorted arrays; the later number of a key counts."""
-        count = len(self._pending)
-        keys = np.concatenate([np.fromiter(self._pending.keys(), np.uint64, count), self._keys])
-        numbers = np.concatenate(
-            [np.fromiter(self._pending.values(), np.uint32, count), self._numbers]
-        )
-        self._keys, first = np.unique(keys, return_index=True)
-        self._numbers = numbers[first]
-        self._pending.clear()
 
 
 class ModerationCache:
@@ -79,6 +34,9 @@ class ModerationCache:
         self._max_bytes = max_bytes
         # UTF-8 has no byte 0xFF: no name and text read like another name and text
         self._seed = blake2b(judge.encode() + b"\xff", digest_size=_DIGEST_BYTES)
+        # NumPy is imported for this check alone.
+        from ftops.data.screening.hash_index import HashIndex
+
         self._known = HashIndex()  # the index of the categories of each text
         self._verdicts: list[tuple[str, ...]] = []  # distinct categories
         self._numbers: dict[tuple[str, ...], int] = {}

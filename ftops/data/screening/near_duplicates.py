@@ -4,12 +4,13 @@ Sketches that agree in one of sixteen bands of four bins are compared, with thei
 band's order alone: the work grows with the number of texts, however many are alike.
 """
 
+from array import array
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ftops.data.screening.minhash import BINS, Sketches
+from ftops.data.screening.minhash import BINS, Sketches, read_sketches
 
 LEAST_ALIKE = 0.75  # of the runs of letters of two texts, estimated
 _BANDS = 16
@@ -30,6 +31,17 @@ def group_near_duplicates(sketches: Sketches) -> Rows:
     while (parents[parents] != parents).any():
         parents = parents[parents]
     return parents
+
+
+def pair_near_duplicates(sketch_bytes: "array[int]", hashes: "array[int]") -> list[tuple[int, int]]:
+    """The first and a later row of each group; rows with equal hashes count once."""
+    if not hashes:
+        return []
+    rows = np.sort(np.unique(np.frombuffer(hashes, np.int64), return_index=True)[1])
+    sketches = read_sketches(sketch_bytes)
+    groups = group_near_duplicates(sketches if len(rows) == len(sketches) else sketches[rows])
+    late = np.flatnonzero(groups != np.arange(len(groups)))
+    return [(int(rows[groups[row]]), int(rows[row])) for row in late]
 
 
 def match_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int]:

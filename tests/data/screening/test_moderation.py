@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftops.data.screening.hash_index import HashIndex
 from ftops.data.screening.moderation import (
     FILENAME,
     MOST_BYTES,
     MOST_TEXTS,
-    HashIndex,
     ModerationCache,
     Moderator,
     cut_batches,
