@@ -95,7 +95,7 @@ def paths(current: str, legacy: str) -> Mapping[str, str]:
         "jobs, the page half way": f"{jobs}?limit=100&after={current}",
         "jobs, one team's (200 of 2,000)": f"{jobs}?limit=100&metadata[team]=team-4",
         "jobs, one run's (1 of 2,000)": f"{jobs}?limit=100&metadata[ftops_run]=run-8",
-        "jobs, nobody's (0 of 2,000)": f"{jobs}?limit=100&metadata[team]=none",
+        "jobs, no match (0 of 2,000)": f"{jobs}?limit=100&metadata[team]=none",
         "events, page of 1,000": f"{jobs}/{current}/events?limit=1000",
         "events, page of 20": f"{jobs}/{current}/events",
         "checkpoints": f"{jobs}/{current}/checkpoints",

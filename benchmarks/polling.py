@@ -1,4 +1,4 @@
-"""Steps per second of one training job while 8 clients poll it, as a ratio to nobody polling.
+"""Steps per second of one training job while 8 clients poll it, as a ratio to no polling.
 
 The same job trains all the while; rounds alternate between no clients and 8, each of which asks for
 the job and its events every 0.75 s. Steps are counted in the file to which the worker writes each.
@@ -84,7 +84,7 @@ def main() -> int:
     ratio = statistics.median(polled / alone for alone, polled in pairs)
     verdict = "ok" if ratio >= TARGET else "MISSED"
     print(f"one job of ada, median of {ROUNDS} pairs of {SECONDS:.0f} s")
-    print(f"  nobody polls     {statistics.median(pair[0] for pair in pairs):7.1f} steps/s")
+    print(f"  no polling       {statistics.median(pair[0] for pair in pairs):7.1f} steps/s")
     print(f"  {CLIENTS} clients poll   {statistics.median(pair[1] for pair in pairs):7.1f} steps/s")
     print(f"  ratio            {ratio:7.2f}   at least {TARGET:.2f}   {verdict}")
     return int(ratio < TARGET)

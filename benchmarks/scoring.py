@@ -63,10 +63,10 @@ def make_labels(rows: int, seed: int) -> list[Prediction]:
 
 def make_texts(rows: int, seed: int) -> list[Prediction]:
     """Sentences of a dozen words, some of them changed."""
-    told, chance = random.Random(0), random.Random(seed)
+    rng, chance = random.Random(0), random.Random(seed)
     made = []
     for line in range(1, rows + 1):
-        words = told.choices(_WORDS, k=12)
+        words = rng.choices(_WORDS, k=12)
         given = [one if chance.random() < 0.8 else chance.choice(_WORDS) for one in words]
         made.append(Prediction(line, "", " ".join(words), " ".join(given), "stop", 40, 12, 0.05))
     return made

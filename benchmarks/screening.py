@@ -1,7 +1,7 @@
 """`ftops data check` with `--near-duplicates --pii` against the legacy tool, on the same file.
 
 The file is that of `benchmarks/dataset.py`, 200 MB or `FTOPS_BENCH_MB`. What each of the two adds
-is measured in one process, and the memory that near duplicates take is told per row.
+is measured in one process, and the memory that near duplicates take is printed per row.
 """
 
 import os

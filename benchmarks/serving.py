@@ -77,10 +77,10 @@ def train(engine: EngineProcess) -> str:
     with OpenAI(base_url=engine.base_url, api_key=engine.token) as client:
         rows = []
         for number in range(40):
-            told = ", ".join(words[(number * step) % 5] for step in range(1, 30))
+            text = ", ".join(words[(number * step) % 5] for step in range(1, 30))
             turns = [
                 {"role": "user", "content": f"tell me of evening {number}"},
-                {"role": "assistant", "content": told},
+                {"role": "assistant", "content": text},
             ]
             rows.append(json.dumps({"messages": turns}))
         file = client.files.create(file=("a.jsonl", "\n".join(rows).encode()), purpose="fine-tune")

@@ -33,7 +33,7 @@ from ftops.runs.states import DONE, ENDED, RUN_TRANSITIONS
 from ftops.spec.model import JobSpec
 
 UPLOAD_CALL = "upload_file"
-_PATIENCE_S = 60.0  # for another process to stop, or for the provider to end the job
+_MAX_WAIT_S = 60.0  # for another process to stop, or for the provider to end the job
 _LOOK_EVERY_S = 1.0
 
 
@@ -50,7 +50,7 @@ def cancel_run(run: Run, context: RunContext) -> Run:
         close_unanswered(context.ledger, run, run.status)
         return run
     context.ledger.ask_cancel(run.id)
-    deadline_s = context.clock.monotonic_s() + _PATIENCE_S
+    deadline_s = context.clock.monotonic_s() + _MAX_WAIT_S
     sent = False
     while True:
         with hold_run(run, context.home) as held:
@@ -166,7 +166,7 @@ def _send(run: Run, context: RunContext, job_id: str) -> Job:
 
 
 def _settle(run: Run, context: RunContext, job: Job) -> tuple[Run, Job]:
-    deadline_s = context.clock.monotonic_s() + _PATIENCE_S
+    deadline_s = context.clock.monotonic_s() + _MAX_WAIT_S
     while not job.ended and context.clock.monotonic_s() < deadline_s:
         context.clock.sleep(_LOOK_EVERY_S)
         with contextlib.suppress(ProviderError):  # the request was taken; only its end is unknown

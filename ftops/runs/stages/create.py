@@ -36,12 +36,10 @@ from ftops.runs.reconcile import (
 )
 from ftops.stage_results import CreateResult
 
-# While the provider answers that there are too many requests: its own pause, or one that grows.
+# Pauses after a 429: that of the provider, or growing ones.
 _FIRST_PAUSE_S = 20.0
-_LONGEST_PAUSE_S = (
-    3600.0  # also when a limit for one day is used up, and it does not say for how long
-)
-_PATIENCE_S = 48 * 3600.0  # in all; `limits.max_wait` may end it before
+_LONGEST_PAUSE_S = 3600.0  # also for a daily limit without a given pause
+_MAX_WAIT_S = 48 * 3600.0  # in all; `limits.max_wait` may end it before
 _LOOK_EVERY_S = 10.0  # for a cancel, while waiting
 _DAILY_LIMIT = "daily_rate_limit_exceeded"
 _CLOSED = "training_not_available"
@@ -78,7 +76,7 @@ def _send_patiently(stage: StageContext, request: JobRequest) -> tuple[Job, bool
     Returns the job, and whether an earlier request has made it.
     """
     clock = stage.clock
-    until_s = clock.monotonic_s() + _PATIENCE_S
+    until_s = clock.monotonic_s() + _MAX_WAIT_S
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
