@@ -13,9 +13,9 @@ from ftops.cli.command import command
 from ftops.cli.data.options import PromptReading
 from ftops.cli.environment import get_home
 from ftops.cli.errors import Interrupted
-from ftops.cli.factory import create_token_counter
 from ftops.cli.options import ModelRef, ProviderOptions, SamplingOptions, Yes, check_output_path
 from ftops.cli.output import Mode, NotConfirmed, Output, clean, render_json_line
+from ftops.cli.run_context import create_token_counter
 from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.clock import SystemClock
 from ftops.data.rows import PromptRow, read_prompts

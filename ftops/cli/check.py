@@ -8,11 +8,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops.cli.command import command
-from ftops.cli.factory import create_token_counter, open_providers
+from ftops.cli.factory import open_providers
 from ftops.cli.format import cell, heading, render_bytes, render_pairs, render_path
 from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import JobFile, JobFileOptions
 from ftops.cli.output import Mode, Output
+from ftops.cli.run_context import create_token_counter
 from ftops.cli.trust import OutgoingData, collect_outgoing_data
 from ftops.data.plans.planner import dry_run, open_for_plan
 from ftops.data.prepare import prepare_row

@@ -9,7 +9,7 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.evaluation_view import render_evaluation, write_summaries
-from ftops.cli.factory import create_token_counter, open_providers
+from ftops.cli.factory import open_providers
 from ftops.cli.options import (
     MarkdownFile,
     ProviderOptions,
@@ -19,6 +19,7 @@ from ftops.cli.options import (
 from ftops.cli.output import Output, render_json
 from ftops.cli.progress import show_request_progress
 from ftops.cli.run import warn_of_code
+from ftops.cli.run_context import create_token_counter
 from ftops.cli.target_model import resolve_model, suggest_near_names
 from ftops.clock import SystemClock
 from ftops.evaluation.requirements import raise_if_missed

@@ -7,8 +7,8 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
-from ftops.cli.factory import create_exporter
 from ftops.cli.output import Mode, Output
+from ftops.cli.run_context import create_exporter
 from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget
 from ftops.records import Json, Run

@@ -1,33 +1,23 @@
-"""Builds what commands work with: providers, run contexts, exporters, token counters."""
+"""Builds what commands work with: providers, the model catalog, approvals, the request log."""
 
 import contextlib
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.output import Mode, Output
-from ftops.clock import Clock, SystemClock
-from ftops.data.tokens.counter import CounterFactory
-from ftops.data.tokens.vocabulary import list_vocabulary_folders
-from ftops.exports.exporter import Exporter, SubprocessExporter
+from ftops.clock import SystemClock
 from ftops.http.request_log import FILENAME, RequestLog
-from ftops.ledger.ledger import Ledger
-from ftops.notifications.notifier import DefaultNotifier
 from ftops.providers.address import (
     Destination,
     list_catalog_tables,
     read_base_url,
 )
-from ftops.providers.engine_process import estimate_with_engine
 from ftops.providers.model_catalog import ExampleLimit, ModelCatalog, ModelInfo
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
 from ftops.providers.trust import Trust, TrustFile
 from ftops.records import ENGINE_PROVIDER, ProviderSettings
-from ftops.runs.context import RunContext
-from ftops.runs.estimate import TokenCounter
-from ftops.runs.observer import Observer
 
 
 def find_example_limit(settings: ProviderSettings, model: str) -> ExampleLimit | None:
@@ -105,23 +95,6 @@ def find_export_destination(
     return Destination(read_base_url(uri), "MLFLOW_TRACKING_TOKEN")
 
 
-def create_exporter() -> Exporter:
-    """The exporter of runs, with the environment that the libraries of the tools read."""
-    environ, trust = read_environ(), open_trust()
-
-    def check(settings: Mapping[str, str]) -> None:
-        if where := find_export_destination(settings, environ):
-            trust.check(where)
-
-    return SubprocessExporter(environ, check_settings=check)
-
-
-def create_token_counter() -> TokenCounter:
-    """A token counter with the tokenizers on this machine; nothing is downloaded."""
-    folders = list_vocabulary_folders(read_environ(), get_home())
-    return TokenCounter(CounterFactory(folders), estimate_with_engine)
-
-
 @contextlib.contextmanager
 def open_providers(
     typed: ProviderSettings | None = None,
@@ -139,67 +112,3 @@ def open_providers(
             return opened[settings]
 
         yield get_provider
-
-
-@contextlib.contextmanager
-def open_run_context(
-    ledger: Ledger, settings: ProviderSettings, observer: Observer
-) -> Iterator[RunContext]:
-    """The context of one run."""
-    clock = SystemClock()
-    with (
-        open_provider(settings, on_note=observer.on_note) as provider,
-        open_providers() as get_provider,
-    ):
-        yield RunContext(
-            ledger=ledger,
-            provider=provider,
-            clock=clock,
-            home=get_home(),
-            observer=observer,
-            notifier=DefaultNotifier(read_environ(), clock, open_request_log(observer.on_note)),
-            exporter=create_exporter(),
-            tokens=create_token_counter(),
-            open_provider=get_provider,
-        )
-
-
-@contextlib.contextmanager
-def open_run_contexts(
-    ledger: Ledger, clock: Clock
-) -> Iterator[Callable[[ProviderSettings, Observer], RunContext]]:
-    """Run contexts for several threads, with one provider for all runs of an account."""
-    request_log = open_request_log(None)
-    context = ProviderContext(
-        environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
-    )
-    notifier = DefaultNotifier(context.environ, clock, request_log)
-    exporter = create_exporter()
-    counting = create_token_counter()
-    providers: dict[ProviderSettings, Provider] = {}
-    lock = threading.Lock()
-
-    def get_provider(settings: ProviderSettings) -> Provider:
-        with lock:
-            if settings not in providers:
-                providers[settings] = build_provider(settings, context)
-            return providers[settings]
-
-    def create_context(settings: ProviderSettings, observer: Observer) -> RunContext:
-        return RunContext(
-            ledger=ledger,
-            provider=get_provider(settings),
-            clock=clock,
-            home=context.home,
-            observer=observer,
-            notifier=notifier,
-            exporter=exporter,
-            tokens=counting,
-            open_provider=get_provider,
-        )
-
-    try:
-        yield create_context
-    finally:
-        for provider in providers.values():
-            provider.close()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ftops.cli.command import command
 from ftops.cli.environment import open_ledger
-from ftops.cli.factory import open_run_context
 from ftops.cli.job_file import load_job_file
 from ftops.cli.options import ApprovalOptions, RunRef
 from ftops.cli.output import Output
 from ftops.cli.run import warn_of_code
+from ftops.cli.run_context import open_run_context
 from ftops.cli.run_view import run_document
 from ftops.cli.trust import approve
 from ftops.records import Job, Run, RunStatus

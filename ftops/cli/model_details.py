@@ -12,10 +12,7 @@ from rich.text import Text
 
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
-from ftops.cli.factory import (
-    get_model_info,
-    open_provider,
-)
+from ftops.cli.factory import get_model_info, open_provider
 from ftops.cli.format import (
     cell,
     heading,

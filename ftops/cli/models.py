@@ -12,10 +12,7 @@ from rich.text import Text
 
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
-from ftops.cli.factory import (
-    get_default_provider,
-    open_provider,
-)
+from ftops.cli.factory import get_default_provider, open_provider
 from ftops.cli.format import cell, make_table, to_timestamp
 from ftops.cli.options import ProviderOptions, Yes
 from ftops.cli.output import Output, confirm

@@ -13,7 +13,7 @@ from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.errors import Interrupted
 from ftops.cli.evaluation_view import write_summaries
-from ftops.cli.factory import get_default_provider, open_run_context
+from ftops.cli.factory import get_default_provider
 from ftops.cli.format import quote, render_path
 from ftops.cli.job_file import load_job_file, load_job_to_run
 from ftops.cli.options import (
@@ -28,6 +28,7 @@ from ftops.cli.options import (
 from ftops.cli.output import Mode, Output
 from ftops.cli.progress import show_run_progress
 from ftops.cli.run_all import run_all
+from ftops.cli.run_context import open_run_context
 from ftops.cli.show import load_run_summary, render_summary
 from ftops.cli.trust import approve, approve_typed_address, check_keys, show_outgoing_data
 from ftops.errors import FtopsError

@@ -12,11 +12,11 @@ from rich.live import Live
 
 from ftops.cli.environment import open_ledger
 from ftops.cli.errors import Interrupted, choose_exit_code, error_document
-from ftops.cli.factory import open_run_contexts
 from ftops.cli.format import cell, make_table, quote, render_bytes, render_path, render_status
 from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import ApprovalOptions, RunOptions
 from ftops.cli.output import Mode, Output
+from ftops.cli.run_context import open_run_contexts
 from ftops.cli.run_view import describe_stage_result, run_document
 from ftops.cli.trust import OutgoingData, approve, check_keys
 from ftops.clock import SystemClock

@@ -90,19 +90,16 @@ def match_rows(
     yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
     if any(isinstance(check, NearDuplicates) for check in training.checks):
         # NumPy is imported for this check alone.
-        from ftops.data.screening.minhash import read_sketches
-        from ftops.data.screening.near_duplicates import match_near_duplicates
+        from ftops.data.screening import near_duplicates
 
-        near_duplicates = match_near_duplicates(
-            *(
-                read_sketches(_get(checks, NearDuplicates).sketch_bytes())
-                for checks in (training, validation)
-            )
+        matches = near_duplicates.match_rows(
+            _get(training, NearDuplicates).sketch_bytes(),
+            _get(validation, NearDuplicates).sketch_bytes(),
         )
         yield (
             NEARLY,
             "nearly like",
-            {row: at for row, at in near_duplicates.items() if row not in prompts},
+            {row: at for row, at in matches.items() if row not in prompts},
         )
 
 

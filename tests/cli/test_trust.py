@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.factory import create_exporter
+from ftops.cli.run_context import create_exporter
 from ftops.clock import SystemClock
 from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget

@@ -22,7 +22,6 @@ from ftops.data.tokens.vocabulary import (
     store_vocabulary,
 )
 from ftops.errors import DatasetError, FtopsError, UsageError
-from ftops.http.client import download
 from ftops.providers.model_catalog import get_vocabulary_name
 from ftops.providers.registry import PROVIDERS, get_capabilities
 from ftops.records import ProviderSettings
@@ -250,6 +249,9 @@ def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
     if find_spec("tiktoken") is None:
         info("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
         return
+    # The HTTP client is imported for downloads alone.
+    from ftops.http.client import download
+
     home = get_home()
     folders = list_vocabulary_folders(read_environ(), home)
     for name in names:

@@ -19,9 +19,10 @@ from ftops.cli.data.options import (
     fetch_missing,
     parse_target,
 )
-from ftops.cli.factory import create_token_counter, open_model_catalog
+from ftops.cli.factory import open_model_catalog
 from ftops.cli.format import cell, heading, indent, make_table, render_pairs
 from ftops.cli.output import Output
+from ftops.cli.run_context import create_token_counter
 from ftops.data.reading.source import Source, open_source
 from ftops.data.statistics import (
     Bin,

@@ -44,6 +44,11 @@ def pair_near_duplicates(sketch_bytes: "array[int]", hashes: "array[int]") -> li
     return [(int(rows[groups[row]]), int(rows[row])) for row in late]
 
 
+def match_rows(sketch_bytes: "array[int]", other_bytes: "array[int]") -> dict[int, int]:
+    """`match_near_duplicates` of sketches of 64 bytes each."""
+    return match_near_duplicates(read_sketches(sketch_bytes), read_sketches(other_bytes))
+
+
 def match_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int]:
     """For each of `others` that is like one of `sketches`, the number of one that it is like."""
     both = np.concatenate([sketches, others])
