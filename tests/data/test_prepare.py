@@ -88,7 +88,7 @@ def test_chats_pass_untouched_but_for_a_missing_system_message(tmp_path: Path) -
 
 
 def test_chats_cannot_become_completions(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"in\.jsonl: the data is chats") as caught:
+    with pytest.raises(DatasetError, match=r"in\.jsonl: the rows are chats") as caught:
         prepare(tmp_path, [chat("a", "b")], PLAIN)
     assert "chat model" in caught.value.hint
 
