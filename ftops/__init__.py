@@ -1,3 +1,3 @@
-"""One fine-tuning job file, any engine, nothing lost."""
+"""Run fine-tuning jobs from one YAML file: check the data, train, resume, evaluate."""
 
 __version__ = "0.1.0"

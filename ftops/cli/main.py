@@ -77,7 +77,7 @@ GROUPS = {
     "engine": "Inspect and control the built-in engine.",
     "engine keys": "Manage the API keys of the built-in engine.",
 }
-_ABOUT = "One fine-tuning job file, any provider, nothing lost."
+_ABOUT = "Run fine-tuning jobs from one YAML file: check the data, train, resume, evaluate."
 _EPILOG = "\n".join(
     ["Start with:\n\n\b\n  ftops run configs/news-topics.yaml\n", "Exit codes:\n\n\b"]
     + [f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES]
