@@ -141,17 +141,17 @@ def describe_outcome(evaluation: Evaluation) -> str:
         for comparison in baselines
         if comparison.difference and not _is_ahead(comparison) and comparison.second not in equal
     ]
-    advice = f" {_start(_join(ahead))}, at no cost, did better on these rows." if ahead else ""
-    advice += f" {_start(_join(equal))}, at no cost, did as well." if equal else ""
-    return f"{name} is not shown to be better than {_join(not_better)}.{advice}"
+    advice = f" {_start(_join(ahead))} scored higher on these rows, at no cost." if ahead else ""
+    advice += f" {_start(_join(equal))} scored the same, at no cost." if equal else ""
+    return f"{name} is not significantly better than {_join(not_better, 'or')}.{advice}"
 
 
 def _start(name: str) -> str:
     return "The tuned model" if name == "tuned" else name[:1].upper() + name[1:]
 
 
-def _join(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+def _join(names: Sequence[str], last: str = "and") -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
 def describe_requirement(requirement: RequirementResult) -> str:
@@ -199,10 +199,7 @@ def _word_note(note: Note) -> str:
                 f" {rows:,} that are common to all"
             )
         case NoteKind.CORRECTED:
-            return (
-                f"not called different, since {total} comparisons were made (Holm's correction):"
-                f" {note.detail}"
-            )
+            return f"not significant after Holm's correction for {total} comparisons: {note.detail}"
         case NoteKind.CONSTANT:
             share = "every prediction is"
             if rows != total:

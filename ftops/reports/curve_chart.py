@@ -12,7 +12,7 @@ _DECADES = 100.0  # a loss that falls so much is drawn on a logarithmic axis
 _MOST_DECADES = 1e5
 _LEAST_BUCKETS, _MOST_POINTS = 80, 640  # of a line, and of all lines of a chart
 _BANDED_RUNS = 3  # of more runs the bands would hide each other
-_TITLES = {"loss": "loss (nats a token)", "accuracy": "share of tokens that are right"}
+_TITLES = {"loss": "loss (nats per token)", "accuracy": "share of tokens that are right"}
 
 
 @dataclass(frozen=True, slots=True)

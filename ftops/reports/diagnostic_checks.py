@@ -53,7 +53,7 @@ DIVERGENCE_LEAST_STEPS = 10
 DIVERGENCE_LOST_AT_END = 3  # steps in a row whose training loss is no figure, up to the last step
 DIVERGENCE_RISE = 0.3  # of what the training loss had fallen by
 DIVERGENCE_RISE_OF_LOWEST = 0.25
-DIVERGENCE_LEAST_RISE = 0.1  # nats a token
+DIVERGENCE_LEAST_RISE = 0.1  # nats per token
 DIVERGENCE_ERRORS = 5.0
 _DIVERGENCE_ADVICE = (
     "The model is worse than it was: do not use it. Train again with a lower"
@@ -119,7 +119,7 @@ NO_LEARNING_FALL = 0.05  # of the first loss
 NO_LEARNING_SURELY_BELOW = (
     0.15  # of the first loss: the most that the fall can be, scatter taken into account
 )
-NO_LEARNING_LEAST_LOSS = 0.1  # nats a token; of less there is little to learn
+NO_LEARNING_LEAST_LOSS = 0.1  # nats per token; of less there is little to learn
 NO_LEARNING_ERRORS = 2.0
 _NO_LEARNING_BEGINNINGS = (
     10,
@@ -261,10 +261,10 @@ def _check_recall(figures: dict[str, float]) -> Diagnostic | None:
 LEAKAGE_CODE = "validation-leakage"
 LEAKAGE_OVERLAP = 0.05  # of the validation rows
 LEAKAGE_BEGINNING = 0.05  # of all steps
-LEAKAGE_KNOWN_LOSS = 0.05  # nats a token
+LEAKAGE_KNOWN_LOSS = 0.05  # nats per token
 LEAKAGE_KNOWN_ACCURACY = 0.99  # of tokens
 LEAKAGE_BELOW_TRAINING = 0.8  # of the training loss of the same steps
-LEAKAGE_LEAST_DIFFERENCE = 0.05  # nats a token
+LEAKAGE_LEAST_DIFFERENCE = 0.05  # nats per token
 LEAKAGE_LEAST_POINTS = 3
 _LEAKAGE_ADVICE = (
     "Look for equal or nearly equal rows in both files"
@@ -353,7 +353,7 @@ OVERFITTING_CODE = "overfitting"
 OVERFITTING_LEAST_POINTS = 3
 OVERFITTING_RISE = 0.05  # of the lowest validation loss
 OVERFITTING_RISE_OF_MANY = 0.03  # where there are enough points to know their scatter
-OVERFITTING_LEAST_RISE = 0.02  # nats a token
+OVERFITTING_LEAST_RISE = 0.02  # nats per token
 OVERFITTING_ERRORS = 4.0  # standard errors that the rise is above what scatter explains
 _OVERFITTING_MANY = 8
 
@@ -452,7 +452,7 @@ UNDERTRAINING_CODE = "undertraining"
 UNDERTRAINING_LEAST_STEPS = 16
 UNDERTRAINING_SHARE = 0.2  # of the whole fall happens in the second half of the steps
 UNDERTRAINING_STILL_HIGH = 0.1  # of the first loss is left at the end
-UNDERTRAINING_LEAST_FALL = 0.05  # nats a token, in the second half
+UNDERTRAINING_LEAST_FALL = 0.05  # nats per token, in the second half
 UNDERTRAINING_ERRORS = 4.0
 UNDERTRAINING_VALIDATION_RISE = 0.01  # above its lowest, validation falls no more
 

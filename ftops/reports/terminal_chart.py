@@ -57,7 +57,7 @@ def render_curve(
     *,
     width: int = 78,
     height: int = 12,
-    y_label: str = "loss (nats a token)",
+    y_label: str = "loss (nats per token)",
     x_label: str = "step",
     lines: int = 1,
     ticks: Sequence[Ticks] = (),

@@ -44,7 +44,7 @@ def test_a_pipe_gets_some_twenty_lines_and_each_validation() -> None:
 
 def test_a_terminal_sees_a_curve_and_no_lines_of_steps() -> None:
     shown = follow(Terminal(), Mode.HUMAN)
-    assert "loss (nats a token)" in shown
+    assert "loss (nats per token)" in shown
     assert "step 100 of 100" in shown  # in the title
     assert "step 33 of 100" not in shown
 

@@ -116,7 +116,7 @@ def test_results_come_as_table_and_curve_as_csv_and_as_json(
     sandbox: Sandbox, first_run: Answer
 ) -> None:
     human = sandbox.look("results", "colours")
-    assert "loss (nats a token)" in human.out
+    assert "loss (nats per token)" in human.out
     assert max(map(len, human.out.splitlines())) <= 80
     written = sandbox.look("results", "colours", "--csv", sandbox.folder / "out.csv")
     rows = parse_results((sandbox.folder / "out.csv").read_bytes())
@@ -150,7 +150,7 @@ def test_following_the_results_of_a_run_that_is_done_shows_them(
 ) -> None:
     followed = sandbox.look("results", "colours", "--follow")
     assert followed.code == 0
-    assert "loss (nats a token)" in followed.out
+    assert "loss (nats per token)" in followed.out
 
 
 def test_the_model_answers_with_the_separator_and_stop_of_its_run(

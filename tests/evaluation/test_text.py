@@ -74,10 +74,12 @@ def test_less_of_a_distance_is_ahead_and_what_is_no_share_has_no_points() -> Non
     assert said.startswith(
         "tuned is ahead of naive Bayes by 0.5 of accuracy (95 % interval 0.48 to 0.52"
     )
-    assert "did better" not in describe_outcome(make_evaluation(less))
+    assert "scored higher" not in describe_outcome(make_evaluation(less))
     more = replace(less, difference=0.5)
     assert describe_comparison(more).startswith("tuned is behind naive Bayes by 0.5 of accuracy")
-    assert "Naive Bayes, at no cost, did better" in describe_outcome(make_evaluation(more))
+    assert "Naive Bayes scored higher on these rows, at no cost." in describe_outcome(
+        make_evaluation(more)
+    )
 
 
 def test_the_corrected_probability_is_the_one_that_is_told() -> None:
@@ -100,14 +102,14 @@ def test_a_tuned_model_that_wins_is_told_so_without_more() -> None:
 @pytest.mark.parametrize(
     ("verdict", "how"),
     [
-        (Verdict.NO_DIFFERENCE, "did as well."),
-        (Verdict.TOO_FEW_ROWS, "did better on these rows."),
+        (Verdict.NO_DIFFERENCE, "scored the same, at no cost."),
+        (Verdict.TOO_FEW_ROWS, "scored higher on these rows, at no cost."),
     ],
 )
 def test_what_is_not_shown_is_not_claimed(verdict: Verdict, how: str) -> None:
     said = describe_outcome(make_evaluation(make_comparison("naive Bayes", -0.01, verdict)))
-    assert said.startswith("The tuned model is not shown to be better than naive Bayes.")
-    assert said.endswith(f" Naive Bayes, at no cost, {how}")
+    assert said.startswith("The tuned model is not significantly better than naive Bayes.")
+    assert said.endswith(f" Naive Bayes {how}")
 
 
 def test_an_evaluation_of_one_model_alone_claims_nothing() -> None:

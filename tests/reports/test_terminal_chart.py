@@ -15,7 +15,7 @@ def test_training_is_a_braille_line_and_validation_stands_out_by_its_mark() -> N
     valid = [(float(step), 2.0) for step in range(30, 301, 30)]
     chart = render_curve([Series("training", FALLING), Series("validation", valid)])
     heading, *plot = chart.splitlines()
-    assert heading.startswith("loss (nats a token)")
+    assert heading.startswith("loss (nats per token)")
     assert heading.endswith("⠒ training   o validation")
     assert sum(line.count("o") for line in plot) == len(valid)
     assert any("\u2801" <= character <= "\u28ff" for line in plot for character in line)
@@ -61,7 +61,7 @@ def test_a_steep_start_does_not_flatten_the_rest() -> None:
     points = [(1.0, 50.0), (2.0, 20.0)] + [(float(step), 1 / step) for step in range(3, 200)]
     lines = render_curve([Series("training", points), Series("validation", [(9, 0.5)])])
     heading, top, *_ = lines.splitlines()
-    assert heading.startswith("loss (nats a token), up to 50")
+    assert heading.startswith("loss (nats per token), up to 50")
     assert top.startswith("0.5")
     drawn = [line for line in lines.splitlines()[1:-2] if any("⠁" <= mark <= "⣿" for mark in line)]
     assert top in drawn  # the start runs along the upper edge
