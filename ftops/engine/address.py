@@ -41,7 +41,7 @@ def load_token(path: Path) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or name is of the loopback interface."""
+    """Whether the host is a loopback address or name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -51,9 +51,9 @@ def is_loopback(host: str) -> bool:
 
 
 def open_socket(settings: EngineSettings) -> socket.socket:
-    """A bound socket: on the port of the settings, else on the last one, else on any free one.
+    """Listen on the configured port, else on the last one used, else on any free one.
 
-    Raises PortTaken when the port of the settings is in use, EngineError when the host or port
+    Raises PortTaken when the configured port is in use, and EngineError when the host or port
     cannot be used at all.
     """
     if settings.port is not None:
@@ -66,7 +66,7 @@ def open_socket(settings: EngineSettings) -> socket.socket:
 
 
 def write_address(folder: EngineFolder, address: EngineAddress) -> None:
-    """Write the address for clients; called when the engine listens."""
+    """Write the address for clients; called once the engine listens."""
     port = address.base_url.rpartition(":")[2].removesuffix("/v1")
     write_atomic(folder.last_port, port.encode() + b"\n")
     write_atomic(folder.address, json.dumps(asdict(address), indent=2).encode() + b"\n")
@@ -83,7 +83,7 @@ def base_url(host: str, port: int) -> str:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file readable by its owner alone; Windows has other permissions."""
+    """Make the file readable only by its owner; Windows has other permissions."""
     mode = path.stat().st_mode & 0o777
     if os.name == "posix" and mode & 0o077:
         path.chmod(PRIVATE_FILE)

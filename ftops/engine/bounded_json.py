@@ -1,7 +1,8 @@
 """Parses untrusted JSON in bounded time.
 
-A parser holds the GIL until it is done: 8 MB of empty lists take two seconds. So values and keys
-are counted first, in a few fast passes over the bytes. Long strings are cheap, and not limited.
+A parser holds the GIL until it is done: 8 MB of empty lists take two seconds. Values and keys are
+therefore counted first, in a few fast passes over the bytes. Long strings are cheap and not
+limited.
 """
 
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ class TooManyValues(ValueError):
 
 
 def read_bounded(data: bytes) -> Any:
-    """The value in `data`.
+    """Parse `data`.
 
-    Raises TooManyValues, or orjson.JSONDecodeError for what is not JSON in UTF-8.
+    Raises TooManyValues, or orjson.JSONDecodeError if it is not JSON in UTF-8.
     """
     if len(data) > SMALL_BYTES:
         _check_size(data)
@@ -30,7 +31,7 @@ def read_bounded(data: bytes) -> Any:
 
 
 def _check_size(data: bytes) -> None:
-    """Raise TooManyValues if need be; invalid JSON is left to the parser."""
+    """Raise TooManyValues; invalid JSON is left to the parser."""
     if _count(data, b",[{") > MAX_VALUES or _count(data, b":") > MAX_KEYS:
         data = _drop_strings(data)
         if _count(data, b",[{") > MAX_VALUES:
@@ -63,6 +64,6 @@ def _drop_strings(data: bytes) -> bytes:
 
 
 def _cut(data: bytes) -> Iterator[bytes]:
-    """Chunks, between which other threads can run."""
+    """Split into chunks, between which other threads can run."""
     for start in range(0, len(data), _PIECE_BYTES):
         yield data[start : start + _PIECE_BYTES]

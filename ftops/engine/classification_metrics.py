@@ -34,8 +34,8 @@ def compute_classification(
     accuracy, precision, recall, the areas under the ROC and the precision-recall curve, F1 and an
     F-score for each beta, of the positive class.
 
-    `scores` rank the rows by that class, on any scale; without
-    them there are no areas, and with rows of one class alone these are nan.
+    `scores` rank the rows by that class, on any scale. Without them the areas are left out; if all
+    rows have the same class, the areas are nan.
     """
     n_correct = sum(want == got for want, got in zip(expected, predicted, strict=True))
     metrics = {"accuracy": n_correct / len(expected)}
@@ -142,7 +142,7 @@ def measure_classification(
     expected = [get_answer(row) for row in rows]
     if classes.positive is None:
         return compute_classification(expected, predicted, classes)
-    # The positive class as the rows have it, usually with a leading space.
+    # The positive class as written in the rows, usually with a leading space.
     positive = next((row for row in rows if get_answer(row) == classes.positive.strip()), None)
     scores: list[float] = []
     for row in rows if positive is not None else ():

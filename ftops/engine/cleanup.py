@@ -1,4 +1,4 @@
-"""Deletes what has expired, what a killed engine did not finish, and models without users."""
+"""Deletes expired files and uploads, unfinished files of a killed engine, and unused models."""
 
 import contextlib
 import shutil

@@ -1,12 +1,12 @@
 """Limits of connections: a slow or idle client cannot hold one forever.
 
 Uvicorn has no timeout for the headers of a request, and none for a client that does not read the
-response. Here both have one; that of a body is in `security.py`, where it can be answered. A new
-connection beyond the limit replaces the oldest one without an active request. If all are active, it
-is refused (503), and one far beyond the limit is closed unread.
+response. Both are added here; the timeout of a body is in `security.py`, which can still respond. A
+new connection beyond the limit replaces the oldest one without an active request. If all are
+active, it is refused (503), and one far beyond the limit is closed unread.
 
-Uvicorn also parses all received bytes at once. Here headers have a maximum of lines, and many short
-chunks are parsed a few at a time, so that other requests continue in between.
+Uvicorn also parses all received bytes at once. Here the number of header lines is limited, and many
+short chunks are parsed a few at a time, so that other requests continue in between.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, app_state, **rest)
         self._head = _Deadline(self.loop, self.limits.header_timeout_s)
         self._answer = _Deadline(self.loop, self.limits.write_timeout_s)
-        self._head_lines = self._head_bytes = 0  # of incomplete headers
+        self._head_lines = self._head_bytes = 0  # of the incomplete headers
         self._head_end = b""  # its last bytes
         self._head_is_complete = False
         self._unparsed = bytearray()
@@ -66,7 +66,7 @@ class Connection(H11Protocol):
             if not self._close_oldest_idle():
                 transport.abort()
         elif taken > self.limits.connections:
-            if self.idle:  # after reading what the oldest one may just have sent
+            if self.idle:  # after reading data that the oldest one may just have sent
                 self.loop.call_later(_GRACE_S, self._close_excess)
             else:
                 self.app_state = {**self.app_state, OVERLOADED: True}

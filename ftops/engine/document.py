@@ -20,7 +20,7 @@ ROLES = {"system": "system", "developer": "system", "user": "user", "assistant":
 def render_rows(
     rows: Sequence[TrainingRow], prompt_loss_weight: float = 0.0
 ) -> Sequence[Document] | Sequence[PreferencePair]:
-    """All rows of a file, which are of one format."""
+    """Render all rows of a file; they have the same format."""
     pairs = [render_pair(row) for row in rows if isinstance(row, PreferenceRow)]
     return pairs or [
         render_row(row, prompt_loss_weight) for row in rows if not isinstance(row, PreferenceRow)
@@ -70,7 +70,7 @@ def render_prompt_of(row: TrainingRow) -> Document:
 
 
 def render_answer(prompt: Document, row: TrainingRow) -> Document:
-    """The row's answer after a prompt, which may be another row's; only the answer counts."""
+    """The row's answer after a prompt, possibly of another row; only the answer has a weight."""
     if isinstance(row, CompletionRow):
         return (*prompt, TextSpan(text=row.completion), TextSpan(special=END_OF_TEXT))
     text = row.turns[-1].content if isinstance(row, ChatRow) else row.preferred

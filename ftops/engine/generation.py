@@ -38,7 +38,7 @@ _THREADS_PER_OWNER = 64
 class GenerationRequest:
     """The prompts of one request, and the stream of chunks of the answers to them.
 
-    `is_buffered`: the chunks are wanted all together, so the reader is woken only at the end.
+    `is_buffered`: the reader needs all chunks at once, so it is woken only at the end.
     """
 
     prompts: Sequence[Document]
@@ -52,7 +52,7 @@ class GenerationRequest:
     _buffer: list[GenerationChunk] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[GenerationChunk]:
-        """Wait for the chunks; raises what the model raised."""
+        """Wait for the chunks; re-raises an error of the model."""
         while (chunk := self._chunks.get()) is not None:
             if isinstance(chunk, Exception):
                 raise chunk
@@ -163,7 +163,7 @@ class _RunningBatch:
 
     def _pass_on(self, chunk: GenerationChunk) -> None:
         request, index = self._slots[chunk.index]
-        # Thousands a second, for which `replace` is slow.
+        # `replace` is too slow for thousands of chunks a second.
         request.put(
             GenerationChunk(index, chunk.text, chunk.logprobs, chunk.n_tokens, chunk.finish_reason)
         )
@@ -222,7 +222,7 @@ class _SequentialBatch:
         for request in self._requests:
             request.unfinished.difference_update(request_ids)
             if not request.unfinished and (close := getattr(request.chunks, "close", None)):
-                close()  # ends a generator at once
+                close()  # closes the generator at once
         self._requests = [request for request in self._requests if request.unfinished]
 
 

@@ -1,4 +1,4 @@
-"""The hyperparameters of a job, as the store has them."""
+"""The hyperparameters of a job, as stored in the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -120,7 +120,7 @@ def result_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def list_messages(job_id: str, event: EventRow) -> tuple[str, ...]:
-    """The messages that the legacy protocol has for the event: none, one or two."""
+    """The legacy messages for the event: none, one or two."""
     data = event.data
     match event.key.partition(":")[0]:
         case "created":

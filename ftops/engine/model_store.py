@@ -62,7 +62,7 @@ def write_manifest(folder: Path, manifest: ModelManifest) -> None:
 def publish_folder(temporary: Path, final: Path) -> None:
     """Flush the files of a model and move their folder to `final`.
 
-    A folder at `final` is one of a worker that was killed before it recorded the model.
+    An existing folder at `final` is replaced: a worker was killed before it recorded that model.
     """
     make_private_dir(final.parent)
     try:
@@ -79,7 +79,7 @@ def publish_folder(temporary: Path, final: Path) -> None:
 
 
 def make_empty_dir(path: Path) -> Path:
-    """Create an empty folder at `path`, in the place of another."""
+    """Create an empty folder at `path`; replaces an existing one."""
     shutil.rmtree(path, ignore_errors=True)
     return make_private_dir(path)
 
@@ -101,7 +101,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR)  # Windows refuses to flush what is only read
+    descriptor = os.open(path, os.O_RDWR)  # Windows flushes only files open for writing
     try:
         os.fsync(descriptor)
     finally:
@@ -122,9 +122,9 @@ _METRICS = {
 
 
 class EpochCheckpoints:
-    """Writes checkpoints of the latest epochs: always of the job's last three.
+    """Writes checkpoints at the ends of epochs: always for the job's last three.
 
-    Earlier ones, for a job that fails or is cancelled, are written in 5 % of the time.
+    Earlier ones serve a job that fails or is cancelled; writing them takes about 5 % of the time.
     """
 
     def __init__(self, folder: JobFolder, n_epochs: int, clock: Clock) -> None:

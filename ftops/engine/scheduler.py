@@ -1,8 +1,8 @@
 """The job queue: validates the files of new jobs, starts workers and detects those that crashed.
 
-Owners take turns (`JobTable.list_queue`). The queue is the table of jobs, so it is durable:
-on start, workers that still run are adopted; a job without its worker is queued again and continues
-from its checkpoint.
+Owners take turns (`JobTable.list_queue`). The queue is the table of jobs, so it is durable. On
+start the scheduler adopts workers that still run; a job that lost its worker is queued again and
+continues from its checkpoint.
 """
 
 import contextlib

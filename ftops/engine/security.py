@@ -1,9 +1,9 @@
 """Access to the engine: the origin of requests, their keys, and the size and time of their bodies.
 
 Every response has `x-request-id`, the processing time, the owner of the key and the API's version.
-Requests from web pages, and those without a valid key, are refused. Bodies are counted while they
-arrive, so that none is too large for the memory, and timed, so that a slow client cannot hold a
-request open.
+Requests from web pages, and those without a valid key, are refused. The size of a body is checked
+while it arrives, so that it fits into memory, and its transfer is timed, so that a slow client
+cannot hold a request open.
 """
 
 import re
@@ -52,7 +52,7 @@ class OriginPolicy:
             raise ApiError(403, message, code="bad_origin")
 
     def is_local(self, scope: Scope, headers: Headers) -> bool:
-        """Whether a request comes from this machine, as far as is known."""
+        """Whether a request comes from this machine, as far as can be determined."""
         if any(name in headers for name in _FORWARDED):
             return False
         if self._is_private:
@@ -68,7 +68,7 @@ _OPEN_PATHS = frozenset({"/openapi.json"})  # public
 _UPLOAD_PATHS = frozenset({"/v1/files"})
 _VERSION = "2020-10-01"
 _PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
-_UPLOAD_SLACK_BYTES = 1 << 16  # form fields and boundaries around the file
+_UPLOAD_SLACK_BYTES = 1 << 16  # for form fields and boundaries around the file
 _LEAST_BYTES_PER_S = 1024  # the minimum average rate of a body
 _RETRY_FULL_S = 5
 OVERLOADED = "ftops.full"  # in the state of a scope: there are too many connections

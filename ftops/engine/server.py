@@ -116,7 +116,7 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: EngineSettings, *, on_ready: OnReady) -> None:
-    """Run an engine until a signal, or until it has been idle for long enough.
+    """Run an engine until a signal, or until it has been idle for `idle_s`.
 
     `on_ready` is called when it accepts requests. Raises PortTaken, or EngineError when another
     engine uses the folder.

@@ -140,7 +140,7 @@ class EngineSettings:
     folder: Path
     host: str = "127.0.0.1"
     port: int | None = None
-    idle_s: float | None = None  # exits after that long without requests and jobs
+    idle_s: float | None = None  # exits after this time without requests and jobs
     max_concurrent_jobs: int = 1
     max_upload_bytes: int = 512 * MEBIBYTE
     max_part_bytes: int = 64 * MEBIBYTE

@@ -1,4 +1,4 @@
-"""The metrics of training steps: all of them in a file, some of them as events of the job.
+"""The metrics of training steps: all are in a file, some are also events of the job.
 
 The file grows by a line for each step and becomes the results file of the job. A worker that
 continues from a checkpoint repeats steps that are in the file; their metrics are equal, so they
@@ -147,12 +147,12 @@ def _render(rows: Sequence[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-_METRIC_EVENTS = 100  # steps with an event, at most about; the results file has all steps
+_METRIC_EVENTS = 100  # approximate maximum of steps with an event; the results file has all steps
 _EPOCH_EVENTS = 50
 
 
 class MetricsRecorder:
-    """Records each step: all of them in the metrics file, some as events."""
+    """Writes each step to the metrics file, and some steps as events."""
 
     def __init__(
         self, job_id: str, n_epochs: int, steps: StepMetricsFile, store: Store, clock: Clock
@@ -175,7 +175,7 @@ class MetricsRecorder:
         crashpoints.reach("engine.worker.after_step")
 
     def _epoch_events(self, metrics: StepMetrics) -> list[NewEvent]:
-        """The event of an epoch's last step; it depends on the step alone, as after a resume."""
+        """The event of an epoch's last step; it depends only on the step, also after a resume."""
         if metrics.step * self._n_epochs % metrics.total_steps:
             return []
         every = math.ceil(self._n_epochs / _EPOCH_EVENTS)

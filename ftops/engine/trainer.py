@@ -73,7 +73,7 @@ class StepMetrics:
     """The metrics of one optimizer step; the `valid_` ones only where validation was due.
 
     `valid_` metrics use the same validation rows each time, so that they can be compared, and only
-    some of the rows where all take too long. `full_valid_` metrics, at the last step, use all rows.
+    some rows if all take too long. `full_valid_` metrics, at the last step, use all rows.
 
     Losses are in nats per completion token. Accuracies are between 0 and 1, by token and by whole
     completion (`sequence`), with the true text before each token (teacher forcing).
@@ -221,7 +221,7 @@ CHECKPOINT_EVERY_S = 2.0  # the default interval
 
 @dataclass(frozen=True, slots=True)
 class TrainingHooks:
-    """The functions that a training calls.
+    """The functions that a trainer calls.
 
     `on_step` gets the metrics of each step. When `should_stop()` turns true, the training writes a
     checkpoint and raises TrainingStopped. `on_epoch` is called before the first checkpoint after
@@ -258,8 +258,8 @@ class Trainer(Protocol):
     ) -> TrainingResult:
         """Train, and write the model's files into the existing, empty folder `into`.
 
-        Continues from the file `checkpoint`, which it writes atomically at intervals, with the same
-        result as an uninterrupted training. `checkpoint_every_s` is the least time between two
+        Continues from the file `checkpoint`, with the same result as an uninterrupted training, and
+        writes it atomically at intervals. `checkpoint_every_s` is the least time between two
         checkpoints. Raises TrainingStopped when `hooks` stop the training.
         """
 

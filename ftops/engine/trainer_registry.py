@@ -1,7 +1,7 @@
-"""Trainers: what the engine trains with. `get_trainer` finds the one that offers a base model.
+"""The trainers of the engine, by base model.
 
-Naming the base models is cheap. A trainer itself, and NumPy with it, is imported when it is first
-needed: a server that only keeps the queue stays small and starts at once.
+Listing the base models is cheap. A trainer, and NumPy with it, is imported on first use: a server
+that only manages the queue stays small and starts at once.
 """
 
 import functools
@@ -16,7 +16,7 @@ from ftops.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A trainer that can be had: its base models with their parameters (about), and its maker."""
+    """A trainer: its base models with their approximate parameter counts, and its loader."""
 
     bases: Mapping[str, int]
     load: Callable[[], Trainer]
@@ -34,12 +34,12 @@ TRAINERS: Mapping[str, Entry] = MappingProxyType({"tiny": Entry(PARAMETER_COUNTS
 
 
 def list_bases() -> dict[str, int]:
-    """Every base model that can be trained, with its parameters (about)."""
+    """All base models, with their approximate parameter counts."""
     return {base: size for entry in TRAINERS.values() for base, size in entry.bases.items()}
 
 
 def get_trainer(base: str) -> Trainer:
-    """The trainer that offers this base model; EngineError when none does."""
+    """The trainer of this base model; EngineError when there is none."""
     for entry in TRAINERS.values():
         if base in entry.bases:
             return entry.load()

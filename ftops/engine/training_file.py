@@ -19,7 +19,7 @@ from ftops.rows.messages import InvalidRow, JsonObject, message_text
 from ftops.rows.tools import find_tool_use
 
 MAX_LINE_BYTES = 4 << 20
-MAX_CLASSES = 1000  # distinct answers are counted up to here
+MAX_CLASSES = 1000  # distinct answers are counted up to this number
 _NAMED_PROBLEMS = 5
 _BOM = b"\xef\xbb\xbf"
 
@@ -62,7 +62,7 @@ TrainingRow: TypeAlias = CompletionRow | ChatRow | PreferenceRow
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """What a valid file holds; `answers` is None above `MAX_CLASSES` distinct ones."""
+    """The content of a valid file; `answers` is None above `MAX_CLASSES` distinct ones."""
 
     format: RowFormat
     rows: int

@@ -1,8 +1,8 @@
 """Upload parts with a byte range are written into the assembled file and hashed as they arrive.
 
-So completing such an upload copies nothing and hashes little. The state here is in memory alone:
-after a restart the hash starts again. A part that overlaps another one is stored in a file of its
-own, as is one without a range.
+Completing such an upload therefore copies nothing and hashes little. The state is kept in memory
+only: after a restart the hash starts again. A part that overlaps another one, or has no range, is
+stored in a separate file.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ class UploadAssembler:
 
     @contextlib.contextmanager
     def sealed(self, upload_id: str) -> Iterator[bool]:
-        """Block writes for the length of the block; yields False while there are any."""
+        """Prevent writes within the block; yields False while a write or another seal is active."""
         with self._lock:
             known = self._get(upload_id)
             is_sealed = not known.sealed and not known.writing
@@ -108,7 +108,7 @@ class UploadAssembler:
                 known.sealed = False
 
     def hash_received(self, upload_id: str, path: Path, taken: Sequence[ByteRange]) -> None:
-        """Hash in the background what has arrived without a gap from the beginning."""
+        """Hash in the background the bytes that have arrived without a gap from the beginning."""
         end = 0
         for byte_range in sorted(taken, key=lambda item: item.start):
             if byte_range.start == end:
@@ -116,7 +116,7 @@ class UploadAssembler:
         self._pool.submit(self._hash, upload_id, path, end)
 
     def compute_md5(self, upload_id: str, path: Path, size: int) -> str:
-        """The MD5 of the file in hex; reads only what is not hashed yet."""
+        """The MD5 of the file in hex; reads only bytes that are not hashed yet."""
         known = self._get_known(upload_id)
         with known.hashing:
             _hash_to(known, path, size)

@@ -1,8 +1,8 @@
 """Validation of training files: on upload, and again for each job before it is queued.
 
-Small files are validated during the upload; larger ones by a thread in the background, so that an
-upload is answered when its bytes are on the disk. An invalid file is kept: its status has the
-reason, and a job that uses it fails with the same one.
+Small files are validated during the upload; larger ones by a thread in the background, so that the
+response to an upload is sent once its bytes are on the disk. An invalid file is kept: its status
+has the reason, and a job that uses it fails with the same one.
 """
 
 import logging
@@ -30,14 +30,14 @@ class _InvalidJob(Exception):
 
 
 class FileSummaries:
-    """Checks training files, each of them once: jobs train on links to uploaded files."""
+    """Checks each training file only once: jobs train on links to uploaded files."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._summaries: dict[tuple[int, ...], FileSummary] = {}
 
     def check(self, path: Path) -> FileSummary:
-        """What the file holds; InvalidTrainingFile when it cannot be trained on."""
+        """Summarize the file; InvalidTrainingFile when it cannot be trained on."""
         status = path.stat()
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:

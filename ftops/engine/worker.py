@@ -76,7 +76,7 @@ _STATUS_INTERVAL_S = 0.1  # between two reads of the job's status
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker works with; `is_stopping` turns true after a signal to its process."""
+    """The dependencies of a worker; `is_stopping` turns true after a signal to its process."""
 
     store: Store
     folder: EngineFolder
@@ -95,7 +95,7 @@ class _Rows:
 def train_job(job: JobRow, context: WorkerContext) -> None:
     """Train a queued job and publish its model and results.
 
-    Raises TrainingStopped when the job is paused or cancelled, or its worker has to stop.
+    Raises TrainingStopped when the job is paused or cancelled, or the worker must stop.
     """
     rows = _read_rows(job, context.folder)
     settings = _read_settings(job, rows)
@@ -224,7 +224,7 @@ def _train(
 
 
 def _stop_signal(job: JobRow, context: WorkerContext) -> Callable[[], bool]:
-    """Whether to stop: the job is not running any more, or the process has to exit.
+    """Whether to stop: the job no longer runs, or the process must exit.
 
     The status is read at intervals: trainers call this after every step.
     """

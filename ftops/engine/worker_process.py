@@ -1,8 +1,8 @@
-"""Worker processes: started, monitored and signalled, and what follows when one crashes.
+"""Starts, monitors and signals worker processes, and decides what to do when one crashes.
 
-A worker that ends by itself (an exception, a crash in native code) counts as a crash each time.
-One that is killed from outside counts only when it made no progress over the one before it: a
-machine that is switched off now and then does not fail a job, but too little memory does.
+A worker that ends with an exception or a crash in native code counts as a crash each time. A worker
+that is killed from outside counts only if it made no progress over its predecessor: occasional
+shutdowns of the machine do not fail a job, but too little memory does.
 """
 
 import os
@@ -96,20 +96,20 @@ class _Kills:
 
 @dataclass(frozen=True, slots=True)
 class CrashDecision:
-    """What follows from a worker's end; `failure` is why the job fails, if it does."""
+    """The decision after the end of a worker; `failure` says why the job fails, if it does."""
 
-    is_crash: bool  # ended by itself
+    is_crash: bool  # it was not killed from outside
     failure: str | None
 
 
 class CrashPolicy:
-    """Decides whether a job gets another worker, by the progress of those before."""
+    """Decides whether a job gets another worker, by the progress of earlier ones."""
 
     def __init__(self) -> None:
         self._kills: dict[str, _Kills] = {}
 
     def decide(self, job: JobRow, folder: JobFolder, exit_code: int | None) -> CrashDecision:
-        """What follows from the end of a worker that should still run."""
+        """Decide after the end of a worker that should still run."""
         if exit_code not in _KILLED:
             is_failed = job.crashes + 1 >= MAX_CRASHES
             reason = f"Training crashed {MAX_CRASHES} times."
@@ -128,7 +128,7 @@ class CrashPolicy:
         return CrashDecision(False, _add_log_tail(reason, folder))
 
     def forget(self, job_id: str) -> None:
-        """The job has ended."""
+        """Forget a job that has ended."""
         self._kills.pop(job_id, None)
 
 

@@ -122,7 +122,10 @@ def _answer(body: CreateCompletion, engine: Engine) -> Response:
 
 
 class _CompletionWriter:
-    """Renders answers as objects of the API, complete or in chunks; `prompts`: one for each."""
+    """Renders answers as objects of the API, complete or in chunks.
+
+    `prompts` has one entry for each answer.
+    """
 
     def __init__(self, body: CreateCompletion, prompts: Sequence[str], now: int) -> None:
         self._body = body

@@ -21,7 +21,7 @@ from ftops.engine.validation import FileValidator
 
 @dataclass(frozen=True, slots=True)
 class EngineServices:
-    """The services of a running engine; `list_bases` has the base models and their sizes."""
+    """The services of a running engine; `list_bases` returns the base models and their sizes."""
 
     settings: EngineSettings
     token: str
@@ -41,7 +41,7 @@ class EngineServices:
 
 
 class Engine:
-    """The engine for a request: `store` has the rows of one owner alone."""
+    """The engine for a request; `store` has only the rows of one owner."""
 
     def __init__(self, parts: EngineServices, store: TenantStore) -> None:
         self._parts = parts

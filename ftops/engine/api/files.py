@@ -237,8 +237,7 @@ def store_file(
 ) -> FileRow:
     """Move an uploaded file to its path and record it. Small ones are validated first.
 
-    `record` adds the row where more than the table of files changes; ApiError 409 if it returns
-    False.
+    `record` adds the row when other tables change, too; ApiError 409 if it returns False.
     """
     final = engine.paths.file(row.id)
     status, details = UPLOADED, None

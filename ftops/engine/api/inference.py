@@ -168,7 +168,7 @@ def check_max_tokens(param: str, max_tokens: int | None, model: PooledModel) -> 
 
 
 class ActiveGeneration:
-    """A started generation. Its first chunk is there, so that errors precede the response."""
+    """A started generation. It waits for the first chunk, so that errors precede the response."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class ActiveGeneration:
 def _check_size(
     prompts: Sequence[Document], params: SamplingParams, param: str, model: PooledModel
 ) -> None:
-    """ApiError for too large a request; prompts are measured, not tokenized."""
+    """ApiError when the request is too large; prompts are measured, not tokenized."""
     if len(prompts) > MAX_ANSWERS:
         message = f"The request has {len(prompts)} answers; the maximum is {MAX_ANSWERS}."
         raise ApiError(400, message, param="n", code="invalid_value")
@@ -244,7 +244,7 @@ async def run_in_model_thread(
 ) -> Result:
     """Run a function that waits for a model in one of the owner's threads.
 
-    So the threads that other requests share stay free, whatever one owner requests.
+    This keeps the threads that other requests share free, whatever one owner requests.
     """
     limiter = engine.model_pool.get_limiter(engine.owner)
     return await to_thread.run_sync(partial(function, *args), limiter=limiter)

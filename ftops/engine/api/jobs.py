@@ -97,7 +97,7 @@ def fingerprint_request(key: str | None, body: BaseModel) -> RequestFingerprint 
 
 
 def find_repeated(fingerprint: RequestFingerprint | None, engine: Engine) -> JobRow | None:
-    """The job of the same request before; ApiError when another request has the key."""
+    """The job of an earlier identical request; ApiError when a different request used the key."""
     job = engine.store.jobs.find_by_idempotency_key(fingerprint.key) if fingerprint else None
     if fingerprint and job and job.request_sha256 != fingerprint.sha256:
         message = f"Another request has this Idempotency-Key; it created the job {job.id}."

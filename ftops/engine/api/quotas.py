@@ -1,4 +1,4 @@
-"""Rate limits and storage quotas of each owner: in the headers of responses, 429 beyond them.
+"""Rate limits and storage quotas of each owner: reported in response headers, enforced with 429.
 
 Stored bytes are those of files, of pending uploads (as announced, or received if more), of models
 with their checkpoints, and of the data of unfinished jobs whose files were deleted.
@@ -20,7 +20,7 @@ from ftops.engine.store import TenantStore
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A limit of concurrent requests or jobs, and how many there are."""
+    """A limit of concurrent requests or jobs, and the current number of them."""
 
     limit: int
     used: int

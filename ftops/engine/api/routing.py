@@ -36,7 +36,7 @@ class _JsonRequest(Request):
         if len(body) > _MAX_BYTES:
             raise _too_long(self.url.path)
         if len(body) <= SMALL_BYTES:
-            return await super().json()  # accepts what the validation then refuses by name
+            return await super().json()  # accepts values that the validation then refuses by name
         try:
             return await to_thread.run_sync(read_bounded, body, limiter=_LARGE_BODIES)
         except TooManyValues as error:
@@ -44,7 +44,7 @@ class _JsonRequest(Request):
 
 
 def _too_long(path: str) -> ApiError:
-    """The error for too long a body, which names the prompts where there are any."""
+    """The error for a body that is too long; it names the prompts if the body has any."""
     if not path.endswith("/completions"):
         return too_large(_MAX_BYTES)
     message = (

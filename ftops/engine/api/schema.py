@@ -26,8 +26,8 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-# Pydantic checks characters only where there is a maximum length; lone surrogates, which JSON has
-# but UTF-8 does not, are refused then. No body is as long as this one.
+# Pydantic checks characters only if there is a maximum length. It then refuses lone surrogates,
+# which are valid in JSON but not in UTF-8. No body is as long as this one.
 Text = Annotated[str, Field(max_length=1 << 24)]
 Label = Annotated[str, Field(max_length=1024)]  # a name that the client chooses
 

@@ -1,8 +1,8 @@
 """`/v1/uploads`: large files in parts, which become one file when they are complete.
 
-Until then each part is in a file of its own or, if it has a byte range (`upload_assembly.py`), at
-its offset in the assembled file. On completion the assembled file is linked. Separate parts are
-copied, not renamed, as they have to be readable again after a kill.
+Until then each part is in a separate file or, if it has a byte range (`upload_assembly.py`), at its
+offset in the assembled file. On completion the assembled file is linked. Separate parts are copied,
+not renamed, as they must still be readable after a kill.
 """
 
 import hashlib

@@ -28,7 +28,7 @@ _DISK_ERRORS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 
 
 class Database:
-    """One connection, guarded by a lock. A file that does not exist is created.
+    """One connection, guarded by a lock. Creates the file if it does not exist.
 
     Raises EngineError, and leaves the file as it is, when it is not a database of this engine or
     has another schema version.
@@ -154,7 +154,7 @@ class Database:
 
 
 class Table:
-    """One table, of all owners; with an `owner`, only the rows of that one, in every statement.
+    """One table, of all owners; with an `owner`, every statement is limited to the owner's rows.
 
     A statement of a subclass ends its conditions with `self._scope`, and its values with
     `self._scope_values`.

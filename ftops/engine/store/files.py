@@ -1,7 +1,7 @@
 """The tables of files and of uploads in parts.
 
 The content of a file is in `files/`, named by its id. The parts of a pending upload are in
-`uploads/<upload>/`: each in a file of its own, or at its offset in one file there.
+`uploads/<upload>/`: each in a separate file, or at its offset in a common file.
 """
 
 import sqlite3
@@ -135,7 +135,7 @@ class PartRow:
     upload_id: str
     bytes: int
     created_at: int
-    start: int | None = None  # of its first byte in the assembled file; None: a file of its own
+    start: int | None = None  # of its first byte in the assembled file; None: in a separate file
 
 
 _UPLOAD_COLUMNS = ", ".join(field.name for field in fields(UploadRow))

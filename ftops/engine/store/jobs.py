@@ -166,7 +166,7 @@ class JobTable(Table):
     ) -> Sequence[JobRow]:
         """Up to `limit` jobs (-1: all) older than the job `after`, newest first.
 
-        All of them have `metadata`, and an id of `prefix`, a hyphen and more.
+        All have `metadata`, and ids that start with `prefix` and a hyphen.
         """
         conditions: list[str] = ["id GLOB ?"]
         values: list[Value] = [f"{prefix}-*"]

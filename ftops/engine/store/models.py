@@ -1,6 +1,6 @@
 """The table of fine-tuned models; their weights are in `models/`, named by the job's id.
 
-Checkpoints are models of their own. Deleting a finished model deletes its checkpoints.
+Each checkpoint is a separate model. Deleting a finished model deletes its checkpoints.
 """
 
 import sqlite3

@@ -28,8 +28,8 @@ class KeyRow:
 class KeyTable:
     """The keys.
 
-    They are read over a connection of their own: that happens before every request, which must
-    not wait for a transaction of another thread.
+    They are read over a separate connection: every request reads them first, and must not wait for
+    a transaction of another thread.
     """
 
     def __init__(self, database: Database, reader: Database) -> None:
@@ -72,7 +72,7 @@ class StorageUsage:
 
 
 class _Tables:
-    """The tables that have owners: the rows of one, or of all (None)."""
+    """The tables that have owners, limited to the rows of one owner, or of all (None)."""
 
     def __init__(self, database: Database, clock: Clock, owner: str | None) -> None:
         self._database = database
@@ -84,7 +84,7 @@ class _Tables:
         self.uploads = UploadTable(database, owner)
 
     def now(self) -> int:
-        """The time in seconds since 1970, as the API has it."""
+        """The time in seconds since 1970, as in the API."""
         return int(self._clock.now().timestamp())
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -151,7 +151,7 @@ class Store(_Tables):
             self._add_events(job_id, *events)
 
     def enqueue(self, job_id: str, *events: NewEvent) -> bool:
-        """Its files are valid, or its worker is gone: it waits for a worker."""
+        """Queue a job whose files are valid, or whose worker has ended."""
         sources = (JobStatus.VALIDATING_FILES, JobStatus.RUNNING)
         return self._move(
             job_id, JobStatus.QUEUED, {"worker_pid": None}, *events, only_from=sources
@@ -167,11 +167,11 @@ class Store(_Tables):
             )
 
     def finish_pause(self, job_id: str) -> bool:
-        """The worker of a pausing job is gone; False when the job is not pausing."""
+        """Pause a job whose worker has ended; False when the job is not pausing."""
         return self._set_paused(job_id, JobStatus.PAUSING)
 
     def release(self, job_id: str) -> bool:
-        """Its worker ends early: a pausing job is paused, a running one queued again."""
+        """Pause a pausing job, or queue a running one, whose worker ends early."""
         return self.finish_pause(job_id) or self.enqueue(job_id)
 
     def resume(self, job_id: str) -> bool:
@@ -187,7 +187,7 @@ class Store(_Tables):
         return self._move(job_id, JobStatus.PAUSED, values, event, only_from=(source,))
 
     def start(self, job_id: str, resolved: Mapping[str, Json], *events: NewEvent) -> bool:
-        """A worker trains it now, with these hyperparameters."""
+        """Mark a job as running, with the hyperparameters in use."""
         values = {"resolved_json": render_json(resolved)}
         return self._move(job_id, JobStatus.RUNNING, values, *events)
 

@@ -1,9 +1,9 @@
 """Causal multi-head attention within each document of a pack, forward and backward.
 
 Outside this module a pack is flat: rows of tokens, one document after the other, without padding.
-Only here are queries, keys and values padded to [documents, longest], because only here do rows
-depend on each other. Padding follows the last token of its document, so the causal mask hides it,
-too; the output of padded queries is dropped.
+Queries, keys and values are padded to [documents, longest] only here, because rows depend on each
+other only here. Padding follows the last token of its document, so the causal mask hides it, too;
+the output of padded queries is dropped.
 
 Positions are rotary (Su et al. 2021, arXiv 2104.09864): each pair of floats of a query or key is
 rotated by an angle that grows with its position, so their product depends on their distance. A pair
@@ -70,7 +70,7 @@ class PaddedGrid:
     def pad(self, rows: NDArray[Number], *, zero_padding: bool = False) -> NDArray[Number]:
         """[rows, floats] -> [documents, longest, floats].
 
-        Padding repeats some row, or is zero if `zero_padding`, as gradients have to be.
+        Padding repeats some row. With `zero_padding` it is zero, as gradients require.
         """
         shape = (self.n_documents, self.longest, rows.shape[-1])
         if self.sources is None:
@@ -107,7 +107,7 @@ def split_heads(padded: Array) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def causal_bias(length: int) -> Array:
-    """[length, length]: 0 where the key stands no later than the query, HIDDEN elsewhere."""
+    """[length, length]: 0 where the key is not after the query, MASKED elsewhere."""
     return np.triu(np.full((length, length), MASKED, dtype=np.float32), 1)
 
 

@@ -23,7 +23,7 @@ _EPOCHS = (2, 24)  # minimum and maximum, where they are enough steps
 _MIN_STEPS = 450
 _MAX_EPOCHS = 100  # for very few rows
 _BATCH = (4, 32)
-_STEPS_PER_EPOCH = 45  # large files have more, of the largest batch size
+_STEPS_PER_EPOCH = 45  # larger files take more steps, at the largest batch size
 _RETRAINING_MULTIPLIER = 0.5  # a trained model should not forget everything
 # DPO adjusts a trained model, so little is enough. Measured with two styles of answers, 30 pairs,
 # ten held out: 40 steps at 0.1 made all ten likelier in the preferred style, by 11 nats; 16 steps

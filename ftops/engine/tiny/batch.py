@@ -3,8 +3,8 @@
 A document is encoded once into a `TrainingExample`. An epoch is a permutation of the examples; a
 step takes the next `batch_size` of them, sorted by length and split into packs of bounded size. A
 pack is flat (without padding), with the positions of its rows, the rows that count in the loss, and
-the grids of attention. All of it depends on the seed and the step alone, so that a checkpoint needs
-no state of the data.
+the grids of attention. All of this depends only on the seed and the step, so a checkpoint needs no
+state of the data.
 """
 
 import functools
@@ -27,7 +27,7 @@ from ftops.engine.tiny.parameters import Array, Indices, Tokens
 from ftops.engine.tiny.tokenizer import Tokenizer
 from ftops.engine.trainer import Document
 
-_PACK_TOKENS = 640  # rows of one forward pass, about: they fit into the cache of a CPU
+_PACK_TOKENS = 640  # approximate rows of one forward pass: they fit into the cache of a CPU
 _PACK_SCORES = 1 << 19  # documents * longest²: the attention scores of one head
 
 

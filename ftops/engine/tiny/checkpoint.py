@@ -4,8 +4,8 @@ A model is a folder with `config.json`, `tokenizer.json` and `weights.safetensor
 written last, so a folder with one is complete; reading it checks every shape.
 
 A checkpoint has the weights, Adam's moments, the counters and the tokenizer: the order of rows and
-the dropout of each step depend on the seed and the step alone. It is written atomically. One that
-is damaged or of another job is ignored: training then starts again, with the same result.
+the dropout of each step depend on the seed and the step alone. It is written atomically. A
+checkpoint that is damaged or of another job is ignored: training restarts, with the same result.
 
 Both use safetensors, a JSON header and numbers, so no file contains code. The format has no
 checksum, so one is in the metadata (its only entry: several have no defined order).
@@ -85,7 +85,7 @@ _HINT = "The model's files are damaged; train it again, or restore them from a c
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """A model as it is saved."""
+    """A model as saved on disk."""
 
     size: str  # the name of its size
     tokenizer: Tokenizer
@@ -151,7 +151,7 @@ def _read_parameters(path: Path, shape: ModelShape) -> Parameters:
 
 
 _FORMAT = "tiny-2"
-_SHARE_OF_TIME = 0.01  # that writing checkpoints may take
+_SHARE_OF_TIME = 0.01  # for writing checkpoints
 
 
 @dataclass(slots=True)

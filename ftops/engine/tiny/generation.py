@@ -1,7 +1,7 @@
 """Text generation: a model in memory, sampling, batches of answers, the text of each answer.
 
-A batch generates one token of each answer in a step; answers are added and removed between steps,
-as reading all weights once for many answers makes them cheap. Keys and values are in one array with
+A batch generates one token of each answer per step, because reading all weights once for many
+answers is cheap; answers are added and removed between steps. Keys and values are in one array with
 a row for each answer; the last row moves into the place of a finished one, so that the rows in use
 are always the first ones.
 """
@@ -38,7 +38,7 @@ _GROW_BY = 64  # tokens
 class Sampler:
     """The sampling parameters and the random generator of one answer.
 
-    The generator depends on the seed and the answer's number alone, not on the rest of the batch.
+    The generator depends only on the seed and the answer's number, not on the rest of the batch.
     """
 
     def __init__(self, params: SamplingParams, n_tokens: int, *, entropy: int, number: int) -> None:
@@ -166,7 +166,7 @@ class AnswerDecoder:
         return GenerationChunk(self.index, text, ready, n_new, self.finish_reason)
 
     def _count_stop_prefix(self) -> int:
-        """The length of a beginning of a stop sequence at the end of the held text."""
+        """The length of the partial stop sequence at the end of the held text."""
         if not self.stops:
             return 0
         longest = max((len(stop) for stop in self.stops), default=0) - 1
@@ -323,7 +323,7 @@ class TinyBatch:
         return new
 
     def _reserve(self, n_rows: int, length: int) -> None:
-        """Grow the cache if need be."""
+        """Grow the cache if it is too small."""
         n_allocated, capacity = self._cache.stored.shape[2], self._cache.stored.shape[4]
         if n_rows <= n_allocated and length <= capacity:
             return

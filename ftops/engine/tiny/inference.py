@@ -4,9 +4,9 @@ The KV cache has the keys and values of all tokens so far, so that a new token c
 
 OpenBLAS packs a matrix into its own layout before it multiplies. For the hundreds of rows of a
 training step that is negligible; for a few dozen it takes as long as the product. Products of fewer
-than a million multiplications are not packed. So each matrix is split once, on first use, into
-blocks of that size, contiguous in memory: a step of 32 answers then takes three quarters of the
-time, one of 4 answers half. The cost is a second copy of the matrices.
+than a million multiplications are not packed. Each matrix is therefore split once, on first use,
+into contiguous blocks of that size: a step of 32 answers then takes three quarters of the time, one
+of 4 answers half. The cost is a second copy of the matrices.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class BlockedWeights:
         self._blocks: dict[str, Blocks] = {}
 
     def multiply(self, rows: Array, name: str) -> Array:
-        """rows @ the matrix of that name."""
+        """`rows` @ the matrix `name`."""
         if not 1 < len(rows) <= _MAX_ROWS:  # one row is never packed
             return rows @ self.parameters[name]
         blocks = self._blocks.get(name)
@@ -52,7 +52,10 @@ class BlockedWeights:
 
 
 def split_blocks(matrix: Array, depth: int) -> Blocks:
-    """The matrix in blocks of `depth` rows, a divisor of its own; zeros pad the last columns."""
+    """Split the matrix into blocks of `depth` rows; zeros pad the last columns.
+
+    `depth` divides the number of rows.
+    """
     n_columns = matrix.shape[1]
     most = min(_MAX_COLUMNS, _MAX_UNPACKED // (_ROWS * depth)) // _LANE * _LANE
     n_blocks = -(-n_columns // most)

@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class StepTotals:
-    """Sums over rows in the loss, so that packs can be added up.
+    """Sums over the rows in the loss; the totals of packs can be added.
 
     `loss` is weighted, in nats. The counts are of tokens of weight 1 (completions), so that they do
     not depend on the prompt loss weight. Of pairs, `weight` is their number, and the tokens are

@@ -214,7 +214,7 @@ def make_objective(
 ) -> Objective:
     """Encode the rows.
 
-    Of pairs, `model` is the reference; its margins are stored in `progress`, unless they are there.
+    For pairs, `model` is the reference; its margins are stored in `progress` if they are missing.
     Raises TrainingStopped when `should_stop()` turns true.
     """
     if resolved.beta is None:

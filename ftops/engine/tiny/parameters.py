@@ -14,7 +14,7 @@ from ftops.engine.tiny.config import ModelShape
 
 Array: TypeAlias = NDArray[np.floating[Any]]  # float32; float64 where gradients are checked
 Indices: TypeAlias = NDArray[np.intp]
-Tokens: TypeAlias = NDArray[np.uint16]  # vocabularies here stay far below 65,536
+Tokens: TypeAlias = NDArray[np.uint16]  # vocabularies are far smaller than 65,536
 
 
 def list_tensors(shape: ModelShape) -> dict[str, tuple[int, ...]]:
@@ -62,12 +62,12 @@ def _split(shape: ModelShape, flat: Array) -> dict[str, Array]:
 
 
 def init_parameters(shape: ModelShape, seed: int) -> Parameters:
-    """Random weights, with which the model is an averaging bag of words.
+    """Random weights that make the model an averaging bag of words.
 
-    Queries start at zero, so every token attends to all tokens before it alike; the last matrix of
-    each MLP starts at zero, so the MLPs have no effect on that average at first. Embeddings start
-    small: Adam moves all weights at the same rate, so training soon dominates a small one, and
-    words differ by their effect on the answer rather than by their random start. On 720 rows in
+    Queries start at zero, so every token attends equally to all tokens before it; the last matrix
+    of each MLP starts at zero, so the MLPs have no effect on that average at first. Embeddings
+    start small: Adam moves all weights at the same rate, so training soon dominates a small one,
+    and words differ by their effect on the answer rather than by their random start. On 720 rows in
     three classes this last point alone raised the accuracy on unseen rows from 0.80 to 0.94.
     """
     rng = np.random.default_rng([seed, 0])

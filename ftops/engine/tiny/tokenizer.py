@@ -10,9 +10,9 @@ learns to copy, also what it has never seen. All other answers (a label, a known
 better composed of whole words. Measured with `ada`, accuracy on unseen rows, names to repeat /
 short texts in three classes: vocabulary 320: 0.89 / 0.71; 512: 0.85 / 0.87; 1024: 0.29 / 0.96.
 
-The decision is made on held-out training rows: how many of their answers have a word that is in
-no other answer, but resembles a word of their prompt? Short trial trainings do not show it:
-copying emerges only after many epochs.
+The decision uses held-out training rows: the share of answers with a word that is in no other
+answer, but resembles a word of their prompt. Short trial trainings do not show it: copying emerges
+only after many epochs.
 """
 
 from collections.abc import Iterable, Sequence

@@ -55,8 +55,8 @@ from ftops.engine.trainer import (
 from ftops.errors import EngineError
 
 _MAX_GRADIENT_NORM = 1.0
-# Validation tokens as a share of the training tokens: once for all ends of epochs together, once
-# for the last. A forward pass takes a third of a step, so both take a tenth of the time.
+# Validation tokens as a share of the training tokens: one share for all ends of epochs together,
+# one for the last. A forward pass takes a third of a step, so both take a tenth of the time.
 _VALIDATION_SHARE = 0.15
 
 
@@ -207,14 +207,14 @@ class _Loop:
         return self._validate(self.resolved.n_epochs)
 
     def _choose_stride(self, n_epochs: int) -> int:
-        """Every which validation row is used; 1: all rows."""
+        """The stride n: every nth validation row is used."""
         allowed = _VALIDATION_SHARE * sum(row.n_tokens for row in self.objective.training)
         present = sum(row.n_tokens for row in self.objective.validation)
         return max(1, math.ceil(present / (allowed * n_epochs)))
 
 
 class TinyTrainer:
-    """Trains and loads small transformers; `clock` times the checkpoints alone."""
+    """Trains and loads small transformers; `clock` only times the checkpoints."""
 
     bases = PARAMETER_COUNTS
 
