@@ -1,1 +1,1 @@
-"""Puts many prompts to a model: in order, some at once, within a budget, and none of them twice."""
+"""Sends many prompts to a model: concurrently, within a budget, and each only once."""

@@ -1,8 +1,8 @@
 """Sends many prompts to one model: concurrent requests, cached responses, errors sorted by scope.
 
-A response is cached the moment it arrives, by the thread that received it. Whatever ends a batch
-(an error, Ctrl-C, a kill), the next one continues from there. The provider alone retries requests;
-here it is only decided whether an error is about one prompt or about the whole batch.
+The thread that receives a response caches it at once. If a batch is interrupted (an error, Ctrl-C,
+a kill), the next one continues from the cached responses. Only the provider retries requests; this
+module decides whether an error is about one prompt or about the whole batch.
 """
 
 import queue
@@ -28,17 +28,17 @@ from ftops.inference.cache import CompletionResult, ModelCache, ResponseCache, m
 from ftops.providers.provider import Provider
 from ftops.records import Completion, Prompt, Sampling
 
-# A hosted model is often unknown for some minutes after the job that made it has succeeded.
+# A hosted model is often unavailable for some minutes after its job has succeeded.
 LOADING_PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0, 30.0, 60.0, 60.0, 60.0)
-MAX_CONSECUTIVE_ERRORS = 5  # so many in a row are not about the single prompts
-SHUTDOWN_WAIT_S = 5.0  # for requests under way: their responses may have been paid for
+MAX_CONSECUTIVE_ERRORS = 5  # more in a row are not about single prompts
+SHUTDOWN_WAIT_S = 5.0  # for pending requests: their responses may be billed
 _POLL_INTERVAL_S = 0.5
-# What OpenAI and Azure answer to a prompt that their policies forbid, ...
+# Error codes of OpenAI and Azure for a prompt that their policies forbid.
 _POLICY_CODES = frozenset({"content_filter", "content_policy_violation", "invalid_prompt"})
-# ... and they and the engine to one that cannot be answered as it is.
+# Error codes, also of the engine, for a prompt that the model cannot answer.
 _ROW_CODES = _POLICY_CODES | {"context_length_exceeded", "string_above_max_length"}
 _ROW_PARAMS = ("prompt", "messages", "input")
-_INTERNAL_ERROR = 500  # the server failed at this request; after 502 to 504 it is not there
+_INTERNAL_ERROR = 500  # about this request; with 502 to 504 the server is unavailable
 
 Chunk: TypeAlias = tuple[str, ...]  # the keys of the prompts of one request
 
@@ -56,14 +56,14 @@ def _ignore_note(_text: str) -> None: ...
 class BatchOptions:
     """How the prompts of a batch are sent.
 
-    `concurrency` requests are under way at a time, and `prompts_per_request` prompts (no chats)
-    share one; None: as the provider's capabilities say. Where prompts share requests, the first
-    `timed_alone` are sent one by one: only these measure the latency of one response. A model that
-    is not found is waited for, for all of `loading_pauses_s`, by `sleep` (None: the clock's).
-    `on_progress` is called by the calling thread with the number of prompts that have a response,
-    and of all; `on_note`, by any thread, with notes for the user. With a `cost_estimator`,
-    `on_estimate` gets the cost of the requests before the first is sent, and may raise; a `budget`
-    needs one. With `refresh`, cached responses are ignored.
+    At most `concurrency` requests are pending at a time, and `prompts_per_request` prompts (not
+    chats) share a request; None uses the provider's capabilities. If prompts share requests, the
+    first `timed_alone` prompts are sent one by one to measure the latency of a single response. If
+    the model is not found, the batch retries after each of `loading_pauses_s`, using `sleep` (None:
+    the clock's). The calling thread calls `on_progress` with the number of prompts that have a
+    response and the total; any thread calls `on_note` with notes for the user. With a
+    `cost_estimator`, `on_estimate` gets the cost of the requests before the first is sent, and may
+    raise. A `budget` needs a `cost_estimator`. With `refresh`, cached responses are ignored.
     """
 
     clock: Clock
@@ -92,11 +92,12 @@ def complete_all(
     cache: ResponseCache,
     options: BatchOptions,
 ) -> list[CompletionResult]:
-    """The result of each prompt, in their order; equal prompts are sent once.
+    """The result of each prompt, in order; equal prompts are sent once.
 
-    A prompt that cannot be answered has a result with the reason. An error that is about all of
-    them is raised (ProviderError; LimitExceeded for the budget; StorageError); what arrived until
-    then is cached. When every response is cached, nothing is sent and no thread is started.
+    A prompt that the model cannot answer has a result with the reason. An error that affects the
+    whole batch is raised (ProviderError; LimitExceeded for the budget; StorageError); the responses
+    received until then are cached. If every response is cached, no request is sent and no thread is
+    started.
     """
     model_cache = cache.open(provider.account, model)
     keys = make_keys(prompts, sampling)
@@ -133,7 +134,7 @@ def complete_all(
 def _hold_model(
     cache: ModelCache, model: str, sampling: Sampling, options: BatchOptions
 ) -> Iterator[None]:
-    """Wait for another process that sends such prompts: they may be the same, and are paid once."""
+    """Wait for another process that sends prompts with this sampling; they may be the same."""
     has_noted = False
     while True:
         with cache.hold(sampling) as held:
@@ -147,7 +148,7 @@ def _hold_model(
 
 
 def make_keys(prompts: Sequence[Prompt], sampling: Sampling) -> list[str]:
-    """The cache key of each prompt; equal for equal prompts, unless each is a sample of its own."""
+    """The cache key of each prompt; equal prompts share a key unless sampling is random."""
     if sampling.temperature == 0 or sampling.seed is not None:
         return [make_key(prompt, sampling) for prompt in prompts]
     seen: Counter[str] = Counter()
@@ -160,7 +161,7 @@ def make_keys(prompts: Sequence[Prompt], sampling: Sampling) -> list[str]:
 
 
 class WorkQueue:
-    """Chunks that wait for a worker, which marks a chunk as done or requeues parts of it."""
+    """Chunks of prompts for workers, which mark a chunk as done or requeue parts of it."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self._waiting = deque(chunks)
@@ -169,9 +170,9 @@ class WorkQueue:
         self._is_closed = False
 
     def take(self) -> Chunk | None:
-        """The next chunk; None when all are done, or the queue is closed.
+        """The next chunk; None if all are done or the queue is closed.
 
-        It waits while others work on the last chunks: they may requeue some of them.
+        Blocks while other workers process the last chunks, because they may requeue some.
         """
         with self._changed:
             while not self._waiting and self._under_way and not self._is_closed:
@@ -182,7 +183,7 @@ class WorkQueue:
             return self._waiting.popleft()
 
     def requeue(self, chunks: Sequence[Chunk]) -> None:
-        """Put these chunks first in the queue; call it before `mark_done`."""
+        """Put these chunks at the front of the queue; call this before `mark_done`."""
         with self._changed:
             self._waiting.extendleft(reversed(chunks))
             self._changed.notify_all()
@@ -197,14 +198,13 @@ class WorkQueue:
         return self._is_closed
 
     def close(self) -> None:
-        """Hand out nothing more."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
 
 class BatchRunner:
-    """Sends `prompts`, by their keys, once."""
+    """Sends each of `prompts`, a mapping by cache key, once."""
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ class BatchRunner:
         capabilities = provider.capabilities
         self._max_workers = options.concurrency or capabilities.max_concurrent_requests
         prompts_per_request = options.prompts_per_request or capabilities.prompts_per_request
-        # The first one alone shows whether the key is valid and the model there and loaded.
+        # The first prompt is sent alone to check the key and that the model exists and is loaded.
         self._alone = options.timed_alone if prompts_per_request > 1 else 1
         self._queue = WorkQueue(self._make_chunks(prompts_per_request))
         self._results: queue.SimpleQueue[dict[str, CompletionResult]] = queue.SimpleQueue()
@@ -236,7 +236,7 @@ class BatchRunner:
         self._has_noted = False
 
     def run(self) -> Generator[tuple[str, CompletionResult]]:
-        """The result of each prompt, as it arrives; raises errors that are about all of them."""
+        """The result of each prompt, as it arrives; raises errors that affect the whole batch."""
         threads: list[threading.Thread] = []
         missing = len(self._prompts)
         try:
@@ -254,11 +254,11 @@ class BatchRunner:
             self._join(threads)
 
     def _make_chunks(self, prompts_per_request: int) -> list[Chunk]:
-        """The first prompts alone, then chats each alone, and texts several together."""
+        """Chunks of one prompt for the first prompts and all chats, and of several for texts."""
         keys = list(self._prompts)
         first, others = keys[: self._alone], keys[self._alone :]
         texts = [key for key in others if isinstance(self._prompts[key], str)]
-        # No worker shall be idle while another has a long request.
+        # Keep requests small enough that every worker gets one.
         size = max(1, min(prompts_per_request, -(-len(texts) // self._max_workers)))
         chunks = [tuple(texts[at : at + size]) for at in range(0, len(texts), size)]
         chats = [(key,) for key in others if not isinstance(self._prompts[key], str)]
@@ -270,7 +270,7 @@ class BatchRunner:
             return []
         self._workers = min(self._max_workers, left)
         threads = [
-            # Daemons: one that hangs in a request must not hold the command.
+            # Daemons: a thread that hangs in a request must not block the exit of the command.
             threading.Thread(target=copy_context().run, args=(self._work,), daemon=True)
             for _ in range(self._workers)
         ]
@@ -290,7 +290,7 @@ class BatchRunner:
         raise self._error or AssertionError("prompts without a result are left")
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
-        """Wait a little for requests under way; the threads cache what still arrives."""
+        """Wait briefly for pending requests; the threads cache the responses that still arrive."""
         clock = self._options.clock
         until_s = clock.monotonic_s() + SHUTDOWN_WAIT_S
         for thread in threads:
@@ -301,7 +301,7 @@ class BatchRunner:
             pass
 
     def _send_next(self) -> bool:
-        """Send the next chunk; False when there is none, or this worker shall end."""
+        """Send the next chunk; False if there is none, or if this worker must end."""
         chunk = self._queue.take()
         if chunk is None:
             return False
@@ -336,7 +336,7 @@ class BatchRunner:
         return True
 
     def _skip_cached(self, chunk: Chunk) -> Chunk:
-        """The prompts that no other process has sent meanwhile."""
+        """The prompts of the chunk that no other process has sent since."""
         if self._options.refresh:
             return chunk
         self._cache.refresh()
@@ -359,14 +359,14 @@ class BatchRunner:
         return self._provider.complete(self._model, prompts, self._sampling)
 
     def _handle_error(self, chunk: Chunk, error: ProviderError) -> bool:
-        """Record an error that is about one prompt, raise any other; False ends this worker."""
+        """Record an error about one prompt, raise any other; False ends this worker."""
         if isinstance(error, RateLimited) and not error.final and self._can_drop_worker():
             self._queue.requeue([chunk])
             return False
         is_certain = is_row_error(error)
         if not is_certain and not may_be_row_error(error):
             raise error
-        if len(chunk) > 1:  # one of them may have made the request of all fail
+        if len(chunk) > 1:  # a single prompt may have made the request fail
             self._queue.requeue([(key,) for key in chunk])
             return True
         with self._lock:
@@ -379,7 +379,7 @@ class BatchRunner:
         return True
 
     def _can_drop_worker(self) -> bool:
-        """Whether other workers get responses: then there is one fewer from now on."""
+        """Whether other workers get responses; if so, this worker is removed from the count."""
         with self._lock:
             if self._workers <= 1 or not self._completed:
                 return False
@@ -407,19 +407,19 @@ class BatchRunner:
 
 
 def is_row_error(error: ProviderError) -> bool:
-    """Whether the provider says that it cannot answer this very prompt, now or later."""
+    """Whether the provider reports that it can never answer this prompt."""
     if not isinstance(error, Rejected):
         return False
     return error.code in _ROW_CODES or (error.param or "").startswith(_ROW_PARAMS)
 
 
 def is_declined(error: ProviderError) -> bool:
-    """Whether the prompt is refused for its content."""
+    """Whether the provider refuses the prompt for its content."""
     return error.code in _POLICY_CODES
 
 
 def may_be_row_error(error: ProviderError) -> bool:
-    """Whether other prompts may well be answered, although this one was not."""
+    """Whether the error may be about this prompt alone, so that other prompts can succeed."""
     if isinstance(error, Unavailable):
         return error.status == _INTERNAL_ERROR
     if isinstance(error, Rejected):

@@ -1,4 +1,4 @@
-"""What completions cost, before they are requested and as they arrive."""
+"""Estimates and limits the cost of completions."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -20,25 +20,25 @@ _HINT = "Raise the limit, ask fewer rows, or allow shorter answers; answers that
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars for a million prompt tokens, and for a million completion tokens."""
+    """US dollars per million prompt tokens and per million completion tokens."""
 
     input_usd: float
     output_usd: float
 
     def price(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """US dollars."""
+        """The price in US dollars."""
         return (prompt_tokens * self.input_usd + completion_tokens * self.output_usd) / 1e6
 
 
 def find_prices(figures: ModelInfo) -> Prices | None:
-    """The prices of a model; None where they are not known."""
+    """The prices of a model; None if they are not known."""
     if figures.input_usd is None or figures.output_usd is None:
         return None
     return Prices(figures.input_usd, figures.output_usd)
 
 
 def count_prompt_tokens(prompts: Sequence[Prompt], counter: VocabularyCounter) -> list[int]:
-    """The tokens of each prompt, the special tokens around chat messages included."""
+    """The number of tokens of each prompt, including the special tokens around chat messages."""
     texts = [[one] if isinstance(one, str) else [part.content for part in one] for one in prompts]
     counts = iter(counter.count([text for some in texts for text in some]))
     return [
@@ -50,7 +50,7 @@ def count_prompt_tokens(prompts: Sequence[Prompt], counter: VocabularyCounter) -
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What prompts take: `completion_tokens` at most, `usd` at most (None: not known)."""
+    """The tokens and cost of prompts; `completion_tokens` and `usd` are upper limits."""
 
     questions: int
     prompt_tokens: int
@@ -67,14 +67,14 @@ class CostEstimator:
     advice: str = ""
 
     def estimate(self, prompts: Sequence[Prompt], max_tokens: int) -> CostEstimate:
-        """What these prompts take when each completion is as long as allowed."""
+        """The estimate for these prompts if each completion has `max_tokens` tokens."""
         read = sum(count_prompt_tokens(prompts, self.counter))
         written = max_tokens * len(prompts)
         usd = None if self.prices is None else self.prices.price(read, written)
         return CostEstimate(len(prompts), read, written, usd)
 
     def price(self, answers: Sequence[Completion]) -> float | None:
-        """What these completions have cost; None when prices or tokens are not known."""
+        """The cost of these completions in US dollars; None if prices or tokens are not known."""
         if not answers:
             return 0.0
         if self.prices is None:
@@ -92,17 +92,17 @@ class CostEstimator:
 def create_cost_estimator(
     provider: Provider, model: str, counting: CounterFactory
 ) -> CostEstimator:
-    """The cost estimator of that model, by what is known of it here; sends no request."""
+    """The cost estimator of the model, from local information; sends no request."""
     vocabulary = get_vocabulary_name(provider.capabilities, model)
     figures = provider.get_model_info(model)
     return CostEstimator(counting.open(vocabulary), find_prices(figures), figures.price_advice)
 
 
 class Budget:
-    """A spending limit in US dollars, which counts requests under way as well as finished ones.
+    """A spending limit in US dollars for pending and finished requests.
 
-    A prompt is sent only if its longest completion, and those of all requests under way, can be
-    paid. Several models and threads may share a budget.
+    A prompt is sent only if the budget covers its longest completion and those of all pending
+    requests. Several models and threads may share a budget.
     """
 
     def __init__(self, max_cost_usd: float, *, limit: str = "the limit") -> None:
@@ -113,7 +113,7 @@ class Budget:
         self._changed = threading.Condition()
 
     def check(self, cost_estimator: CostEstimator, estimate: CostEstimate, model: str) -> None:
-        """LimitExceeded when the estimate exceeds what is left; nothing was sent then."""
+        """Raise LimitExceeded if the estimate exceeds what is left or its price is not known."""
         if estimate.usd is None:
             raise LimitExceeded(
                 f"{self._limit} cannot be held: the price of asking {model} is not known",
@@ -129,9 +129,9 @@ class Budget:
             )
 
     def reserve(self, usd: float, is_over: Callable[[], bool]) -> None:
-        """Reserve the amount, waiting for requests under way; LimitExceeded when it is not left.
+        """Reserve the amount, waiting for pending requests; LimitExceeded if it is not left.
 
-        It returns, too, as soon as `is_over`.
+        Stops waiting, and reserves the amount, as soon as `is_over()` is true.
         """
         with self._changed:
             while self.spent_usd + self._reserved_usd + usd > self.max_cost_usd:
@@ -147,10 +147,10 @@ class Budget:
             self._reserved_usd += usd
 
     def settle(self, reserved_usd: float, spent_usd: float) -> None:
-        """Release the reserved amount, and count what was spent."""
+        """Release the reserved amount and add the spent amount."""
         with self._changed:
             self._reserved_usd = max(0.0, self._reserved_usd - reserved_usd)
-            if self._reserved_usd < 1e-9:  # sums of fractions never come out even
+            if self._reserved_usd < 1e-9:  # rounding errors
                 self._reserved_usd = 0.0
             self.spent_usd += spent_usd
             self._changed.notify_all()

@@ -1,9 +1,10 @@
-"""Responses of models on disk, so that none is paid for twice.
+"""Caches responses of models on disk, so that none is paid for twice.
 
-`FTOPS_HOME/responses` has a file for each model of each account, with one line of JSON for each
-response, under a key made of all that the response depends on. Lines are appended whole, so that
-several processes may write at once; a line that a power cut has torn is skipped, and its prompt is
-sent again. When the folder grows too large, the least recently used files go first.
+`FTOPS_HOME/responses` has one file per model and account, with one line of JSON per response. The
+key of a response covers everything that the response depends on. Lines are appended atomically, so
+that several processes can write at the same time. A line that a power cut has truncated is skipped,
+and its prompt is sent again. If the folder grows too large, the least recently used files are
+deleted.
 """
 
 import contextlib
@@ -30,10 +31,10 @@ _FIELDS = tuple(field.name for field in fields(Completion))
 
 @dataclass(frozen=True, slots=True)
 class CompletionResult:
-    """A completion, or (`completion` None) the reason why there is none.
+    """A completion, or the reason why there is none (`completion` is None).
 
-    `declined`: the provider refused the prompt by its content policy. `cached`: it comes from the
-    cache, and no request was sent.
+    `declined`: the provider's content policy refused the prompt. `cached`: the result comes from
+    the cache, and no request was sent.
     """
 
     completion: Completion | None = None
@@ -45,7 +46,7 @@ class CompletionResult:
 def make_key(prompt: Prompt, sampling: Sampling, occurrence: int = 0) -> str:
     """The cache key of a prompt to one model.
 
-    `occurrence` numbers the samples of one prompt that may well differ.
+    `occurrence` numbers the samples of a prompt if sampling is random.
     """
     content: Json = (
         prompt
@@ -70,7 +71,7 @@ class ResponseCache:
         self._max_bytes = max_bytes
 
     def open(self, account: str, model: str) -> "ModelCache":
-        """The responses of one model. StorageError when they cannot be read, or none be added."""
+        """The responses of one model; StorageError if the file cannot be read or written."""
         name = hashlib.sha256(json.dumps([account, model]).encode()).hexdigest()[:24]
         make_private_dir(self.folder)
         path = self.folder / f"{name}.jsonl"
@@ -78,17 +79,17 @@ class ResponseCache:
             if not path.exists():
                 append_lines(path, _render({"account": account, "model": model}))
             now_s = self._clock.now().timestamp()
-            os.utime(path, (now_s, now_s))  # files in use are not the first to go
+            os.utime(path, (now_s, now_s))  # so that files in use are not deleted first
             self._limit_size(path)
         except OSError as error:
             raise storage_error(error, path) from error
         return ModelCache(path, self._clock)
 
     def _limit_size(self, used: Path) -> None:
-        """Delete the least recently used files until the rest is small enough."""
+        """Delete the least recently used files until the rest is below the limit."""
         sizes = {}
         for path in self.folder.glob("*.jsonl"):
-            with contextlib.suppress(FileNotFoundError):  # another process deletes, too
+            with contextlib.suppress(FileNotFoundError):  # another process may delete it
                 status = path.stat()
                 sizes[path] = (status.st_mtime, status.st_size)
         total = sum(size for _, size in sizes.values())
@@ -101,7 +102,7 @@ class ResponseCache:
 
 
 class ModelCache:
-    """The responses of one model; all methods may be called by several threads."""
+    """The responses of one model; all methods are thread-safe."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -112,7 +113,7 @@ class ModelCache:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what other processes have added since. StorageError when it cannot be read."""
+        """Read what other processes have added; StorageError if the file cannot be read."""
         with self._lock:
             try:
                 if self._path.stat().st_size == self._offset:
@@ -120,7 +121,7 @@ class ModelCache:
                 with self._path.open("rb") as stream:
                     stream.seek(self._offset)
                     new = stream.read()
-            except FileNotFoundError:  # another process deleted it; what was read is still valid
+            except FileNotFoundError:  # deleted by another process; cached results stay valid
                 self._offset = 0
                 return
             except OSError as error:
@@ -133,18 +134,18 @@ class ModelCache:
                     self._lines[key] = line
 
     def hold(self, sampling: Sampling) -> AbstractContextManager[bool]:
-        """Hold the lock for prompts with this sampling; False when another process holds it."""
+        """Hold the lock for prompts with this sampling; False if another process holds it."""
         digest = hashlib.sha256(_render_sampling(sampling).encode()).hexdigest()[:8]
         return hold_lock(self._path.with_suffix(f".{digest}.lock"))
 
     def find(self, key: str) -> CompletionResult | None:
-        """The cached result of that key."""
+        """The cached result with this key."""
         with self._lock:
             line = self._lines.get(key)
         return None if line is None else _read_values(json.loads(line))
 
     def add(self, results: dict[str, CompletionResult]) -> None:
-        """Add results, by their keys. StorageError when the disk refuses."""
+        """Add results by key; StorageError if the file cannot be written."""
         if not results:
             return
         at = self._clock.now().isoformat(timespec="seconds")
@@ -159,11 +160,11 @@ class ModelCache:
                 end = append_lines(self._path, text)
             except OSError as error:
                 raise storage_error(error, self._path) from error
-            if self._offset == end - len(text):  # no other process has written: nothing new to read
+            if self._offset == end - len(text):  # no other process has written
                 self._offset = end
 
     def sync(self) -> None:
-        """Flush what was added to the disk, as far as it can be, and mark the file as used."""
+        """Try to flush added results to the disk, and mark the file as used."""
         now_s = self._clock.now().timestamp()
         with contextlib.suppress(OSError):
             os.utime(self._path, (now_s, now_s))
@@ -175,7 +176,7 @@ class ModelCache:
 
 
 def _render(values: dict[str, Json]) -> bytes:
-    return json.dumps(values).encode() + b"\n"  # ASCII, whatever the response is
+    return json.dumps(values).encode() + b"\n"  # always ASCII
 
 
 def _to_json(result: CompletionResult) -> dict[str, Json]:
@@ -187,7 +188,7 @@ def _to_json(result: CompletionResult) -> dict[str, Json]:
 
 
 def _find_key(line: bytes) -> str | None:
-    """The key of a line that holds a result; None for any other, and for a torn one."""
+    """The key of a line with a result; None for any other line, or a truncated one."""
     try:
         values = json.loads(line)
         key = values.get("key")
@@ -198,7 +199,7 @@ def _find_key(line: bytes) -> str | None:
 
 
 def _read_values(values: dict[str, Json]) -> CompletionResult:
-    """The result of a line; TypeError when it holds none."""
+    """The result of a line; TypeError if the line has none."""
     failure = values.get("failure")
     if isinstance(failure, str):
         return CompletionResult(

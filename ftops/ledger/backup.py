@@ -1,4 +1,4 @@
-"""Backups of the ledger, and how one is restored."""
+"""Writes and restores backups of the ledger."""
 
 import contextlib
 import sqlite3
@@ -10,14 +10,14 @@ from ftops.files import remove_path, storage_error, sync_dir, write_atomic
 from ftops.ledger.file import is_ledger
 from ftops.ledger.ledger import Ledger
 
-# SQLite's own names for the log of a database and the index of that log.
+# The suffixes that SQLite gives to a database, its log, and the index of that log.
 _SUFFIXES = ("", "-wal", "-shm")
 
 
 def write_backup(ledger: Ledger, path: Path) -> int:
-    """Write a copy of the ledger as it is at this moment to `path`; its size in bytes.
+    """Write a snapshot of the ledger to `path` and return its size in bytes.
 
-    Other commands may write to the ledger meanwhile. The copy is one file, complete in itself.
+    Other commands may write to the ledger at the same time. The snapshot is a single file.
     """
     data = ledger.copy_content()
     write_atomic(path, data)
@@ -25,11 +25,11 @@ def write_backup(ledger: Ledger, path: Path) -> int:
 
 
 def restore_backup(backup: Path, path: Path, clock: Clock) -> tuple[int, Path | None]:
-    """Put the ledger of `backup` at `path`; how many runs it has, and where the former one is.
+    """Restore `backup` to `path`; return its number of runs and the path of the previous ledger.
 
-    The copy is checked whole before anything is replaced. The former ledger is kept beside
-    it, damaged or not. No other process may use the ledger. Raises LedgerError when `backup` is no
-    ledger of this version or is damaged.
+    The whole backup is checked before anything is replaced. The previous ledger is kept next to the
+    restored one, even if it is damaged. No other process may use the ledger. Raises LedgerError
+    when `backup` is damaged or is not a ledger of this version.
     """
     candidate = path.with_name(f"{path.name}.restoring")
     _remove(candidate)
@@ -73,11 +73,11 @@ def _refuse(backup: Path, reason: str) -> LedgerError:
 
 
 def _set_aside(path: Path, clock: Clock) -> Path | None:
-    """Rename the ledger and its log; None when there is none."""
+    """Rename the ledger and its log; None if there is no ledger."""
     if not path.exists():
         return None
     former = path.with_name(f"{path.name}.{clock.now():%Y%m%dT%H%M%S.%f}.former")
-    for suffix in _SUFFIXES:  # the log without its database is never applied to another
+    for suffix in _SUFFIXES:  # SQLite must not apply the log to another database
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).replace(former.with_name(former.name + suffix))
     return former

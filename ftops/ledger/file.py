@@ -1,24 +1,24 @@
-"""The ledger's file: its format, its transactions, its lock between threads, its errors.
+"""The ledger's file: format, transactions, the lock between threads, and errors.
 
 Every error of SQLite becomes a LedgerError or a StorageError that says what to do.
 
-A power cut at any moment leaves no half of a change, and loses none that had returned: an intent is
-on the disk before its request is sent. Only the last events, or that they were shown, may be
-missing (`UNFLUSHED`): they are most of all commits, and can be read from the provider again. What
-that takes:
+Changes are atomic and durable across a power cut: an intent is on the disk before its request is
+sent. Only the last events, or the record that they were shown, may be lost (`UNFLUSHED`). They make
+up most commits and can be read from the provider again. Durability depends on:
 
-- `journal_mode = WAL`: a commit is one append to ledger.db-wal, whose frames carry checksums that
-  chain. What a cut leaves of an unfinished append does not check, and counts as never written.
-- `synchronous = FULL`: a commit flushes that append before it returns. With NORMAL, which is for
-  what may be missing, the next such commit flushes it; none is there without those before it. With
-  OFF, ledger.db could be overwritten before its log is safe.
-- `fullfsync`, for macOS, whose plain fsync leaves the bytes in the drive's own memory.
-- Pages are copied to ledger.db only after the log is flushed, and the log is reset only after
-  ledger.db is: SQLite's own order, which these settings leave as it is.
-- The folder's entry for each file is flushed too (SQLite's for the log, `make_private_dir` ours).
+- `journal_mode = WAL`: a commit is one append to ledger.db-wal, whose frames carry chained
+  checksums. SQLite ignores an append that a power cut has truncated, because its checksum fails.
+- `synchronous = FULL`: a commit flushes its append before it returns. Changes that may be lost use
+  NORMAL: the next FULL commit flushes them, and commits survive in order. With OFF, ledger.db could
+  be overwritten before its log is safe.
+- `fullfsync`, for macOS, where a plain fsync leaves the bytes in the drive's cache.
+- The order of writes: SQLite copies pages to ledger.db only after it has flushed the log, and
+  resets the log only after it has flushed ledger.db. These settings keep that order.
+- The directory entry of each file is flushed too: by SQLite for the log, by `make_private_dir` for
+  ledger.db.
 
-tests/ledger/test_power_cut.py checks it, write by write. ledger.db-shm is a cache of the log's
-index; SQLite creates it again after a crash.
+tests/ledger/test_power_cut.py checks this write by write. ledger.db-shm is a cache of the log's
+index; SQLite recreates it after a crash.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ _READ_ONLY = (
     sqlite3.SQLITE_AUTH,
 )
 
-# Every transaction by its name: the method that makes it; "migrate" creates the tables.
+# Every transaction, named after its method; "migrate" creates the tables.
 Change = Literal[
     "migrate",
     "add_run",
@@ -76,7 +76,7 @@ Change = Literal[
     "mark_pruned",
 ]
 
-# Changes that return before they are flushed: losing them loses nothing.
+# Changes that return before they are flushed, because they can be made again.
 UNFLUSHED: frozenset[Change] = frozenset({"add_events", "mark_shown"})
 
 
@@ -103,10 +103,10 @@ def run_statements(connection: sqlite3.Connection, script: str) -> None:
 
 
 def is_ledger(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file has the ledger's tables; False for an empty one, for which they are created.
+    """Whether the file has the ledger's tables; False for an empty file.
 
-    Raises LedgerTooNew for a file of a later ftops, LedgerError for one of an earlier ftops and for
-    the file of another program. Nothing is changed.
+    Raises LedgerTooNew for a file of a later ftops, and LedgerError for a file of an earlier ftops
+    or of another program. Changes nothing.
     """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -130,7 +130,7 @@ def is_ledger(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 class LedgerFile:
-    """One connection, shared by the threads of this process under a lock."""
+    """One connection that the threads of this process share under a lock."""
 
     _unflushed = UNFLUSHED
 
@@ -148,8 +148,8 @@ class LedgerFile:
             self._connection = sqlite3.connect(
                 path,
                 timeout=busy_timeout_s,
-                isolation_level=None,  # transactions are begun and ended by us alone
-                check_same_thread=False,  # self._lock holds the others back
+                isolation_level=None,  # this class begins and ends transactions
+                check_same_thread=False,  # self._lock serializes the threads
             )
         try:
             with self._errors_explained():
@@ -158,7 +158,9 @@ class LedgerFile:
                 self._connection.execute("PRAGMA checkpoint_fullfsync = ON")
                 self._connection.execute("PRAGMA foreign_keys = ON")
                 if not self._open_file():
-                    with self._changing("migrate") as connection:  # others wait, then find it done
+                    with self._changing(
+                        "migrate"
+                    ) as connection:  # other processes wait, then find the tables
                         if not is_ledger(connection, path):
                             run_statements(connection, SCHEMA.read_text(encoding="utf-8"))
         except BaseException:
@@ -166,12 +168,12 @@ class LedgerFile:
             raise
 
     def close(self) -> None:
-        """Close the file; the ledger is not used afterwards."""
+        """Close the file; the ledger cannot be used afterwards."""
         with self._lock, self._errors_explained():
             self._connection.close()
 
     def list_damages(self) -> list[str]:
-        """What SQLite reports about the whole file; reads every page."""
+        """The errors that SQLite's integrity check reports; reads every page."""
         with self._reading() as connection:
             messages = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
             messages += [
@@ -181,20 +183,20 @@ class LedgerFile:
         return [text for text in messages if text != "ok"]
 
     def copy_content(self) -> bytes:
-        """The whole file as of one moment, with what is still in the log."""
+        """A consistent snapshot of the file, including what is still in the log."""
         with self._reading() as connection, contextlib.closing(sqlite3.connect(":memory:")) as copy:
             connection.backup(copy)
             return copy.serialize()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for one statement that changes nothing."""
+        """The connection, for one read-only statement."""
         with self._lock, self._errors_explained():
             yield self._connection
 
     @contextlib.contextmanager
     def _changing(self, change: Change) -> Iterator[sqlite3.Connection]:
-        """The connection inside a transaction: all of the block happens, or none of it."""
+        """The connection inside a transaction, which rolls back if the block raises."""
         level = "NORMAL" if change in self._unflushed else "FULL"
         with self._lock, self._errors_explained():
             self._connection.execute(f"PRAGMA synchronous = {level}")
@@ -213,8 +215,8 @@ class LedgerFile:
         return self._clock.now().isoformat(timespec="microseconds")
 
     def _open_file(self) -> bool:
-        """Check whose file it is, and turn on its log; False when the tables are to be created."""
-        # SQLite does not wait for its busy timeout here when two processes make the file at once.
+        """Check the file's owner and turn on its log; False if the tables must be created."""
+        # SQLite ignores its busy timeout here when two processes create the file at the same time.
         deadline_s = self._clock.monotonic_s() + self._busy_timeout_s
         while True:
             try:
@@ -233,7 +235,7 @@ class LedgerFile:
             yield
         except sqlite3.Error as error:
             raise self._explain(error) from error
-        except UnicodeDecodeError as error:  # SQLite's message repeats bytes of the bad file
+        except UnicodeDecodeError as error:  # SQLite's message quotes bytes of the damaged file
             raise self._damaged(error) from error
 
     def _explain(self, error: sqlite3.Error) -> LedgerError | StorageError:
@@ -265,7 +267,7 @@ class LedgerFile:
 
 
 def _primary_code(error: sqlite3.Error) -> int | None:
-    # Extended codes carry the primary one in their low byte; an error of the Python module itself
-    # (a closed connection, say) has none.
+    # Extended codes carry the primary code in their low byte. An error that the Python module
+    # raises (for example, for a closed connection) has no code.
     code = getattr(error, "sqlite_errorcode", None)
     return code & 0xFF if isinstance(code, int) else None

@@ -1,9 +1,9 @@
-"""The ledger: what happened, on disk, with one method for each query and each change.
+"""The ledger: a database of runs, with one method for each query and each change.
 
-It is the only owner of `ledger.db`. Every change of the state of a run or a stage is one
-compare-and-set transaction that also records the change: a second process gets RunBusy and has
-changed nothing. A remote effect is recorded as an intent before its request is sent, and as done or
-failed after the response. The ledger holds no secrets.
+No other module opens `ledger.db`. Every change of the state of a run or a stage is one
+compare-and-set transaction that also records the change: a second process gets RunBusy and changes
+nothing. A remote effect is recorded as an intent before its request is sent, and as done or failed
+after the response. The ledger holds no secrets.
 """
 
 import sqlite3
@@ -78,8 +78,7 @@ def _collect(table: str, column: str, names: Sequence[str], condition: str) -> s
     )
 
 
-# The runs in `chosen`, each with every file id and every SHA-256 of prepared content that it is
-# known to need.
+# The runs in `chosen`, each with the file ids and the SHA-256 of prepared content that it needs.
 _NEEDS = " UNION ALL ".join(
     (
         _collect("stages", "detail_json", ("training_file", "validation_file"), "stage = 'upload'"),
@@ -99,17 +98,16 @@ _NEEDS = " UNION ALL ".join(
 
 
 class Ledger(LedgerFile):
-    """`Ledger(path, clock)` opens the file or creates it; threads may share one.
+    """`Ledger(path, clock)` opens or creates the file; threads may share an instance.
 
-    Raises LedgerTooNew for a file of a later ftops, LedgerError for one of an earlier ftops, for
-    one that is damaged or held too long by another process, and StorageError when the disk refuses.
+    Raises LedgerTooNew for a file of a later ftops, LedgerError for a file of an earlier ftops or
+    one that is damaged or locked for too long by another process, and StorageError for disk errors.
     """
 
     def add_run(self, run: Run, *, if_absent: bool) -> Run:
         """Record the run with its six stages, and return it.
 
-        With `unless_known`, an existing run with the same key is returned instead, in the same
-        transaction.
+        With `if_absent`, return an existing run with the same key instead, in the same transaction.
         """
         with self._changing("add_run") as connection:
             if if_absent and (known := _newest(connection, "key = ?", run.key)):
@@ -128,9 +126,9 @@ class Ledger(LedgerFile):
         return run
 
     def get_run(self, ref: str) -> Run:
-        """The run that `ref` names, or UnknownRun.
+        """The run that `ref` names; raises UnknownRun.
 
-        It may be a run id, the beginning of one (4 characters or more), a job id, the name of a
+        `ref` is a run id, a prefix of one (4 characters or more), a job id, the name of a
         fine-tuned model, or a job file's `name` (its newest run), tried in this order.
         """
         with self._reading() as connection:
@@ -146,18 +144,18 @@ class Ledger(LedgerFile):
         raise UnknownRun(f"no run, job, model or job file is called {ref!r}")
 
     def has_run(self, run_id: str) -> bool:
-        """Whether there is a run of exactly that id."""
+        """Whether a run has exactly this id."""
         with self._reading() as connection:
             found = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,))
             return found.fetchone() is not None
 
     def find_run_by_key(self, key: str) -> Run | None:
-        """The newest run of that key."""
+        """The newest run with this key."""
         with self._reading() as connection:
             return _newest(connection, "key = ?", key)
 
     def find_run_of_job(self, job_id: str) -> Run | None:
-        """The run that has this job, or had it before it was tried again."""
+        """The run that has this job, or had it before a retry."""
         with self._reading() as connection:
             return _newest(connection, "job_id = ?", job_id) or _by_older_job(connection, job_id)
 
@@ -178,9 +176,9 @@ class Ledger(LedgerFile):
         error: str | None = None,
         due: Sequence[Intent] = (),
     ) -> Run:
-        """Change the status of the run; RunBusy if it is not the one that the caller read.
+        """Change the status of the run; RunBusy if it changed since the caller read it.
 
-        The requests in `due` are intents from then on, whatever happens next.
+        The same transaction records the requests in `due` as intents.
         """
         now = self._now()
         with self._changing("move_run") as connection:
@@ -204,9 +202,9 @@ class Ledger(LedgerFile):
             return _known(connection, seen.id)
 
     def reopen_run(self, seen: Run, stages: Collection[Stage]) -> Run:
-        """Set an ended run running again, with `stages` to be done again.
+        """Set an ended run running again and reset `stages` to pending.
 
-        When the creation of the job is among them, the run loses its job and its model.
+        If they include the creation of the job, the run loses its job and its model.
         """
         now = self._now()
         forget = (
@@ -238,7 +236,7 @@ class Ledger(LedgerFile):
         job_file: str,
         overrides: Sequence[str] = (),
     ) -> Run:
-        """Take over what changed in the job file, or its place, without making it another run."""
+        """Store the changed content or path of the job file; the run keeps its key."""
         with self._changing("update_spec") as connection:
             connection.execute(
                 "UPDATE runs SET spec_json = ?, job_file = ?, overrides_json = ?, updated_at = ?"
@@ -264,7 +262,7 @@ class Ledger(LedgerFile):
         return row is not None and row[0] is not None
 
     def list_stages(self, run_id: RunId) -> list[StageRecord]:
-        """All six, in the order in which they are done."""
+        """All six stages, in the order of execution."""
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ?", (run_id,)
@@ -293,10 +291,10 @@ class Ledger(LedgerFile):
         detail: Mapping[str, Json] | None = None,
         error: str | None = None,
     ) -> StageRecord:
-        """Change the status of the stage; RunBusy if it is not the one that the caller read.
+        """Change the status of the stage; RunBusy if it changed since the caller read it.
 
-        Running starts a new attempt: its number increases and its time restarts, unless the
-        previous attempt was interrupted. Without `detail`, the detail is kept.
+        A change to running starts a new attempt: its number increases and its time restarts, unless
+        the previous attempt was interrupted. Without `detail`, the stage keeps its detail.
         """
         now = self._now()
         begins = after is StageStatus.RUNNING
@@ -341,7 +339,7 @@ class Ledger(LedgerFile):
         return self.get_stage(run_id, seen.stage)
 
     def add_events(self, run_id: RunId, job_id: str, events: Iterable[JobEvent]) -> None:
-        """Store the events in their order; stored ones are not changed."""
+        """Store the events in order; already stored events stay unchanged."""
         with self._changing("add_events") as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO events"
@@ -363,13 +361,13 @@ class Ledger(LedgerFile):
             )
 
     def list_events(self, run_id: RunId, *, unshown: bool = False) -> list[JobEvent]:
-        """The job events of the run, in the order in which they became known."""
+        """The job events of the run, in the order in which they were stored."""
         return [stored.event for stored in self.list_stored_events(run_id, unshown=unshown)]
 
     def list_stored_events(
         self, run_id: RunId, *, unshown: bool = False, after: int = 0
     ) -> list[StoredEvent]:
-        """Like `list_events`, with the events' numbers; only those above the number `after`."""
+        """Like `list_events`, with the number of each event; only numbers above `after`."""
         only_unshown = " AND shown = 0" if unshown else ""
         with self._reading() as connection:
             rows = connection.execute(
@@ -388,7 +386,7 @@ class Ledger(LedgerFile):
         return int(number)
 
     def list_event_ids(self, run_id: RunId, job_id: str) -> frozenset[str]:
-        """The provider's ids of the events of that job which are stored."""
+        """The provider's ids of the stored events of this job."""
         with self._reading() as connection:
             rows = connection.execute(
                 "SELECT event_id FROM events WHERE run_id = ? AND job_id = ?", (run_id, job_id)
@@ -414,20 +412,20 @@ class Ledger(LedgerFile):
     def record_intent(
         self, run_id: RunId, stage: Stage, name: str, request: Mapping[str, Json]
     ) -> RemoteCall:
-        """Record, before it is sent, a request that has an effect."""
+        """Record a request that has an effect before it is sent."""
         with self._changing("record_intent") as connection:
             return _insert_intent(connection, self._now(), run_id, stage, name, request)
 
     def record_done(self, call: RemoteCall, remote_id: str, *, shared: bool = False) -> None:
-        """The request had its effect: `remote_id` is what it made or changed.
+        """Record that the request succeeded: `remote_id` is the object it created or changed.
 
-        With `shared`, another process may have ended the call meanwhile; its result is kept.
+        With `shared`, another process may have ended the call already; its result is kept.
         """
         with self._changing("record_done") as connection:
             self._end_call(connection, call, "done", remote_id=remote_id, shared=shared)
 
     def record_failed(self, call: RemoteCall, error: str, *, shared: bool = False) -> None:
-        """The request certainly had no effect; `shared` as for `record_done`."""
+        """Record that the request had no effect; `shared` is as for `record_done`."""
         with self._changing("record_failed") as connection:
             self._end_call(connection, call, "failed", error=error, shared=shared)
 
@@ -439,7 +437,7 @@ class Ledger(LedgerFile):
         remote_id: str | None = None,
         error: str | None = None,
     ) -> None:
-        """End every unanswered request of these names: done with `remote_id`, else failed."""
+        """End all unanswered requests with these names: done if `remote_id` is set, else failed."""
         if not any(self.find_open_call(run_id, name) for name in names):
             return
         state = "failed" if remote_id is None else "done"
@@ -451,7 +449,7 @@ class Ledger(LedgerFile):
             )
 
     def record_job(self, call: RemoteCall, job_id: str) -> None:
-        """The request made this job, which is the run's from now on."""
+        """Record that the request created this job, and assign the job to the run."""
         with self._changing("record_job") as connection:
             self._end_call(connection, call, "done", remote_id=job_id)
             connection.execute(
@@ -460,7 +458,7 @@ class Ledger(LedgerFile):
             )
 
     def record_job_end(self, run_id: RunId, job_id: str, status: str) -> None:
-        """The run's job was seen to end with this status; nothing if it has another job by now."""
+        """Record the final status of the run's job; do nothing if the run has another job."""
         with self._changing("record_job_end") as connection:
             connection.execute(
                 "UPDATE runs SET job_status = ?, updated_at = ? WHERE id = ? AND job_id = ?",
@@ -468,7 +466,7 @@ class Ledger(LedgerFile):
             )
 
     def record_upload(self, call: RemoteCall, upload: Upload) -> None:
-        """The request made this upload."""
+        """Record that the request created this upload."""
         with self._changing("record_upload") as connection:
             self._end_call(connection, call, "done", remote_id=upload.file_id)
             _insert_upload(connection, upload)
@@ -482,7 +480,7 @@ class Ledger(LedgerFile):
             return [to_call(row) for row in rows]
 
     def find_open_call(self, run_id: RunId, name: str) -> RemoteCall | None:
-        """The newest request of that name whose answer is not known."""
+        """The newest request with this name that has no recorded response."""
         with self._reading() as connection:
             row = only(
                 connection.execute(
@@ -494,7 +492,7 @@ class Ledger(LedgerFile):
         return to_call(row) if row else None
 
     def list_open_calls(self, name: str) -> list[RemoteCall]:
-        """The requests of that name, of all runs, whose answers are not known; oldest first."""
+        """The requests of all runs with this name that have no recorded response, oldest first."""
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT {CALL_COLUMNS} FROM calls WHERE state = 'intent' AND name = ? ORDER BY id",
@@ -503,7 +501,7 @@ class Ledger(LedgerFile):
             return [to_call(row) for row in rows]
 
     def is_job_known(self, job_id: str) -> bool:
-        """Whether a run has this job, or a request of one is known to have made it."""
+        """Whether a run has this job, or a recorded request created it."""
         with self._reading() as connection:
             found = connection.execute(
                 "SELECT 1 FROM calls WHERE remote_id = ? AND name = 'create_job'"
@@ -513,7 +511,7 @@ class Ledger(LedgerFile):
             return found.fetchone() is not None
 
     def is_upload_known(self, file_id: str) -> bool:
-        """Whether a request of any run is known to have made this file."""
+        """Whether a recorded request of any run created this file."""
         with self._reading() as connection:
             found = connection.execute(
                 "SELECT 1 FROM calls WHERE remote_id = ? AND stage = 'upload'", (file_id,)
@@ -521,12 +519,12 @@ class Ledger(LedgerFile):
             return found.fetchone() is not None
 
     def add_upload(self, upload: Upload) -> None:
-        """Record content that is at an account already."""
+        """Record content that an account already has."""
         with self._changing("add_upload") as connection:
             _insert_upload(connection, upload)
 
     def find_upload(self, account: str, sha256: str) -> Upload | None:
-        """The newest upload of that content to that account."""
+        """The newest upload of this content to this account."""
         with self._reading() as connection:
             row = only(
                 connection.execute(
@@ -538,7 +536,7 @@ class Ledger(LedgerFile):
         return to_upload(row) if row else None
 
     def list_uploads(self, account: str | None = None) -> list[Upload]:
-        """The known uploads to that account, or to any; oldest first."""
+        """The recorded uploads to this account, or to all accounts, oldest first."""
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE coalesce(account = ?, 1)"
@@ -548,7 +546,7 @@ class Ledger(LedgerFile):
             return [to_upload(row) for row in rows]
 
     def forget_upload(self, file_id: str) -> None:
-        """Record that the provider no longer has this file; nothing happens for an unknown one."""
+        """Record that the provider no longer has this file; does nothing for an unknown file."""
         with self._changing("forget_upload") as connection:
             connection.execute(
                 "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL",
@@ -575,7 +573,7 @@ class Ledger(LedgerFile):
         connection.execute("DELETE FROM multipart_uploads WHERE call_id = ?", (call.id,))
 
     def begin_parts(self, call: RemoteCall, upload: MultipartUpload) -> None:
-        """The call sends parts of this upload from now on; an earlier one is forgotten."""
+        """Record the multipart upload of the call; it replaces an earlier one."""
         with self._changing("begin_parts") as connection:
             connection.execute("DELETE FROM multipart_uploads WHERE call_id = ?", (call.id,))
             connection.execute(
@@ -585,7 +583,7 @@ class Ledger(LedgerFile):
             )
 
     def add_part(self, call: RemoteCall, number: int, part_id: str) -> None:
-        """The provider has confirmed this part."""
+        """Record that the provider has confirmed this part."""
         with self._changing("add_part") as connection:
             connection.execute(
                 "INSERT INTO parts (call_id, number, part_id) VALUES (?, ?, ?)",
@@ -593,7 +591,7 @@ class Ledger(LedgerFile):
             )
 
     def mark_completing(self, call: RemoteCall) -> None:
-        """All parts may have become a file from now on."""
+        """Record that the provider may turn the parts into a file from now on."""
         with self._changing("mark_completing") as connection:
             changed = connection.execute(
                 "UPDATE multipart_uploads SET completing = 1 WHERE call_id = ?", (call.id,)
@@ -602,7 +600,7 @@ class Ledger(LedgerFile):
                 raise LedgerError(f"call {call.id} ({call.name}) has begun no upload in parts")
 
     def find_parts(self, call: RemoteCall) -> MultipartUpload | None:
-        """The upload in parts that the call has begun."""
+        """The multipart upload that the call has begun."""
         with self._reading() as connection:
             row = only(
                 connection.execute(
@@ -617,7 +615,7 @@ class Ledger(LedgerFile):
         return to_multipart_upload((*row, dict(parts))) if row else None
 
     def add_model(self, model: TunedModel) -> None:
-        """Record the model that a run's job made; the run carries its name from now on."""
+        """Record the model that a run's job created, and store its name in the run."""
         with self._changing("add_model") as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO models ({MODEL_COLUMNS})"
@@ -630,7 +628,7 @@ class Ledger(LedgerFile):
             )
 
     def list_models(self) -> list[TunedModel]:
-        """All that were ever made, also the deleted ones; newest first."""
+        """All fine-tuned models, including deleted ones, newest first."""
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT {MODEL_COLUMNS} FROM models ORDER BY created_at DESC, name"
@@ -638,7 +636,7 @@ class Ledger(LedgerFile):
             return [to_model(row) for row in rows]
 
     def find_model(self, name: str) -> TunedModel | None:
-        """The model of that name, deleted or not."""
+        """The model with this name, deleted or not."""
         with self._reading() as connection:
             row = only(
                 connection.execute(f"SELECT {MODEL_COLUMNS} FROM models WHERE name = ?", (name,))
@@ -646,7 +644,7 @@ class Ledger(LedgerFile):
         return to_model(row) if row else None
 
     def mark_model_deleted(self, name: str) -> None:
-        """Record that the provider no longer has this model; nothing happens for an unknown one."""
+        """Record that the provider no longer has this model; does nothing for an unknown model."""
         with self._changing("mark_model_deleted") as connection:
             connection.execute(
                 "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL",
@@ -654,7 +652,7 @@ class Ledger(LedgerFile):
             )
 
     def list_needs(self) -> list[tuple[RunId, str]]:
-        """Each run that was not pruned, with each file id and each content (SHA-256) it needs."""
+        """The file ids and content hashes (SHA-256) that each run needs, without pruned runs."""
         with self._reading() as connection:
             rows = connection.execute(
                 "WITH chosen AS MATERIALIZED (SELECT id FROM runs WHERE pruned_at IS NULL)"
@@ -665,10 +663,11 @@ class Ledger(LedgerFile):
     def begin_file_deletion(
         self, run_id: RunId, upload: Upload, *, since: datetime
     ) -> RemoteCall | None:
-        """Record that the file is about to be deleted, and forget it as an upload.
+        """Record the intent to delete the file, and remove its upload.
 
-        None, and nothing is changed, when a run needs it that is not at its end, or that has been
-        changed since the caller looked. No run can begin to rely on the file in between.
+        Returns None and changes nothing if another run needs the file and has not ended or has
+        changed since `since`. The check and the change are one transaction, so no run can start to
+        use the file in between.
         """
         with self._changing("begin_deletion") as connection:
             needed = connection.execute(
@@ -692,7 +691,7 @@ class Ledger(LedgerFile):
             return _insert_intent(connection, self._now(), run_id, Stage.UPLOAD, FILE_CALL, request)
 
     def is_deletion_begun(self, file_id: str) -> bool:
-        """Whether a command has deleted that file, or is about to, or may have."""
+        """Whether a command has recorded the deletion of this file, finished or not."""
         with self._reading() as connection:
             found = connection.execute(
                 "SELECT 1 FROM calls WHERE remote_id = ? AND name = ? UNION ALL"
@@ -703,9 +702,9 @@ class Ledger(LedgerFile):
             return found.fetchone() is not None
 
     def mark_pruned(self, seen: Run) -> None:
-        """The files of this run are about to go; RunBusy if it is no longer as the caller saw it.
+        """Record the run as pruned, before its files are deleted.
 
-        A run that is opened again is not pruned any more.
+        RunBusy if its status changed since the caller read it. Reopening the run clears the record.
         """
         with self._changing("mark_pruned") as connection:
             changed = connection.execute(
@@ -752,7 +751,7 @@ def _by_prefix(connection: sqlite3.Connection, ref: str) -> Run | None:
 
 
 def _by_older_job(connection: sqlite3.Connection, job_id: str) -> Run | None:
-    # A run that was tried again has had several jobs; the calls remember all of them.
+    # A retried run has had several jobs; its calls record all of them.
     row = only(
         connection.execute(
             "SELECT run_id FROM calls WHERE remote_id = ? AND name = 'create_job' LIMIT 1",
@@ -795,7 +794,6 @@ def _insert_intent(
     name: str,
     request: Mapping[str, Json],
 ) -> RemoteCall:
-    """Write the intent down inside the open transaction."""
     cursor = connection.execute(
         "INSERT INTO calls (run_id, stage, name, state, request_json, began_at)"
         " VALUES (?, ?, ?, 'intent', ?, ?)",
@@ -826,7 +824,7 @@ def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:
 def _record_state_change(
     connection: sqlite3.Connection, run_id: RunId, now: str, data: Mapping[str, Json]
 ) -> None:
-    """Write down a move from `before` to `after` (of `stage`, or of the run), as it happens."""
+    """Record a change from `before` to `after` of the run, or of `stage` in `data`."""
     what = data.get("stage") or "run"
     connection.execute(
         "INSERT INTO events (run_id, at, level, type, message, data_json, shown)"

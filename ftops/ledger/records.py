@@ -1,4 +1,4 @@
-"""Between rows of the ledger and records: one function a direction and a kind."""
+"""Converts rows of the ledger to records and back."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ UPLOAD_COLUMNS = "account, file_id, sha256, filename, bytes, run_id, created_at"
 MODEL_COLUMNS = (
     "name, run_id, job_id, base, provider_json, created_at, row_format, separator, stop, deleted_at"
 )
-# Looked up faster than the enum is called, which shows in a list of ten thousand runs.
+# A lookup is faster than a call of the enum, which matters for ten thousand runs.
 _RUN_STATUSES = {status.value: status for status in RunStatus}
 
 
@@ -49,8 +49,8 @@ _RUN_STATUSES = {status.value: status for status in RunStatus}
 class RemoteCall:
     """One request that changes something at a provider.
 
-    `state` is "intent" from before the request leaves until its answer is recorded; an intent that
-    stays may have had its effect.
+    `state` is "intent" from before the request is sent until its response is recorded. A request
+    that stays an intent may have had its effect.
     """
 
     id: int
@@ -67,7 +67,7 @@ class RemoteCall:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A request that is about to be sent, or that a change of the run makes due."""
+    """A request to send, for example because of a change of the run."""
 
     stage: Stage
     name: str
@@ -76,7 +76,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Content that lies at an account under a file id."""
+    """Content that an account has under a file id."""
 
     account: str
     file_id: str
@@ -89,7 +89,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """A job event with its place in the ledger, from which a watcher continues."""
+    """A job event with its number in the ledger, from which a watcher continues."""
 
     number: int
     event: JobEvent
@@ -97,7 +97,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """One step of a run (`stage` None) or of a stage from a state to another."""
+    """One change of state of a run (`stage` is None) or of a stage."""
 
     at: datetime
     stage: Stage | None
@@ -108,7 +108,7 @@ class StateChange:
 
 
 def _reading(convert: Callable[[SqlRow], Record]) -> Callable[[SqlRow], Record]:
-    """A row that only a damaged file can hold becomes a LedgerError."""
+    """Raise LedgerError for a row that only a damaged file can contain."""
 
     @wraps(convert)
     def converted(row: SqlRow) -> Record:
@@ -121,7 +121,7 @@ def _reading(convert: Callable[[SqlRow], Record]) -> Callable[[SqlRow], Record]:
 
 
 def to_json(value: Mapping[str, Json] | tuple[str, ...]) -> str:
-    """One JSON document; NaN and infinities become null, as does what JSON text cannot carry."""
+    """One JSON document; values that JSON cannot represent become null or the nearest value."""
     plain: Json = list(value) if isinstance(value, tuple) else dict(value)
     try:
         return orjson.dumps(plain).decode()
@@ -130,12 +130,12 @@ def to_json(value: Mapping[str, Json] | tuple[str, ...]) -> str:
 
 
 def to_storable(text: str) -> str:
-    """The text, with `?` for what is no character (half of a surrogate pair)."""
+    """The text, with `?` in place of each unpaired surrogate."""
     return text.encode("utf-8", "replace").decode()
 
 
 def to_text(moment: datetime) -> str:
-    """The moment in UTC, such that texts sort as their moments do."""
+    """The time in UTC, formatted so that texts sort in order of time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -303,7 +303,7 @@ def model_values(model: TunedModel) -> SqlRow:
 
 
 def only(cursor: sqlite3.Cursor) -> SqlRow | None:
-    """The one row of a statement that finds one or none."""
+    """The row of a statement that finds at most one."""
     row: SqlRow | None = cursor.fetchone()
     return row
 
@@ -344,7 +344,7 @@ def _parse(text: str) -> Json:
     return value
 
 
-@lru_cache(maxsize=64)  # ten thousand runs name a handful of providers
+@lru_cache(maxsize=64)  # thousands of runs use few providers
 def _provider(text: str) -> ProviderSettings:
     value = _object(text)
     try:
