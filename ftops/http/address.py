@@ -18,14 +18,14 @@ def is_loopback(base_url: str) -> bool:
 
 
 def read_origin(base_url: str) -> tuple[str, str, int]:
-    """Scheme, host (lower case, without a dot at its end) and port of a sound address."""
+    """Scheme, host (lower case, without a trailing dot) and port of a valid address."""
     parts = urlsplit(base_url)
     host = (parts.hostname or "").removesuffix(".")
     return parts.scheme, host, parts.port or PORTS[parts.scheme]
 
 
 def format_origin(origin: tuple[str, str, int]) -> str:
-    """The origin as an address; the port where it is not the scheme's own."""
+    """The origin as an address; the port is included unless it is the default of the scheme."""
     scheme, host, port = origin
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}" + ("" if PORTS[scheme] == port else f":{port}")

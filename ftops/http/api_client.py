@@ -1,4 +1,4 @@
-"""Sends requests through any client: errors are mapped, requests repeated, keys redacted.
+"""Sends requests through any client: maps errors, repeats requests, redacts keys.
 
 `ApiClient` is generic in the client that sends: `httpx2.Client`, or the client of an SDK.
 """
@@ -30,10 +30,10 @@ class Endpoint(Protocol[C]):
 
     @property
     def secret(self) -> str:
-        """The key in use, which is kept out of every text; empty before the first call."""
+        """The key in use, which is redacted in every text; empty before the first call."""
 
     def get_client(self) -> C:
-        """A client that is ready for a call; raises an FtopsError when there is none."""
+        """A client that is ready for a request; raises an FtopsError when there is none."""
 
     def is_renewed_after(self, client: C, failure: ProviderError, /) -> bool:
         """Called after every failure; True when `get_client()` now reaches another server."""
@@ -77,7 +77,7 @@ class RedactedResponse:
 
 
 class ApiClient(Generic[C]):
-    """Sends requests to an endpoint; `action` says in errors what was requested."""
+    """Sends requests to an endpoint; `action` describes the request in errors."""
 
     error_types: tuple[type[Exception], ...] = HTTP_ERRORS
 
@@ -95,7 +95,7 @@ class ApiClient(Generic[C]):
         self._draw = draw
 
     def connect(self) -> None:
-        """Make sure that there is a server."""
+        """Make sure that a server runs."""
         self._endpoint.get_client()
 
     def close(self) -> None:
@@ -114,16 +114,16 @@ class ApiClient(Generic[C]):
         return self._endpoint.secret
 
     def send_once(self, action: str, send: Callable[[C], T]) -> T:
-        """Send exactly one request, whatever happens."""
+        """Send exactly one request, without retries."""
         client = self._endpoint.get_client()
         try:
             return self._send(client, action, send)
         except ProviderError as failure:
-            self._endpoint.is_renewed_after(client, failure)  # the next call may need another way
+            self._endpoint.is_renewed_after(client, failure)  # the next may need another one
             raise
 
     def send(self, action: str, send: Callable[[C], T]) -> T:
-        """Send, and repeat as `retry.py` says."""
+        """Send a request, with the retries of `retry.py`."""
         attempts = itertools.count(1)
 
         def attempt() -> T:
@@ -140,7 +140,7 @@ class ApiClient(Generic[C]):
         return call_with_retries(attempt, policy=self._retries, clock=self.clock, draw=self._draw)
 
     def fetch(self, action: str, send: Callable[[C], RawResponse | httpx2.Response]) -> JsonObject:
-        """The JSON object that a request is answered with; repeated like `send`."""
+        """The JSON object in the response to a request; retried like `send`."""
         return self.parse(self.send(action, send), action)
 
     def delete(self, action: str, send: Callable[[C], RawResponse | httpx2.Response]) -> None:
@@ -165,7 +165,7 @@ class ApiClient(Generic[C]):
             raise Rejected(f"{action}: the provider reports that it has not deleted it")
 
     def read_stream(self, action: str, stream: Iterable[T]) -> Iterator[T]:
-        """The pieces of a response as they arrive; errors are mapped, nothing is repeated."""
+        """The pieces of a response as they arrive; maps errors, retries nothing."""
         iterator = iter(stream)
         while True:
             try:
@@ -177,12 +177,12 @@ class ApiClient(Generic[C]):
             yield piece
 
     def parse(self, response: RawResponse | httpx2.Response, action: str) -> JsonObject:
-        """The JSON object in a response; raises the error that it holds, whatever its status."""
+        """The JSON object in a response; raises the error in it, whatever its status."""
         request_id = response.request_id if isinstance(response, RawResponse) else None
         return self.parse_body(response.content, action, request_id)
 
     def parse_body(self, content: bytes, action: str, request_id: str | None = None) -> JsonObject:
-        """The JSON object that a body consists of; raises the error that it holds."""
+        """The JSON object in a body; raises the error in it."""
         fields = parse_object(content, action, request_id)
         error = find_body_error(
             fields.values, action, request_id=request_id, get_hint=self.get_hint
@@ -194,7 +194,7 @@ class ApiClient(Generic[C]):
     def redact(self, content: bytes) -> bytes:
         """The bytes with asterisks in place of the key.
 
-        Responses go into the ledger and into files, and the key must not.
+        Responses are written to the ledger and to files; the key must not be.
         """
         return redact_bytes(content, self.secret)
 
@@ -206,10 +206,8 @@ class ApiClient(Generic[C]):
             raise self.read_error(error, action) from error
         crashpoints.reach("remote.after_call")
         if isinstance(response, RedactedResponse):
-            with contextlib.suppress(
-                InvalidResponse
-            ):  # not every call wants JSON: its reader complains
-                self.parse(response, action)  # here, so that an error in it is repeated like others
+            with contextlib.suppress(InvalidResponse):  # not every response must be JSON
+                self.parse(response, action)  # raised here, so that it is retried like other errors
         return response
 
     def _redact_response(self, response: T) -> T:

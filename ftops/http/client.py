@@ -1,4 +1,4 @@
-"""An HTTP client that logs every request and follows no redirect."""
+"""An HTTP client that logs every request and follows no redirects."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +20,7 @@ _BEGAN = "ftops.began_s"
 
 
 def make_timeout(read_s: float = READ_TIMEOUT_S) -> httpx2.Timeout:
-    """Time limits of one request; `read_s` bounds each wait for the next piece of the response."""
+    """Timeouts of one request; `read_s` bounds each wait for the next piece of the response."""
     return httpx2.Timeout(read_s, connect=min(read_s, CONNECT_TIMEOUT_S))
 
 
@@ -115,9 +115,9 @@ class _LoggedBody(httpx2.SyncByteStream):
 
 
 def download(url: str, request_log: RequestLog, *, max_bytes: int) -> bytes:
-    """The content of a public file, fetched without a key.
+    """Download a public file, without a key.
 
-    Unreachable or ProviderError when it cannot be fetched, or is larger than `max_bytes`.
+    Raises Unreachable or ProviderError when that fails, or the file is larger than `max_bytes`.
     """
     with LoggingClient(request_log, secret="", trust_env=not is_loopback(url)) as client:
         try:

@@ -1,6 +1,6 @@
 """The environment variables of connections: proxies and certificates.
 
-The HTTP client reads them itself, and its errors do not name them; so they are checked before a
+The HTTP client reads them itself, but its errors do not name them, so they are checked before a
 client is created.
 """
 
@@ -22,7 +22,7 @@ _SOCKS = "pip install 'ftops[socks]'"
 
 
 def check_environment(environ: Mapping[str, str] = os.environ) -> None:
-    """ProviderError for a proxy or certificate variable that no connection can be made with."""
+    """Raise ProviderError for a proxy or certificate variable that prevents connections."""
     for scheme in ("http", "https", "all"):
         name = _find_proxy_name(scheme, environ)
         if name is not None:
@@ -34,7 +34,7 @@ def check_environment(environ: Mapping[str, str] = os.environ) -> None:
 
 
 def find_proxy(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The variable with the proxy for that address, and its value."""
+    """The variable with the proxy for the address, and its value."""
     parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):
         return None
@@ -44,7 +44,7 @@ def find_proxy(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def _find_proxy_name(scheme: str, environ: Mapping[str, str]) -> str | None:
-    """The name of the variable in force, which may be in lower or in upper case."""
+    """The name of the variable in use, in lower or upper case."""
     for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY"):
         if environ.get(name):
             return name

@@ -1,6 +1,6 @@
 """Maps HTTP statuses and transport errors to the errors of ftops.
 
-The server's words are kept (message, code, param, request id); a key in them is redacted.
+The server's message, code, param and request id are kept; a key in them is redacted.
 """
 
 import json
@@ -30,15 +30,15 @@ from ftops.http.redaction import redact
 from ftops.http.response import find_error, find_error_text, render_excerpt
 from ftops.records import Json
 
-# A ValueError is an id that makes no path, or a stream that is not JSON; a RecursionError is JSON
-# that nests without end.
+# An id that is not a valid path, or a stream that is not JSON, raises ValueError; JSON that is too
+# deeply nested raises RecursionError.
 HTTP_ERRORS = (httpx2.HTTPStatusError, httpx2.RequestError, ValueError, RecursionError)
 
-GetHint = Callable[[str | None, str], str]  # for an error code, from a host: what to do, or ""
+GetHint = Callable[[str | None, str], str]  # the next step for an error code of a host, or ""
 
-# 429 responses that no pause of seconds ends.
+# 429 responses that a short pause does not resolve.
 _LASTING_LIMITS = frozenset({"insufficient_quota", "daily_rate_limit_exceeded"})
-# The status that the words of an error (letters alone) stand for when it came without a number.
+# The status for an error without a number, by its words (only letters).
 _STATUS_WORDS = (
     ("ratelimit|toomanyrequests|throttl|exhausted|quota", 429),
     ("invalidapikey|authenticat|unauthori[sz]ed", 401),
@@ -61,14 +61,14 @@ _WRONG_ADDRESS = "Check `base_url`: the response does not look like the fine-tun
 
 
 def no_hint(_code: str | None, _host: str) -> str:
-    """No advice on any error code."""
+    """No hint for any error code."""
     return ""
 
 
 def read_error(
     error: Exception, action: str, *, now: datetime, secret: str, get_hint: GetHint = no_hint
 ) -> ProviderError:
-    """The error of ftops for an error of `httpx2`; `action` says what was requested."""
+    """The error of ftops for an error of `httpx2`; `action` describes the request."""
     if isinstance(error, httpx2.HTTPStatusError):
         return read_error_response(
             error.response, action, now=now, secret=secret, get_hint=get_hint
@@ -99,7 +99,7 @@ def read_error_response(
     secret: str,
     get_hint: GetHint = no_hint,
 ) -> ProviderError:
-    """The error for a response whose status is not one of success."""
+    """The error for a response with an error status."""
     if response.has_redirect_location:
         return refuse_redirect(response, action)
     status, request = response.status_code, response.request
@@ -139,9 +139,9 @@ def find_body_error(
     request_id: str | None = None,
     get_hint: GetHint = no_hint,
 ) -> ProviderError | None:
-    """The error in a body whose status is one of success; None for a normal body.
+    """The error in the body of a response with a success status; None for a normal body.
 
-    Its code or its words stand for the status that the response should have had.
+    Its code or its words determine the status that the response should have had.
     """
     error = find_error(values)
     if error is None:
@@ -174,7 +174,7 @@ def read_connection_error(
         cause = error.__cause__ or error
         message = f"{action}: {server}: {str(cause) or type(cause).__name__}"
     tls_error = find_tls_error(error)
-    if tls_error is not None:  # the same handshake fails again
+    if tls_error is not None:  # a retry would fail in the same way
         reason = re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", str(tls_error))
         return Unreachable(
             f"{action}: no TLS connection to {server}: {reason}",
@@ -192,7 +192,7 @@ def read_connection_error(
 
 
 def refuse_redirect(response: httpx2.Response, action: str) -> InvalidResponse:
-    """The error for a redirect, which is never followed: a key or data would go along.
+    """The error for a redirect; none is followed, because it would forward the key or data.
 
     It names both hosts, but no path and no query, which may be secret.
     """
@@ -215,10 +215,10 @@ def format_server(url: httpx2.URL) -> str:
 
 
 def get_error_type(status: int, method: str) -> type[ProviderError]:
-    """The class of error that a status stands for, by the method of its request."""
-    if status == 501 and method == "GET":  # a route that the server does not have
+    """The error class for a status, by the method of the request."""
+    if status == 501 and method == "GET":  # the server does not have the route
         return Rejected
-    # A read cannot be in conflict with anything: what it reads is being changed.
+    # A read cannot conflict with anything: a 409 means that the resource is being changed.
     if status == 408 or status >= 500 or (status == 409 and method == "GET"):
         return Unavailable
     if status < 400:
@@ -237,10 +237,10 @@ def find_tls_error(error: BaseException) -> ssl.SSLError | None:
     is_handshake = False
     seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and cause not in seen:  # contexts may form a circle
+    while cause is not None and cause not in seen:  # contexts may form a cycle
         seen.append(cause)
         is_handshake = is_handshake or isinstance(cause, httpx2.ConnectError)
-        lost = ssl.SSLEOFError | ssl.SSLZeroReturnError  # the connection was lost: may pass
+        lost = ssl.SSLEOFError | ssl.SSLZeroReturnError  # lost connection: may pass
         if is_handshake and isinstance(cause, ssl.SSLError) and not isinstance(cause, lost):
             return cause
         cause = cause.__cause__ or cause.__context__
@@ -248,7 +248,7 @@ def find_tls_error(error: BaseException) -> ssl.SSLError | None:
 
 
 def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The pause that the server asks for, in seconds; None when it asks for none."""
+    """The pause that the server requests, in seconds; None when it requests none."""
     seconds = _find_number(headers.get("retry-after-ms"))
     if seconds is not None:
         return seconds / 1000

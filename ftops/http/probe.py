@@ -20,9 +20,9 @@ class NoRedirectHandler(urllib.request.HTTPRedirectHandler):
 
 
 def find_clock_skew_s(base_url: str, now: Callable[[], datetime]) -> float | None:
-    """By how many seconds this machine is ahead of the server; None when the server sends no date.
+    """How far this machine's clock is ahead of the server's, in seconds; None without a date.
 
-    Any response will do, an error too: each has a date, exact to the second.
+    Any response works, also an error: each has a date, exact to the second.
     """
     handlers = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
     opener = urllib.request.build_opener(NoRedirectHandler(), *handlers)

@@ -9,7 +9,7 @@ _SHORTEST_FORM = 16  # shorter base64 occurs in unrelated text
 
 @functools.lru_cache(maxsize=8)
 def list_forms(key: str) -> tuple[str, ...]:
-    """The key as it is, in hexadecimal, and in base64 at every offset."""
+    """The key in plain text, in hexadecimal, and in base64 at every offset."""
     if not key:
         return ()
     raw = key.encode()

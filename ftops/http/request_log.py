@@ -2,7 +2,7 @@
 
 `FTOPS_HOME/requests.jsonl` holds time, address, status and duration. It never holds a key, a
 header, a query or a body. Processes append whole lines without waiting for each other. A large log
-becomes `requests.old.jsonl` and replaces the previous one. An error of the log never ends a run.
+becomes `requests.old.jsonl` and replaces the previous one. An error in the log never ends a run.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ class RequestLogEntry:
         return {**asdict(self), "at": self.at.isoformat(timespec="milliseconds")}
 
     def concerns(self, run_id: str | None, job_id: str | None) -> bool:
-        """Whether it belongs to that run, or has that job in its path."""
+        """Whether it belongs to the run, or has the job in its path."""
         if run_id is not None and self.run_id == run_id:
             return True
         return job_id is not None and job_id in self.path.split("/")
@@ -68,7 +68,7 @@ class RequestLogEntry:
 
 @contextlib.contextmanager
 def run_scope(run_id: str) -> Iterator[None]:
-    """Requests within the block belong to that run."""
+    """Assign the requests in the block to the run."""
     token = _run_id.set(run_id)
     try:
         yield
@@ -78,7 +78,7 @@ def run_scope(run_id: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def attempt_scope(attempt: int) -> Iterator[None]:
-    """Requests within the block have that attempt number."""
+    """Set the attempt number of the requests in the block."""
     token = _attempt.set(attempt)
     try:
         yield
@@ -89,7 +89,7 @@ def attempt_scope(attempt: int) -> Iterator[None]:
 def in_run_scope(
     function: Callable[Concatenate[Run, P], T],
 ) -> Callable[Concatenate[Run, P], T]:
-    """Requests within `function` belong to the run that it is called with."""
+    """Assign the requests in `function` to the run that it is called with."""
 
     @functools.wraps(function)
     def concerned(run: Run, /, *arguments: P.args, **options: P.kwargs) -> T:
@@ -100,12 +100,12 @@ def in_run_scope(
 
 
 def find_run_id() -> str | None:
-    """The run that a request belongs to now."""
+    """The run of the current request."""
     return _run_id.get()
 
 
 def get_attempt() -> int:
-    """The attempt number of a request now."""
+    """The attempt number of the current request."""
     return _attempt.get()
 
 
@@ -128,7 +128,7 @@ class RequestLog:
         self._has_noted = False
 
     def record(self, entry: RequestLogEntry) -> None:
-        """Append the entry; raises no error of the disk."""
+        """Append the entry; raises no disk errors."""
         line = orjson.dumps(_shorten(entry.to_json()), option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
             try:
@@ -141,7 +141,7 @@ class RequestLog:
                 self._note(storage_error(error, self._path))
 
     def _rotate(self) -> None:
-        # The process that holds the lock rotates; it may have renamed the file a moment ago.
+        # Only the process that holds the lock rotates; another may just have renamed the file.
         with hold_lock(self._path.with_suffix(".lock")) as held:
             if held and _get_size(self._path) > self._max_bytes:
                 self._path.replace(get_old_path(self._path))
@@ -153,7 +153,7 @@ class RequestLog:
 
 
 class RequestLogReader:
-    """Reads what was appended since the last read, across rotations."""
+    """Reads the entries since the last read, across rotations."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -161,10 +161,10 @@ class RequestLogReader:
         self._offset = 0
 
     def read_new(self) -> list[RequestLogEntry]:
-        """New entries, oldest first; the first time, all entries."""
+        """New entries, oldest first; the first call returns all entries."""
         lines: list[bytes] = []
         try:
-            # Opened before the old one, so that a rotation in between loses nothing.
+            # Opened before the old file, so that a rotation in between loses nothing.
             with contextlib.ExitStack() as stack:
                 current = _open(self._path, stack)
                 if current is None or _get_inode(current) != self._inode:
@@ -178,7 +178,7 @@ class RequestLogReader:
         return [entry for line in lines if (entry := _parse(line)) is not None]
 
     def _read(self, stream: BinaryIO) -> list[bytes]:
-        """The whole lines after those that were read before."""
+        """The complete lines since the last read."""
         inode = _get_inode(stream)
         if inode != self._inode:
             self._inode, self._offset = inode, 0
@@ -189,7 +189,7 @@ class RequestLogReader:
 
 
 def get_old_path(path: Path) -> Path:
-    """The path of the log before this one."""
+    """The path of the previous log."""
     return path.with_name(f"{path.stem}.old{path.suffix}")
 
 

@@ -1,8 +1,8 @@
 """Reads JSON responses, lists of several pages and event streams.
 
-Servers leave fields out, send null or add fields of their own, so only what a record cannot be
-without is required. A body that is not a JSON object, or lacks a required field, is an
-`InvalidResponse` that shows how the body starts.
+Servers omit fields, send null or add their own fields, so only essential fields are required. A
+body that is not a JSON object, or lacks a required field, raises an `InvalidResponse` that shows
+the start of the body.
 """
 
 import json
@@ -17,7 +17,7 @@ from ftops.errors import InvalidResponse
 from ftops.records import Json
 
 EXCERPT_CHARS = 200
-MAX_PAGES = 1000  # a list with more pages is taken for one that never ends
+MAX_PAGES = 1000  # a list with more pages counts as endless
 MAX_LINE_BYTES = 1 << 20
 _LINE_END = re.compile(rb"[\r\n]")
 _BOM = b"\xef\xbb\xbf"
@@ -32,7 +32,7 @@ def render_excerpt(content: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """One JSON object of a response; errors name the `action` that it is the response to."""
+    """One JSON object of a response; errors name the `action` of the request."""
 
     values: Mapping[str, Json]
     action: str
@@ -69,7 +69,7 @@ class JsonObject:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return datetime.fromtimestamp(value, UTC)
         except (ValueError, OverflowError, OSError):
-            pass  # a date is never worth an error
+            pass  # an invalid date is no reason for an error
         return None
 
     def get_object(self, name: str) -> Self:
@@ -107,7 +107,7 @@ def _malformed(action: str, reason: str, excerpt: str, request_id: str | None) -
 
 
 def parse_object(content: bytes, action: str, request_id: str | None = None) -> JsonObject:
-    """The JSON object that a body consists of."""
+    """The JSON object in a body."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -120,10 +120,10 @@ def parse_object(content: bytes, action: str, request_id: str | None = None) -> 
 
 
 def find_error(values: Mapping[str, Json]) -> Mapping[str, Json] | None:
-    """The error that a body with a status of success holds; None when it is a normal response.
+    """The error in a body with a success status; None when it is a normal response.
 
     Gateways send `{"error": …}`, `{"detail": …}`, the error's own fields, or an `error` inside a
-    choice. A job, a file or a model may have an `error` field of its own, which is no such error.
+    choice. A job, a file or a model may have its own `error` field, which does not count.
     """
     if _is_resource(values):
         return None
@@ -143,7 +143,7 @@ def find_error(values: Mapping[str, Json]) -> Mapping[str, Json] | None:
 
 
 def find_error_text(error: Mapping[str, Json]) -> str | None:
-    """The message of an error object, under whichever name."""
+    """The message of an error object, under any of its names."""
     for name in ("message", "detail", "msg"):
         value = error.get(name)
         text = _render_reason(value).strip() if isinstance(value, str | list) else ""
@@ -161,7 +161,7 @@ def _is_resource(values: Mapping[str, Json]) -> bool:
 
 
 def _render_reason(error: Json) -> str:
-    """The text of an error that is no object, such as the list of problems that FastAPI sends."""
+    """The text of an error that is not an object, such as the list of problems from FastAPI."""
     if not isinstance(error, list):
         return str(error)
     problems = []
@@ -180,10 +180,10 @@ def read_pages(
 ) -> Iterator[list[JsonObject]]:
     """The pages of a list, without items of an earlier page.
 
-    `fetch` takes the id of the last item of the page before (None at first). Servers leave
-    `has_more` out, set it on an empty page, or ignore the id and send the first page for ever: a
-    page without new items is the end. `is_last` sees every page; `has_more: false` ends the list
-    only when `is_last` agrees.
+    `fetch` takes the id of the last item of the previous page (None at first). Some servers omit
+    `has_more`, set it on an empty page, or ignore the id and always send the first page: a page
+    without new items is the end. `is_last` sees every page; `has_more: false` ends the list only
+    when `is_last` agrees.
     """
     after: str | None = None
     seen: set[str] = set()
@@ -205,7 +205,7 @@ def read_event_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The data of server-sent events where each line `data: …` is one whole event.
 
     Other lines (comments that keep the connection alive, `event:`, `id:`, blank ones) are skipped.
-    A line counts once its end has arrived, so the rest of a cut line is never taken for one.
+    A line counts only once its end has arrived, so a truncated line is dropped. Raises
     InvalidResponse for a line that does not end within MAX_LINE_BYTES.
     """
     rest = b""

@@ -1,8 +1,8 @@
-"""Whether, when and how long a request is repeated; nothing else in ftops repeats requests.
+"""Retries requests; nothing else in ftops does.
 
-Transient errors are repeated: `RateLimited`, `Unavailable` and `Unreachable`, unless they are
-final. Pauses are random, between 0 and a bound that grows exponentially (full jitter); a pause that
-the server asks for is kept exactly. No attempt starts after the deadline.
+Transient errors are retried: `RateLimited`, `Unavailable` and `Unreachable`, unless they are final.
+Pauses are random, between 0 and a bound that grows exponentially (full jitter); a pause that the
+server requests is used unchanged. No attempt starts after the deadline.
 """
 
 import random
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long a request is repeated; all times in seconds."""
+    """How often and how long a request is retried; all times in seconds."""
 
     attempts: int = 10
     deadline_s: float = 180.0  # counted from the first attempt
     first_pause_s: float = 0.5  # bound of the first pause; then it doubles
-    longest_pause_s: float = 20.0  # a pause that the server asks for may be longer
+    longest_pause_s: float = 20.0  # a pause that the server requests may be longer
 
 
 def is_transient(error: BaseException) -> bool:
@@ -40,10 +40,10 @@ def call_with_retries(
     clock: Clock,
     draw: Callable[[], float] = random.random,
 ) -> T:
-    """What `call` returns in the end, or its last error with the number of attempts added.
+    """Retry `call`; returns its result, or raises its last error with the number of attempts.
 
-    `draw` gives a number from 0 to 1. A provider that asks for a longer pause than the deadline
-    allows ends it at once.
+    `draw` returns a number from 0 to 1. Retries end at once if a provider requests a longer pause
+    than the deadline allows.
     """
     began_s = clock.monotonic_s()
 
@@ -51,7 +51,7 @@ def call_with_retries(
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, ProviderError) and error.retry_after_s is not None:
             return error.retry_after_s
-        # The exponent is bounded only so that the power stays a finite number.
+        # The exponent is bounded so that the power stays finite.
         grown_s = policy.first_pause_s * 2.0 ** min(state.attempt_number - 1, 64)
         return draw() * min(grown_s, policy.longest_pause_s)
 

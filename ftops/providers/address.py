@@ -12,7 +12,7 @@ from ftops.records import ProviderSettings, find_api_address
 
 OFFICIAL_BASE_URL = "https://api.openai.com/v1"
 KEY_VARIABLE = "OPENAI_API_KEY"
-# Nothing else, so that every parser finds the same host in an address.
+# No other characters, so that every parser finds the same host in an address.
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
 
 
@@ -20,7 +20,7 @@ _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
 class Destination:
     """Where requests go, and the environment variable with the key.
 
-    `key_variable` is None where no key is sent: to a server on this machine without `api_key_env`.
+    `key_variable` is None if no key is sent: to a server on this machine without `api_key_env`.
     """
 
     base_url: str
@@ -35,8 +35,8 @@ class Destination:
 def find_destination(settings: ProviderSettings, environ: Mapping[str, str]) -> Destination | None:
     """Where requests to the provider go; None for the built-in engine.
 
-    OPENAI_API_KEY is the key for OpenAI's own address and the one in OPENAI_BASE_URL. ProviderError
-    for another address without `api_key_env`, unless it is on this machine.
+    OPENAI_API_KEY is the key for OpenAI's own address and the address in OPENAI_BASE_URL. Raises
+    ProviderError for any other address without `api_key_env`, unless it is on this machine.
     """
     if settings.type != "openai":
         return None
@@ -55,7 +55,7 @@ def find_destination(settings: ProviderSettings, environ: Mapping[str, str]) -> 
 def list_account_variables(
     settings: ProviderSettings, environ: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """Environment variables that are sent to that provider as headers, with their meaning."""
+    """The environment variables that are sent to the provider as headers, with their meaning."""
     if settings.type != "openai":
         return []
     named = {
@@ -85,7 +85,7 @@ def read_base_url(base_url: str) -> str:
     ProviderError for an invalid address, one with a user or a query, or an ambiguous one.
     """
     text = base_url.strip()
-    if "@" in text or "?" in text or "#" in text:  # not shown: it may contain a key
+    if "@" in text or "?" in text or "#" in text:  # the message omits it: it may contain a key
         raise ProviderError(
             "base_url must not contain a user, a password or a query",
             hint="Put a key into the environment variable that `api_key_env` names.",
@@ -117,7 +117,7 @@ def read_base_url(base_url: str) -> str:
 
 
 def is_from_environ(base_url: str, environ: Mapping[str, str]) -> bool:
-    """Whether OPENAI_BASE_URL names that server."""
+    """Whether OPENAI_BASE_URL names the server."""
     named = environ.get("OPENAI_BASE_URL")
     return bool(named) and read_origin(read_base_url(named or "")) == read_origin(base_url)
 
@@ -129,12 +129,12 @@ def is_official(base_url: str) -> bool:
 
 
 def is_official_host(host: str) -> bool:
-    """Whether that host is one of OpenAI's."""
+    """Whether the host is one of OpenAI's."""
     return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 
 def list_catalog_tables(settings: ProviderSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The tables of a `models.toml` that are about that provider, the narrowest first.
+    """The tables of a `models.toml` that apply to the provider, narrowest first.
 
     A server is named by its host, with or without the port; OpenAI and the built-in engine by
     their types.

@@ -40,7 +40,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def find_engine(folder: Path) -> EngineAddress | None:
-    """The engine of that folder, if it runs and responds."""
+    """The engine of the folder, if it runs and responds."""
     address = _read_address(folder / "address.json")
     return address if address is not None and _is_healthy(address) else None
 
@@ -53,7 +53,7 @@ def start_engine(
     clock: Clock | None = None,
     command: tuple[str, ...] = ENGINE_COMMAND,
 ) -> EngineAddress:
-    """The engine of that folder, started if there is none; it stops after `idle_s` without work.
+    """The engine of the folder, started if none runs; it stops after `idle_s` without work.
 
     EngineError, with the last lines of its log, when it does not respond within `wait_s`.
     """
@@ -64,7 +64,7 @@ def start_engine(
     make_private_dir(folder)
     arguments = (*command, "--folder", str(folder), "--idle-s", f"{idle_s:g}")
     try:
-        # Of two commands that start it at the same time, the second finds the engine of the first.
+        # If two commands start it at the same time, the second finds the engine of the first.
         with FileLock(folder / "start.lock", timeout=wait_s, mode=PRIVATE_FILE):
             return find_engine(folder) or _start(folder, arguments, wait_s, clock)
     except Timeout:
@@ -77,7 +77,7 @@ def start_engine(
 
 
 def stop_engine(folder: Path, *, clock: Clock | None = None) -> bool:
-    """Stop the engine of that folder; False when none was running.
+    """Stop the engine of the folder; False when none was running.
 
     A job that was training resumes from its last checkpoint when the engine is started again.
     """
@@ -108,14 +108,14 @@ def _start(folder: Path, arguments: tuple[str, ...], wait_s: float, clock: Clock
         address = find_engine(folder)
         if address is not None:
             return address
-        # A second engine ends at once when the first holds the folder; then the first responds.
+        # If another engine holds the folder, the new one exits at once, and the other responds.
         if process.poll() is not None and not is_locked(folder / "engine.lock"):
             raise EngineError(
                 f"the engine ended at its start (exit code {process.returncode})"
                 + _render_log(log, log_start),
                 hint=f"Its log is {log}.",
             )
-    process.kill()  # an engine that starts only now would not be used
+    process.kill()  # an engine that starts this late would not be used
     process.wait()
     raise EngineError(
         f"the engine did not respond within {wait_s:.0f} s" + _render_log(log, log_start),
@@ -124,9 +124,9 @@ def _start(folder: Path, arguments: tuple[str, ...], wait_s: float, clock: Clock
 
 
 def _spawn(arguments: tuple[str, ...], folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """A process that outlives this one and its terminal."""
+    """Start a process that outlives this one and its terminal."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
-    detached = getattr(subprocess, "DETACHED_PROCESS", 0)  # these two exist on Windows alone
+    detached = getattr(subprocess, "DETACHED_PROCESS", 0)  # these two exist only on Windows
     own_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
     try:
         process = subprocess.Popen(
@@ -145,7 +145,7 @@ def _spawn(arguments: tuple[str, ...], folder: Path, log: Path) -> subprocess.Po
 
 
 def _poll(clock: Clock, wait_s: float) -> Iterator[None]:
-    """Yield at once, then repeatedly until `wait_s` have passed."""
+    """Yield at once, then at intervals until `wait_s` have passed."""
     until_s = clock.monotonic_s() + wait_s
     yield
     while clock.monotonic_s() < until_s:
@@ -182,12 +182,12 @@ def _is_healthy(address: EngineAddress) -> bool:
 
 
 def _reap_ended() -> None:
-    """Remove engines that ended from the process table."""
+    """Remove ended engines from the process table."""
     _started[:] = [process for process in _started if process.poll() is None]
 
 
 def _await_exit(pid: int) -> None:
-    """Wait for the exit of an engine that this process has started."""
+    """Wait for the exit of an engine that this process started."""
     for process in _started:
         if process.pid == pid:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -216,8 +216,8 @@ def estimate_with_engine(
 ) -> EngineEstimate | None:
     """Estimate the training of `model` on the prepared file at `path`; None when that fails.
 
-    It fails for a fine-tuned model (which keeps its own vocabulary), for invalid rows, and where
-    there is no engine. The estimate runs in a process of its own.
+    It fails for a fine-tuned model (which keeps its own vocabulary), for invalid rows, and without
+    an engine. The estimate runs in a separate process.
     """
     try:
         process = subprocess.run(

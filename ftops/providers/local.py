@@ -20,7 +20,7 @@ from ftops.providers.openai_uploads import choose_limits
 from ftops.providers.provider import ProviderContext
 from ftops.records import ProviderSettings
 
-# The engine is on this machine: it responds at once, or it is being started again.
+# The engine is on this machine: it responds at once, or it is restarting.
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=0.1, longest_pause_s=2.0)
 
 
@@ -39,7 +39,7 @@ class EngineEndpoint:
         self._command = command
         self._clock = clock
         self._request_log = request_log
-        self._lock = threading.Lock()  # several requests may run when the engine dies
+        self._lock = threading.Lock()  # several requests may be active when the engine dies
         self._client: openai.OpenAI | None = None
         self._retired: list[openai.OpenAI] = []  # closed late: another thread may be using one
         self._token = ""
@@ -59,7 +59,7 @@ class EngineEndpoint:
             return self._client
 
     def is_renewed_after(self, client: openai.OpenAI, failure: ProviderError) -> bool:
-        """No server there, or one with another token: look for the engine again."""
+        """Find the engine again when no server responds there, or one with another token."""
         if not isinstance(failure, Unreachable | AuthFailed):
             return False
         with self._lock:
@@ -82,7 +82,7 @@ def build_local(
     *,
     provider_class: type[OpenAIProvider] = OpenAIProvider,
 ) -> OpenAIProvider:
-    """The provider on this machine; its engine lives in the folder `engine` of the home."""
+    """The provider on this machine; its engine uses the folder `engine` of the home folder."""
     endpoint = EngineEndpoint(
         context.home / "engine", context.clock, request_log=context.request_log
     )

@@ -1,9 +1,9 @@
 """What is known about models without a request: prices, limits, dates, vocabularies.
 
-A value comes from the first place that has it: the user's `models.toml` before the one of ftops; a
-server's own table before its provider's; a model's own table before the one of which it is a dated
-snapshot, and that before patterns, the longest first. So a user may replace one value and keep the
-others. A `models.toml` is read strictly, and every problem is reported with its line.
+A value comes from the first source that has it: the user's `models.toml` before that of ftops; the
+table of a server before that of its provider; the table of a model before that of the model whose
+dated snapshot it is, and then patterns, longest first. A user can therefore override a single
+value. A `models.toml` is read strictly, and every problem is reported with its line.
 """
 
 import fnmatch
@@ -37,7 +37,7 @@ _MOST_USD = 1_000_000
 _MOST_TOKENS = 1_000_000_000
 FILENAME = "models.toml"
 _SNAPSHOT = re.compile(r"(.+)-(\d{4}-\d{2}-\d{2}|\d{4})")
-ENGINE_VOCABULARY = "engine"  # made for each job, out of its own rows
+ENGINE_VOCABULARY = "engine"  # trained for each job on its own rows
 
 _VOCABULARIES: Sequence[tuple[str, str]] = (
     (r"(chatgpt-4o|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-5|o1|o3|o4-mini)(-.*)?", "o200k_base"),
@@ -55,7 +55,7 @@ Key = tuple[str, ...]
 class Origin:
     """Where a value comes from: `source` is the path of a user's file, or SHIPPED.
 
-    `confirmed` is False for what is expected of the provider, but not published by it.
+    `confirmed` is False for a value that the provider has not published.
     """
 
     as_of: date
@@ -65,7 +65,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ExampleLimit:
-    """The most tokens in a row of training data; longer rows are truncated."""
+    """The maximum of tokens in a row of training data; longer rows are truncated."""
 
     tokens: int
     origin: Origin
@@ -90,7 +90,7 @@ class ModelInfo:
     price_advice: str = ""
 
     def find_example_limit(self) -> ExampleLimit | None:
-        """How long a row may be, with the source; None when it is unknown."""
+        """The maximum length of a row, with its source; None when it is unknown."""
         if self.max_example_tokens is None:
             return None
         return ExampleLimit(self.max_example_tokens, self.origins["max_example_tokens"])
@@ -152,7 +152,7 @@ def read_models_file(
 
 
 def is_host(name: str) -> bool:
-    """Whether a table of that name is about the server at that host, not about a provider."""
+    """Whether a table of that name applies to the server at that host, not to a provider."""
     return name == "localhost" or not _PROVIDER.fullmatch(name)
 
 
@@ -185,7 +185,7 @@ def _add_location(message: str, source: str, text: str) -> str:
 
 
 class _ModelsFileReader:
-    """Reads a document; `problems` holds what is wrong, as (line, reason)."""
+    """Reads a document; `problems` holds (line, reason) pairs."""
 
     def __init__(self, text: str, providers: Collection[str] | None) -> None:
         self.problems: list[tuple[int, str]] = []
@@ -278,7 +278,7 @@ class _ModelsFileReader:
 
 
 def _find_expected(name: str) -> str | None:
-    """What the value of that key must be; None for an unknown key."""
+    """A description of valid values of the key; None for an unknown key."""
     if name not in MODEL_FIELDS:
         return None
     if name in _DAYS:
@@ -340,7 +340,7 @@ def _parse_key(line: str) -> Key:
 
 
 class ModelCatalog:
-    """Looks values up in both files; ModelsFileError when the user's is invalid."""
+    """Looks up values in both files; raises ModelsFileError when the user's file is invalid."""
 
     def __init__(self, home: Path, clock: Clock) -> None:
         self._path = home / FILENAME
@@ -349,9 +349,9 @@ class ModelCatalog:
     def get_model_info(
         self, tables: Sequence[str], model: str, naming: Naming = _OPENAI_NAMING
     ) -> ModelInfo:
-        """All that is known of the model in `tables`, which name a provider, narrowest first.
+        """The known values of the model; `tables` are those of a provider, narrowest first.
 
-        A fine-tuned model has the values of its base, where no table names the model itself.
+        A fine-tuned model has the values of its base, unless a table names the model itself.
         """
         names = [model, base] if (base := naming.find_base_model(model)) else [model]
         values: dict[str, Value] = {}
@@ -369,9 +369,9 @@ class ModelCatalog:
         )
 
     def list_trainable(self, table: str) -> Iterator[str]:
-        """The models of that table with a training price that are not shut down; the user's first.
+        """The models of the table with a training price that are not shut down; the user's first.
 
-        A model with snapshots is left out: a job is for one of the snapshots.
+        A model with snapshots is left out, because jobs train its snapshots.
         """
         today = self._clock.now().date()
         named = dict.fromkeys(
@@ -436,7 +436,7 @@ class ModelCatalog:
         )
 
     def _choose_table(self, tables: Sequence[str]) -> str:
-        """The table name that a user should write for the provider."""
+        """The name of the table to add for the provider."""
         widest = tables[-1]
         usual_port = tables[0].endswith((":443", ":80"))
         if widest in self._shipped.entries or (usual_port and is_host(widest)):
@@ -451,7 +451,7 @@ def read_shipped() -> ModelsFile:
 
 
 def find_last_date(table: str, field_name: str) -> date | None:
-    """The latest `no_jobs_from` or `shutdown` of any model in that table."""
+    """The latest `no_jobs_from` or `shutdown` of any model in the table."""
     entries = read_shipped().entries.get(table, {}).values()
     days = (entry.values.get(field_name) for entry in entries)
     return max((day for day in days if isinstance(day, date)), default=None)
@@ -466,7 +466,7 @@ def _fits(pattern: str, name: str) -> bool:
 
 
 def _rank(pattern: str, name: str) -> tuple[int, int]:
-    """The sort key: the name itself, its snapshots, then patterns, the longest first."""
+    """The sort key: the name itself, its snapshots, then patterns, longest first."""
     if "*" in pattern:
         return 2, -len(pattern.replace("*", ""))
     return (0 if pattern == name else 1), -len(name)
@@ -483,10 +483,10 @@ def _quote(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EngineEstimate:
-    """Tokens of one epoch in the engine's own vocabulary, and how it resolves "auto".
+    """Tokens of one epoch in the engine's own vocabulary, and its values for "auto".
 
-    `learned_tokens` have a loss, `longest` is the longest row, and `cut_rows` rows are longer than
-    the model's context.
+    `learned_tokens` count in the loss, `longest` is the longest row, and `cut_rows` rows are longer
+    than the model's context.
     """
 
     tokens: int
@@ -499,7 +499,7 @@ class EngineEstimate:
 
 
 def get_vocabulary_name(capabilities: Capabilities, model: str) -> str:
-    """The vocabulary that tokenizes text for `model` or its base; "" when it is not known."""
+    """The vocabulary of `model` or its base; "" when it is unknown."""
     if capabilities.own_vocabulary:
         return ENGINE_VOCABULARY
     base = capabilities.naming.find_base_model(model) or model

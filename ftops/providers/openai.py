@@ -1,7 +1,7 @@
-"""The provider `openai`: OpenAI, and every server that speaks its fine-tuning API.
+"""The provider `openai`: OpenAI, and every server that implements its fine-tuning API.
 
-`OpenAILegacyProvider` (`openai_legacy.py`) overrides what is different in the legacy protocol;
-`local.py` points both at the built-in engine.
+`OpenAILegacyProvider` (`openai_legacy.py`) overrides the methods that differ in the legacy
+protocol; `local.py` points both at the built-in engine.
 """
 
 import itertools
@@ -146,7 +146,7 @@ class OpenAIProvider(Provider):
 
     def create_job(self, request: JobRequest) -> Job:
         action = f"create a job on {request.model}"
-        # The SDK's own types do not know every hyperparameter that servers of this API take.
+        # The types of the SDK lack some hyperparameters that servers of this API take.
         body = cast(Mapping[str, Any], render_request(request, self.capabilities))
         response = self._api.send_once(
             action,
@@ -159,10 +159,11 @@ class OpenAIProvider(Provider):
         return read_job(self._api.parse(response, action))
 
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
-        """The newest job that this request made.
+        """The newest job that this request created.
 
-        Identified by its metadata: the run's id, or its key when the request has only that. Where
-        a provider keeps no metadata, by the same parameters, unless the job has failed.
+        Jobs are identified by their metadata: the run's id, or its key if the request has only the
+        key. If a provider keeps no metadata, the newest job with the same parameters that has not
+        failed.
         """
         metadata = _get_identifying_metadata(request)
         if self.capabilities.metadata and metadata:
@@ -184,12 +185,12 @@ class OpenAIProvider(Provider):
 
     def get_job(self, job_id: str) -> Job:
         job = self._fetch_job(job_id)
-        if job.id != job_id:  # a gateway's own record, for example: it must not end a run
+        if job.id != job_id:  # such as a gateway's own record: it must not end a run
             raise InvalidResponse(f"look up the job {job_id}: the response is about {job.id!r}")
         return job
 
     def cancel_job(self, job_id: str) -> Job:
-        """Cancel; a cancelled job is returned as it is, so that this may be repeated."""
+        """Cancel the job; a cancelled job is returned unchanged, so this is safe to repeat."""
         return self._change_job(
             job_id,
             "cancel",
@@ -216,13 +217,13 @@ class OpenAIProvider(Provider):
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
         """The events that are not in `known`, oldest first, each once.
 
-        Pages come newest first; reading stops at the page with a known event, because all that
-        follows is older. A server that lists the oldest first is read to the end. A last page
-        counts as the last only when there is no gap before the known events: a wrong `has_more`
-        would otherwise lose the events in between for good.
+        Pages come newest first; reading stops at the page with a known event, because later pages
+        are older. A server that lists the oldest first is read to the end. A page counts as the
+        last only when there is no gap before the known events: otherwise a wrong `has_more` would
+        lose the events in between.
         """
         events, is_complete = self._read_events(job_id, known)
-        if not is_complete:  # what a page left out is lost once newer events are known
+        if not is_complete:  # events that a page omits are lost once newer events are known
             events, _ = self._read_events(job_id, known)
         return events
 
@@ -239,7 +240,7 @@ class OpenAIProvider(Provider):
         return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
 
     def list_models(self) -> Iterator[Model]:
-        # The API has no pages here; one request gives all models.
+        # This endpoint has no pages; one request returns all models.
         fields = self._api.fetch("list the models", lambda sdk: sdk.models.with_raw_response.list())
         return iter([self._read_model(item) for item in fields.get_objects("data")])
 
@@ -272,9 +273,9 @@ class OpenAIProvider(Provider):
         return MODERATION_MODEL
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """The categories in which each text is flagged, from one request for all of them.
+        """The categories in which each text is flagged, from one request for all texts.
 
-        InvalidResponse when the results are not as many as the texts.
+        InvalidResponse when the number of results differs from the number of texts.
         https://platform.openai.com/docs/api-reference/moderations
         """
         if not self.capabilities.moderation:
@@ -308,7 +309,7 @@ class OpenAIProvider(Provider):
         send: Callable[[openai.OpenAI], RawResponse],
         is_changed: Callable[[Job], bool],
     ) -> Job:
-        """Request a change; a refusal is no error where the job is as requested already."""
+        """Request a change; a refusal is no error if the job is already as requested."""
         try:
             return read_job(self._api.fetch(f"{verb} the job {job_id}", send))
         except Rejected:
@@ -318,10 +319,10 @@ class OpenAIProvider(Provider):
             raise
 
     def _list_jobs_with(self, metadata: dict[str, str]) -> list[JsonObject]:
-        """Jobs with that metadata; some servers list all jobs regardless."""
+        """Jobs with the metadata; some servers list all jobs regardless."""
         try:
             return self._list_jobs(_MAX_JOBS_SEARCHED, metadata)
-        except Rejected:  # it does not know the filter
+        except Rejected:  # the server does not know the filter
             return self._list_jobs(_MAX_JOBS_SEARCHED, None)
 
     def _list_jobs(self, limit: int, metadata: dict[str, str] | None) -> list[JsonObject]:
@@ -337,7 +338,7 @@ class OpenAIProvider(Provider):
         return list(itertools.islice(itertools.chain.from_iterable(pages), limit))
 
     def _read_events(self, job_id: str, known: frozenset[str]) -> tuple[list[JobEvent], bool]:
-        """The events, and whether they reach back to known ones; no events at all do not."""
+        """The events, and whether they reach back to known ones; False without any events."""
         events: list[JobEvent] = []
         oldest_first = reached = False
         for page in self._read_event_pages(job_id, known):
@@ -376,7 +377,7 @@ class OpenAIProvider(Provider):
         except (Rejected, NotFound):
             if not has_page:
                 raise
-            # The server refuses the cursor of a later page: the first page is all there is.
+            # The server refuses the cursor of a later page: the list ends with the pages so far.
 
 
 def build_openai(
@@ -420,7 +421,7 @@ def build_openai(
 
 
 def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str, Json]:
-    """The body of the request that creates a job; what the user left open is left out.
+    """The body of the request that creates a job, without unset fields.
 
     Raises Rejected for a method or a hyperparameter that the provider would ignore.
     """
@@ -458,14 +459,14 @@ def render_hyperparameters(
 
 
 def render_headers(request: JobRequest) -> dict[str, str]:
-    """The header by which a server recognises a request that is sent again."""
+    """The header by which a server recognises a repeated request."""
     return {"Idempotency-Key": request.idempotency_key} if request.idempotency_key else {}
 
 
 def has_same_hyperparameters(job: Job, hyperparameters: Hyperparameters) -> bool:
     """Whether no hyperparameter of the job differs from the requested one.
 
-    A requested "auto", and what the job does not report, may have any value.
+    A requested "auto" matches any value, as does a value that the job does not report.
     """
     for name, value in job.hyperparameters.items():
         requested = getattr(hyperparameters, name, None)
@@ -488,7 +489,7 @@ def _is_same(fields: JsonObject, request: JobRequest) -> bool:
         job.status not in FAILED_JOB_STATUSES
         and job.training_file == request.training_file
         and job.validation_file == request.validation_file
-        # An alias such as gpt-4o-mini comes back with its date.
+        # The provider reports an alias such as gpt-4o-mini with its date.
         and job.model.startswith(request.model)
         and (suffix is None or suffix == request.suffix)
         and (job.seed is None or request.seed is None or job.seed == request.seed)

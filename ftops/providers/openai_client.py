@@ -1,4 +1,4 @@
-"""The client of the OpenAI SDK: made when it is first needed, its errors mapped to those of ftops.
+"""The client of the OpenAI SDK: created on first use, its errors mapped to those of ftops.
 
 The SDK neither reads the environment nor repeats a request: the command line and `http/retry.py` do
 that. Connections to this machine never go through a proxy.
@@ -46,7 +46,7 @@ _OTHER_PROJECT = (
 class OpenAIClient(ApiClient[openai.OpenAI]):
     """An `ApiClient` that sends through the OpenAI SDK."""
 
-    # The first releases of 3.x let errors of the transport through when a stream breaks off.
+    # The first releases of 3.x raise transport errors unmapped when a stream breaks off.
     error_types = (openai.OpenAIError, *HTTP_ERRORS)
 
     def read_error(self, error: Exception, action: str) -> ProviderError:
@@ -87,7 +87,7 @@ class OpenAIClient(ApiClient[openai.OpenAI]):
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """Where an SDK client sends requests; `key` is empty where the server needs none."""
+    """Where an SDK client sends requests; `key` is empty if the server needs none."""
 
     base_url: str
     key: str = field(repr=False)
@@ -98,7 +98,7 @@ class ClientOptions:
 
 
 def make_client(options: ClientOptions) -> openai.OpenAI:
-    """A client that sends each request once and knows only what `options` say."""
+    """A client that sends each request once, configured only by `options`."""
     key = options.key or "none"  # the SDK refuses to send requests without one
     http_client = options.http_client
     trust_env = not is_loopback(options.base_url)
@@ -108,7 +108,7 @@ def make_client(options: ClientOptions) -> openai.OpenAI:
         http_client = openai.DefaultHttpxClient(trust_env=trust_env, follow_redirects=False)
     client = openai.OpenAI(
         api_key=key,
-        # None would make the client look into the environment; emptied again below.
+        # With None the client would read the environment; emptied again below.
         admin_api_key="",
         organization=options.organization or "",
         project=options.project or "",
@@ -128,8 +128,8 @@ def make_client(options: ClientOptions) -> openai.OpenAI:
 class KeyedEndpoint:
     """An address on the network with a key from the environment.
 
-    `check_trust` raises NotTrusted where the key may not go there; nothing is sent before. Without
-    a `key_variable` no key is needed.
+    `check_trust` raises NotTrusted if the key must not be sent there; it runs before any request.
+    Without a `key_variable` no key is needed.
     """
 
     def __init__(

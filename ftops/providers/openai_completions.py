@@ -1,4 +1,4 @@
-"""Completions: whole ones for many prompts, or one piece by piece.
+"""Completions: complete ones for many prompts, or one in a stream.
 
 A text is sent to the completions endpoint, several texts in one request; a list of messages to the
 chat endpoint, a few requests at a time. Completions keep the order of their prompts.
@@ -83,9 +83,9 @@ def stream(
     prompt: Prompt,
     sampling: Sampling,
 ) -> Iterator[str]:
-    """One completion, piece by piece; repeated only while no piece has arrived.
+    """Stream one completion; the request is repeated only while no piece has arrived.
 
-    InvalidResponse, after the pieces, for a completion without an end.
+    Raises InvalidResponse, after the pieces, for a completion without an end.
     """
     action = f"request a completion from {model}"
     is_text = isinstance(prompt, str)
@@ -112,7 +112,7 @@ def stream(
 
 
 def _join_surrogates(pieces: Iterator[str]) -> Iterator[str]:
-    """Some servers send the two halves of a surrogate pair in two pieces."""
+    """Join surrogate pairs, which some servers split between two pieces."""
     decoder = codecs.getincrementaldecoder("utf-16-le")(errors="replace")
     for piece in pieces:
         yield decoder.decode(piece.encode("utf-16-le", "surrogatepass"))
@@ -139,7 +139,7 @@ def _complete_texts(
     choices = fields.get_objects("choices")
     if len(choices) != len(texts):
         raise fields.malformed(f"{len(choices)} completions for {len(texts)} prompts")
-    choices.sort(key=lambda choice: choice.find_int("index") or 0)  # stable: no index, no move
+    choices.sort(key=lambda choice: choice.find_int("index") or 0)  # stable without an index
     completions = [_read_completion(choice, choice.values.get("text")) for choice in choices]
     usage = fields.get_object("usage")
     prompt_tokens = split_tokens(usage.find_int("prompt_tokens"), texts)
@@ -233,7 +233,7 @@ def _read_completion(choice: JsonObject, text: object) -> Completion:
 
 
 def split_tokens(total: int | None, texts: Sequence[str]) -> list[int | None]:
-    """`total` split by the lengths of the texts, in whole tokens that add up to it."""
+    """Split `total` by the lengths of the texts, into whole numbers that add up to it."""
     if total is None:
         return [None] * len(texts)
     weights = [len(text.encode("utf-8", "replace")) + 1 for text in texts]
@@ -250,7 +250,7 @@ def split_tokens(total: int | None, texts: Sequence[str]) -> list[int | None]:
 def read_first_token(logprobs: JsonObject) -> dict[str, float]:
     """The candidates for the first token, with their log probabilities.
 
-    Completions and chats write them differently; values that are no numbers are left out.
+    Completions and chats use different formats; values that are not numbers are left out.
     """
     contents = logprobs.values.get("content")
     if isinstance(contents, list):
@@ -286,11 +286,11 @@ def _get_first(fields: JsonObject, name: str) -> Json:
 
 
 def _read_pieces(api: OpenAIClient, action: str, stream: openai.Stream[Any]) -> Iterator[str]:
-    """The texts in a stream; InvalidResponse where its end is missing.
+    """The texts in a stream; InvalidResponse when its end is missing.
 
-    The SDK's own iterator ends in the same way after the last event and where a connection was cut,
-    so the events are read here: a response is whole once an event has a finish_reason or `[DONE]`
-    has arrived.
+    The iterator of the SDK does not distinguish the last event from a lost connection, so the
+    events are read here: a response is complete once an event has a finish_reason, or `[DONE]` has
+    arrived.
     """
     with stream:
         content_type = stream.response.headers.get("content-type", "")
@@ -327,7 +327,7 @@ def _read_pieces(api: OpenAIClient, action: str, stream: openai.Stream[Any]) -> 
 
 def _read_piece(choice: JsonObject) -> str:
     delta = choice.get_object("delta").values
-    # A refusal is in a field of its own.
+    # A refusal is in a separate field.
     text = choice.values.get("text") or delta.get("content") or delta.get("refusal")
     if text is not None and not isinstance(text, str):
         raise InvalidResponse(f"{choice.action}: a piece of the completion is not text")
@@ -335,7 +335,7 @@ def _read_piece(choice: JsonObject) -> str:
 
 
 def _check_finish_reason(choice: JsonObject) -> None:
-    """Unavailable where the server failed in the middle of the response."""
+    """Raise Unavailable when the server failed in the middle of the response."""
     reason = choice.find_text("finish_reason")
     if reason in _FAILED_REASONS:
         raise Unavailable(

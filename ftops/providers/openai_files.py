@@ -1,4 +1,4 @@
-"""Files at the provider: looked up, listed, found by name, waited for."""
+"""Looks up, lists and finds files at the provider, and waits for them."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,14 +12,14 @@ from ftops.providers.openai_response import read_file
 from ftops.records import RemoteFile
 
 PURPOSE: Final = "fine-tune"
-# How long to wait until a stored file is processed. It is used afterwards in any case: a job waits
-# for its file, and some servers never report more than "uploaded".
+# How long to wait until a stored file is processed. After that it is used anyway: a job waits for
+# its file, and some servers never report more than "uploaded".
 _PROCESSING_WAIT_S = 120.0
 _UNUSABLE_STATUSES = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
 
 
 def wait_until_processed(api: OpenAIClient, stored: JsonObject) -> RemoteFile:
-    """The file once it is ready for use, or as it is when the wait has become too long."""
+    """The file once it is ready for use, or after `_PROCESSING_WAIT_S`."""
     started_s, pause_s = api.clock.monotonic_s(), 1.0
     while True:
         file = read_file(stored)
@@ -44,7 +44,7 @@ def fetch_file(api: OpenAIClient, file_id: str) -> JsonObject:
 
 
 def list_files(api: OpenAIClient, *, purpose: str | None = None) -> Iterator[RemoteFile]:
-    """Every file at the provider; those for `purpose` only, where it can filter."""
+    """All files at the provider; only those for `purpose` if it supports the filter."""
     pages = read_pages(
         lambda after: api.fetch(
             "list the files",
@@ -58,7 +58,7 @@ def list_files(api: OpenAIClient, *, purpose: str | None = None) -> Iterator[Rem
 
 
 def find_file(api: OpenAIClient, filename: str, size: int) -> RemoteFile | None:
-    """The newest usable training file of that name and number of bytes."""
+    """The newest usable training file with that name and size in bytes."""
     matching = (
         file
         for file in list_files(api, purpose=PURPOSE)
@@ -71,7 +71,7 @@ def find_file(api: OpenAIClient, filename: str, size: int) -> RemoteFile | None:
 
 
 def wait_for_file(api: OpenAIClient, filename: str, size: int, wait_s: float) -> RemoteFile | None:
-    """What `find_file` finds, looked for until `wait_s` have passed."""
+    """Call `find_file` until it finds the file, or until `wait_s` have passed."""
     pause_s = 1.0
     until_s = api.clock.monotonic_s() + wait_s
     while True:

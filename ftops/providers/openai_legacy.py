@@ -1,8 +1,8 @@
 """Jobs in OpenAI's legacy protocol, `/v1/fine-tunes`; files, models and completions are the same.
 
-A legacy job has no metadata, its events have no ids, its lists no pages. Its events come over a
-stream, which starts with the first event each time it is opened. The stream only makes them come
-sooner: whatever happens to it, `list_events` has all events.
+A legacy job has no metadata, its events have no ids, and lists have no pages. Events arrive over a
+stream that starts with the first event each time it is opened. The stream only delivers them
+sooner: `list_events` returns all events even if it fails.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ from ftops.records import (
     Json,
 )
 
-_MIN_WAIT_S = 1.0  # between two streams, when a server or a proxy ends each at once
+_MIN_WAIT_S = 1.0  # between two streams if a server or a proxy ends each at once
 _END = b"[DONE]"
 _FAILED = "Fine-tune failed. "
 
@@ -61,7 +61,8 @@ class OpenAILegacyProvider(OpenAIProvider):
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         """The newest job with the same parameters that has not failed.
 
-        The protocol keeps the suffix in the model's name alone, so it counts once there is a model.
+        The protocol has the suffix only in the model's name, so it is compared once there is a
+        model.
         """
         listed = self._api.fetch("list the jobs", lambda sdk: _get(sdk, "/fine-tunes"))
         jobs = [_read_job(fields) for fields in listed.get_objects("data")]
@@ -96,14 +97,14 @@ class OpenAILegacyProvider(OpenAIProvider):
     def stream_events(
         self, job_id: str, *, known: frozenset[str], wait_s: float
     ) -> Iterator[JobEvent]:
-        """The job's events within `wait_s`, as they happen; less when the stream ends before.
+        """Yield the job's events for up to `wait_s`, as they happen, or until the stream ends.
 
         A server that keeps sending, or stops sending at the last moment, may double the wait.
         Without a stream it waits for the same time.
         """
         started_s = self.clock.monotonic_s()
         min_wait_s = wait_s
-        # Errors are left to the next request, which shows them if they last.
+        # Errors are ignored: if they persist, the next request reports them.
         with contextlib.suppress(ProviderError), self._open_stream(job_id, wait_s) as pieces:
             min_wait_s = min(wait_s, _MIN_WAIT_S)
             in_time = self._take_until(pieces, started_s + wait_s)
@@ -112,7 +113,7 @@ class OpenAILegacyProvider(OpenAIProvider):
                     yield event
         self.clock.sleep(max(0.0, started_s + min_wait_s - self.clock.monotonic_s()))
 
-    list_checkpoints = Provider.list_checkpoints  # this protocol knows the finished model alone
+    list_checkpoints = Provider.list_checkpoints  # this protocol has only the finished model
 
     def _fetch_job(self, job_id: str) -> Job:
         return _read_job(
@@ -121,7 +122,7 @@ class OpenAILegacyProvider(OpenAIProvider):
 
     @contextlib.contextmanager
     def _open_stream(self, job_id: str, wait_s: float) -> Iterator[Iterator[bytes]]:
-        """The bytes of the job's event stream; InvalidResponse for another kind of response."""
+        """The bytes of the job's event stream; InvalidResponse for any other response."""
         action = f"follow {job_id}"
         stream = self._api.send_once(
             action,
@@ -165,9 +166,9 @@ build_openai_legacy = partial(build_openai, provider_class=OpenAILegacyProvider)
 
 
 def render_legacy_request(request: JobRequest, capabilities: Capabilities) -> dict[str, Json]:
-    """The body of the request that creates a job; what is open, or "auto", is left out.
+    """The body of the request that creates a job, without fields that are unset or "auto".
 
-    Raises Rejected for what this protocol would ignore.
+    Raises Rejected for fields that this protocol would ignore.
     """
     for name in ("seed", "metadata"):
         if getattr(request, name) not in (None, {}):
@@ -181,9 +182,9 @@ def render_legacy_request(request: JobRequest, capabilities: Capabilities) -> di
 
 
 def number_events(items: Iterable[JsonObject]) -> Iterator[JobEvent]:
-    """The events, all from the first one on, with ids that are the same whenever they are read.
+    """Read the events with stable ids; `items` starts with the first event of the job.
 
-    An id is made of what the event says and of how many equal events there are before it.
+    An id consists of a hash of the event's content and the number of equal events before it.
     """
     counts: Counter[str] = Counter()
     for fields in items:
@@ -198,13 +199,13 @@ def number_events(items: Iterable[JsonObject]) -> Iterator[JobEvent]:
 
 
 def _read_epoch(message: str) -> dict[str, Json]:
-    """The epoch that training has reached: this protocol has it in words alone."""
+    """The epoch that training has reached: in this protocol only the message has it."""
     match = re.fullmatch(r"Completed epoch ([0-9]{1,9})/([0-9]{1,9})", message)
     return {"epoch": int(match[1]), "n_epochs": int(match[2])} if match else {}
 
 
 def _read_job(fields: JsonObject) -> Job:
-    """A legacy job has whole file objects, and its hyperparameters under `hyperparams`."""
+    """Read a legacy job: it has file objects, and its hyperparameters under `hyperparams`."""
     job = read_job(fields)
     training, validation = (
         read_ids(fields.values.get(name)) for name in ("training_files", "validation_files")
@@ -225,7 +226,7 @@ def _read_job(fields: JsonObject) -> Job:
 
 
 def _find_error(fields: JsonObject) -> JobError | None:
-    """Why a job failed: this protocol says it in the last event alone."""
+    """The reason why a job failed: in this protocol only the last event has it."""
     events = fields.values.get("events")
     last = events[-1] if isinstance(events, list) and events else None
     message = last.get("message") if isinstance(last, dict) else None
@@ -273,7 +274,7 @@ def _post(
 
 
 def _path(job_id: str, *more: str) -> str:
-    """Where the job is; ValueError, as from the SDK, for an id that would lead elsewhere."""
+    """The path of the job; ValueError, as in the SDK, for an id that changes the path."""
     if not job_id.strip("."):
         raise ValueError(f"{job_id!r} is not the id of a job")
     return "/".join(("/fine-tunes", quote(job_id, safe=""), *more))

@@ -20,7 +20,7 @@ def read_file(fields: JsonObject) -> RemoteFile:
         bytes=fields.find_int("bytes") or 0,
         purpose=fields.find_text("purpose") or "",
         created_at=fields.find_time("created_at") or UNKNOWN_TIME,
-        # Deprecated at OpenAI: where it is missing, the file counts as ready.
+        # Deprecated at OpenAI: a file without it counts as ready.
         status=fields.find_text("status") or "processed",
     )
 
@@ -48,7 +48,7 @@ def read_job(fields: JsonObject) -> Job:
 
 
 def read_ids(value: Json) -> tuple[str, ...]:
-    """File ids, given as texts or inside file objects."""
+    """File ids, as texts or in file objects."""
     ids = []
     for item in value if isinstance(value, list) else []:
         found = item.get("id") if isinstance(item, dict) else item
@@ -60,8 +60,8 @@ def read_ids(value: Json) -> tuple[str, ...]:
 def _read_hyperparameters(fields: JsonObject) -> Mapping[str, int | float | str]:
     """The hyperparameters under `method`, overlaid with those of the older, flat field.
 
-    Once a job runs, some servers put the values that replaced "auto" in one of them only, so "auto"
-    never replaces a value.
+    Once a job runs, some servers write the values that replace "auto" to only one of the two, so
+    "auto" never replaces a value.
     """
     method = fields.get_object("method")
     kind = method.find_text("type") or "supervised"

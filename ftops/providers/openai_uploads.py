@@ -1,9 +1,9 @@
-"""Uploads files: small ones in one request, large ones in parts, some parts at a time.
+"""Uploads files: small ones in one request, large ones in several parts in parallel.
 
-No file is held in memory. What counts as sent has been handed to the network, not merely read.
-Confirmed parts are kept at once (`UploadCheckpoint`), so that a later command sends only what is
-missing, for as long as the provider keeps the upload. An error or Ctrl-C leaves the upload as it
-is: it can be continued, and expires by itself. Once it has expired, all is sent again.
+No file is held in memory. Bytes count as sent once they are handed to the network. Confirmed parts
+are recorded at once (`UploadCheckpoint`), so that a later command sends only missing parts, as long
+as the provider keeps the upload. An error or Ctrl-C does not cancel the upload: it can be continued
+until it expires. After that all parts are sent again.
 """
 
 import contextlib
@@ -40,12 +40,14 @@ T = TypeVar("T")
 
 MIB: Final = 1 << 20
 PART_MB_VARIABLE: Final = "FTOPS_PART_MB"
-STORE_TIMEOUT_S: Final = 600.0  # the response comes only when all that was sent has been stored
+STORE_TIMEOUT_S: Final = 600.0  # the response arrives only after the server has stored all bytes
 _MAX_PART_BYTES: Final = 64 * MIB
-_LIFETIME: Final = timedelta(hours=1)  # of an upload, where the response does not say it
-_STOP_WAIT_S: Final = 1.0  # for threads that are being stopped
+_LIFETIME: Final = timedelta(hours=1)  # of an upload, if the response has no expiration
+_STOP_WAIT_S: Final = 1.0  # for threads that are stopping
 _PIECE_BYTES: Final = MIB
-_RANGE_HEADER: Final = "x-part-range"  # the engine's own: the numbers of first and last byte
+_RANGE_HEADER: Final = (
+    "x-part-range"  # specific to the engine: the numbers of the first and last byte
+)
 
 
 class UploadStopped(BaseException):
@@ -56,10 +58,10 @@ class UploadStopped(BaseException):
 
 
 class UploadProgress:
-    """How many bytes of a file are sent, over all parts and threads.
+    """Counts the sent bytes of a file, over all parts and threads.
 
-    A part that is sent again does not count twice: the total stays where it was until the
-    repetition has come further.
+    A part that is sent again does not count twice: the reported total does not change until it
+    exceeds its previous maximum.
     """
 
     def __init__(self, size: int, on_bytes: OnBytes) -> None:
@@ -71,7 +73,7 @@ class UploadProgress:
         self._stopped = False
 
     def move(self, part: int, sent: int) -> None:
-        """`sent` bytes of that part are out; raises UploadStopped when sending is to end."""
+        """Record that `sent` bytes of the part are sent; raises UploadStopped after `stop`."""
         with self._lock:
             self.check()
             self._sent[part] = sent
@@ -81,26 +83,26 @@ class UploadProgress:
                 self._on_bytes(total, self._size)
 
     def restart(self) -> None:
-        """All parts are sent again."""
+        """Start again with all parts."""
         with self._lock:
             self._sent.clear()
 
     def stop(self) -> None:
-        """End every thread that still sends; nothing is reported after this."""
+        """End every thread that still sends; no progress is reported after this."""
         with self._lock:
             self._stopped = True
 
     def check(self) -> None:
-        """Raises UploadStopped when sending is to end."""
+        """Raise UploadStopped after `stop`."""
         if self._stopped:
             raise UploadStopped
 
 
 class SliceReader(io.RawIOBase):
-    """`length` bytes of a file from `start` on, as a file; `on_sent` gets how many are sent.
+    """`length` bytes of a file from `start` on, as a file; `on_sent` gets the number of sent bytes.
 
-    The HTTP client reads a piece only when it has handed the one before to the socket, so what was
-    read before counts as sent.
+    The HTTP client reads a piece only after it has handed the previous one to the socket, so bytes
+    that were read earlier count as sent.
     """
 
     def __init__(self, path: Path, start: int, length: int, on_sent: Callable[[int], None]) -> None:
@@ -113,7 +115,7 @@ class SliceReader(io.RawIOBase):
 
     @property
     def is_read(self) -> bool:
-        """Whether all of it has been read, so that the server may have received it."""
+        """Whether all bytes have been read, so that the server may have received them."""
         return self._position >= self._length
 
     def readable(self) -> bool:
@@ -139,17 +141,17 @@ class SliceReader(io.RawIOBase):
         return piece
 
     def close(self) -> None:
-        if hasattr(self, "_stream"):  # not when the file could not be opened
+        if hasattr(self, "_stream"):  # missing if the file could not be opened
             self._stream.close()
         super().close()
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """Above `single_bytes` a file is sent in parts of `part_bytes`, by so many threads.
+    """A file above `single_bytes` is sent in parts of `part_bytes`, by up to `threads` threads.
 
-    After a lost response a file is looked for until `listing_wait_s` have passed, before anything
-    is sent again. With `sends_ranges` each part says which bytes it holds (the built-in engine).
+    After a lost response the uploader looks for the file until `listing_wait_s` have passed, before
+    it sends anything again. With `sends_ranges` each part names its byte range (built-in engine).
     """
 
     single_bytes: int = 512 * MIB
@@ -177,7 +179,7 @@ class FileUpload:
 def choose_limits(
     environ: Mapping[str, str], *, listing_wait_s: float = 0.0, sends_ranges: bool = False
 ) -> UploadLimits:
-    """As the API has them, unless FTOPS_PART_MB asks for smaller parts, of smaller files too."""
+    """The limits of the API; FTOPS_PART_MB sets smaller parts, for smaller files, too."""
     text = environ.get(PART_MB_VARIABLE, "").strip()
     if not text:
         return UploadLimits(listing_wait_s=listing_wait_s, sends_ranges=sends_ranges)
@@ -194,7 +196,7 @@ def choose_limits(
 def open_upload(
     path: Path, filename: str, on_bytes: OnBytes, checkpoint: UploadCheckpoint | None = None
 ) -> FileUpload:
-    """The file at `path` as it is to be sent; DatasetError when it cannot be read."""
+    """The file at `path`, ready to upload; DatasetError when it cannot be read."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -205,12 +207,12 @@ def open_upload(
 
 
 def send_file(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> RemoteFile:
-    """Upload, and wait until the provider has processed the file."""
+    """Upload the file, and wait until the provider has processed it."""
     return wait_until_processed(api, store_file(api, upload, limits))
 
 
 def store_file(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> JsonObject:
-    """Upload; the provider's record of the file once it has stored all of it."""
+    """Upload the file; returns the provider's record of the stored file."""
     send = _send_whole if upload.size <= limits.single_bytes else _send_in_parts
     try:
         upload.progress.move(0, 0)
@@ -220,12 +222,12 @@ def store_file(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> J
 
 
 def split(size: int, part_bytes: int) -> list[int]:
-    """The lengths of the parts of a file of `size` bytes, in their order."""
+    """The lengths in bytes of the parts of a file of `size` bytes, in order."""
     return [min(part_bytes, size - start) for start in range(0, size, part_bytes)]
 
 
 def _send_whole(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> JsonObject:
-    """In one request; one whose response was lost is repeated only if it has made no file."""
+    """Send the file in one request, repeated after a lost response only if no file was stored."""
     is_in_doubt = False
 
     def send(sdk: openai.OpenAI) -> JsonObject:
@@ -272,7 +274,7 @@ class _PartSender:
     def send(self) -> JsonObject:
         """Continue the checkpoint's upload; start again when it has expired or is unknown."""
         now, earlier = self._api.clock.now, self._upload.checkpoint.find()
-        # One that may have been completed is continued even when its time is over.
+        # An upload that may be complete is continued even after it has expired.
         if earlier and (earlier.completing or now() < earlier.expires_at):
             with contextlib.suppress(NotFound, Rejected):
                 return self._send(earlier)
@@ -285,7 +287,7 @@ class _PartSender:
         return self._send(self._start())
 
     def stop(self) -> None:
-        """End the threads that still send; they have a moment to close their connections."""
+        """End the threads that still send, and wait briefly until their connections are closed."""
         self._upload.progress.stop()
         wait([*self._running, self._md5], timeout=_STOP_WAIT_S)
 
@@ -306,7 +308,7 @@ class _PartSender:
         return started
 
     def _send(self, started: MultipartUpload) -> JsonObject:
-        """Send the parts that are missing, and let the provider join all of them."""
+        """Send the missing parts, then complete the upload."""
         parts = dict(started.parts)
         lengths = split(self._upload.size, started.part_bytes)
         self._upload.progress.restart()
@@ -319,7 +321,7 @@ class _PartSender:
     def _send_parts(
         self, started: MultipartUpload, missing: Sequence[int], parts: dict[int, str]
     ) -> None:
-        """Some at a time. After an error no part is started, and the running ones are awaited."""
+        """Send several parts at a time. After an error none is started; active ones are awaited."""
         left = iter(missing)
         failure: BaseException | None = None
         while True:
@@ -380,7 +382,7 @@ class _PartSender:
         try:
             fields = self._api.fetch(upload.action, send)
         except (NotFound, Rejected):
-            # A repetition after a lost response is refused, because the first one completed it.
+            # The provider refuses a repeated request, because the first one completed the upload.
             if requests == 1 and not started.completing:
                 raise
             wait_s = self._limits.listing_wait_s
@@ -402,7 +404,7 @@ def _read_md5(upload: FileUpload) -> str:
 
 
 def _in_background(work: Callable[[], T]) -> Future[T]:
-    """`work` in a thread that does not keep the process from ending."""
+    """Run `work` in a thread that does not prevent the process from exiting."""
     future: Future[T] = Future()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""What a provider implements; the rest of ftops knows providers by `Provider` alone."""
+"""The interface of providers; the rest of ftops uses providers only through `Provider`."""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -42,7 +42,7 @@ def any_job(_job: Job) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """Environment variables, the home folder, time, and how requests are sent.
+    """Environment variables, the home folder, the clock, and how requests are sent.
 
     `http_client` replaces the connections of providers that are reached over the network; the
     caller closes it. Requests over a provider's own connections are logged in `request_log`.
@@ -58,22 +58,22 @@ class ProviderContext:
 
 
 class UploadCheckpoint(Protocol):
-    """What is kept of an upload in parts, so that another process can continue it.
+    """The recorded state of an upload in parts, so that another process can continue it.
 
     All methods are called by the thread that called `upload_file`.
     """
 
     def find(self) -> MultipartUpload | None:
-        """The upload that was started, with the parts that the provider has confirmed."""
+        """The started upload, with the parts that the provider has confirmed."""
 
     def begun(self, upload: MultipartUpload) -> None:
-        """The provider expects parts of this upload from now on; earlier uploads are obsolete."""
+        """Record a new upload that the provider has created; earlier uploads are obsolete."""
 
     def part_done(self, number: int, part_id: str) -> None:
-        """The provider has this part; the first one has the number 0."""
+        """Record a part that the provider has confirmed; numbers start at 0."""
 
     def completing(self) -> None:
-        """The request that makes a file of all parts is sent next."""
+        """Record that the request that completes the upload is sent next."""
 
 
 class NoCheckpoint:
@@ -91,13 +91,13 @@ class Provider(ABC):
     """A service or server that trains.
 
     Abstract methods are required; the others have a default for providers that lack the feature.
-    Every method raises a `ProviderError` when it fails. Methods that only read are retried inside
-    (see `http/retry.py`), and so are upload and delete, which may safely be done twice.
-    `create_job` is sent once: its caller reconciles with `find_job`.
+    Every method raises a `ProviderError` when it fails. Methods that only read retry internally
+    (see `http/retry.py`), and so do upload and delete, which are safe to repeat. `create_job` sends
+    one request: its caller reconciles with `find_job`.
     """
 
     name: str  # in the registry
-    account: str  # who pays: the same from day to day, without a secret
+    account: str  # the account that pays: stable, without a secret
     capabilities: Capabilities
     clock: Clock
 
@@ -115,12 +115,12 @@ class Provider(ABC):
         """Send training data under the name `filename`; returns once the provider has it.
 
         `on_bytes` is called by one thread at a time, never with fewer bytes than before. An upload
-        in parts continues from `checkpoint`; the file's content must be the same as then.
+        in parts continues from `checkpoint`; the content of the file must be unchanged.
         """
 
     @abstractmethod
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
-        """The uploaded training file of that name and number of bytes."""
+        """The uploaded training file with that name and size in bytes."""
 
     @abstractmethod
     def get_file(self, file_id: str) -> RemoteFile: ...
@@ -130,7 +130,7 @@ class Provider(ABC):
 
     @abstractmethod
     def read_file(self, file_id: str) -> bytes:
-        """The content of a file at the provider, as it is stored there."""
+        """The content of a file at the provider, unchanged."""
 
     @abstractmethod
     def delete_file(self, file_id: str) -> None: ...
@@ -142,15 +142,15 @@ class Provider(ABC):
         """Create a job, with one request.
 
         After an error that is no refusal (`ProviderError.is_refusal`) the job may exist. A provider
-        that knows `request.idempotency_key` returns the job that it made for it.
+        that knows `request.idempotency_key` returns the job that it created for it.
         """
 
     @abstractmethod
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
-        """The newest job that an earlier `create_job(request)` made.
+        """The newest job that an earlier `create_job(request)` created.
 
-        Identified by its metadata `ftops_run`, or `ftops_key` when the request has only that.
-        Without metadata, the newest job with the same parameters. `job_filter` excludes jobs.
+        Jobs are identified by the metadata `ftops_run`, or `ftops_key` if the request has only
+        that; without metadata, by the same parameters. `job_filter` excludes jobs.
         """
 
     @abstractmethod
@@ -179,7 +179,7 @@ class Provider(ABC):
     # Optional
 
     def ensure_ready(self) -> None:
-        """Make sure that there is a server: the local provider starts its engine here."""
+        """Make sure that a server runs: the local provider starts its engine here."""
 
     def close(self) -> None:
         """Close connections; the provider is not used afterwards."""
@@ -189,22 +189,22 @@ class Provider(ABC):
         return RowFormat.CHAT
 
     def get_model_info(self, model: str) -> ModelInfo:
-        """Prices and limits of `model`, as far as they are known; sends nothing.
+        """The known prices and limits of `model`; sends no request.
 
         ModelsFileError when the user's own `models.toml` cannot be read.
         """
         return ModelInfo()
 
     def cancel_upload(self, upload_id: str) -> None:
-        """Cancel an upload in parts; NotFound or Rejected when it has ended otherwise."""
+        """Cancel an upload in parts; NotFound or Rejected when it has already ended."""
         raise self._unsupported("has no uploads in parts")
 
     def pause_job(self, job_id: str) -> Job:
-        """Pause the job; one that is paused or pausing is returned as it is."""
+        """Pause the job; a paused or pausing job is returned unchanged."""
         raise self._unsupported(f"cannot pause the job {job_id}")
 
     def resume_job(self, job_id: str) -> Job:
-        """Resume a paused job; one that runs is returned as it is."""
+        """Resume a paused job; a running job is returned unchanged."""
         raise self._unsupported(f"cannot resume the job {job_id}")
 
     def list_events(self, job_id: str, *, known: frozenset[str]) -> list[JobEvent]:
@@ -214,49 +214,49 @@ class Provider(ABC):
     def stream_events(
         self, job_id: str, *, known: frozenset[str], wait_s: float
     ) -> Iterator[JobEvent]:
-        """Let about `wait_s` pass, and yield events of the job as they happen.
+        """Wait for about `wait_s`, and yield events of the job as they happen.
 
-        No event whose id is in `known`. A stream that ends early ends the wait; one that breaks or
-        is missing is no error, because `list_events` has all events.
+        Events whose ids are in `known` are skipped. A stream that ends early ends the wait. A
+        broken or missing stream is no error, because `list_events` returns all events.
         """
         self.clock.sleep(wait_s)
         return iter(())
 
     def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """The models that the job saved while it trained, by step."""
+        """The models that the job saved during training, by step."""
         return []
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        """One completion, piece by piece; an error follows the pieces of one that was cut off."""
+        """Stream one completion; if it is cut off, an error follows its pieces."""
         yield self.complete(model, [prompt], sampling)[0].text
 
     def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
         """The parameters that `model` has refused in this process.
 
-        Each with the name under which it is sent instead, or None where it is left out.
+        Each maps to the name under which it is sent instead, or None if it is left out.
         """
         return {}
 
     @property
     def moderation_model(self) -> str:
-        """The model that `moderate` uses: results of different models are not comparable."""
+        """The model that `moderate` uses; results of different models are not comparable."""
         return ""
 
     def moderate(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """The harmful categories of each text, by the provider's names; empty for harmless texts.
 
-        All texts go in one request.
+        All texts are sent in one request.
         """
         raise self._unsupported("has no moderation endpoint")
 
     def deploy_model(self, model: str) -> None:
         """Make a trained model ready for `complete`, and wait until it is; safe to repeat.
 
-        Does nothing where models need no deployment (`capabilities.deployment`).
+        Does nothing if models need no deployment (`capabilities.deployment`).
         """
 
     def delete_deployment(self, model: str) -> None:
-        """Stop the deployment of a model, and with it what it costs; the model itself stays."""
+        """Delete the deployment of a model, and end its costs; the model itself is kept."""
 
     def download_weights(self, model: str, folder: Path) -> list[Path]:
         """Write the weights of a trained model to `folder`; returns the files."""
@@ -268,7 +268,7 @@ class Provider(ABC):
 
 @contextlib.contextmanager
 def deployed(provider: Provider, model: str) -> Iterator[None]:
-    """Deploy `model` for the block, where the provider needs a deployment, and stop it after."""
+    """Deploy `model` for the block, if the provider requires it; deletes the deployment after."""
     if not provider.capabilities.deployment:
         yield
         return

@@ -1,8 +1,8 @@
 """The parameters of a completion request, without those that the model refuses.
 
-Models and servers differ in what they take: some refuse `temperature`, some know the length of a
-completion as `max_completion_tokens`. No list of names can keep up with them, so the refusal is
-read: the parameter that it names is left out or renamed, and the request is sent again.
+Models and servers take different parameters: some refuse `temperature`, some call the length of a
+completion `max_completion_tokens`. A list of models would soon be out of date, so the error is
+parsed: the parameter that it names is left out or renamed, and the request is sent again.
 """
 
 import re
@@ -30,10 +30,9 @@ _REFUSED_WORDS = re.compile(
 
 
 class RefusedParameters:
-    """What the models of one provider account have refused in this process.
+    """The parameters that models of one provider account have refused in this process.
 
-    For each parameter it holds the name under which it is sent instead, or None where it is left
-    out. Several threads may use it.
+    Each maps to the name under which it is sent instead, or None if it is left out. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -41,7 +40,7 @@ class RefusedParameters:
         self._lock = threading.Lock()
 
     def get(self, model: str) -> dict[str, str | None]:
-        """What that model has refused so far."""
+        """The parameters that the model has refused so far."""
         with self._lock:
             return self._known.get((model, False), {}) | self._known.get((model, True), {})
 
@@ -53,11 +52,11 @@ class RefusedParameters:
         *,
         chat: bool,
     ) -> tuple[T, dict[str, str | None]]:
-        """What `send` returns for the parameters that the model takes, and what was changed.
+        """Call `send` with the parameters that the model takes; returns its result and the changes.
 
         Each refusal removes or renames a parameter, so there are few attempts; the refusals are
-        kept once the request succeeds. Rejected or PermissionRefused when a refusal is
-        about something else.
+        recorded once the request succeeds. Raises Rejected or PermissionRefused when a refusal has
+        another reason.
         """
         key = (model, chat)
         refused_now: dict[str, str | None] = {}
@@ -84,8 +83,8 @@ class RefusedParameters:
 def _read_refusal(
     error: ProviderError, sent: Mapping[str, Any], *, chat: bool
 ) -> dict[str, str | None]:
-    """The parameter that the refusal names, with its other name or None; empty: it names none."""
-    message = error.message.partition(": ")[2]  # the part before names action and model
+    """The parameter that the refusal names, with its new name or None; empty if it names none."""
+    message = error.message.partition(": ")[2]  # the first part names the action and the model
     param = re.split(r"[.\[]", error.param or "")[0]
     if param.startswith(("messages", "prompt", "input", "model")):
         return {}
@@ -93,7 +92,7 @@ def _read_refusal(
     named = [name for name in changeable if name == param or _is_named(name, message)]
     if param in changeable:
         named = [param]
-    # Of two that exclude each other, the one with the default value is left out.
+    # If two parameters exclude each other, the parameter with the default value is left out.
     defaults = [name for name in named if sent[name] == _DEFAULTS.get(name)]
     if not defaults and error.code not in _REFUSED_CODES and not _REFUSED_WORDS.search(message):
         return {}

@@ -1,7 +1,7 @@
 """All providers, by their names in a job file.
 
-A new provider is one module and one line in `PROVIDERS`. A lookup costs nothing: the OpenAI SDK,
-which takes most of a second to import, is imported only when a provider is built.
+A new provider is one module and one entry in `PROVIDERS`. A lookup is cheap: the OpenAI SDK, which
+takes most of a second to import, is imported only when a provider is built.
 """
 
 import sys
@@ -18,7 +18,7 @@ from ftops.text import find_nearest
 
 
 class Build(Protocol):
-    """Makes a provider; nothing is sent and nothing started before its first use."""
+    """Builds a provider; it sends and starts nothing before its first use."""
 
     def __call__(
         self, settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext, /
@@ -27,9 +27,9 @@ class Build(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProviderEntry:
-    """One provider: `summary` is for people, `settings` names the settings that it reads.
+    """One provider: `summary` describes it, `settings` names the settings that it reads.
 
-    `protocols` holds what is different where `protocol:` of the job file names another one.
+    `protocols` holds the differences of other values of `protocol:` in the job file.
     """
 
     summary: str
@@ -61,7 +61,7 @@ _LEGACY = Capabilities(
     seed=False,
     chats=False,
     pauses=False,
-    poll_every_s=10.0,  # events come at once, over a stream
+    poll_every_s=10.0,  # events arrive at once, over a stream
     auto_epochs=EpochRule(target=4, least_seen=0, most_seen=sys.maxsize, most=4),
     auto_batch=_AUTO_BATCH,
 )
@@ -133,10 +133,10 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
 def get_capabilities(
     settings: ProviderSettings, providers: Mapping[str, ProviderEntry] = PROVIDERS
 ) -> Capabilities:
-    """What the provider of `settings` takes; needs no key and sends nothing.
+    """The capabilities of the provider of `settings`; needs no key and sends no request.
 
-    Raises ProviderError for an unknown provider, a setting that it would ignore, or a protocol that
-    it does not speak.
+    Raises ProviderError for an unknown provider, a setting that it would ignore, or an unsupported
+    protocol.
     """
     return _get_protocol(settings, providers)[0]
 
@@ -146,13 +146,13 @@ def build_provider(
     context: ProviderContext,
     providers: Mapping[str, ProviderEntry] = PROVIDERS,
 ) -> Provider:
-    """The provider of `settings`; nothing is sent and nothing started before its first use."""
+    """The provider of `settings`; it sends and starts nothing before its first use."""
     capabilities, build = _get_protocol(settings, providers)
     return build(settings, capabilities, context)
 
 
 def require_moderation(settings: ProviderSettings) -> None:
-    """ProviderError when that provider has no moderation endpoint; it names those that have one."""
+    """Raise ProviderError if the provider cannot moderate; it names the providers that can."""
     if get_capabilities(settings).moderation:
         return
     able = [name for name, entry in sorted(PROVIDERS.items()) if entry.capabilities.moderation]

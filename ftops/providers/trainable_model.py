@@ -1,4 +1,4 @@
-"""The base models that can be trained at each provider, with what their cost depends on."""
+"""The base models of each provider, with the values that determine the cost of a training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class TrainableModel:
     """A base model that can be trained.
 
     `price_usd` is for a million training tokens, None if unknown; a `row_format` of None means any
-    format; a row counts up to `row_limit` tokens.
+    format; up to `row_limit` tokens of a row count.
     """
 
     provider: str
@@ -31,7 +31,7 @@ class TrainableModel:
 
 
 def list_trainable_models(catalogue: ModelCatalog, provider: str = "") -> Iterator[TrainableModel]:
-    """The models with a known price, of that provider or of all."""
+    """The models with a known price, of one provider or of all."""
     for name in [provider] if provider else PROVIDERS:
         is_engine = name == ENGINE_PROVIDER
         for model in _ENGINE_MODELS if is_engine else catalogue.list_trainable(name):
@@ -39,7 +39,7 @@ def list_trainable_models(catalogue: ModelCatalog, provider: str = "") -> Iterat
 
 
 def get_trainable_model(catalogue: ModelCatalog, provider: str, model: str) -> TrainableModel:
-    """What is known of one model, whether or not a provider offers it."""
+    """The known values of one model, whether or not a provider offers it."""
     info = catalogue.get_model_info((provider,), model)
     capabilities = PROVIDERS[provider].capabilities
     row_format = RowFormat.COMPLETION if model in _COMPLETION_MODELS else RowFormat.CHAT

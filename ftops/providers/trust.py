@@ -1,9 +1,9 @@
 """Which addresses a key may be sent to: `trust.toml` in the home folder, and the exceptions.
 
-A job file can name any address and any environment variable. So a key is sent to an address from a
-job file only when the user has approved that scheme, host, port and variable. No approval is needed
-for a provider's own address, this machine, the address in OPENAI_BASE_URL with OPENAI_API_KEY, and
-the address in an option of the same command.
+A job file can name any address and any environment variable. A key is therefore sent to an address
+from a job file only when the user has approved that scheme, host, port and variable. No approval is
+needed for a provider's own address, this machine, the address in OPENAI_BASE_URL with
+OPENAI_API_KEY, and the address in an option of the same command.
 """
 
 import re
@@ -27,7 +27,7 @@ _PATTERNS = {"scheme": r"https?", "host": r"[a-z0-9._:-]+", "api_key_env": r"[A-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Approval:
-    """The key in that environment variable may be sent to that server."""
+    """Permission to send the key in an environment variable to a server."""
 
     scheme: str
     host: str
@@ -74,7 +74,7 @@ class TrustFile:
                 entries = sorted(change(set(self.read())))
                 text = "".join(map(_render_entry, entries))
                 write_atomic(self.path, (_HEAD + text).encode())
-        except OSError as error:  # a lock that stays taken, too
+        except OSError as error:  # also for a lock that another process keeps
             raise storage_error(error, self.path) from error
 
 
@@ -90,7 +90,7 @@ class Trust:
     typed: Destination | None = None
 
     def check(self, destination: Destination) -> None:
-        """NotTrusted when the key may not be sent there."""
+        """Raise NotTrusted if the key may not be sent there."""
         if self.is_trusted(destination):
             return
         address = format_origin(destination.origin)
@@ -124,7 +124,7 @@ def format_trust_command(destination: Destination) -> str:
 
 
 def make_approval(destination: Destination) -> Approval:
-    """The approval for that address and key."""
+    """The approval for an address and key."""
     return Approval(*destination.origin, destination.key_variable or "")
 
 
