@@ -2,7 +2,7 @@
 
     {"row": "9f86d081884c7d65", "mark": "drop", "note": "two questions at once"}
 
-`row` is the id of the row's content (`row_hash.row_id`): an annotation follows its row through
+`row` is the id of the row's content (`rows.row_id`): an annotation follows its row through
 reordered and renamed files, and ends when the row is edited. `mark` is `fine`, `fix` or `drop`;
 `note` is optional. The last annotation of a row counts.
 """
@@ -146,7 +146,7 @@ def match_annotations(source: Source, marks: Mapping[str, Annotation], file: str
 
 
 def format_rows_to_fix(marked: AnnotatedRows, unit: str) -> str:
-    """The rows that are marked fix, in words; "" without any."""
+    """Describe the rows marked fix; "" if there are none."""
     if marked.fix is None:
         return ""
     count, places = marked.fix.count, marked.fix.places[:_SHOWN]

@@ -22,18 +22,18 @@ from ftops.errors import DatasetError
 from ftops.text import to_nfc
 
 MOST_CLASSES = 1000
-MOST_TRAINING, MOST_VALIDATION = 50_000, 5_000  # rows; a random sample of more
-MOST_CHARS = 16_000_000  # of their texts together, which takes some 300 MB and ten seconds
+MOST_TRAINING, MOST_VALIDATION = 50_000, 5_000  # rows; a larger file is sampled at random
+MOST_CHARS = 16_000_000  # of all texts: about 300 MB and ten seconds
 
 
 Ids = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
 
-_SMOOTHING = 0.1  # added to each count, so that a word which a class lacks does not rule it out
+_SMOOTHING = 0.1  # added to each count, so that a word missing in a class does not rule it out
 
 
-_COMMON = 0.2  # features of more texts than that tell nothing, and take most of the time
+_COMMON = 0.2  # features in a larger share of texts carry no information and take most of the time
 _FEW = 20
 
 
@@ -142,7 +142,7 @@ class NearestNeighbour:
         self._starts = np.concatenate([[0], np.cumsum(holding)])
 
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The label of each text's nearest neighbour; of the first training text without one."""
+        """Each text's nearest label, or that of the first training text if none is similar."""
         counts = self._vocabulary.count(texts)
         weights = self._weigh(counts)
         return [self._labels[self._find(counts, weights, row)] for row in range(counts.texts)]
@@ -198,10 +198,10 @@ class BaselineScore:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Scores, the best first; `majority` is the accuracy of the most frequent label.
+    """Scores, best first; `majority` is the accuracy of the most frequent label.
 
-    `classes` is None where completions are not labels; then only the nearest neighbour is scored.
-    `unknown` is the share of validation rows whose answer no training row has; `leaked` is the
+    `classes` is None if completions are not labels; then only the nearest neighbour is scored.
+    `unknown` is the share of validation rows whose answer is in no training row; `leaked` is the
     share whose prompt is in the training data.
     """
 
@@ -215,7 +215,7 @@ class Baseline:
     scores: tuple[BaselineScore, ...]
 
     def verdict(self, goal: float) -> str:
-        """One sentence: whether a baseline reaches the goal, an accuracy."""
+        """One sentence that says whether a baseline reaches `goal`, an accuracy."""
         best = self.scores[0]
         simplest = max(best.accuracy, self.majority)
         name = best.name if best.accuracy >= self.majority else "the most frequent answer"
@@ -296,7 +296,7 @@ def _draw(path: Path, options: ReadOptions, most: int, seed: int) -> list[tuple[
 
 
 def _fit(pairs: list[tuple[str, str]], chosen: random.Random) -> list[tuple[str, str]]:
-    """A random sample of the rows of at most MOST_CHARS characters."""
+    """A random sample of the rows with at most MOST_CHARS characters in total."""
     lengths = [len(text) for text, _ in pairs]
     if sum(lengths) <= MOST_CHARS:
         return pairs

@@ -1,7 +1,7 @@
 """Turns parsed records into valid rows and row errors, a batch at a time.
 
-A batch of completion rows is validated by columns, and row by row only after a failure. A row has
-two quotes for each of its strings, so the number of quotes reveals duplicate keys.
+A batch of completion rows is validated by columns, and row by row only after a failure. Each string
+of a row has two quotes, so the number of quotes reveals duplicate keys.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -43,9 +43,9 @@ def _lengths(texts: Sequence[str]) -> list[int]:
 class RowBatch:
     """Valid rows of one format, and the errors among them.
 
-    The prompt of a chat is the text of all messages but the last, its completion that of the last;
-    tool calls count as text. The completion of a preference is the preferred answer; `others` has
-    the other answers, and is empty for other formats.
+    For chats, the prompt is the text of all messages except the last, and the completion is the
+    text of the last; tool calls count as text. For preferences, the completion is the preferred
+    answer, and `others` has the other answers; `others` is empty for other formats.
     """
 
     format: RowFormat
@@ -55,15 +55,15 @@ class RowBatch:
     completions: Sequence[str]
     row_errors: list[RowError] = field(default_factory=list)
     others: Sequence[str] = ()
-    pairs: Sequence[tuple[str, str]] = ()  # prompts with completions, where they were made anyway
-    _kept: dict[str, Any] = field(default_factory=dict)  # values that several checks use
+    pairs: Sequence[tuple[str, str]] = ()  # prompts with completions, if already built
+    _kept: dict[str, Any] = field(default_factory=dict)  # values shared by several checks
 
     def prompt_text(self) -> str:
         """All prompts, joined by U+001E, for one search over all."""
         return cast(str, self._keep("prompt text", TEXT_SEPARATOR.join, self.prompts))
 
     def completion_text(self) -> str:
-        """All completions, joined likewise."""
+        """All completions, joined by U+001E."""
         return cast(str, self._keep("completion text", TEXT_SEPARATOR.join, self.completions))
 
     def prompt_lengths(self) -> list[int]:
@@ -82,11 +82,11 @@ class RowBatch:
         )
 
     def prompts_in_nfc(self) -> Sequence[str]:
-        """The prompts in NFC; `prompts` itself where nothing changes."""
+        """The prompts in NFC; `prompts` itself if nothing changes."""
         return self._in_nfc("prompts in NFC", self.prompts, self.prompt_text())
 
     def completions_in_nfc(self) -> Sequence[str]:
-        """The completions in NFC, likewise."""
+        """The completions in NFC; `completions` itself if nothing changes."""
         return self._in_nfc("completions in NFC", self.completions, self.completion_text())
 
     def _in_nfc(self, name: str, texts: Sequence[str], joined: str) -> Sequence[str]:
@@ -113,10 +113,10 @@ class RowBatch:
         ]
 
     def question_hashes(self) -> Iterable[int]:
-        """A hash for the question of each row; different rows that share it contradict.
+        """A hash for the question of each row; different rows with the same question contradict.
 
-        A prompt may be in many preferences; the same two answers must be in the same order. Other
-        tools make another question.
+        The question of a preference is its prompt with both answers in any order: the same two
+        answers must have the same ranking. The question of a chat includes its tools.
         """
         prompts = self.prompts_in_nfc()
         if self.format is COMPLETION:
@@ -134,10 +134,10 @@ class BatchParser:
     def __init__(self, expected: RowFormat | None = None, unit: str = "line") -> None:
         self.format = expected
         self._unit = unit
-        self._first = 0  # the place of the first row, if it set the format
+        self._first = 0  # the place of the first row, if that row sets the format
 
     def parse(self, batch: Batch) -> RowBatch:
-        """The good rows of a batch; row errors of reading stay row errors."""
+        """The valid rows of a batch; row errors of reading stay row errors."""
         if self.format in _PAIRS and batch.values:
             rows = _take_pairs(batch)
             if rows is not None:
@@ -214,7 +214,7 @@ def _gather_preferences(
 
 
 def _take_pairs(batch: Batch) -> RowBatch | None:
-    """The batch as rows, when all of its records are valid pairs; else None."""
+    """The batch as rows if all of its records are valid pairs; else None."""
     values = batch.values
     if set(map(type, values)) != {dict} or set(map(len, cast("list[JsonObject]", values))) != {2}:
         return None
@@ -241,8 +241,8 @@ def _take_pairs(batch: Batch) -> RowBatch | None:
 def _keys_stand_once(lines: list[bytes], rows: RowBatch) -> bool:
     """Whether no row has a duplicate key.
 
-    Another member makes a line longer. Only in longer lines (also by escapes, white space or
-    multi-byte characters) are the quotes counted.
+    A duplicate key makes its line longer, as do escapes, white space and multi-byte characters.
+    Only in such longer lines are the quotes counted.
     """
     extra = list(map(sub, map(len, lines), rows.row_lengths()))
     if max(extra) < _TWICE_BYTES:

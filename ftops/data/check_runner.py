@@ -1,8 +1,8 @@
-"""Runs all checks over a source: in this process, or in several, each over a range of bytes.
+"""Runs all checks over a source, in this process or in several that each read a range of bytes.
 
-Worker processes are started rather than forked, with one hash seed, so that equal rows have equal
-hashes in all of them. They exchange JSON, never code: only the types in `_TYPES` can be sent, each
-as an object of one key, its type.
+Worker processes are started, not forked, with one hash seed, so that equal rows have equal hashes
+in all of them. They exchange JSON, never code: only the types in `_TYPES` can be sent, each as an
+object with one key, its type.
 """
 
 import os
@@ -31,7 +31,7 @@ from ftops.data.screening.word_list import NO_WORDS, WordList
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
 
-_LEAST_BYTES = 96 << 20  # starting processes pays from here on
+_LEAST_BYTES = 96 << 20  # for smaller files, starting processes does not pay off
 _BOM = b"\xef\xbb\xbf"
 _MOST_PROCESSES = 4
 
@@ -64,12 +64,12 @@ def run_checks(
     token_limit: TokenLimit = NO_TOKEN_LIMIT,
     words: WordList = NO_WORDS,
 ) -> CheckSet:
-    """Read the source once and run all checks over it, and the optional ones that are `asked` for.
+    """Read the source once and run all checks over it, and the optional checks in `asked`.
 
     `like` is the profile of the data to compare with; `words` is the list of the word-list check.
 
-    With `environ` (the environment of worker processes) several processes read a large file on an
-    idle machine; `processes` sets their number. The result is the same. DatasetError when the
+    With `environ` (the environment of worker processes), several processes read a large file if the
+    machine is idle; `processes` sets their number. The result is the same. DatasetError if the
     source cannot be read to its end.
     """
     batches = source.batches()
@@ -84,7 +84,7 @@ def run_checks(
 
 
 def choose_processes(path: Path, wanted: int | None) -> int:
-    """The number of processes to use: `wanted`, else that of idle processors."""
+    """The number of processes to use: `wanted`, else the number of idle processors."""
     if wanted is not None:
         return wanted
     if path.stat().st_size < _LEAST_BYTES:
@@ -95,10 +95,10 @@ def choose_processes(path: Path, wanted: int | None) -> int:
 
 
 def _count_busy() -> float:
-    """The number of busy processors; many where it is unknown.
+    """The number of busy processors; a large number if it is unknown.
 
-    Linux reports the runnable threads, this one included. Elsewhere it is the load average of the
-    last minute.
+    On Linux, it is the number of runnable threads, this one included. Elsewhere, it is the load
+    average of the last minute.
     """
     try:
         running = Path("/proc/loadavg").read_text(encoding="ascii").split()[3]
@@ -114,7 +114,7 @@ def _count_busy() -> float:
 def split_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
     """Byte ranges that cover the file; each ends after a line that is not blank.
 
-    So blank lines at the end of a range are at the end of the file.
+    Therefore only the last range can end with blank lines.
     """
     size = path.stat().st_size
     bounds = [0]
@@ -130,7 +130,7 @@ def split_ranges(path: Path, parts: int) -> list[tuple[int, int]]:
 
 
 def _pass_line(stream: BinaryIO) -> bool:
-    """Read to the end of a line; whether the line was blank and not the end of the file."""
+    """Read to the end of a line; True if the line is blank and not the end of the file."""
     blank, first = True, True
     while piece := stream.readline(PIECE_BYTES):
         blank = blank and not piece.strip()
@@ -157,7 +157,7 @@ def check_in_processes(
     environ: Mapping[str, str],
     asked: Collection[str] = (),
 ) -> CheckSet:
-    """Check the JSON Lines at `path` with several processes; DatasetError when one fails."""
+    """Check the JSON Lines at `path` with several processes; DatasetError if one fails."""
     seed = str(int.from_bytes(os.urandom(4)))
     command = [sys.executable, "-P", "-m", "ftops.data.check_runner"]
     seeded = {**environ, "PYTHONHASHSEED": seed}

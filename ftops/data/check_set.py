@@ -1,4 +1,4 @@
-"""The checks of one pass over a source, with what they count, and their result."""
+"""The checks of one pass over a source, with their counts and their result."""
 
 import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ from ftops.records import (
 
 
 class CheckSet:
-    """All checks with what they counted so far; parts merge in the order of the file."""
+    """All checks with their counts; parts are merged in the order of the file."""
 
     def __init__(self, profile: DatasetProfile, asked: Collection[str] = ()) -> None:
         self.profile = profile
@@ -104,11 +104,11 @@ class CheckSet:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of all checks: findings, and figures of the valid rows.
+    """The result of all checks: findings, and statistics of the valid rows.
 
-    `longest_chars` is the most characters of a prompt with its completion; `separator` and `stop`
-    are what most prompts and completions end with, "" for nothing. `auto_epochs` and `auto_batch`
-    are what the provider will make of "auto", where that is known.
+    `longest_chars` is the length of the longest prompt with its completion. `separator` and `stop`
+    are the common endings of prompts and completions, "" for none. `auto_epochs` and `auto_batch`
+    are the values that the provider uses for "auto", if known.
     """
 
     findings: tuple[Finding, ...]
@@ -164,7 +164,7 @@ def check_batches(
     examination = CheckSet(profile, asked)
     parser = BatchParser(profile.format, unit)
     collecting = gc.isenabled()
-    gc.disable()  # rows hold no cycles; collections cost a tenth of the time
+    gc.disable()  # rows hold no reference cycles; garbage collection takes a tenth of the time
     try:
         for batch in batches:
             examination.add(parser.parse(batch))

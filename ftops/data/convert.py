@@ -1,4 +1,4 @@
-"""Rows of one shape become rows of another, where nothing is lost or guessed."""
+"""Converts rows to another row format if nothing is lost or guessed."""
 
 import csv
 import io
@@ -25,10 +25,10 @@ _KNOWN_KEYS = frozenset({"role", "content"})
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The row format that rows become (None: their own), and how.
+    """The row format to convert to (None keeps each row's own), and how.
 
-    Completion rows that become chats lose their `separator` and `stop`, and get the message
-    `system`. `dropped` names the keys that may be lost, and `system` for system messages.
+    Completion rows that become chats lose their `separator` and `stop`, and get `system` as system
+    message. `dropped` names the keys that may be lost, and `system` for system messages.
     """
 
     row_format: RowFormat | None = None
@@ -43,7 +43,7 @@ def convert(
 ) -> tuple[int, RowFormat]:
     """Write the converted rows of `source`; returns their number and their row format.
 
-    Chats of one question become completion rows. Content that the row format cannot hold is an
+    Chats with one question become completion rows. Content that the row format cannot hold is an
     error, unless `conversion.dropped` names it. Raises DatasetError with the lines of such rows.
     """
     bad = RowErrors(source.name)
@@ -80,9 +80,9 @@ def convert(
 
 
 def convert_row(row: Row, conversion: Conversion) -> JsonObject:
-    """The converted row; its texts are unchanged but for the separator and the stop sequence.
+    """The converted row; its texts are unchanged except for the separator and the stop sequence.
 
-    Raises InvalidRow for a row that the row format cannot hold.
+    Raises InvalidRow if the row format cannot hold the row.
     """
     wanted, dropped = conversion.row_format or row.format, conversion.dropped
     if dropped and row.format is not RowFormat.COMPLETION:
@@ -114,10 +114,10 @@ def convert_row(row: Row, conversion: Conversion) -> JsonObject:
 def make_chat(
     prompt: str, completion: str, system: str | None, *, separator: str = "", stop: str = ""
 ) -> JsonObject:
-    """A chat of one question, without the marks; InvalidRow when there is no question or no answer.
+    """A chat with one question and its answer; InvalidRow if either is empty.
 
-    Rows with marks are written in the legacy way, in which a blank begins each completion: it goes,
-    too. All other white space stays.
+    Removes the separator and the stop sequence. If the row has either, it also removes the space
+    that starts a legacy completion. All other white space stays.
     """
     question, answer = prompt.removesuffix(separator), completion.removesuffix(stop)
     if separator or stop:
@@ -136,7 +136,7 @@ def make_chat(
 
 
 def _give_up(raw: JsonObject, dropped: Collection[str]) -> JsonObject:
-    """A chat or a preference without what the user has named."""
+    """A chat or a preference without the keys in `dropped`."""
     if "input" in raw:
         return {**raw, "input": _give_up(cast(JsonObject, raw["input"]), dropped)}
     messages: list[Json] = [
@@ -151,7 +151,7 @@ def _give_up(raw: JsonObject, dropped: Collection[str]) -> JsonObject:
 
 
 def _give_up_other(row: Row, dropped: Collection[str]) -> None:
-    """InvalidRow when the non-preferred answer would be lost without `--drop`."""
+    """InvalidRow if the non-preferred answer would be lost without `--drop`."""
     if row.format is RowFormat.PREFERENCE and OTHER not in dropped:
         raise InvalidRow(
             f"a chat has one answer, and no place for {OTHER}; --drop {OTHER} gives it up"
@@ -192,7 +192,7 @@ def _write_csv(raws: Iterable[JsonObject], stream: BinaryIO) -> None:
         writer.writerow(["prompt", "completion"])
         for raw in raws:
             cells = [str(raw["prompt"]), str(raw["completion"])]
-            # a carriage return without quotes around it ends the row for every reader
+            # a carriage return without quotes ends the row for every reader
             (quoting if "\r" in "".join(cells) else writer).writerow(cells)
     finally:
         text.flush()

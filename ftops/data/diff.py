@@ -1,7 +1,7 @@
-"""What changed between two versions of a data set, whatever the order of their rows.
+"""Compares two versions of a data set, regardless of the order of rows.
 
-Both are read twice. About 30 bytes a row are kept, and 64 more for each row that is only in one of
-them. Rows are the same when their JSON is, but for the order of keys and the spelling of letters
+Both are read twice. Each row needs about 30 bytes, and each row that is only in one version 64
+more. Rows are equal if their JSON is equal after sorting keys and Unicode normalization
 (`ftops/text.py`).
 """
 
@@ -34,11 +34,11 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class DatasetDiff:
-    """Counts of rows, and the first of each kind.
+    """Counts of rows, and the first rows of each kind.
 
-    `answered` are rows with the same prompt and another completion, `edited` those that are nearly
-    the same; each is neither added nor removed. `shown` has pairs of (old, new), None for none.
-    `classes` are the rows of each label in both; None where completions are no labels.
+    `answered` are rows with the same prompt and another completion, `edited` are near-duplicates;
+    neither counts as added or removed. `shown` has pairs of (old, new), with None for a missing
+    row. `classes` are the rows of each label in both versions; None if completions are not labels.
     """
 
     old_rows: int
@@ -54,7 +54,7 @@ class DatasetDiff:
 
 @dataclass(slots=True)
 class _Side:
-    """The hashes of one version."""
+    """The hashes of the rows of one version."""
 
     path: Path
     options: ReadOptions
@@ -79,7 +79,7 @@ class _Side:
             self.labels = None
 
     def sketch(self, wanted: Rows) -> NDArray[np.uint8]:
-        """Sketches of those rows, in their order."""
+        """Sketches of the `wanted` rows, in their order."""
         chosen = set(wanted.tolist())
         parts, texts = [np.zeros((0, BINS), np.uint8)], list[str]()
         for number, row in enumerate(read_rows(self.path, self.options) if chosen else ()):
@@ -91,7 +91,7 @@ class _Side:
         return np.concatenate([*parts, sketch_texts(texts)])
 
     def show(self, wanted: set[int]) -> dict[int, SampledRow]:
-        """Those rows, to be looked at."""
+        """The `wanted` rows by index, with their texts."""
         return {
             number: _show(row)
             for number, row in enumerate(read_rows(self.path, self.options) if wanted else ())
@@ -106,10 +106,10 @@ def _hash(data: bytes) -> int:
 def diff_files(
     old: Path, new: Path, options: ReadOptions, *, shown: int = 3, edits: bool = True
 ) -> DatasetDiff:
-    """Compare two versions; DatasetError when rows of one are bad.
+    """Compare two versions; DatasetError if one of them has invalid rows.
 
-    `shown` rows of each kind are kept to be shown. Without `edits`, rows that are nearly the same
-    count as removed and added.
+    Keeps up to `shown` rows of each kind as examples. Without `edits`, near-duplicate rows count as
+    removed and added.
     """
     one, other = _Side(old, options).read(), _Side(new, options).read()
     before, after = (np.frombuffer(side.rows, np.uint64) for side in (one, other))
@@ -137,7 +137,7 @@ def diff_files(
 
 
 def _only_in(values: NDArray[np.uint64], others: NDArray[np.uint64]) -> Rows:
-    """Rows that the other side lacks; of a row that stands more often here, the last ones."""
+    """Rows that the other version lacks; if a row occurs more often here, its last occurrences."""
     known, counts = np.unique(others, return_counts=True)
     at = np.minimum(np.searchsorted(known, values), max(len(known) - 1, 0))
     there = np.where(known[at] == values, counts[at], 0) if len(known) else np.zeros(len(values))
@@ -145,7 +145,7 @@ def _only_in(values: NDArray[np.uint64], others: NDArray[np.uint64]) -> Rows:
 
 
 def _count_before(values: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How often each value stood there before."""
+    """How often each value occurs earlier."""
     order = np.argsort(values, kind="stable")
     ranked = values[order]
     fresh = np.concatenate([[True], ranked[1:] != ranked[:-1]])[: len(values)]
@@ -158,7 +158,7 @@ def _count_before(values: NDArray[np.uint64]) -> NDArray[np.int64]:
 def _pair(
     removed: Rows, added: Rows, old: NDArray[np.uint64], new: NDArray[np.uint64]
 ) -> tuple[Rows, Rows]:
-    """Rows of both with the same question, the first with the first, and so on."""
+    """Pairs of a removed and an added row with the same question, matched in order."""
     keys = [
         list(zip(asked[rows].tolist(), _count_before(asked[rows]).tolist(), strict=True))
         for asked, rows in ((old, removed), (new, added))
@@ -170,7 +170,7 @@ def _pair(
 
 
 def _pair_alike(one: _Side, other: _Side, removed: Rows, added: Rows) -> tuple[Rows, Rows]:
-    """Rows of both that are nearly the same; each stands in one pair."""
+    """Pairs of near-duplicate rows; each row is in at most one pair."""
     if not len(removed) or not len(added):
         return _EMPTY, _EMPTY
     near_duplicates = match_near_duplicates(one.sketch(removed), other.sketch(added))

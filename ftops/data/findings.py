@@ -9,7 +9,7 @@ from operator import not_
 from ftops.records import Json
 
 SHOWN_PLACES = 10
-_NAMED_PLACES = 3  # in a sentence that names several things
+_NAMED_PLACES = 3  # in a sentence that lists several places
 
 
 class Severity(StrEnum):
@@ -60,7 +60,7 @@ class Occurrences:
     places: list[int] = field(default_factory=list)
 
     def add(self, place: int, count: int = 1) -> None:
-        """Count `place`, or `count` consecutive ones from it on."""
+        """Count `place`, or `count` consecutive places from there."""
         self.count += count
         free = SHOWN_PLACES - len(self.places)
         if free > 0:
@@ -119,5 +119,5 @@ def format_occurrences(name: str, seen: Occurrences, unit: str) -> str:
 
 
 def format_rows(count: int) -> str:
-    """ "1 row", "2 rows", …"""
+    """Format a number of rows: "1 row", "2 rows", …"""
     return "1 row" if count == 1 else f"{count:,} rows"

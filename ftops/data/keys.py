@@ -1,8 +1,8 @@
-"""Keys beside those that a row is made of: what they carry, and what may become of them.
+"""Keys that are not part of a row format: what they contain, and what happens to them.
 
-A key that carries something to learn from (a picture, a label, a rejected answer) is refused by
-name. A key that only describes the row (an id, a source) may be left out by a fix that names it.
-Any other key is of unknown meaning, and only the user can say that it is to be left out.
+A key with content to learn from (an image, a label, a rejected answer) is refused by name. A key
+that only describes the row (an id, a source) may be dropped by a fix that names it. The meaning of
+any other key is unknown, and only the user can drop it.
 """
 
 import re
@@ -51,7 +51,7 @@ _METADATA = frozenset({
     "lang", "language", "metadata", "meta",
 })  # fmt: skip
 _NAMES = "|".join(_MEDIA)
-# such as <image>, <image_1>, <|image|> and <|image_pad|>; not in backquotes, where it is quoted
+# such as <image>, <image_1>, <|image|> and <|image_pad|>; in backquotes it is only quoted
 _PLACEHOLDER = re.compile(rf"(?<!`)<(?:({_NAMES})(?:_?\d+)?|\|({_NAMES})[a-z_\d]*\|)>(?!`)")
 
 
@@ -68,12 +68,12 @@ def classify_unexpected(error: UnexpectedKeys) -> InvalidRow:
 
 
 def describe_key_content(name: str) -> str:
-    """What a key or a column of this name carries beside a text; "" when nothing is known."""
+    """What a key or column of this name contains besides text; "" if unknown."""
     return _CARRIES.get(_plain(name), "")
 
 
 def is_metadata(name: str) -> bool:
-    """Whether a key or a column of this name only describes the row."""
+    """Whether a key or column of this name only describes the row."""
     return _plain(name) in _METADATA
 
 
@@ -98,12 +98,12 @@ def without_keys(record: Mapping[str, object], names: Iterable[str]) -> dict[str
 
 
 def may_hold_placeholder(text: str) -> bool:
-    """Whether any of the texts that `text` joins is to be looked at by `check_placeholders`."""
+    """Whether `check_placeholders` must check any of the texts that `text` joins."""
     return "<" in text and _PLACEHOLDER.search(text) is not None
 
 
 def check_placeholders(row: JsonObject, row_format: RowFormat) -> None:
-    """InvalidRow when a text of the prompt has a placeholder for an image, sound or video."""
+    """InvalidRow if a text of the prompt has a placeholder for an image, sound or video."""
     if row_format is RowFormat.COMPLETION:
         _check_placeholders(cast(str, row["prompt"]))
         return
@@ -120,7 +120,7 @@ def _check_placeholders(text: str) -> None:
         return
     for found in _PLACEHOLDER.finditer(text):
         kind = found[1] or found[2]
-        if f"</{kind}>" not in text:  # which would be markup
+        if f"</{kind}>" not in text:  # with a closing tag it is markup
             raise InvalidRow(
                 f"{found[0]} stands for {_MEDIA[kind]}; only text is trained on",
                 "media-placeholder",

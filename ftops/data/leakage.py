@@ -89,7 +89,7 @@ def match_rows(
     yield ROWS, "the same as", rows
     yield PROMPTS, "asked as in", {row: at for row, at in prompts.items() if row not in rows}
     if any(isinstance(check, NearDuplicates) for check in training.checks):
-        # NumPy is imported for this check alone.
+        # NumPy is imported only for this check.
         from ftops.data.screening import near_duplicates
 
         matches = near_duplicates.match_rows(

@@ -1,6 +1,7 @@
-"""Writes the file that is sent, out of the file that the user has; that one is never changed.
+"""Writes the file to upload from the user's file, which is never changed.
 
-The same rows and recipe always give the same bytes, so that an upload is found again by its hash.
+The same rows and recipe always give the same bytes, so that an earlier upload can be found by its
+hash.
 """
 
 import contextlib
@@ -27,12 +28,13 @@ from ftops.rows.tools import find_tool_use
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How rows are made ready.
+    """How rows are prepared.
 
     Completion rows: `separator` is appended to prompts and `stop` to completions that do not end
-    with it. Chat and preference rows: both are left out, and `system` is put before chats that have
-    no system message. A `plan` is carried out before; `options` say how the data is read. Where
-    `no_tools` is not empty, rows with tools are refused, and it says who takes none.
+    with it. Chat and preference rows: both are ignored, and `system` is added to chats without a
+    system message. A `plan` is applied first; `options` are the options for reading the data. If
+    `no_tools` is not empty, rows with tools are refused; it names the trainer that does not support
+    them.
     """
 
     format: RowFormat
@@ -45,7 +47,7 @@ class Recipe:
 
 
 class PrepareOptions(Protocol):
-    """The options of a recipe, as the section `prepare` of a job file has them."""
+    """The options of a recipe, as in the section `prepare` of a job file."""
 
     @property
     def separator(self) -> str | None: ...
@@ -58,7 +60,7 @@ class PrepareOptions(Protocol):
 
 
 def make_recipe(options: PrepareOptions, row_format: RowFormat, plan: DataPlan | None) -> Recipe:
-    """The recipe for rows of this format; separator and stop are those of the plan if given."""
+    """The recipe for rows of this format; a plan sets the separator and the stop sequence."""
     separator, stop = get_separator_and_stop(plan) if plan else (options.separator, options.stop)
     return Recipe(
         format=row_format,
@@ -71,10 +73,10 @@ def make_recipe(options: PrepareOptions, row_format: RowFormat, plan: DataPlan |
 
 
 def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
-    """Write `source`, made ready, to `target`, whole or not at all; returns what `target` holds.
+    """Write the prepared rows of `source` to `target`, atomically; returns a summary of `target`.
 
-    DatasetError when rows are bad or cannot take the wanted shape, StorageError when the disk
-    refuses.
+    DatasetError if rows are invalid or cannot have the requested format, StorageError if writing
+    fails.
     """
     meter, tally, bad = ContentHasher(), SummaryBuilder(), RowErrors(source)
     with open_atomic(target) as stream, _planned(source, target, recipe) as rows:
@@ -98,7 +100,7 @@ def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
 
 @contextlib.contextmanager
 def _planned(source: Path, target: Path, recipe: Recipe) -> Iterator[Iterator[Row]]:
-    """The rows of `source`; where there is a plan, once it is carried out, in a file beside."""
+    """The rows of `source`; with a plan, of a temporary file next to `target` with the result."""
     if recipe.plan is None:
         yield read_rows(source, recipe.options)
         return
@@ -111,9 +113,9 @@ def _planned(source: Path, target: Path, recipe: Recipe) -> Iterator[Iterator[Ro
 
 
 def get_row_format(source: Path, options: ReadOptions, plan: DataPlan | None) -> RowFormat:
-    """The shape of the first row that there is once the plan is carried out.
+    """The format of the first row after the plan.
 
-    DatasetError when there is none.
+    DatasetError if there is no row.
     """
     if plan is None:
         return next(read_rows(source, options)).format
@@ -129,7 +131,7 @@ def get_row_format(source: Path, options: ReadOptions, plan: DataPlan | None) ->
 
 
 def _check_format(row: Row, wanted: RowFormat, source: Path) -> None:
-    """DatasetError when the row cannot become one of the wanted shape."""
+    """DatasetError if the row cannot be converted to the requested format."""
     found = row.format
     if found is RowFormat.CHAT and wanted is RowFormat.COMPLETION:
         raise DatasetError(
@@ -150,7 +152,7 @@ def _check_format(row: Row, wanted: RowFormat, source: Path) -> None:
 
 
 def _check_tool_use(row: Row, no_tools: str, source: Path) -> None:
-    """DatasetError when the row has tools, and who trains takes none."""
+    """DatasetError if the row has tools and `no_tools` is set."""
     where = find_tool_use(row.raw) if no_tools else None
     if where:
         raise DatasetError(
@@ -160,7 +162,7 @@ def _check_tool_use(row: Row, no_tools: str, source: Path) -> None:
 
 
 def prepare_row(row: Row, recipe: Recipe) -> JsonObject:
-    """The JSON object that `row` becomes; InvalidRow when nothing useful is left of it."""
+    """The JSON object to upload for `row`; InvalidRow if no useful content is left."""
     if row.format is RowFormat.PREFERENCE:
         asked = cast(JsonObject, row.raw["input"])
         return {**row.raw, "input": _with_system(asked, row, recipe.system)}

@@ -18,7 +18,7 @@ from ftops.errors import DatasetError
 
 @dataclass(frozen=True, slots=True)
 class PreviewSegment:
-    """A text with its role and its tokens; `parts` are these as texts, where they are known."""
+    """A text with its role and number of tokens; `parts` are the texts of the tokens, if known."""
 
     role: str
     text: str
@@ -29,7 +29,7 @@ class PreviewSegment:
 
 @dataclass(frozen=True, slots=True)
 class PreviewRow:
-    """A row: its line or row in the source, its pieces, its tokens and those that are learned."""
+    """A row: its line or row in the source, its segments, its tokens and the tokens trained on."""
 
     place: int
     pieces: tuple[PreviewSegment, ...]
@@ -39,16 +39,16 @@ class PreviewRow:
 
 @dataclass(frozen=True, slots=True)
 class SelectedRows:
-    """Rows of a source, with how its first rows look."""
+    """Rows of a source, with the profile of its first rows."""
 
     rows: tuple[Row, ...]
     profile: DatasetProfile
 
 
 def select_rows(source: Source, *, rows: int, place: int | None = None) -> SelectedRows:
-    """The first good rows, or the one at that place.
+    """The first valid rows, or the row at `place`.
 
-    DatasetError when there is none there, with what is wrong with the record that is.
+    DatasetError if there is no valid row, with the reason if the record at `place` is invalid.
     """
     batches = source.batches()
     first, profile = read_profile(batches, source.unit)
@@ -82,7 +82,7 @@ def _covers(row_error: RowError, place: int) -> bool:
 
 
 def preview_rows(rows: Iterable[Row], counter: VocabularyCounter) -> Iterator[PreviewRow]:
-    """The rows with their tokens; split into tokens where the vocabulary is at hand."""
+    """The rows with their token counts, split into tokens if the vocabulary is on disk."""
     for row, pieces, counts in count_segments(rows, counter):
         seen = tuple(
             PreviewSegment(

@@ -14,7 +14,7 @@ SEPARATORS = (
     " ->",
 )  # fmt: skip
 STOPS = ("\n", " END", "###", "***", "+++", "&&&", "$$$", "@@@", "%%%", " [END]")
-# other separators in use: recognised, never proposed
+# other common separators: recognised, never proposed
 OTHER_SEPARATORS = (
     "\n\n###", "\n###\n", "###", "\n\n===", "\n\n---", "->", "-->", "--->", "=>", "==>", "===>",
     ">>>", "\n\n",
@@ -39,11 +39,11 @@ NO_TOKEN_LIMIT = TokenLimit()
 
 @dataclass(frozen=True, slots=True)
 class DatasetProfile:
-    """The format of the rows, the common ending of prompts and completions ("" for none), and the
-    settings of checks.
+    """The format and the common endings of rows, and the settings of checks.
 
-    `common` are the shingles that many prompts share (`screening/minhash.py`), for the check of
-    near duplicates. `field_lists` is the share of prompts that are names with values rather than
+    `separator` and `stop` are the common endings of prompts and completions, "" for none. `common`
+    are the shingles that many prompts share (`screening/minhash.py`), for the check of
+    near-duplicates. `field_lists` is the share of prompts that are names with values rather than
     sentences. `words` is the list of the word-list check.
     """
 
@@ -79,14 +79,14 @@ def create_profile(batches: Sequence[RowBatch]) -> DatasetProfile:
 def get_removable_markers(profile: DatasetProfile) -> tuple[str, str]:
     """The separator and the stop sequence that may be removed from texts; "" for none.
 
-    White space counts only beside a visible separator: elsewhere it may be content.
+    White space counts only next to a visible separator: elsewhere it may be content.
     """
     separator = profile.separator if profile.separator.strip() else ""
     return separator, profile.stop if separator or profile.stop.strip() else ""
 
 
 def _few_different(completions: Sequence[str]) -> bool:
-    """Whether they look like labels, which share an ending only when it is a known stop."""
+    """Whether completions look like labels, which share an ending only if it is a known stop."""
     return len(set(completions)) * 3 < len(completions) and not any(
         all(text.endswith(stop) for text in completions) for stop in STOPS
     )

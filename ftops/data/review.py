@@ -18,13 +18,13 @@ from ftops.rows.tools import answer_text
 from ftops.text import show_hidden
 
 _PAGE = Path(__file__).with_name("review.html")
-# what could end the script element from inside of a text
+# characters that could end the script element from inside a text
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 @dataclass(frozen=True, slots=True)
 class SampledRow:
-    """A row with its id and its line; `parts` are names and texts in the order of reading."""
+    """A row with its id and line; `parts` are names and texts in reading order."""
 
     id: str
     line: int
@@ -33,7 +33,7 @@ class SampledRow:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The rows in the order of the file; `problem` is the first error of other rows."""
+    """The rows in the order of the file; `problem` is the first error of the other rows."""
 
     rows: tuple[SampledRow, ...]
     of: int
@@ -45,7 +45,7 @@ def draw_sample(
 ) -> Sample:
     """A sample of `count` distinct rows, without those whose id is in `without`.
 
-    DatasetError when there is no valid row. Memory holds only the sample.
+    DatasetError if there is no valid row. Memory holds only the sample.
     """
     kept: list[tuple[int, str, Row]] = []
     drawn: set[str] = set()

@@ -1,6 +1,6 @@
 """Rows of training data and of prompts, with their ids; errors have file, line and reason.
 
-A row of prompts needs no completion; one that it has is left out.
+A row of prompts needs no completion; if it has one, it is ignored.
 """
 
 import io
@@ -99,7 +99,7 @@ class RowErrors:
             self.shown.append(f"{self.path}:{line}: {reason}")
 
     def add_error(self, row_error: RowError) -> None:
-        """Add all the records that `row error` stands for."""
+        """Add all the records that `row_error` covers."""
         self.bad += row_error.count
         if row_error.code == "missing-key" and not self.columns:
             self.columns = suggest_columns(row_error.record)
@@ -108,7 +108,7 @@ class RowErrors:
             self.shown.append(f"{self.path}:{line}: {row_error.reason}")
 
     def error(self) -> DatasetError:
-        """All of them as one error."""
+        """All row errors as one DatasetError."""
         total = self.good + self.bad
         rows = "row is" if total == 1 else "rows are"
         lines = [f"{self.path}: {self.bad} of {total} {rows} bad", *self.shown]
@@ -129,7 +129,7 @@ def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
 
 
 def read_source_rows(source: Source) -> Iterator[Row]:
-    """The valid rows of an open source; at its end DatasetError, likewise."""
+    """The valid rows of an open source; at its end DatasetError if there were invalid ones."""
     bad = RowErrors(source.name)
     parser = BatchParser(unit=source.unit)
     for batch in source.batches():
@@ -154,15 +154,15 @@ def prompt_text(row: Row) -> str:
 
 
 def row_id(row: Row) -> str:
-    """64 bits of the SHA-256 of the row's JSON with its keys in order, as 16 hex digits.
+    """64 bits of the SHA-256 of the row's JSON with sorted keys, as 16 hex digits.
 
-    Such ids are in files that outlive a command (annotations): they must not change.
+    Files that outlive a command, such as annotations, contain these ids, so they must not change.
     """
     return raw_id(row.raw)
 
 
 def raw_id(raw: JsonObject) -> str:
-    """The same of a row's JSON object alone."""
+    """The same id, from the row's JSON object."""
     return sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_ID_CHARS]
 
 
@@ -177,10 +177,10 @@ class PromptRow:
 def read_prompts(
     path: Path | None, options: ReadOptions | None = None, *, stdin: BinaryIO | None = None
 ) -> list[PromptRow]:
-    """All prompts of the file (None: of standard input), in their order.
+    """All prompts of the file (None: of standard input), in order.
 
-    A line of plain text is a prompt. DatasetError, naming the first ten, when rows are bad, and
-    when there is none.
+    A line of plain text is a prompt. DatasetError if rows are invalid (it lists the first ten), and
+    if there are no prompts.
     """
     source = _open_prompts(path, replace(options or ReadOptions(), layout=AS_IS), stdin)
     bad = RowErrors(source.name)

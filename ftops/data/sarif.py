@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, which code hosts show beside the lines of a file."""
+"""Findings as SARIF 2.1.0, which code hosts show next to the lines of a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.ADVICE
 
 
 def render_sarif(found: Sequence[tuple[str, str, Sequence[Finding]]], version: str) -> Json:
-    """One run of the tool: `found` has each source's name, what its places count, its findings."""
+    """One run of ftops; `found` has each source's name, the unit of places, and findings."""
     rules: list[Json] = [
         {
             "id": rule.code,

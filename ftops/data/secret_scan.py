@@ -1,4 +1,4 @@
-"""Refuses data whose first rows hold keys: they would be sent, and a model can repeat them."""
+"""Refuses data with secrets in its first rows: they would be uploaded, and models repeat data."""
 
 import contextlib
 import shlex
@@ -17,17 +17,17 @@ from ftops.data.screening.pii_kind import PiiKind, PiiMatch
 from ftops.errors import DatasetError
 from ftops.records import DataPlan, Json, RowFormat
 
-ROWS = 1000  # that are searched, so that a large file costs no more
+ROWS = 1000  # to search, so that a large file costs no more
 _SHOWN = 5
-_SEAM = "\t"  # white space, so that a key is found whose lines are texts or rows of their own
+_SEAM = "\t"  # white space, so that a key is found even if its lines are separate texts or rows
 _KEYS = frozenset({PiiKind.PRIVATE_KEY, PiiKind.WEB_TOKEN, PiiKind.API_KEY})
 
 
 def check_for_secrets(path: Path, options: ReadOptions, plan: DataPlan | None) -> None:
     """DatasetError with the lines of API keys, tokens and private keys in the first 1,000 rows.
 
-    The rows are searched as they are sent, which is after the plan. Rows that cannot be read are
-    left to whatever reads all of them.
+    Rows are searched as they are uploaded, after the plan. Invalid rows are not reported here, but
+    by the code that reads all rows.
     """
     texts: list[str] = []
     lines: list[int] = []
@@ -57,7 +57,7 @@ def check_for_secrets(path: Path, options: ReadOptions, plan: DataPlan | None) -
 
 def _say_remedy(path: Path, joined: str, found: Sequence[PiiMatch]) -> str:
     if any(_SEAM in joined[place.start : place.end] for place in found):
-        return "Take these rows out."  # a fix looks at each text alone, and finds no parts of a key
+        return "Take these rows out."  # a fix sees one text at a time, and no key in parts
     command = shlex.join(("ftops", "data", "prepare", str(path), "--redact"))
     return f"Put placeholders in their place: `{command} -o OUT`, and name OUT in the job file."
 
@@ -65,7 +65,7 @@ def _say_remedy(path: Path, joined: str, found: Sequence[PiiMatch]) -> str:
 def _list_rows(
     path: Path, options: ReadOptions, plan: DataPlan | None
 ) -> Iterator[tuple[int, str]]:
-    """The line of each row and all texts in it that are sent."""
+    """The line of each row and all of its texts that are uploaded."""
     if plan is None:
         for row in read_rows(path, options):
             pair = row.format is RowFormat.COMPLETION
@@ -87,7 +87,7 @@ def _join(value: Json) -> str:
 
 
 def _list_strings(value: Json) -> Iterator[str]:
-    """All texts in a row: of messages, tools, calls and what else it holds."""
+    """All texts in a row: of messages, tools, calls and other content."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -56,15 +56,15 @@ class SplitOptions:
     seed: int = 42
     column: str | None = None
     near: bool = False
-    stratify: bool | None = None  # None: by the completions, where they look like labels
+    stratify: bool | None = None  # None: if completions look like labels
 
 
 @dataclass(frozen=True, slots=True)
 class SplitResult:
-    """Which part each row goes to, and what was found on the way.
+    """The part of each row, and what the split found.
 
-    `classes` are the rows of each class in each part; None where completions are no labels.
-    `groups` are the sets of rows that stay together, single rows included.
+    `classes` are the rows of each class in each part; None if completions are not labels. `groups`
+    are the sets of rows that stay together, including single rows.
     """
 
     parts: tuple[str, ...]
@@ -78,7 +78,7 @@ class SplitResult:
 
 
 def parse_split_size(text: str) -> SplitSize:
-    """ "20%", "0.2" or "500" rows; UsageError for what is none of them."""
+    """ "20%", "0.2" or "500" rows; UsageError for other texts."""
     try:
         if text.endswith("%"):
             share = float(text[:-1]) / 100
@@ -96,7 +96,7 @@ def parse_split_size(text: str) -> SplitSize:
 
 
 def keep_group_column(options: ReadOptions, column: str | None) -> ReadOptions:
-    """`options` for rows that hold `column` beside what they are read from."""
+    """`options` for rows that keep `column` besides the columns they are read from."""
     if column is None or column in ROW_KEYS:
         return options
     return replace(options, drop=(*options.drop, column))
@@ -200,7 +200,7 @@ def _read_groups(path: Path, options: ReadOptions, column: str, rows: int) -> li
 
 
 class _Sketches:
-    """Prompts by their sketches, made of some hundred at a time."""
+    """Sketches of prompts, computed a few hundred at a time."""
 
     def __init__(self) -> None:
         self._pending: list[str] = []
@@ -226,7 +226,7 @@ class _Sketches:
 
 
 def _join(links: Sequence[Sequence[int]]) -> list[int]:
-    """The first row of each row's group: rows that share a value in any of the links are one."""
+    """The first row of each row's group; rows that share a value in any of `links` are grouped."""
     parents = list(range(len(links[0])))
 
     def find(row: int) -> int:

@@ -1,7 +1,7 @@
 """Statistics of a data file, from one pass.
 
-Memory does not grow with the file but for 8 bytes a row: completions are counted as classes only
-up to 100 different short ones, and duplicates are counted by 64-bit hashes of the rows.
+Memory grows with the file only by 8 bytes per row: at most 100 different short completions are
+counted as classes, and duplicates are counted by 64-bit hashes of the rows.
 """
 
 import hashlib
@@ -34,9 +34,11 @@ _NOT_DENSE = bytes(set(range(256)) - _DENSE)
 
 @dataclass(frozen=True, slots=True)
 class CharCounts:
-    """The characters of texts by how tokens hold them: Latin letters and signs, other alphabets
-    (Greek, Cyrillic, Arabic, Hindi, …), and scripts of which a character is much (Chinese,
-    Japanese, Korean, pictures).
+    """The characters of texts, in groups with similar numbers of tokens per character.
+
+    `latin` are Latin letters and symbols, `alphabet` other alphabets (Greek, Cyrillic, Arabic,
+    Hindi, …), and `dense` scripts with many tokens per character (Chinese, Japanese, Korean,
+    emoji).
     """
 
     latin: int = 0
@@ -50,7 +52,7 @@ class CharCounts:
 
 
 def count_chars(text: str) -> CharCounts:
-    """The letters of one text, by the first byte of each in UTF-8."""
+    """Count the characters of a text by the first byte of each in UTF-8."""
     if text.isascii():
         return CharCounts(len(text))
     data = text.encode("utf-8", "replace")
@@ -63,8 +65,8 @@ def count_chars(text: str) -> CharCounts:
 class DataSummary:
     """Statistics of one data file; `letters` are those of prompts, completions, messages and tools.
 
-    `classes` counts the rows of each completion when these look like labels: at most 100 different
-    ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
+    `classes` counts the rows of each completion if completions look like labels: at most 100
+    different ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
     """
 
     path: Path
@@ -157,7 +159,7 @@ class SummaryBuilder:
 
 
 class ContentHasher:
-    """The size and the SHA-256 of a stream of bytes."""
+    """Computes the size and the SHA-256 of a stream of bytes."""
 
     def __init__(self) -> None:
         self.bytes = 0

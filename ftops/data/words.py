@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from ftops.text import to_nfc
 
-# a letter of a script without spaces is a word of its own
+# in a script without spaces, each letter is a word
 _WORD = re.compile("[^\\W\\d_\u2e80-\U0003ffff]+|[\u2e80-\u9fff\uac00-\ud7ff\U00020000-\U0003ffff]")
 _KEY = re.compile(r"(?:^|[\n.;,|/\t])[ ]*([^\W\d_](?:[\w -]{0,22}[^\W\d_])?) ?:(?!//)(?=\s*\S)")
 _LEAST_FIELDS = 2
 _VALUE_WORDS = 4
-# A Chinese, Japanese or Korean character counts as a word: they are written without spaces.
+# A Chinese, Japanese or Korean character counts as a word, since they have no spaces.
 _COUNTED_WORD = re.compile(
     "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\\W\\d_]+(?:['’][^\\W\\d_]+)?"
 )
@@ -58,7 +58,7 @@ for _language, _words in _COMMON.items():
         _LANGUAGES.setdefault(_word, []).append(_language)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NO_LETTERS = bytes(byte for byte in range(256) if not chr(byte).isalpha() or byte > 127)
-_LOOKED_AT = 600  # characters of a row
+_LOOKED_AT = 600  # characters per row to examine
 _ENOUGH = 2
 
 

@@ -1,1 +1,1 @@
-"""The checks, one file per family; `catalogue.py` lists them."""
+"""The checks, one module per family; `registry.py` lists them."""

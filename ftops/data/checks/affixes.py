@@ -79,13 +79,13 @@ class CommonEnding:
     inside: Occurrences = field(default_factory=Occurrences)
 
     def add(self, texts: Sequence[str], joined: str, places: Sequence[int]) -> None:
-        """Check texts; `joined` are the same texts in one string."""
+        """Check texts; `joined` is the same texts in one string."""
         mark = self.mark
         if not mark or not texts:
             return
         ending = list(map(str.endswith, texts, repeat(mark)))
         self.lacking.add_where(ending, places, wanted=False)
-        # if it occurs only as often as texts end with it, it is inside none of them
+        # if it occurs only as often as texts end with it, it occurs only at their ends
         if joined.count(mark) != ending.count(True):
             size = len(mark)
             inside = [

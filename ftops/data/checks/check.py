@@ -1,4 +1,4 @@
-"""The base of a check, and decorators that make a check out of a function."""
+"""The base class of checks, and decorators that make a check from a function."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class DataTarget:
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What findings depend on beside the counts of the check; known after the pass.
+    """What findings depend on besides the counts of the check; known after the pass.
 
-    `task` is inferred from the rows unless the user names it.
+    `task` is inferred from the rows unless the user sets it.
     """
 
     profile: DatasetProfile
@@ -58,7 +58,7 @@ class Check:
     OPTIONAL: ClassVar[str] = ""  # the name that enables it; "" for a check that always runs
 
     def __init__(self, profile: DatasetProfile) -> None:
-        """Start with the survey of the first rows."""
+        """Start with the profile of the first rows."""
 
     def add(self, batch: RowBatch) -> None:
         """Count the rows and row errors of a batch, which may be empty."""
@@ -98,7 +98,7 @@ class _RowCheck(Check):
 def row_check(
     rule: Rule, detail: str
 ) -> Callable[[Callable[[RowBatch], Iterable[int]]], type[Check]]:
-    """A check out of a function that returns the indices of the rows in a batch that break `rule`.
+    """Create a check from a function that returns the indices of rows that break `rule`.
 
     `detail` ends the message "3 rows …".
     """
@@ -113,7 +113,7 @@ def row_check(
 def dataset_check(
     rule: Rule,
 ) -> Callable[[Callable[[CheckContext], Iterable[Finding]]], type[Check]]:
-    """A check out of a function that returns the findings of `rule` from the context alone."""
+    """Create a check from a function that returns the findings of `rule` for a context."""
 
     def decorate(function: Callable[[CheckContext], Iterable[Finding]]) -> type[Check]:
         members = {"RULES": (rule,), "findings": lambda _, context: function(context)}

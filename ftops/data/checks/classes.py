@@ -97,7 +97,7 @@ class Classes(Check):
             self._first.clear()
 
     def find_classes(self, *, asked: bool = False) -> Mapping[str, int] | None:
-        """Rows per label, most frequent first; None when completions do not look like labels.
+        """Rows per label, most frequent first; None if completions do not look like labels.
 
         Completions look like labels if each occurs three times or more on average and none is long.
         `asked` skips this test.

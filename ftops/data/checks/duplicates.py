@@ -1,8 +1,8 @@
 """Checks for duplicate and near-duplicate rows.
 
-Duplicates are found by 64-bit hashes: 16 bytes per row. Two different rows have the same hash once
-in about 10^19 pairs. Near-duplicates need 72 bytes per row, and about 180 while they are compared
-(`benchmarks/screening.py`).
+Duplicates are found by 64-bit hashes: 16 bytes per row. Two different rows have the same hash with
+a probability of about 1 in 10^19. Near-duplicates need 72 bytes per row, and about 180 during the
+comparison (`benchmarks/screening.py`).
 """
 
 import sys
@@ -148,8 +148,9 @@ def list_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
 
 @dataclass(frozen=True, slots=True)
 class PromptRepeats:
-    """Repeated prompts: how often they repeat, how many have different rows (`several`), and the
-    first rows where this shows.
+    """The number of repeated prompts, and of those with different rows (`several`).
+
+    `rows` are the first rows that differ from an earlier row with the same prompt.
     """
 
     values: int
@@ -158,7 +159,7 @@ class PromptRepeats:
 
 
 def group_repeated_prompts(prompts: "array[int]", rows: "array[int]") -> PromptRepeats:
-    """Which prompts repeat, and which of these with different rows."""
+    """Find the prompts that repeat, and those of them with different rows."""
     total = count = 0
     found: list[int] = []
     for part in _parts(prompts):
@@ -272,7 +273,7 @@ class NearDuplicates(Check):
 
     def _list_pairs(self) -> list[tuple[int, int]]:
         """Positions of the first and a later row of each group; equal texts count once."""
-        # NumPy is imported for this check alone: it costs the others 15 MB.
+        # NumPy is imported only for this check: it needs 15 MB.
         from ftops.data.screening.near_duplicates import pair_near_duplicates
 
         place = self._places.of
@@ -283,7 +284,7 @@ class NearDuplicates(Check):
 def list_compared_texts(batch: RowBatch) -> list[str]:
     """The text of each row to compare: its prompt, or its completion if the prompt is empty.
 
-    For preferences also the answers, since many may share a prompt.
+    For preferences, the text includes the answers, since many rows may share a prompt.
     """
     columns = batch.prompts_in_nfc(), batch.completions_in_nfc()
     if batch.format is RowFormat.PREFERENCE:

@@ -1,6 +1,6 @@
-"""The checks for rows that a moderation endpoint flags, or that have words of the user's list.
+"""Checks for rows that a moderation endpoint flags, or that contain words of the user's list.
 
-The texts of flagged rows are not shown.
+Findings do not show the texts of flagged rows.
 """
 
 from bisect import bisect_right
@@ -49,7 +49,7 @@ LISTED_WORDS = Rule(
 )  # fmt: skip
 _SHOWN_WORDS = 3
 
-# The categories that each row falls under, by its texts.
+# The categories of each row, from all of its texts.
 Moderate: TypeAlias = Callable[[Iterable[Sequence[str]]], list[frozenset[str]]]
 
 
@@ -69,7 +69,7 @@ def check_moderation(source: Source, moderate: Moderate) -> Iterator[Finding]:
 
 
 def list_row_texts(format: RowFormat, raw: JsonObject) -> list[str]:
-    """All texts of a good row."""
+    """All texts of a valid row."""
     if format is COMPLETION:
         return [cast(str, raw["prompt"]), cast(str, raw["completion"])]
     if format is PREFERENCE:
@@ -95,7 +95,7 @@ def _count(
 
 
 class WordMatches(Check):
-    """Looks for all words in the texts of a batch at once, since most hold none."""
+    """Searches all texts of a batch at once for all words, since most texts contain none."""
 
     RULES = (LISTED_WORDS,)
     OPTIONAL: ClassVar[str] = "word-list"
@@ -104,7 +104,7 @@ class WordMatches(Check):
         self._words = profile.words
         self._rows = Occurrences()
         self._languages: dict[str, Occurrences] = {}
-        self._counts: dict[str, int] = {}  # rows of each word
+        self._counts: dict[str, int] = {}  # rows per word
 
     def add(self, batch: RowBatch) -> None:
         found: set[tuple[int, int]] = set()
@@ -124,7 +124,7 @@ class WordMatches(Check):
                 seen.add(batch.places[row])
 
     def _look(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-        """The number of the text and of the entry, for each word found."""
+        """The number of the text and of the entry, for each match."""
         plain = list(map(normalize_text, texts))
         ends = list(accumulate(len(text) + len(TEXT_SEPARATOR) for text in plain))
         for place, index in open_search(self._words).find(TEXT_SEPARATOR.join(plain)):

@@ -62,7 +62,7 @@ ROW_COUNT_CODES = frozenset({NO_ROWS.code, TOO_FEW.code, FEW.code})
 
 
 class RowCount(Check):
-    """Counts good rows."""
+    """Counts valid rows."""
 
     RULES = (NO_ROWS, TOO_FEW, FEW, WRONG_FORMAT)
 
@@ -86,7 +86,7 @@ class RowCount(Check):
             yield create_finding(WRONG_FORMAT, f"{found} rows, and {model} takes {wanted} rows")
 
 
-# Tokens are counted of few rows in few files: their modules are imported where that is done.
+# The modules that count tokens are imported on first use: few files have rows that need it.
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 LONG = Rule(
@@ -121,11 +121,11 @@ FEW_TRAINED = Rule(
 )  # fmt: skip
 _SHORTEST = 6
 _LEARNED_SHARE = 0.01
-_BYTES_A_CHARACTER = 4  # at most, and no token is less than a byte
+_BYTES_A_CHARACTER = 4  # at most; each token has at least one byte
 
 
 class Lengths(Check):
-    """Looks at lengths; only rows that may be over the limit are counted in tokens."""
+    """Checks lengths; tokens are counted only for rows that may exceed the limit."""
 
     RULES = (LONG, SHORT, EMPTY_PROMPT, UNTRAINED, FEW_TRAINED)
 
@@ -182,7 +182,7 @@ class Lengths(Check):
         if not any(may_be):
             return
         counter = self.open_counter(self._token_limit)
-        least = limit / (1 - counter.error)  # over by the estimate, however far that is off
+        least = limit / (1 - counter.error)  # certainly over the limit
         for raw, place in compress(zip(batch.raws, batch.places, strict=True), may_be):
             prompt, answer = _count_tokens(Row(place, batch.format, raw), counter)
             if prompt + answer > least:
@@ -228,7 +228,7 @@ class Lengths(Check):
 
 
 def _count_tokens(row: Row, counter: VocabularyCounter) -> tuple[int, int]:
-    """The tokens before the last segment of a row, and those of the last."""
+    """The tokens before the last segment of a row, and those of the last segment."""
     pieces = split_row(row)
     *before, last = (
         count + piece.marks

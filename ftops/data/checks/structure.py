@@ -134,7 +134,7 @@ NUMBERS_RULE = next(rule for rule in ROW_RULES if rule.code == "number-column")
 
 
 class Structure(Check):
-    """Counts the row errors of the reader and the parser."""
+    """Counts the row errors of reading and parsing."""
 
     RULES = ROW_RULES
 

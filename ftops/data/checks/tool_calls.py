@@ -1,4 +1,4 @@
-"""Checks of well-formed tool calls that a model should still not learn."""
+"""Checks of well-formed tool calls that a model should not learn."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -124,7 +124,7 @@ def _list_broken_rules(raw: JsonObject) -> Iterator[tuple[str, str]]:
 def _explain_arguments(arguments: JsonObject, function: JsonObject) -> str:
     """Why the arguments break the top level of the schema; "" if they do not."""
     schema = function.get("parameters") or {"type": "object", "properties": {}}
-    assert isinstance(schema, dict)  # in a good row
+    assert isinstance(schema, dict)  # a valid row has an object here
     properties, required = schema.get("properties"), schema.get("required")
     known = properties if isinstance(properties, dict) else {}
     for name in required if isinstance(required, list) else ():

@@ -1,7 +1,7 @@
-"""What the comparison with validation data needs of each file; `leakage.py` compares.
+"""The data that the comparison with validation data needs; `leakage.py` compares.
 
-Leaks need 16 bytes per row: hashes that are the same in every process. Drift needs a sample of up
-to 2,048 rows, selected by a hash of their text, so it does not depend on how the file is read.
+Leaks need 16 bytes per row: hashes that are equal in every process. Drift needs a sample of up to
+2,048 rows, selected by a hash of their text, so it does not depend on how the file is read.
 """
 
 from array import array
@@ -92,7 +92,7 @@ VOCABULARY = Rule(
     "Take both from one source, and split it with `ftops data split`.",
 )  # fmt: skip
 _SAMPLE = 2048
-_LONGEST = 2000  # characters kept per text
+_LONGEST = 2000  # characters to keep per text
 
 
 class Drift(Check):

@@ -1,1 +1,1 @@
-"""What can be done about what the checks find, each fix by its code, with explicit values."""
+"""Fixes for findings of the checks, each with a code and explicit parameters."""

@@ -12,7 +12,7 @@ from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject
 from ftops.rows.tools import answer_text
 
-_PART = 1 << 17  # values of which a set is held
+_PART = 1 << 17  # values per set
 _MOST_PARTS = 64
 
 
@@ -69,7 +69,7 @@ def _count_votes(hashes: RowHashes, several: set[int], mask: bytes) -> int:
         given = votes.setdefault(hashes.prompts[number], {})
         row = hashes.rows[number]
         given[row] = given.get(row, 0) + 1
-    # max takes the first of equals, and mappings keep the order of coming
+    # max returns the first of equal values, and mappings keep insertion order
     winners = {prompt: max(given, key=given.__getitem__) for prompt, given in votes.items()}
     count = 0
     for number in _find(hashes.prompts, several, mask):
@@ -111,7 +111,7 @@ class DropDuplicates(DatasetFilter):
 
 
 def iter_value_masks(values: "array[int]") -> Iterator[bytes]:
-    """Masks that choose each value once, equal ones together, so that a set of a part is small."""
+    """Masks that each select some values, with equal values together, so that sets stay small."""
     parts = 1
     while parts < _MOST_PARTS and parts * _PART < len(values):
         parts *= 2

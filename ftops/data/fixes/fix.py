@@ -34,9 +34,9 @@ class FixParam:
 
 @dataclass(slots=True)
 class FixBatch:
-    """Valid rows of one format; of completion rows, fixes read `prompts` and `completions`.
+    """Valid rows of one format; fixes of completion rows read `prompts` and `completions`.
 
-    `refused` are rows that a fix should change and cannot: they fail the whole run.
+    `refused` are rows that a fix should change but cannot: they fail the whole run.
     """
 
     format: RowFormat
@@ -118,7 +118,7 @@ class TextFix(Fix):
 
 
 class RowFilter(Fix):
-    """Drops rows by their own content."""
+    """Drops rows by their content."""
 
     @abstractmethod
     def find_kept_rows(self, rows: FixBatch) -> Sequence[bool] | None:

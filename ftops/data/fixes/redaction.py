@@ -34,7 +34,7 @@ REDACTED: Mapping[str, PiiKind] = {rule.code: kind for kind, rule in RULES_BY_KI
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """A redaction in one row for one check: the text before and after; of chats, the whole row."""
+    """A redaction in one row for one check: the text before and after; for chats, the whole row."""
 
     place: int
     code: str

@@ -159,7 +159,6 @@ def can_prepare(path: Path, options: ReadOptions) -> bool:
 
 
 def _no_usable_rows(source: Source, verdict: CheckResult) -> DatasetError:
-    """The error for data without a usable row."""
     wrong = [found for found in verdict.findings if found.code != NO_ROWS.code]
     lines = [f"{source.name}: no row can be used", *(f"{one.code}: {one.message}" for one in wrong)]
     return DatasetError("\n".join(lines), hint=wrong[0].advice if wrong else "Add rows to it.")

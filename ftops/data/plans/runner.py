@@ -108,7 +108,7 @@ class PlanRunner:
         self._parser = BatchParser(unit=unit)
 
     def apply(self, batch: Batch) -> FixBatch:
-        """The valid rows of a batch after all fixes but the dataset filters; errors go to `bad`."""
+        """The valid rows of a batch after all fixes except dataset filters; errors go to `bad`."""
         rows, row_errors = self.repair(batch)
         for row_error in [*row_errors, *self._apply_all(rows)]:
             self._drop_or_report(row_error)
@@ -131,7 +131,7 @@ class PlanRunner:
         return Batch(values, rows.places, None, row_errors)
 
     def repair(self, batch: Batch) -> tuple[FixBatch, list[RowError]]:
-        """The good and repaired rows of a batch in order, and the row errors that remain."""
+        """The valid and repaired rows of a batch in order, and the row errors that remain."""
         rows = self._parser.parse(batch)
         if not rows.row_errors:
             return _to_fix_batch(rows), []
@@ -145,14 +145,14 @@ class PlanRunner:
                 repaired.append((row_error.place, found))
         if not repaired:
             return _to_fix_batch(rows), left
-        # the first valid row decides the format, and it may be a repaired one
+        # the first valid row decides the format; it may be a repaired row
         both = sorted([*zip(rows.places, rows.raws, strict=True), *repaired], key=itemgetter(0))
         values: list[object] = [raw for _, raw in both]
         again = self._parser.parse(Batch(values, [place for place, _ in both]))
         return _to_fix_batch(again), left
 
     def _repair(self, row_error: RowError) -> JsonObject | RowError:
-        """A good row, or the row error that no fix can repair."""
+        """A valid row, or the row error that no fix can repair."""
         for fix in self._records:
             if row_error.code not in fix.CODES or row_error.record is None:
                 continue
@@ -167,7 +167,7 @@ class PlanRunner:
             stats.note(row_error.place, show_record(row_error.record), show_record(value))
             if parsed.raws:
                 return parsed.raws[0]
-            row_error = parsed.row_errors[0]  # which another fix may repair
+            row_error = parsed.row_errors[0]  # another fix may repair this error
         return row_error
 
     def _drop_or_report(self, row_error: RowError) -> None:
@@ -314,7 +314,7 @@ def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> PlanResult:
     runner = PlanRunner(plan, source.name, source.unit)
     hashes, places = RowHashes(), RowPlaces()
     collecting = gc.isenabled()
-    gc.disable()  # rows hold no cycles, and walking them over and over costs a tenth of the time
+    gc.disable()  # rows hold no reference cycles; garbage collection takes a tenth of the time
     try:
         shape = _write_rows(source.batches(), runner, hashes, places, stream)
     finally:
@@ -337,7 +337,7 @@ def apply_plan(source: Source, plan: DataPlan, stream: BinaryIO) -> PlanResult:
 
 
 def _advise(fix_stats: Iterable[FixStats]) -> str:
-    """The hint if no row is left: skip a fix that dropped rows."""
+    """A hint to skip a fix that dropped rows, for the case that no row is left."""
     taken = [
         stats.check or stats.code
         for stats in fix_stats

@@ -1,1 +1,1 @@
-"""Every kind of data file, read in constant memory where the format allows it."""
+"""Readers of all supported file formats, in constant memory where the format allows it."""

@@ -18,9 +18,9 @@ from ftops.errors import DatasetError
 from ftops.text import find_nearest
 
 _BATCH_ROWS = 500
-_BATCH_BYTES = 64 << 20  # what a batch may unpack to
-_MOST_ROW_BYTES = 1 << 30  # what a row may unpack to, if the file is not large itself
-_I32 = 0x15  # how the header of a page begins a field of 32 bits, right behind the one before
+_BATCH_BYTES = 64 << 20  # of decoded values per batch
+_MOST_ROW_BYTES = 1 << 30  # of decoded values per row, unless the file itself is large
+_I32 = 0x15  # how a page header starts a 32-bit field directly after the previous field
 
 
 def read_parquet(name: str, source: Path | bytes) -> Table:
@@ -175,8 +175,8 @@ def _number(name: str, batches: Iterable[Any], size: int) -> Iterator[Batch]:
             place += len(values)
 
 
-_DEEP = 2  # folders within the folder, as in data/train and default/train
-MOST_ENTRIES = 10_000  # any folder may be named: one of a whole machine, or of a camera
+_DEEP = 2  # levels of folders, as in data/train and default/train
+MOST_ENTRIES = 10_000  # the user may name any folder, such as the root or a photo archive
 _STATE = "state.json"
 _DATA = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".txt", ".gz", ".zst"})
 

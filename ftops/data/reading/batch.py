@@ -25,8 +25,8 @@ class Batch:
     """Records in the order of the source.
 
     `values` are parsed JSON values, and `places` their line or row numbers, from 1. `lines` is the
-    text of each value where the source is JSON, to detect duplicate keys. `row_errors` are the
-    records that cannot be parsed.
+    text of each value if the source is JSON, to detect duplicate keys. `row_errors` are the records
+    that cannot be parsed.
     """
 
     values: list[object]

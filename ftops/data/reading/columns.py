@@ -1,4 +1,4 @@
-"""Columns become prompt and completion: by name, or by a template with columns in braces."""
+"""Maps columns to prompt and completion: by name, or by a template with columns in braces."""
 
 import math
 import re
@@ -46,10 +46,10 @@ class MissingColumnError(Exception):
 
 
 def create_template(text: str, columns: Sequence[str] | None, flag: str, name: str) -> Template:
-    """A function from a record to the text of `text`, a column or a template.
+    """A function that renders `text`, a column or a template, for a record.
 
     `columns` are those of the source (None if they differ between records). Raises DatasetError for
-    a missing column, with the nearest name.
+    a missing column, with the most similar name.
     """
     if columns is not None and text in columns:
         return _column(text)
@@ -192,7 +192,7 @@ def drop_keys(batches: Batches, keys: Collection[str]) -> Batches:
 
 
 def _find_lost(record: object, line: bytes, place: int) -> RowError | None:
-    """What the text of a record shows, and the record alone would not."""
+    """An error that the text of a record shows, but the parsed record does not."""
     strings = count_strings(record)
     if strings is None:
         return RowError(place, "too-deep", "nested too deep")
@@ -202,13 +202,13 @@ def _find_lost(record: object, line: bytes, place: int) -> RowError | None:
 
 
 def map_batches(batches: Batches, make: RowMapper) -> Batches:
-    """Records as the rows that `make` makes of them; what cannot become one is a row error."""
+    """The rows that `make` creates from the records; a record that fails becomes a row error."""
     for batch in batches:
         yield _apply(batch, make)
 
 
 def _make_exactly(record: JsonObject, line: bytes | None, make: RowMapper) -> JsonObject:
-    """The row, with the digits of the line where a number would lose some."""
+    """The row, with the digits of the line if a parsed number would lose some."""
     try:
         return make(record)
     except NotTextError:

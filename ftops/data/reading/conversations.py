@@ -1,8 +1,8 @@
-"""Messages, tools and calls in the spellings of other tools, as the chat API writes them.
+"""Converts messages, tools and calls of other tools to the format of the chat API.
 
-ShareGPT names speaker and text `from` and `value`, Gemini `role` and `parts`, TRL writes the
-arguments of a call as an object. Texts stay as they are. What a message of the API cannot hold is
-refused by name, never left out.
+ShareGPT names speaker and text `from` and `value`, Gemini `role` and `parts`; TRL writes the
+arguments of a call as an object. Texts are unchanged. Content that a message of the API cannot hold
+is refused by name, never dropped.
 """
 
 import re
@@ -24,7 +24,7 @@ from ftops.rows.messages import (
 _SPEAKER_KEYS = ("role", "from")
 _TEXT_KEYS = ("content", "value")
 _CALL, _TOOL = "call", "tool"
-# Who speaks, in lower case, and the role of the API (or what a call of a tool is made of).
+# Speakers, in lower case, with the role in the API; `_CALL` and `_TOOL` mark calls and answers.
 _ROLES = {
     "system": "system", "developer": "developer",
     "user": "user", "human": "user", "prompter": "user",
@@ -43,12 +43,12 @@ _TURN = re.compile(r"\n\n(Human|Assistant):[ ]?")
 
 
 def is_message(value: object) -> bool:
-    """Whether `value` looks like one message of a conversation, in any of the spellings."""
+    """Whether `value` looks like a message of a conversation, in any of the supported formats."""
     return isinstance(value, dict) and any(key in value for key in _SPEAKER_KEYS)
 
 
 def is_foreign_chat(record: Mapping[str, object]) -> bool:
-    """Whether `messages` holds a conversation that is not written as the API writes it."""
+    """Whether `messages` is a conversation in another format than that of the API."""
     messages = record.get("messages")
     if not isinstance(messages, list) or not any(map(is_message, messages)):
         return False
@@ -73,9 +73,9 @@ def _is_foreign(message: JsonObject) -> bool:
 def read_conversation(
     turns: Json, key: str, *, system: Json = None, tools: Json = None
 ) -> dict[str, Json]:
-    """The chat row for the list `turns` under `key`; InvalidRow when it is no conversation.
+    """The chat row for the list `turns` under `key`; InvalidRow if it is not a conversation.
 
-    `system` becomes the first message, and `tools` (a list, or JSON text of one) the row's tools.
+    `system` becomes the first message, and `tools` (a list, or its JSON text) the row's tools.
     """
     offered = read_tools(tools)
     messages = read_messages(turns, key, offered)
@@ -92,10 +92,10 @@ def read_conversation(
 
 
 def read_messages(turns: Json, key: str, offered: Sequence[JsonObject] = ()) -> list[JsonObject]:
-    """The messages of a conversation; InvalidRow names the turn that cannot be one.
+    """The messages of a conversation; InvalidRow names the invalid turn.
 
-    Where tools are `offered`, or turns of tools stand there, `<tool_call>` and `<tool_response>` in
-    texts are calls and their answers.
+    If tools are `offered`, or there are turns of tools, `<tool_call>` and `<tool_response>` in
+    texts are parsed as calls and their answers.
     """
     if not isinstance(turns, list) or not turns:
         found = "an empty list" if turns == [] else describe_type(turns)
@@ -108,7 +108,7 @@ def read_messages(turns: Json, key: str, offered: Sequence[JsonObject] = ()) -> 
 
 
 class _Reader:
-    """Takes turns in their order, and gives calls the ids by which answers find them."""
+    """Converts turns in order, and assigns the ids that link calls and their answers."""
 
     def __init__(self, calls: bool, offered: Sequence[JsonObject] = ()) -> None:
         self.messages: list[JsonObject] = []
@@ -168,7 +168,7 @@ class _Reader:
         self.messages.append(message)
 
     def _name_calls(self, calls: Json, where: str) -> list[JsonObject]:
-        """The calls as the API writes them; those without an id get one."""
+        """The calls in the format of the API; those without an id get one."""
         if not isinstance(calls, list):
             raise InvalidRow(
                 f"{where}.tool_calls is {describe_type(calls)}, not a list", "bad-call"
@@ -209,7 +209,7 @@ class _Reader:
 
 
 def _role_of(turn: Json) -> str:
-    """The role of the API that the turn names; "" for none."""
+    """The API role of the turn; "" if it has none."""
     said = (
         next((turn[key] for key in _SPEAKER_KEYS if key in turn), None)
         if isinstance(turn, dict)
@@ -219,7 +219,7 @@ def _role_of(turn: Json) -> str:
 
 
 def _get_text(turn: JsonObject, where: str) -> Json:
-    """What the turn says: text, or a list of parts; None where it only calls tools."""
+    """The content of the turn: text, or a list of parts; None if it only calls tools."""
     if "parts" in turn:
         return _join_parts(turn["parts"], where)
     text = next((turn[key] for key in _TEXT_KEYS if key in turn), None)
@@ -240,7 +240,7 @@ def _join_parts(parts: Json, where: str) -> str:
 
 
 def _read_calls(text: Json, where: str) -> list[JsonObject]:
-    """The calls, each with name and arguments, that JSON text (of one, or a list) holds."""
+    """The calls in JSON text (of one call, or a list), each with name and arguments."""
     try:
         value = read_json(text)
     except ValueError:
@@ -254,14 +254,14 @@ def _read_calls(text: Json, where: str) -> list[JsonObject]:
 
 
 def read_calls(value: Json, key: str) -> JsonObject:
-    """The assistant's message that makes the calls in `value`: a list, or JSON text of one."""
+    """The assistant message with the calls in `value`: a list, or JSON text of one."""
     reader = _Reader(calls=True)
     reader._add_calls(_read_calls(value, key), None)
     return reader.messages[0]
 
 
 def _list_parameters(tool: JsonObject) -> tuple[Json, Collection[str] | None]:
-    """The name of a tool of the API and its parameters; None where its schema does not list any."""
+    """The name and the parameters of a tool; None if its schema does not list parameters."""
     function = tool["function"]
     about = function if isinstance(function, dict) else {}
     schema = about.get("parameters")
@@ -273,8 +273,8 @@ def _list_parameters(tool: JsonObject) -> tuple[Json, Collection[str] | None]:
 def _write_function(function: JsonObject, parameters: Collection[str] | None) -> JsonObject:
     """Name and arguments of a call, the arguments as JSON text.
 
-    Nulls of what is none of the tool's `parameters` are left out: they stand there in a table for
-    the arguments of other calls.
+    Nulls of arguments that are not in `parameters` are dropped: tables fill in the arguments of
+    other calls.
     """
     given = function.get("arguments", function.get("parameters"))
     if given is None or given == "":
@@ -283,13 +283,13 @@ def _write_function(function: JsonObject, parameters: Collection[str] | None) ->
         given = {key: one for key, one in given.items() if one is not None or key in parameters}
     try:
         text = given if isinstance(given, str) else orjson.dumps(given).decode()
-    except TypeError:  # bytes or decimals of a table
+    except TypeError:  # tables may hold bytes or decimals
         raise InvalidRow("the arguments of a call hold what JSON cannot", "bad-call") from None
     return {"name": function.get("name"), "arguments": text}
 
 
 def read_transcript(text: str, key: str) -> list[JsonObject]:
-    """The messages of one text in which turns begin with "Human:" and "Assistant:"."""
+    """The messages of a text in which turns begin with "Human:" and "Assistant:"."""
     parts = _TURN.split(text)
     if parts[0].strip() or len(parts) < 3:
         raise InvalidRow(f"{key} does not begin with a turn of Human: or Assistant:")
@@ -299,9 +299,9 @@ def read_transcript(text: str, key: str) -> list[JsonObject]:
 
 
 def read_preference(question: Sequence[JsonObject], chosen: Json, rejected: Json) -> JsonObject:
-    """A preference row of the API; without `question` it is what both conversations begin with.
+    """A preference row; without `question`, the input is the common start of both conversations.
 
-    InvalidRow when more than the last message differs, or an answer is none of the assistant.
+    InvalidRow if more than the last message differs, or an answer is not from the assistant.
     """
     answers = [_read_answer(chosen, "chosen"), _read_answer(rejected, "rejected")]
     first, second = answers
@@ -328,7 +328,7 @@ def read_preference(question: Sequence[JsonObject], chosen: Json, rejected: Json
 
 
 def _says_same(question: Iterable[JsonObject], begun: Sequence[JsonObject]) -> bool:
-    """Whether the messages end with those of the question; a system message may stand before."""
+    """Whether the messages are those of the question, optionally after system messages."""
     wanted = [(one["role"], str(one.get("content")).strip()) for one in question]
     said = [(one["role"], str(one.get("content")).strip()) for one in begun]
     return said[-len(wanted) :] == wanted and all(
@@ -344,7 +344,7 @@ def _read_answer(value: Json, key: str) -> list[JsonObject]:
     return read_messages([value] if isinstance(value, dict) else value, key)
 
 
-# The types of Python signatures, which some tool definitions name, and those of JSON Schema.
+# Types of Python signatures, which some tool definitions use, with their JSON Schema types.
 _SCHEMA_TYPES = {
     "str": "string", "string": "string", "int": "integer", "integer": "integer",
     "float": "number", "number": "number", "bool": "boolean", "boolean": "boolean",
@@ -353,19 +353,19 @@ _SCHEMA_TYPES = {
 
 
 def read_json(text: Json) -> Json:
-    """The value that JSON text stands for; other values as they are. ValueError for no JSON."""
+    """The value of a JSON text; other values are unchanged. ValueError for invalid JSON."""
     return cast(Json, orjson.loads(text)) if isinstance(text, str) else text
 
 
 def read_tools(value: Json) -> list[JsonObject]:
-    """Tools as the API writes them, of a list or of JSON text; InvalidRow when they are neither."""
+    """Tools in the format of the API, from a list or its JSON text; InvalidRow for other values."""
     try:
         tools = read_json(value or [])
     except ValueError:
         raise InvalidRow("tools is text, and not JSON", "bad-tools") from None
     if not isinstance(tools, list):
         raise InvalidRow(f"tools is {describe_type(tools)}, not a list", "bad-tools")
-    if tools is value:  # of a table, whose rows have each other's keys
+    if tools is value:  # a table, in which each row has the keys of all
         tools = cast("list[Json]", drop_nulls(tools, SCHEMA_NULLS))
     return [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
 
@@ -388,7 +388,7 @@ def _read_tool(tool: Json, where: str) -> JsonObject:
 
 
 def _is_signature(parameters: JsonObject) -> bool:
-    """Whether each key is a parameter, not a word of JSON Schema."""
+    """Whether each key is a parameter, not a keyword of JSON Schema."""
     described = all(isinstance(one, dict) for one in parameters.values())
     return described and not {"properties", "$ref"} & set(parameters)
 
@@ -417,7 +417,7 @@ def _make_schema(parameters: JsonObject, where: str) -> JsonObject:
 
 
 def _find_schema(written: str) -> JsonObject | None:
-    """The schema of a type as Python writes it, such as List[int]; None when there is none."""
+    """The schema of a Python type such as List[int]; None if it has none."""
     found = re.fullmatch(r"(\w+)(?:\[(.*)\])?", written.strip())
     kind = _SCHEMA_TYPES.get(found[1].lower()) if found else None
     if found is None or kind is None or not found[2]:

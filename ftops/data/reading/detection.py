@@ -32,7 +32,7 @@ _FOREIGN = (
     (b"\x93NUMPY", "a NumPy array", "Training data is text."),
     (b"\x80\x04\x95", "a Python pickle", "Save the data as JSON lines."),
 )
-# what a failed download leaves instead of the data
+# what a failed download stores instead of the data
 _FAILED_DOWNLOADS = (
     ("version https://git-lfs", "a Git LFS pointer, not the data", "Fetch the data: git lfs pull"),
     ("<!doctype html", "a web page", "Download the file itself, not the page about it."),

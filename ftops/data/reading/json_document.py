@@ -22,7 +22,7 @@ _BLANKS = " \t\r\n"
 def read_document(name: str, pieces: Pieces) -> Batches:
     """The records of the document; places are record numbers, from 1.
 
-    An array is read record by record; anything else is held in memory. Raises DatasetError, with
+    An array is read record by record; any other value is held in memory. Raises DatasetError, with
     line and column, for invalid JSON.
     """
     text = _Window(name, pieces)
@@ -41,8 +41,8 @@ class _Window:
         self._pieces = _decode(name, pieces)
         self.text = ""
         self.at = 0
-        self._lines = 1  # the line that `text` begins in
-        self._columns = 0  # the characters of it before
+        self._lines = 1  # the line in which `text` begins
+        self._columns = 0  # the characters of that line before `text`
 
     def more(self) -> bool:
         """Read another piece, and release the text before `at`."""
@@ -154,7 +154,7 @@ def _read_record(window: _Window) -> bytes:
         except json.JSONDecodeError as error:
             position, reason = error.pos, error.msg
         else:
-            if end < len(window.text):  # a number at the very end may continue
+            if end < len(window.text):  # a number at the very end may be incomplete
                 record = window.text[window.at : end].encode("utf-8", "surrogatepass")
                 window.at = end
                 return record
@@ -200,7 +200,7 @@ def _read_whole(name: str, window: _Window) -> Batches:
 
 
 def holds_columns(value: Mapping[str, object]) -> bool:
-    """Whether an object is a table of columns, rather than one record."""
+    """Whether an object is a table of columns, not one record."""
     kinds = {type(cells) for cells in value.values()}
     if kinds != {list} and kinds != {dict}:
         return False

@@ -13,18 +13,18 @@ from ftops.rows.json_values import Literal
 
 
 def count_quotes(text: bytes) -> int:
-    """The quotes that begin or end a string, in valid JSON (of one record or of many)."""
+    """The number of quotes that begin or end a string, in valid JSON."""
     quotes = text.count(b'"')
     if b"\\" not in text:
         return quotes
-    if b"\\\\" in text:  # pairs of backslashes escape nothing that follows them
+    if b"\\\\" in text:  # a pair of backslashes does not escape the next character
         text = text.replace(b"\\\\", b"")
         quotes = text.count(b'"')
     return quotes - text.count(b'\\"')
 
 
 def read_literally(text: bytes) -> object:
-    """The value of valid JSON that does not nest too deep, with literals for numbers."""
+    """The value of valid JSON that is not nested too deep, with literals for numbers."""
     return json.loads(text, parse_int=Literal, parse_float=Literal)
 
 
@@ -64,7 +64,7 @@ def line_too_long(place: int) -> RowError:
 
 TEXT, NUMBER, WHOLE_NUMBER, BOOLEAN = "text", "a number", "a whole number", "true or false"
 NUMBERS = frozenset({NUMBER, WHOLE_NUMBER})
-_EXACT = 1 << 53  # from here on a floating point number may have lost digits
+_EXACT = 1 << 53  # from here on, a floating-point number may have lost digits
 _OTHER = "not text"
 
 

@@ -1,7 +1,7 @@
-"""The layouts of rows that other tools write: their keys, and how each is read.
+"""Layouts of rows that other tools write: their keys, and how each is read.
 
-`LAYOUTS` is the table: the keys that identify a layout, what they become, and which layouts are
-not supported and why. `recognition.py` uses it.
+`LAYOUTS` is the table: the keys that identify a layout, what they become, and which layouts are not
+supported and why. `recognition.py` uses it.
 """
 
 import shlex
@@ -35,10 +35,10 @@ EMPTY: tuple[object, ...] = (None, "", [], {})  # values that count as a missing
 class Layout:
     """One layout: `required` are the keys that identify it, each with the types of its values.
 
-    `optional` keys are converted, too; `unused` ones belong to the format and are dropped.
-    `becomes` says what the keys become. Without `read`, rows of the layout are refused with `why`
-    and `hint`. `columns` are the keys of the prompt and that of the completion, for layouts that
-    only join texts. If some rows have keys that only the layout `wider` has, it reads all rows.
+    `optional` keys are also converted; `unused` ones belong to the format and are dropped.
+    `becomes` describes what the keys become. Without `read`, rows of the layout are refused with
+    `why` and `hint`. `columns` are the prompt keys and the completion key, for layouts that only
+    join texts. If some rows have keys that only the layout `wider` has, it reads all rows.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Layout:
     hint: str = ""
     columns: tuple[Sequence[str], str] | None = None
     wider: str = ""
-    asked_only: bool = False  # read only when it is named, never when it is detected
+    asked_only: bool = False  # used only if the user names it, never detected
     kept: bool = False  # already a training format
     only: Callable[[JsonObject], bool] | None = None
     keys: frozenset[str] = field(init=False)
@@ -61,9 +61,9 @@ class Layout:
         object.__setattr__(self, "keys", frozenset({*self.required, *self.optional, *self.unused}))
 
     def name_columns(self, names: Mapping[str, str]) -> str:
-        """The options that name the same columns, as they are typed; "" where none do.
+        """The options that name the same columns, as typed; "" if no options do.
 
-        `names` are the keys that stand in the data, each as it is written there.
+        `names` are the keys in the data, each with its spelling there.
         """
         if self.columns is None or not self.required.keys() <= names.keys():
             return ""
@@ -72,14 +72,14 @@ class Layout:
         return f"--prompt '{prompt}' --completion {shlex.quote(names.get(answer, answer))}"
 
     def fits(self, record: JsonObject) -> bool:
-        """Whether the record has the keys, with values of these kinds."""
+        """Whether the record has the keys, with values of these types."""
         return all(isinstance(record.get(key), kinds) for key, kinds in self.required.items()) and (
             self.only is None or self.only(record)
         )
 
 
 def _text_of(record: JsonObject, key: str) -> str:
-    """The text under a key; "" where there is none."""
+    """The text under a key; "" if it is missing."""
     value = record.get(key)
     return "" if value is None else to_text(key, value)
 
@@ -89,7 +89,7 @@ def _join(record: JsonObject, keys: Sequence[str]) -> str:
 
 
 def _read_pair(*keys: str) -> RowMapper:
-    """Rows of texts: the last key is the completion; the others, where filled, are the prompt."""
+    """Maps texts to a row: the last key is the completion, the other non-empty ones the prompt."""
     *asked, answer = keys
 
     def read(record: JsonObject) -> JsonObject:
@@ -110,7 +110,7 @@ def _pair(
     unused: tuple[str, ...] = (),
     wider: str = "",
 ) -> Layout:
-    """A layout of texts: `asked` and, where they are filled, the keys `filled` are the prompt."""
+    """A layout of texts: the prompt is `asked` and the keys of `filled` that are not empty."""
     keys = (*asked, *filled)
     return Layout(
         name,
@@ -126,7 +126,7 @@ def _pair(
 
 
 def _read_chat(*asked: str, answer: str, system: str) -> RowMapper:
-    """Rows of texts as chats: perhaps a system message and earlier turns, a question, an answer."""
+    """Maps texts to a chat: optional system message and earlier turns, then question and answer."""
 
     def read(record: JsonObject) -> JsonObject:
         turns: list[Json] = []
@@ -175,7 +175,7 @@ def _read_contents(record: JsonObject) -> JsonObject:
 
 
 def _read_answers(*asked: str, answers: str) -> RowMapper:
-    """Questions with a list of answers, which is read where they are all the same."""
+    """Maps a question with a list of answers to a row; the answers must all be equal."""
 
     def read(record: JsonObject) -> JsonObject:
         value = record.get(answers)
@@ -193,7 +193,7 @@ def _read_answers(*asked: str, answers: str) -> RowMapper:
 
 
 def _read_preference(*asked: str, question: str = "") -> RowMapper:
-    """Two answers to what the keys `asked` say, or to the conversation under `question`."""
+    """Maps two answers to the texts under `asked`, or to the conversation under `question`."""
 
     def read(record: JsonObject) -> JsonObject:
         if record.get("messages") not in (None, record.get("chosen")):  # UltraFeedback repeats it

@@ -1,7 +1,7 @@
-"""The lines of a text, in constant memory whatever the text holds.
+"""Splits text into lines, in constant memory for any content.
 
-A line end is LF; a CR before it is left where it is. A line of more than `MAX_LINE_BYTES` is never
-held: None stands for it.
+A line ends with LF; a CR before it is kept. A line longer than `MAX_LINE_BYTES` is never held in
+memory: None replaces it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,10 +21,10 @@ Lines: TypeAlias = Iterator[tuple[int, list[bytes | None]]]
 
 
 def split_lines(pieces: Iterable[bytes]) -> Lines:
-    """The lines of a text in pieces, without LF, some at a time.
+    """The lines of a text in pieces, without LF, in lists.
 
-    Each list comes with the number, from 1, of its first line. Pieces are shorter than the longest
-    line that may be, so only the first line of a piece can be too long.
+    Each list comes with the number of its first line, from 1. Pieces are shorter than the maximum
+    line length, so only the first line of a piece can be too long.
     """
     number = 1
     tail = b""
@@ -49,7 +49,7 @@ def split_lines(pieces: Iterable[bytes]) -> Lines:
 
 
 def limit_line_length(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces unchanged. Raises DatasetError for a line of more than `_GIVE_UP_BYTES`."""
+    """The pieces unchanged. Raises DatasetError for a line longer than `_GIVE_UP_BYTES`."""
     line, length = 1, 0
     for piece in pieces:
         breaks = piece.count(b"\n")
@@ -91,12 +91,12 @@ def read_plain_text(pieces: Pieces) -> Batches:
 
 
 def read_json_lines(pieces: Iterable[bytes]) -> Batches:
-    """A batch for each piece of the UTF-8 text `pieces`."""
+    """A batch for each piece of UTF-8 text."""
     blank = 0  # blank lines are errors only if another line follows
     for number, lines in split_lines(pieces):
         try:
             values: list[object] = list(map(orjson.loads, lines))  # type: ignore[arg-type]
-        except orjson.JSONDecodeError:  # a blank or missing line ends up here, too
+        except orjson.JSONDecodeError:  # also for a blank or missing line
             batch, blank = _parse_each(number, lines, blank)
             yield batch
             continue

@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from ftops.errors import DatasetError
 
-AUTO, AS_IS = "auto", "none"  # layouts: recognise one, and look for none
-MAX_LINE_BYTES = 8 << 20  # of a line, a cell, or a record
+AUTO, AS_IS = "auto", "none"  # layouts: detect one, or use none
+MAX_LINE_BYTES = 8 << 20  # per line, cell or record
 MAX_COLUMNS = 2048
-MAX_DOCUMENT_BYTES = 256 << 20  # of what can only be read as a whole
+MAX_DOCUMENT_BYTES = 256 << 20  # of a document that can only be read as a whole
 
 
 class Format(StrEnum):
@@ -30,13 +30,13 @@ TABLES = frozenset({Format.CSV, Format.TSV, Format.XLSX, Format.PARQUET, Format.
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the user said about a source; None and "" leave it to the content.
+    """The user's choices for a source; None and "" leave the choice to detection.
 
     `sheet` is the sheet of a workbook or the split of a datasets folder. `prompt` and `completion`
     are each a column, or a template such as "{sentence}\\nHow is {head} related to {tail}?".
-    `layout` is the name of one in `layouts.py`, AUTO to recognise one, or AS_IS to look for none;
-    a source of a known layout that nothing is said about is an error that names it. `drop`
-    are keys and columns that nothing is to be learned from.
+    `layout` is the name of one in `layouts.py`, AUTO to detect one, or AS_IS for none. Without a
+    choice, a source of a known layout is an error that names the layout. `drop` are keys and
+    columns without training data.
     """
 
     format: Format | None = None
@@ -77,7 +77,7 @@ def options_from_plan(read: Mapping[str, str]) -> ReadOptions:
 
 
 def split_names(given: Iterable[str]) -> tuple[str, ...]:
-    """Key names, each separate or joined by commas."""
+    """Key names, given separately or joined by commas."""
     return tuple(dict.fromkeys(filter(None, ",".join(given).split(","))))
 
 

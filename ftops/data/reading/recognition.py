@@ -19,7 +19,7 @@ from ftops.rows.messages import InvalidRow, JsonObject, describe_type, quote
 from ftops.text import find_nearest
 
 SAMPLED_RECORDS = 200
-# Training data: no option drops them.
+# Keys with training data: no option drops them.
 _MEANING_KEYS = frozenset(
     {"image", "images", "video", "videos", "audio", "audios", "label", "labels", "kto_tag", "tools",
      "functions", "system", "history", "chosen", "rejected", "weight", "weights", "messages",
@@ -40,7 +40,7 @@ class RecognizedLayout:
 
     @property
     def title(self) -> str:
-        """The title of the layout, with those of its keys that the rows have."""
+        """The title of the layout, with its keys in the rows."""
         layout = self.layout
         keys = [key for key in (*layout.required, *layout.optional) if key in self.names]
         return f"{layout.title} ({', '.join(self.names[key] for key in keys)})"
@@ -85,8 +85,8 @@ def recognize_layout(
 ) -> RecognizedLayout | None:
     """The layout that most of the records have, or the `wanted` one.
 
-    None for an unknown layout, and for rows in a training format.
-    Keys that are empty in every record (a data frame fills them with null) do not count.
+    None for an unknown layout, and for rows in a training format. Keys that are empty in every
+    record (a data frame fills them with null) do not count.
     """
     objects = [cast(JsonObject, record) for record in records if isinstance(record, dict)]
     rows = [lowercase_keys(record) for record in objects]
@@ -124,7 +124,7 @@ def _list_candidates(record: JsonObject) -> list[Layout]:
 
 
 def match_layout(record: JsonObject, candidates: Sequence[Layout] = LAYOUTS) -> Layout | None:
-    """The layout with the most keys of the record; None when none fits."""
+    """The layout with the most keys of the record; None if no layout fits."""
     best, most = None, 0
     filled = [key for key, value in record.items() if value not in EMPTY] if candidates else ()
     for layout in candidates:
@@ -205,7 +205,7 @@ def describe_layout(recognized: RecognizedLayout) -> list[str]:
 def create_row_mapper(recognized: RecognizedLayout) -> RowMapper:
     """The function that converts a record to a row; InvalidRow if the record does not fit.
 
-    A filled key that the first records do not have is an error, too: it was not reported.
+    A non-empty key that the first records do not have is also an error, since it was not reported.
     """
     layout, read = recognized.layout, recognized.layout.read
     assert read is not None
@@ -231,7 +231,7 @@ def create_row_mapper(recognized: RecognizedLayout) -> RowMapper:
 def suggest_columns(record: object) -> str:
     """Example options that name two columns of a record without any row key; "" for none.
 
-    Only a hint: columns are never read by a guess.
+    Only a hint: columns are never guessed.
     """
     if not isinstance(record, dict) or not ROW_KEYS.isdisjoint(record):
         return ""

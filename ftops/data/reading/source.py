@@ -155,9 +155,9 @@ def _open_records(
 def _recognise(
     name: str, batches: Batches, options: ReadOptions
 ) -> tuple[Batches, RecognizedLayout | None]:
-    """The batches without dropped keys, and the layout that their first records have.
+    """The batches without dropped keys, and the layout of their first records.
 
-    None where no layout is looked for.
+    The layout is None if the rows are read as they are.
     """
     if options.drop and options.prompt is None and options.completion is None:
         batches = drop_keys(batches, options.drop)

@@ -1,6 +1,6 @@
-"""The bytes of a source: a file or standard input, unpacked, and as UTF-8 text where it is text.
+"""The bytes of a source (a file or standard input), decompressed, and as UTF-8 if it is text.
 
-What unpacks to far more than it is (a bomb) is refused while it is read, not after.
+A decompression bomb is refused while it is read, not afterwards.
 """
 
 import codecs
@@ -170,7 +170,7 @@ def detect_encoding(head: bytes, wanted: str | None) -> str:
         if head.startswith(mark):
             return name
     sample = head[:400]
-    if len(sample) >= 4 and sample.isascii():  # plain text in UTF-16 without a mark
+    if len(sample) >= 4 and sample.isascii():  # plain text in UTF-16 without a byte order mark
         for name, blank in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
             if blank.count(0) == len(blank):
                 return name
@@ -179,7 +179,7 @@ def detect_encoding(head: bytes, wanted: str | None) -> str:
 
 def _check_encoding(name: str) -> str:
     try:
-        "".encode(name)  # refuses codecs that do not make bytes of text
+        "".encode(name)  # refuses codecs that do not encode text to bytes
         return codecs.lookup(name).name
     except (LookupError, ValueError):
         raise DatasetError(
@@ -193,7 +193,7 @@ Pieces: TypeAlias = Iterator[bytes]
 def read_text(stream: Stream, encoding: str) -> Pieces:
     """The text of `stream` as UTF-8 without a byte order mark.
 
-    UTF-8 itself is passed on unseen: the reader that parses it says in which line it is wrong.
+    UTF-8 input is passed on unchecked: the reader that parses it reports the line of an error.
     """
     pieces = stream.pieces() if encoding == "utf-8" else _transcode(stream, encoding)
     first = True

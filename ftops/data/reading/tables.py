@@ -106,7 +106,7 @@ def read_text_lines(name: str, pieces: Pieces) -> Iterator[str]:
     """The lines of UTF-8 text with their ends. Raises DatasetError with the invalid line."""
     for number, lines in split_lines(pieces):
         if None not in lines:
-            try:  # all at once, which costs half; what is wrong is looked for below
+            try:  # all lines at once, in half the time; an error is located below
                 whole = b"\n".join(cast("list[bytes]", lines)).decode()
             except UnicodeDecodeError:
                 pass

@@ -1,7 +1,7 @@
-"""Excel workbooks, read by python-calamine; one sheet at a time.
+"""Reads Excel workbooks with python-calamine, one sheet at a time.
 
-The reader below holds a whole sheet, and one that claims a cell in its last corner makes it hold
-all before; so the size of the sheet is looked at first, in the XML, in constant memory.
+calamine holds a whole sheet in memory, and a single cell in the last corner makes it allocate all
+cells before. So the size of the sheet is first read from the XML, in constant memory.
 """
 
 import datetime
@@ -31,8 +31,8 @@ _OVERLAP = 1 << 12
 def read_sheet(name: str, data: bytes, wanted: str | None) -> tuple[Table, str, Sequence[str]]:
     """The sheet called `wanted` (None: the first), its name, and the names of all sheets.
 
-    Numbers without a fraction are written without one; dates in ISO form; empty cells are "".
-    DatasetError when the file is no workbook, or larger than what is read.
+    Whole numbers are written without a fraction, dates in ISO format, empty cells as "".
+    DatasetError if the file is not a workbook or is too large.
     """
     _check_archive(name, data)
     try:
@@ -43,7 +43,7 @@ def read_sheet(name: str, data: bytes, wanted: str | None) -> tuple[Table, str, 
     except (CalamineError, OSError, ValueError, expat.ExpatError) as error:
         raise _broken(name, error) from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # what Rust raises; no Exception
+        if type(error).__name__ != "PanicException":  # a panic of Rust; not a subclass of Exception
             raise
         raise _broken(name, error) from error
     table = make_table(f"{name} [{chosen}]", _read_rows(sheet))

@@ -1,1 +1,1 @@
-"""Looking through texts for what should not be there: private data, secrets, texts nearly alike."""
+"""Searches texts for unwanted content: personal data, secrets and near-duplicates."""

@@ -1,13 +1,13 @@
-"""An index of many 64-bit hashes in little memory."""
+"""A memory-efficient index of 64-bit hashes."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MAX_PENDING = 1 << 16  # entries that are kept in a dict before they are merged
+_MAX_PENDING = 1 << 16  # entries kept in a dict before they are merged
 
 
 class HashIndex:
-    """A map from 64-bit keys to numbers in 12 bytes an entry; the last number of a key counts."""
+    """A map from 64-bit keys to numbers in 12 bytes per entry; the last number of a key counts."""
 
     def __init__(self, max_pending: int = _MAX_PENDING) -> None:
         self._max_pending = max_pending
@@ -22,7 +22,7 @@ class HashIndex:
             self._merge_pending()
 
     def find(self, key: int) -> int | None:
-        """The number of a key, None when there is none."""
+        """The number of a key; None if the key is missing."""
         if key in self._pending:
             return self._pending[key]
         wanted = np.uint64(key)

@@ -1,9 +1,9 @@
-"""Sketches: 64 bytes that tell how much two texts have in common, in any script.
+"""MinHash sketches: 64 bytes that estimate the similarity of two texts, in any script.
 
-A text is the set of its runs of letters: five in a row, three where a script has no spaces between
-words. One hash of each run decides its bin, and the smallest of a bin stays (one permutation
-MinHash; Li, Owen, Zhang 2012); eight bits of it are kept. The share of bins that agree estimates
-the share of runs that two texts have in common (Jaccard), with a standard error of 0.06 or less.
+A text is the set of its runs of letters: five in a row, or three in scripts without spaces between
+words. The hash of a run selects its bin, and each bin keeps eight bits of its smallest hash (one
+permutation MinHash; Li, Owen, Zhang 2012). The share of equal bins estimates the share of runs that
+two texts have in common (Jaccard similarity), with a standard error of at most 0.06.
 """
 
 from array import array
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from ftops.text import to_nfc
 
 BINS = 64
-LEAST_FILLED = 6  # bins; shorter texts have too little of their own to be compared
+LEAST_FILLED = 6  # bins; shorter texts are not compared
 _RUN, _DENSE_RUN = 5, 3
-_DENSE = 0x2E80  # from here on, scripts that are written without spaces
+_DENSE = 0x2E80  # from here on, scripts without spaces
 _SEAM = 0x1E
-_CHUNK_CHARS = 1 << 16  # so much fits into a processor's cache
+_CHUNK_CHARS = 1 << 16  # fits in the processor cache
 _COMMON_BITS = 16
 _COMMON_SHARE = 0.25
 _LEAST_TEXTS = 20
 _COMMON_MASK = np.uint32((1 << _COMMON_BITS) - 1)
 _BIN_SHIFT = np.uint32(32 - 6)
-_NONE = np.uint32(0xFFFF_FFFF)  # larger than any other, so no run at all
+_NONE = np.uint32(0xFFFF_FFFF)  # marks no run; larger than the hash of any run
 _DROPPED = bytes(byte for byte in range(128) if not chr(byte).isalnum() and byte != _SEAM)
 _SMALL = bytes(range(256)).lower()
 _KEPT = np.array([byte not in _DROPPED for byte in range(128)])
@@ -40,9 +40,10 @@ def read_sketches(sketch_bytes: "array[int]") -> Sketches:
 
 
 def sketch_texts(texts: Sequence[str], common: Sequence[int] = ()) -> Sketches:
-    """A row of 64 bytes for each text; 0 is an empty bin, and all are in texts that are too short.
+    """A row of 64 bytes for each text.
 
-    `common` are the runs of `list_common_shingles`: they do not count, since most texts hold them.
+    An empty bin is 0; a text that is too short has only empty bins. The runs in `common` (see
+    `list_common_shingles`) do not count, since most texts have them.
     """
     dropped = None
     if common:
@@ -51,16 +52,16 @@ def sketch_texts(texts: Sequence[str], common: Sequence[int] = ()) -> Sketches:
     sketches = np.zeros((len(texts), BINS), np.uint8)
     plain = [row for row, text in enumerate(texts) if text.isascii()]
     others = [row for row, text in enumerate(texts) if not text.isascii()]
-    for rows in (plain, others):  # apart, since ASCII alone takes a third of the time
+    for rows in (plain, others):  # separately, since ASCII takes a third of the time
         for chunk in _cut(texts, rows):
             sketches[chunk] = _sketch_chunk([texts[row] for row in chunk], dropped)
     return sketches
 
 
 def list_common_shingles(texts: Sequence[str]) -> tuple[int, ...]:
-    """The runs that a quarter of the different texts hold: templates, system messages.
+    """The runs that occur in a quarter of the distinct texts or more: templates, system messages.
 
-    They say nothing about how much two texts have in common; nothing for a few texts.
+    They carry no information about similarity. The result is empty for few texts.
     """
     different = list(dict.fromkeys(texts))
     if len(different) < _LEAST_TEXTS:
@@ -103,9 +104,9 @@ def _sketch_chunk(texts: list[str], dropped: "NDArray[np.bool_] | None") -> Sket
 
 
 def _hash_runs(texts: list[str]) -> tuple[Codes, NDArray[np.intp]]:
-    """A hash for each letter, of the run that begins there, and how many letters each text has.
+    """The hash of the run that begins at each letter, and the number of letters of each text.
 
-    Runs that reach over the end of their text have the hash that stands for none.
+    Runs that reach past the end of their text have the hash `_NONE`.
     """
     codes = _encode_texts(texts)
     seams = np.flatnonzero(codes == _SEAM)
@@ -134,9 +135,9 @@ def _hash_runs(texts: list[str]) -> tuple[Codes, NDArray[np.intp]]:
 
 
 def _encode_texts(texts: list[str]) -> Codes:
-    """Letters and digits of the texts in small letters, each text with U+001E behind it.
+    """Letters and digits of the texts in lower case, with U+001E after each text.
 
-    Four zeros stand at the end, so that a run begins at every letter.
+    Four zeros at the end allow a run to begin at every letter.
     """
     joined = "\x1e".join([*texts, ""])
     if joined.count("\x1e") != len(texts):
@@ -150,5 +151,5 @@ def _encode_texts(texts: list[str]) -> Codes:
     ascii_codes = codes < 128
     kept[ascii_codes] = _KEPT[codes[ascii_codes]]
     for first, last in ((0x80, 0xA9), (0x2000, 0x206F), (0x3000, 0x303F), (0xFF00, 0xFF0F)):
-        kept &= (codes < first) | (codes > last)  # blanks and punctuation of other scripts
+        kept &= (codes < first) | (codes > last)  # spaces and punctuation of other scripts
     return np.concatenate([codes[kept], np.zeros(_RUN - 1, np.uint32)])

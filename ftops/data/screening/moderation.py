@@ -1,8 +1,8 @@
-"""Moderation of texts: sent once, in bounded batches, with a cache of the categories.
+"""Moderation of texts: sends each text once, in bounded batches, and caches its categories.
 
 The cache file has a line of JSON for each text: its hash and its categories, never the text. Lines
-are appended in one write; damaged lines are ignored. A large file becomes the old one and replaces
-the one before it.
+are appended in one write; damaged lines are ignored. A file that is too large is renamed and
+replaces the previous old file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,9 +32,9 @@ class ModerationCache:
         self._path = folder / FILENAME
         self._old_path = self._path.with_suffix(".old.jsonl")
         self._max_bytes = max_bytes
-        # UTF-8 has no byte 0xFF: no name and text read like another name and text
+        # UTF-8 has no byte 0xFF, so no two pairs of name and text give the same bytes
         self._seed = blake2b(judge.encode() + b"\xff", digest_size=_DIGEST_BYTES)
-        # NumPy is imported for this check alone.
+        # NumPy is imported only for this check.
         from ftops.data.screening.hash_index import HashIndex
 
         self._known = HashIndex()  # the index of the categories of each text
@@ -45,7 +45,7 @@ class ModerationCache:
                 self._keep(digest, categories)
 
     def find(self, text: str) -> tuple[str, ...] | None:
-        """The categories of a text, None when it is not cached."""
+        """The categories of a text; None if it is not cached."""
         number = self._known.find(_key(self._digest(text)))
         return None if number is None else self._verdicts[number]
 
@@ -101,9 +101,9 @@ class Moderator:
         self.sent = 0  # texts
 
     def judge(self, rows: Iterable[Sequence[str]]) -> list[frozenset[str]]:
-        """The categories of each row, by all of its texts.
+        """The categories of each row, from all of its texts.
 
-        The cache is written after each request: an error loses at most one.
+        The cache is written after each request, so an error loses at most one.
         """
         pieces = [[piece for text in row for piece in cut_text(text)] for row in rows]
         distinct = dict.fromkeys(piece for row in pieces for piece in row)

@@ -1,7 +1,8 @@
-"""Which of many sketches are alike, without comparing each with each.
+"""Finds similar sketches without comparing all pairs.
 
-Sketches that agree in one of sixteen bands of four bins are compared, with their neighbours in the
-band's order alone: the work grows with the number of texts, however many are alike.
+Sketches that agree in one of sixteen bands of four bins are compared, but only with their
+neighbours in the order of the band. So the work depends on the number of texts, not on how many are
+similar.
 """
 
 from array import array
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ftops.data.screening.minhash import BINS, Sketches, read_sketches
 
-LEAST_ALIKE = 0.75  # of the runs of letters of two texts, estimated
+LEAST_ALIKE = 0.75  # estimated share of the runs of letters of two texts that are equal
 _BANDS = 16
 _CHUNK = 1 << 14
 
@@ -20,7 +21,7 @@ Rows = NDArray[np.intp]
 
 
 def group_near_duplicates(sketches: Sketches) -> Rows:
-    """For each text the first one of its group; itself where it is like none before it."""
+    """For each text, the first text of its group; itself if it is similar to no earlier text."""
     parents = np.arange(len(sketches))
     for left, right in _candidates(sketches):
         alike = estimate(sketches, left, right) >= LEAST_ALIKE
@@ -50,7 +51,7 @@ def match_rows(sketch_bytes: "array[int]", other_bytes: "array[int]") -> dict[in
 
 
 def match_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int]:
-    """For each of `others` that is like one of `sketches`, the number of one that it is like."""
+    """For each of `others` that is similar to one of `sketches`, the index of that sketch."""
     both = np.concatenate([sketches, others])
     size = len(sketches)
     matches: dict[int, int] = {}
@@ -71,7 +72,7 @@ def match_near_duplicates(sketches: Sketches, others: Sketches) -> dict[int, int
 
 
 def estimate(sketches: Sketches, left: Rows, right: Rows) -> NDArray[np.float64]:
-    """How much of both texts of each pair is in both, from 0 to 1."""
+    """The estimated similarity of each pair, from 0 to 1."""
     shares = np.zeros(len(left))
     for start in range(0, len(left), _CHUNK):
         a, b = (sketches[rows[start : start + _CHUNK]] for rows in (left, right))
@@ -82,7 +83,7 @@ def estimate(sketches: Sketches, left: Rows, right: Rows) -> NDArray[np.float64]
 
 
 def _candidates(sketches: Sketches) -> Iterator[tuple[Rows, Rows]]:
-    """Pairs that agree in a band: with the one before in its order, and with its first one."""
+    """Pairs that agree in a band: a sketch with the previous one, and with the first of its key."""
     for band, order in _orders(sketches):
         if len(order) < 2:
             continue
@@ -99,9 +100,9 @@ def _candidates(sketches: Sketches) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _orders(sketches: Sketches) -> Iterator[tuple[NDArray[np.uint32], Rows]]:
-    """Each band's keys, and the comparable sketches in their order.
+    """The keys of each band, and the comparable sketches in the order of these keys.
 
-    Among equal keys the next band decides, so that texts which are more alike stand closer.
+    Equal keys are ordered by the next band, so that more similar texts are closer together.
     """
     bands = _fill(sketches).view(np.uint32)
     comparable = np.flatnonzero(sketches.any(axis=1))
@@ -111,7 +112,7 @@ def _orders(sketches: Sketches) -> Iterator[tuple[NDArray[np.uint32], Rows]]:
         band = bands[:, number]
         following = bands[comparable, (number + 1) % _BANDS].astype(np.uint64)
         keys = (band[comparable].astype(np.uint64) << np.uint64(32)) | following
-        keys = (keys >> row_bits << row_bits) | numbers  # each once, so any sort gives one order
+        keys = (keys >> row_bits << row_bits) | numbers  # unique, so any sort gives the same order
         keys.sort()
         yield band, comparable[(keys & ((np.uint64(1) << row_bits) - np.uint64(1))).astype(np.intp)]
 

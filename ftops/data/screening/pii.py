@@ -1,6 +1,6 @@
-"""Finds and redacts personal data and secrets that have a recognisable form.
+"""Finds and redacts personal data and secrets with a recognisable form.
 
-Names and postal addresses of people have none, and are not found.
+Names and postal addresses have no such form and are not found.
 """
 
 import functools
@@ -21,19 +21,19 @@ _DOMAIN = re.compile(
 _LONGEST_LOCAL = 64
 _LONGEST_DOMAIN = 255
 _NO_MAIL: Final = frozenset(
-    # of examples (RFC 2606) and of file names such as icon@2x.png
+    # domains of examples (RFC 2606), and file names such as icon@2x.png
     b"example test invalid localhost local png jpg jpeg gif svg webp pdf css js py".split()
 )
 _EXAMPLES: Final = (b"example.com", b"example.org", b"example.net")
 _RANK = {kind: rank for rank, kind in enumerate(PiiKind)}
-_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|.)")  # of JSON
+_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|.)")  # JSON escapes
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a number of JSON, true, false or null
+_BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a JSON number, true, false or null
 
 
 def list_pii(text: str) -> list[PiiMatch]:
-    """Everything private or secret in the text, in its order; places do not overlap."""
-    data = text.encode("ascii", "replace")  # one byte a character, so that places are the text's
+    """The personal data and secrets in the text, in order and without overlaps."""
+    data = text.encode("ascii", "replace")  # a byte per character keeps the offsets
     found = [*scan_secrets(data), *_scan_addresses(data), *scan_numbers(data)]
     if not found:
         return []
@@ -50,9 +50,9 @@ def list_pii(text: str) -> list[PiiMatch]:
 
 
 def _choose(together: list[PiiMatch]) -> list[PiiMatch]:
-    """Of matches that overlap, those of the most important kinds; the longest of equal starts."""
+    """Keep the most important kinds of overlapping matches; of equal starts, the longest."""
     taken: list[PiiMatch] = []
-    # a number near another one is also found cut off, where the search for that one ends
+    # a match may be cut off where the search for another number ends
     for match in sorted(together, key=lambda one: (_RANK[one.kind], one.start, -one.end)):
         if all(match.end <= one.start or one.end <= match.start for one in taken):
             taken.append(match)
@@ -60,10 +60,10 @@ def _choose(together: list[PiiMatch]) -> list[PiiMatch]:
 
 
 def redact(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
-    """The text with a placeholder such as [EMAIL] for each private or secret thing in it.
+    """The text with a placeholder such as [EMAIL] for each personal datum and secret.
 
-    The same text always gives the same result, and nothing of the `kinds` is found in a result any
-    more.
+    The same text always gives the same result, and a search of the result finds none of the
+    `kinds`.
     """
     while found := [place for place in list_pii(text) if place.kind in kinds]:
         text = _replace(text, found, lambda place: place.kind.value)
@@ -71,10 +71,10 @@ def redact(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
 
 
 def blank_escapes(text: str) -> str:
-    """Replace the escapes of JSON, so that no letter or digit of one is part of a match.
+    """Replace JSON escapes, so that none of their letters and digits is part of a match.
 
-    The length stays. White space, quotes and control characters become blanks, other `\\u`
-    characters question marks, as `list_pii` reads what is not ASCII. A backslash stays.
+    The length is unchanged. White space, quotes and control characters become spaces, other `\\u`
+    characters question marks, as in `list_pii` for characters beyond ASCII. A backslash stays.
     """
     return _ESCAPE.sub(_blank_escape, text)
 
@@ -86,7 +86,7 @@ def _blank_escape(match: re.Match[str]) -> str:
 
 
 def redact_json(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
-    """The same for a text of JSON, which it stays: what stood as a number becomes a string."""
+    """Redact a JSON text, which stays valid: a number with a match becomes a string."""
     while found := [one for one in list_pii(blank_escapes(text)) if one.kind in kinds]:
         strings = [one.span() for one in _STRING.finditer(text)]
         text = _replace(text, [_widen(text, one, strings) for one in found], _write_placeholder)
@@ -94,7 +94,7 @@ def redact_json(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> s
 
 
 def _widen(text: str, place: PiiMatch, strings: Sequence[tuple[int, int]]) -> PiiMatch:
-    """The place, or all of the number that it is in; `of` is then empty."""
+    """The match, or the whole number that contains it; `of` is then empty."""
     if any(start < place.end and place.start < end for start, end in strings):
         return place
     start = place.start
@@ -109,7 +109,7 @@ def _write_placeholder(place: PiiMatch) -> str:
 
 
 def hide(text: str) -> str:
-    """The text to be shown: of all that is private in it the first characters only.
+    """The text for display, with only the first characters of each match.
 
     It may be JSON, in which a line end is two characters.
     """
@@ -127,7 +127,7 @@ def _replace(text: str, places: Sequence[PiiMatch], make: Callable[[PiiMatch], s
 
 
 def mask(text: str) -> str:
-    """The first characters of a secret, at most four and a fifth of it, to know it by."""
+    """The first characters of a secret to identify it: at most four, and at most a fifth."""
     shown = text[: min(4, len(text) // 5)]
     return f"{shown}… ({len(text)} characters)"
 
@@ -162,7 +162,7 @@ _WORD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _CLASSES = bytes(97 if byte in _WORD else 32 for byte in range(256))
 _BEFORE = 60
 _AFTER = 4096
-_LEAST_ENTROPY = 3.5  # bits a character; words and dates joined by dashes have less or no digits
+_LEAST_ENTROPY = 3.5  # bits per character; words and dates with dashes have less, or no digits
 _NOT_WITHIN = rb"(?<![A-Za-z0-9])"
 
 _PREFIXED = (
@@ -207,7 +207,7 @@ _BLOCK = (
 _IN_ADDRESS = (
     rb"[a-z][a-z0-9+.\-]{1,20}://[^\s\x1e:/@?#\[]{1,64}:(?P<value>[^\s\x1e/@\[]{3,128})@[A-Za-z0-9]"
 )
-_NO_PASSWORDS = frozenset(  # what examples have in that place
+_NO_PASSWORDS = frozenset(  # values used in examples
     b"password mypassword passwd pass pwd pw secret token key xxx xxxx repo".split()
 )
 _SOME_DIGIT = re.compile(rb"[0-9]")
@@ -216,7 +216,7 @@ _LONGEST_ADDRESS = 220
 
 @functools.cache
 def _compile(pattern: bytes) -> re.Pattern[bytes]:
-    """Compile at first use: it takes 10 ms for all."""
+    """Compile on first use: all patterns take 10 ms."""
     return re.compile(pattern)
 
 
@@ -234,14 +234,14 @@ def scan_secrets(data: bytes) -> Iterator[PiiMatch]:
 
 
 def _look_around(data: bytes, start: int, end: int) -> Iterator[PiiMatch]:
-    """The secrets that the run of letters and digits from `start` to `end` belongs to."""
+    """The secrets that include the run of letters and digits from `start` to `end`."""
     begin = max(0, start - _BEFORE)
     if data.find(b"eyJ", begin, end) >= 0:
         for found in _compile(_WEB_TOKEN).finditer(data, begin, end + _AFTER):
             if found.start() <= start < found.end():
                 yield PiiMatch(found.start(), found.end(), PiiKind.WEB_TOKEN, "JWT")
     if not _SOME_DIGIT.search(data, start, end) and data.find(b"hf_", start, end) < 0:
-        return  # a long name, as programs have them
+        return  # a long identifier in source code
     for found in _compile(_PREFIXED).finditer(data, begin, end + 64):
         if found.end() > start:
             of = (found.lastgroup or "").replace("_", " ")
@@ -262,7 +262,7 @@ def is_random(value: bytes) -> bool:
 
 
 def find_password(data: bytes, at: int) -> PiiMatch | None:
-    """The password of a web address such as https://name:password@host, by the place of its @."""
+    """The password in an address such as https://name:password@host; `at` is the index of the @."""
     begin = max(0, at - _LONGEST_ADDRESS)
     if data.find(b"://", begin, at) < 0:
         return None

@@ -38,7 +38,7 @@ def is_luhn(digits: str) -> bool:
 
 
 def is_card(digits: str) -> bool:
-    """Whether it has a number range, a length and a check digit of payment cards."""
+    """Whether the number has the prefix, length and check digit of a payment card."""
     first4, size = int(digits[:4]), len(digits)
     known = (
         (digits[0] == "4" and size in (13, 16, 19))
@@ -53,7 +53,7 @@ def is_card(digits: str) -> bool:
 
 
 def is_iban(number: str) -> bool:
-    """Whether it has the length of its country and the right check digits."""
+    """Whether the number has the length for its country and the right check digits."""
     if IBAN_LENGTHS.get(number[:2]) != len(number):
         return False
     moved = number[4:] + number[:4]
@@ -61,7 +61,7 @@ def is_iban(number: str) -> bool:
 
 
 def is_american(number: str) -> bool:
-    """US social security number: it has no check digit, only areas that are not given."""
+    """US social security number: no check digit, but some areas are never assigned."""
     area, group, serial = number[:3], number[3:5], number[5:]
     return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
 
@@ -121,7 +121,7 @@ def is_korean(number: str) -> bool:
 
 
 def is_polish(number: str) -> bool:
-    """Polish PESEL, eleven digits; the month tells the century, too."""
+    """Polish PESEL, eleven digits; the month also encodes the century."""
     month = int(number[2:4])
     century = {0: 1900, 1: 2000, 2: 2100, 3: 2200, 4: 1800}[month // 20]
     day = _is_day(century + int(number[:2]), f"{month % 20:02}{number[4:6]}")
@@ -137,7 +137,7 @@ def is_swedish(number: str) -> bool:
 
 
 def is_belgian(number: str) -> bool:
-    """Belgian national number, nine digits and a key of two; another key since 2000."""
+    """Belgian national number, nine digits and a key of two; since 2000 with another key."""
     before, key = number[:9], int(number[9:])
     return key in (97 - int(before) % 97, 97 - int(f"2{before}") % 97)
 
@@ -174,12 +174,12 @@ def _is_day(year: int, month_and_day: str) -> bool:
 
 _LEAST_DIGITS = 8
 _SEPARATORS = b" .()-"
-_ALIKE = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # every digit becomes a 0
+_ALIKE = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # every digit becomes 0
 _DIGITS = re.compile(rb"[0-9](?:[ .()\-]{0,2}[0-9]){%d,}" % (_LEAST_DIGITS - 1))
 _BEFORE, _AFTER = 28, 24  # characters around the digits that may belong to the number
 _FREE, _ENDS = rb"(?<![0-9A-Za-z.])", rb"(?![0-9A-Za-z])"
 
-_DATE = re.compile(  # most of them are: with year or day in front, and perhaps the hour behind
+_DATE = re.compile(  # most candidates: year or day first, then perhaps an hour
     rb"(?:[12][0-9]{3}[-.][01]?[0-9][-.][0-3]?[0-9]|[0-3]?[0-9][-.][01]?[0-9][-.][12][0-9]{3})"
     rb"(?:[ .-]{1,2}[0-2][0-9])?"
 )
@@ -193,7 +193,7 @@ def _form(pattern: bytes) -> re.Pattern[bytes]:
 
 
 def _any_of(patterns: Iterable[bytes]) -> re.Pattern[bytes]:
-    """What one of the patterns finds; what comes before, which they share, is looked at once."""
+    """A pattern that matches any of the patterns, with their common prefix only once."""
     return re.compile(
         _FREE + b"(?:" + b"|".join(one.removeprefix(_FREE) for one in patterns) + b")"
     )
@@ -257,7 +257,7 @@ def _compile_any() -> re.Pattern[bytes]:
 
 
 def scan_numbers(data: bytes) -> Iterator[PiiMatch]:
-    """Numbers in a text whose characters beyond ASCII were replaced, one byte each."""
+    """Numbers in a text in which each character beyond ASCII is replaced by one byte."""
     if b"0" * _LEAST_DIGITS not in data.translate(_ALIKE, _SEPARATORS):
         return
     for found in _DIGITS.finditer(data):

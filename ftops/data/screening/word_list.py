@@ -1,8 +1,8 @@
 """Word lists of the user, and their search in texts.
 
-A word matches a whole word. Chinese, Japanese, Thai and others are written without spaces: their
+A word matches a whole word. Some scripts, such as Chinese, Japanese and Thai, have no spaces: their
 words match anywhere. Korean adds endings to words: they match at the start of a word. Case and
-width of letters do not count.
+character width are ignored.
 """
 
 import functools
@@ -34,7 +34,7 @@ _GAP = r"[\s\-_'’.]{1,3}"  # between the words of a phrase, as in son-of-a-gun
 
 @dataclass(frozen=True, slots=True)
 class WordList:
-    """Normalised words, each with the language that the list names."""
+    """Normalised words, each with its language in the list."""
 
     entries: tuple[tuple[str, str], ...] = ()
 
@@ -48,16 +48,16 @@ NO_WORDS = WordList()
 
 
 def normalize_text(text: str) -> str:
-    """The text in NFKC and lower case, as words are searched in it."""
+    """The text in NFKC and lower case, ready for the search."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKC", text).casefold()
 
 
 def read_word_list(path: Path) -> WordList:
-    """One word or phrase a line; `# language: de` names the language of those that follow.
+    """Read a word or phrase per line; `# language: de` sets the language of the following lines.
 
-    Other lines that begin with # are remarks. DatasetError when the file cannot be used.
+    Other lines that begin with # are comments. DatasetError if the file cannot be used.
     """
     try:
         data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else None
@@ -105,7 +105,7 @@ def _parse(path: Path, text: str) -> Iterator[tuple[str, str]]:
 
 
 class WordSearch:
-    """Finds the words of a list in texts, most of which have none."""
+    """Finds the words of a list in texts, most of which contain none."""
 
     def __init__(self, words: WordList) -> None:
         self._single: dict[str, list[int]] = {}
@@ -114,7 +114,7 @@ class WordSearch:
             if _get_word_pattern().fullmatch(word) and not _HAS_KOREAN.search(word):
                 self._single.setdefault(word, []).append(index)
             else:
-                longest = max(word.split(" "), key=len)  # which a text must hold
+                longest = max(word.split(" "), key=len)  # a matching text contains it
                 self._patterns.append((longest, _compile(word), index))
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
@@ -138,19 +138,19 @@ def open_search(words: WordList) -> WordSearch:
 
 @functools.lru_cache(maxsize=1)
 def _get_combining_marks() -> str:
-    """Combining marks, as ranges of a set: they belong to the letter before."""
+    """Combining marks, which belong to the letter before, as ranges of a character class."""
     codes = [code for code in range(0x300, _LAST_MARK) if unicodedata.category(chr(code))[0] == "M"]
     return _list_ranges([code for code in codes if not _HAS_UNSPACED.match(chr(code))])
 
 
 @functools.lru_cache(maxsize=1)
 def _get_word_pattern() -> re.Pattern[str]:
-    """A word of a script with blanks."""
+    """A word in a script with spaces."""
     return re.compile(f"{_LETTER}+(?:[{_get_combining_marks()}]+{_LETTER}*)*")
 
 
 def _list_ranges(codes: Sequence[int]) -> str:
-    """Characters as ranges of a set in a pattern."""
+    """Characters as ranges of a character class."""
     ranges: list[list[int]] = []
     for code in codes:
         if ranges and code == ranges[-1][1] + 1:

@@ -143,7 +143,7 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 @contextmanager
 def _cache_folder(folder: Path) -> Iterator[None]:
-    """Point tiktoken to `folder`, by the environment, its only way."""
+    """Point tiktoken to `folder` with an environment variable, the only way it supports."""
     before = os.environ.get(_FOLDER_VARIABLE)
     os.environ[_FOLDER_VARIABLE] = str(folder)
     try:
