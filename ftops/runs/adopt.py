@@ -1,7 +1,7 @@
-"""Adds a job that was created elsewhere to the ledger as a run. Nothing is created or sent.
+"""Adds a job that was created elsewhere to the ledger as a run. Creates and sends nothing.
 
-The run has its job from the moment it is recorded, so that no death of this command can leave a run
-that would create another one.
+The run is recorded together with its job, so that an interrupted command cannot leave a run that
+would create a second job.
 """
 
 import re
@@ -40,13 +40,14 @@ def adopt_job(
     *,
     job_file: LoadedJob | None = None,
 ) -> Run:
-    """Record a run for the job, to be driven like any other from its follow stage on.
+    """Record a run for the job, which continues like any other run from its follow stage.
 
-    With a job file, the run is that file's: the same file finds it from now on, and the model is
-    evaluated as it says. Without one, a job file is written for the job, and nothing is evaluated;
-    `load` reads it. A run that has the job already and ended before it is returned instead, and so
-    is the run that requested the job and has none yet: it would create another one.
-    RunError when a run has the job in another way, or the file another run.
+    With a job file, the run belongs to that file: the same file finds the run, and configures its
+    evaluation. Without one, a job file is written for the job and read with `load`; nothing is
+    evaluated. If a run already has the job and ended before the end of the job was recorded, that
+    run is returned. So is a run that requested the job and has none yet, because it would create
+    another one.
+    RunError if the job belongs to any other run, or if the file already has another run.
     """
     if known := find_run_to_reopen(job_id, context.ledger):
         context.observer.on_run_open(known, resumed=True)
@@ -80,9 +81,9 @@ def adopt_job(
 
 
 def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
-    """The run that has this job and ended before the job was seen to end.
+    """The run that has this job and ended before the end of the job was recorded.
 
-    None for a job that the ledger does not know; RunError, which names the run, for any other.
+    None for a job that the ledger does not know; RunError for a job of any other run.
     """
     run = ledger.find_run_of_job(job_id)
     if run is None or (run.job_id == job_id and run.ended_before_job):
@@ -95,7 +96,7 @@ def find_run_to_reopen(job_id: str, ledger: Ledger) -> Run | None:
 
 
 def _find_maker(job: Job, context: RunContext) -> Run | None:
-    """The run of this ledger whose request for the job got no clear response; it gets the job."""
+    """The run whose request for the job has no recorded response; the job is assigned to it."""
     ledger = context.ledger
     run_id = RunId(job.metadata.get(RUN_ID_METADATA, "").partition(".")[0])
     if not ledger.has_run(run_id):
@@ -117,7 +118,7 @@ def _find_maker(job: Job, context: RunContext) -> Run | None:
 
 def _check_same_model(job: Job, job_file: LoadedJob) -> None:
     wanted = job_file.spec.model
-    # An alias such as gpt-4o-mini comes back with its date.
+    # The provider returns an alias such as gpt-4o-mini with its date.
     if not (job.model.startswith(wanted) or wanted.startswith(job.model)):
         raise RunError(
             f"{job.id} trains {job.model}, and {job_file.path} says {wanted}",
@@ -126,7 +127,7 @@ def _check_same_model(job: Job, job_file: LoadedJob) -> None:
 
 
 def _write_job_file(job: Job, context: RunContext, settings: ProviderSettings) -> Path:
-    """Write what is known of the job as a job file (JSON is YAML, too)."""
+    """Write a job file for the job (as JSON, which is valid YAML)."""
     if not job.training_file:
         raise RunError(
             f"the provider does not tell what {job.id} was trained on",
@@ -160,7 +161,7 @@ def _write_job_file(job: Job, context: RunContext, settings: ProviderSettings) -
 
 
 def _choose_figures(job: Job) -> dict[str, Json]:
-    """The job's hyperparameters that a job file may hold."""
+    """The job's hyperparameters that a job file can have."""
     chosen: dict[str, Json] = {}
     for name, value in job.hyperparameters.items():
         try:
@@ -172,7 +173,7 @@ def _choose_figures(job: Job) -> dict[str, Json]:
 
 
 def _describe_files(job: Job, context: RunContext) -> dict[str, Json]:
-    """The result of the prepare stage, for files that are at the provider."""
+    """The result of the prepare stage for files at the provider."""
     training, validation = job.training_file or "", job.validation_file
     return PreparedData(
         row_format=context.provider.row_format(job.model),

@@ -1,4 +1,4 @@
-"""Cancels a run in whatever state it is, so that no job of it runs on."""
+"""Cancels a run in any state, and its job."""
 
 import contextlib
 
@@ -39,11 +39,12 @@ _LOOK_EVERY_S = 1.0
 
 @in_run_scope
 def cancel_run(run: Run, context: RunContext) -> Run:
-    """Cancel the run and its job, if it has one; an ended run is returned as it is.
+    """Cancel the run and its job, if it has one; an ended run is returned unchanged.
 
-    A run that ended before its job was seen to end is opened again and cancelled like any other. A
-    job in doubt is looked for first. The run is returned still running when the provider has
-    taken the request but not ended the job yet. RunError when the job had already ended well.
+    A run that ended before the end of its job was recorded is reopened and cancelled like any
+    other. If a request for a job has no recorded response, the provider is searched first. The
+    returned run is still running if the provider has accepted the request but not ended the job
+    yet. RunError if the job has already succeeded.
     """
     run = reopen_for_job(context.ledger.get_run(run.id), context)
     if run.status in ENDED:
@@ -57,7 +58,7 @@ def cancel_run(run: Run, context: RunContext) -> Run:
             run = context.ledger.get_run(run.id)
             if held:
                 return run if run.status in ENDED else _cancel_and_tell(run, context, sent=sent)
-        # Another process drives it: it stops by itself before the job, or sees the job end.
+        # Another process drives the run: it stops before it creates the job, or sees the job end.
         if run.job_id and not sent:
             _send(run, context, run.job_id)
             sent = True
@@ -69,7 +70,7 @@ def cancel_run(run: Run, context: RunContext) -> Run:
 def cancel_held(run: Run, context: RunContext) -> Run:
     """Cancel a run whose lock the caller holds.
 
-    It is returned still running when its job had ended by itself, or has not ended yet.
+    The returned run is still running if its job ended before the cancellation or is still ending.
     """
     return _cancel(run, context, sent=False)[0]
 
@@ -86,7 +87,7 @@ def _cancel_and_tell(run: Run, context: RunContext, *, sent: bool) -> Run:
 
 
 def _cancel(run: Run, context: RunContext, *, sent: bool) -> tuple[Run, Job | None]:
-    """The run and its job as they stand then; `sent`: the provider knows about it already."""
+    """The updated run and its job; `sent`: the provider already has the request."""
     job_id = run.job_id or _find_unrecorded_job(run, context)
     if job_id is None:
         _drop_uploads(run, context)
@@ -96,7 +97,7 @@ def _cancel(run: Run, context: RunContext, *, sent: bool) -> tuple[Run, Job | No
 
 
 def _find_unrecorded_job(run: Run, context: RunContext) -> str | None:
-    """A job in doubt, or one that a command with another ledger has made for the same key."""
+    """The job of an unanswered request, or one that another ledger created for the same key."""
     stage = StageContext(run, JobSpec.from_json(run.spec), context)
     call = context.ledger.find_open_call(run.id, CREATE_CALL)
     if call:
@@ -105,7 +106,7 @@ def _find_unrecorded_job(run: Run, context: RunContext) -> str | None:
             return job.id
         reason = "the provider does not know the job; the request was lost"
         context.ledger.record_failed(call, reason)
-    return _find_earlier_job(stage)  # the call may also have been about to take that one over
+    return _find_earlier_job(stage)  # the call may also have been about to adopt that job
 
 
 def _find_earlier_job(stage: StageContext) -> str | None:
@@ -118,7 +119,7 @@ def _find_earlier_job(stage: StageContext) -> str | None:
         provider.ensure_ready()
         job = take_earlier_job(stage, request)
     except (AuthFailed, PermissionRefused):
-        return None  # without permission there is no job of this account, either
+        return None  # without permission, this account has no job
     return job.id if job else None
 
 
@@ -145,7 +146,6 @@ def _drop_uploads(run: Run, context: RunContext) -> None:
 
 
 def _send(run: Run, context: RunContext, job_id: str) -> Job:
-    """Send the cancellation to the provider, and return the job afterwards."""
     context.provider.ensure_ready()
     call = context.ledger.find_open_call(run.id, CANCEL_CALL) or context.ledger.record_intent(
         run.id, Stage.FOLLOW, CANCEL_CALL, {"job_id": job_id}
@@ -154,7 +154,7 @@ def _send(run: Run, context: RunContext, job_id: str) -> Job:
     try:
         job = context.provider.cancel_job(job_id)
     except Rejected as error:
-        # It has ended in the meantime; how, the job itself tells.
+        # The job has ended in the meantime; its status says how.
         context.ledger.record_failed(call, error.message, shared=True)
         job = context.provider.get_job(job_id)
         if not job.ended:
@@ -169,7 +169,7 @@ def _settle(run: Run, context: RunContext, job: Job) -> tuple[Run, Job]:
     deadline_s = context.clock.monotonic_s() + _MAX_WAIT_S
     while not job.ended and context.clock.monotonic_s() < deadline_s:
         context.clock.sleep(_LOOK_EVERY_S)
-        with contextlib.suppress(ProviderError):  # the request was taken; only its end is unknown
+        with contextlib.suppress(ProviderError):  # accepted, but the outcome is unknown
             job = context.provider.get_job(job.id)
     if job.ended:
         record_job_end(context.ledger, run, job)

@@ -1,4 +1,4 @@
-"""Commands that texts tell the user to type, such that a shell reads them as meant."""
+"""Formats commands for hints and messages, quoted for a shell."""
 
 import shlex
 from pathlib import Path
@@ -18,7 +18,7 @@ def format_run_command(run: Run, *options: str) -> str:
 
 
 def list_run_arguments(run: Run, *, job_file: str = "") -> list[str]:
-    """The words behind `ftops` that name the same run again, with the options that it needs."""
+    """The arguments of `ftops` that select the same run, with the options that it needs."""
     words = ["run", job_file or run.job_file]
     for override in run.overrides:
         words += ["--set", override]
@@ -33,7 +33,7 @@ def format_follow_command(run_id: str) -> str:
 
 
 def list_provider_options(settings: ProviderSettings) -> list[str]:
-    """The options that name the same provider to a command that takes no job file."""
+    """The options that select the same provider in a command without a job file."""
     words = ["--provider", settings.type]
     if settings.base_url:
         words += ["--base-url", settings.base_url]

@@ -1,4 +1,4 @@
-"""The contexts of a run and of a stage: clock, ledger, provider, observer and the like."""
+"""The context of a run and of a stage: clock, ledger, provider, observer and so on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ def _refuse_other_providers(settings: ProviderSettings) -> Provider:
 class RunContext:
     """The ledger, the run's provider, the clock and the outputs; `home` is FTOPS_HOME.
 
-    `open_provider` opens the providers of the models that the run's model is compared with.
+    `open_provider` opens the providers of the models that the evaluation compares.
     """
 
     ledger: Ledger
@@ -45,7 +45,7 @@ class RunContext:
 class StageContext:
     """One attempt of one stage of `run`.
 
-    `until_s` is when `limits.max_wait` is over, on the monotonic clock; None: never.
+    `until_s` is when `limits.max_wait` expires, on the monotonic clock; None: never.
     """
 
     run: Run
@@ -74,11 +74,11 @@ class StageContext:
         return RunFolder.of(self.context.home, self.run.id)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for at most `seconds`; WaitedTooLong when `limits.max_wait` is over."""
+        """Sleep for at most `seconds`; WaitedTooLong if `limits.max_wait` has expired."""
         self.clock.sleep(self.limit_pause(seconds))
 
     def limit_pause(self, seconds: float) -> float:
-        """The pause, cut to the time that is left; WaitedTooLong when none is."""
+        """`seconds`, limited to the time that is left; WaitedTooLong if none is left."""
         if self.until_s is None:
             return seconds
         left_s = self.until_s - self.clock.monotonic_s()
@@ -100,7 +100,7 @@ class StageContext:
         return StageResults.read(self.ledger.list_stages(self.run.id))
 
     def get_prepared(self) -> PreparedData:
-        """The result of the prepare stage; LedgerError when it is missing."""
+        """The result of the prepare stage; LedgerError if it is missing."""
         prepared = self.read_results().prepare
         if prepared is None:
             raise LedgerError(f"the ledger is damaged: {self.run.id} has no prepared data")
@@ -109,7 +109,7 @@ class StageContext:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage that succeeded records, or why there was nothing to do."""
+    """The recorded result of a successful stage, or the reason why it was skipped."""
 
     detail: Mapping[str, Json] = field(default_factory=dict)
     skipped: str | None = None

@@ -1,8 +1,8 @@
-"""Checks of `ftops doctor`: the home, the ledger, and what got lost between it and a provider.
+"""Checks of `ftops doctor`: the home, the ledger, and how it differs from the provider.
 
-Nothing is changed or started. A file that ftops uploaded is recognised by its name; another ledger,
-of a colleague or of a second FTOPS_HOME, may have uploaded it. So one that this ledger does not
-know is only deleted by name.
+The checks change and start nothing. A file that ftops uploaded is recognised by its name, but
+another ledger (a colleague's, or that of a second FTOPS_HOME) may have uploaded it. So a file that
+this ledger does not know is only deleted if the user names it.
 """
 
 import os
@@ -28,7 +28,7 @@ class CheckStatus(StrEnum):
     """The outcome of a check."""
 
     OK = "ok"
-    SKIPPED = "skipped"  # could not be checked, and need not be
+    SKIPPED = "skipped"  # not checked, which is no problem
     PROBLEM = "problem"
 
 
@@ -53,7 +53,7 @@ MIN_FREE_BYTES = 500_000_000
 
 
 def check_home(home: Path) -> Iterator[HealthCheck]:
-    """Whether the folder is there, writable, private, and on a disk with free space."""
+    """Check that the folder exists, is writable and private, and has free disk space."""
     if not home.is_dir():
         yield HealthCheck(
             "home",
@@ -102,7 +102,7 @@ def _list_home_problems(home: Path) -> Iterator[HealthCheck]:
 
 
 def check_ledger(ledger: Ledger) -> HealthCheck:
-    """Whether every page and every row of the file is sound."""
+    """Check every page and every row of the file for damage."""
     where = str(ledger.path)
     try:
         complaints = ledger.list_damages()
@@ -121,7 +121,7 @@ def check_ledger(ledger: Ledger) -> HealthCheck:
 
 
 def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
-    """Folders of runs that the ledger does not know."""
+    """Find folders of runs that the ledger does not know."""
     runs = get_runs_folder(home)
     if not runs.is_dir():
         return
@@ -156,9 +156,9 @@ _OWN_NAME = re.compile(r"ftops-[0-9a-f]{16}-(?:train|validation)\.jsonl")
 def check_provider(
     provider: Provider, ledger: Ledger | None, runs: Sequence[Run]
 ) -> Iterator[HealthCheck]:
-    """Whether the provider answers and takes the key, then what lies there; `runs` are its own.
+    """Check the provider's connection, key, files and models; `runs` are the runs there.
 
-    Without a ledger, the owner of a file or model is not known, and they are not checked.
+    Without a ledger, files and models are not checked, because their owner is not known.
     """
     try:
         files = list(provider.list_files())
@@ -226,7 +226,7 @@ def _check_models(
 
 
 def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[HealthCheck]:
-    """Runs whose job may be running, or that have none yet, though no process drives them."""
+    """Find open runs that no process drives, and ended runs whose job may still be running."""
     for run in runs:
         if run.ended_before_job:
             yield HealthCheck(

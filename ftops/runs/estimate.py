@@ -1,4 +1,4 @@
-"""What training takes: tokens, their price, and whether the limits of the job file allow it."""
+"""Estimates tokens and price of training, and checks the limits of the job file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,24 +27,24 @@ _UNKNOWN_EPOCHS = (
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Tokens of the training file, how often they are trained on, and the price of that.
+    """The tokens of the training file, the number of epochs, and the price.
 
-    `n_epochs` is None when the job file says "auto" and its value cannot be estimated.
+    `n_epochs` is None if the job file has "auto" and its value cannot be estimated.
     """
 
     tokens: int
     n_epochs: int | None
-    epochs_assumed: bool  # the job file says "auto"
+    epochs_assumed: bool  # the job file has "auto"
     price_usd: float | None  # for a million trained tokens
     method: str = ""  # how the tokens were counted
-    error: float = 0.0  # the share by which they may be off
-    price_advice: str = ""  # how to tell a price that is not known
-    long_rows: int = 0  # rows with more tokens than the model reads, as far as that is known
+    error: float = 0.0  # the relative error of the token count
+    price_advice: str = ""  # how to set a price that is not known
+    long_rows: int = 0  # rows with more tokens than the model reads, if known
     row_limit: int | None = None
-    batch_size: int | None = None  # what "auto" becomes, as far as that is known
+    batch_size: int | None = None  # the value of "auto", if known
 
     def describe_long_rows(self) -> str | None:
-        """That rows will be cut, for people; None when none is known to be."""
+        """A message that rows will be truncated; None if none are, as far as known."""
         if not self.long_rows:
             return None
         are = (
@@ -59,7 +59,7 @@ class Estimate:
 
     @property
     def cost_usd(self) -> float | None:
-        """None when the price is not known, or the number of epochs and there is a price."""
+        """The cost in US dollars; None if the price or the number of epochs is not known."""
         if not self.price_usd:
             return self.price_usd
         trained = self.trained_tokens
@@ -69,16 +69,16 @@ class Estimate:
 def assume_epochs(
     n_epochs: int | Auto, rows: int, rule: EpochRule | None
 ) -> tuple[int | None, bool]:
-    """How many epochs there will be, and whether that is a guess at what "auto" becomes."""
+    """The number of epochs, and whether it is estimated because the job file has "auto"."""
     if n_epochs != "auto":
         return n_epochs, False
     return (rule.estimate(rows) if rule else None), True
 
 
 def list_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> list[str]:
-    """Every limit that would be broken or that cannot be held, in words.
+    """A sentence for each limit that would be exceeded or cannot be checked.
 
-    `estimate` is None when the training data lies at the provider, where it cannot be counted.
+    `estimate` is None if the training data is at the provider, where it cannot be counted.
     """
     broken = []
     if limits.max_training_tokens is not None:
@@ -118,20 +118,20 @@ def list_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str)
 
 
 def get_price_advice(limits: LimitSpec, estimate: Estimate | None) -> str:
-    """The way out where a limit waits for a price that is not known; empty where none does."""
+    """How to set the price that a limit needs; empty if no price is missing."""
     if limits.max_cost_usd is None or estimate is None or estimate.price_usd is not None:
         return ""
     return estimate.price_advice
 
 
 def check_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> None:
-    """LimitExceeded, naming all of them, if any limit would be broken."""
+    """Raise LimitExceeded, with all limits that would be exceeded, if there are any."""
     broken = list_broken_limits(limits, estimate, model)
     raise_broken(broken, get_price_advice(limits, estimate))
 
 
 def raise_broken(broken: Sequence[str], advice: str) -> None:
-    """LimitExceeded with these sentences, if there are any; `advice` instead of the usual hint."""
+    """Raise LimitExceeded with these sentences, if any; `advice` replaces the usual hint."""
     if broken:
         raise LimitExceeded("nothing was sent: " + "; ".join(broken), hint=advice)
 
@@ -150,17 +150,16 @@ _ENGINE_METHOD = "by the vocabulary that the engine makes of these rows"
 
 
 def _no_engine_estimate(_path: Path, _model: str) -> EngineEstimate | None:
-    """Where no engine can estimate."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """The tokens of a file, counted once, with how they were counted and how far that may be off.
+    """The tokens of one pass over a file, with the method of counting and its relative error.
 
-    `n_epochs` and `batch_size` are what "auto" becomes, where the engine has estimated it.
-    `long_rows` are cut, as far as that is known: they have more tokens than the model reads,
-    `row_limit`.
+    `n_epochs` and `batch_size` are the values of "auto", if the engine has estimated them.
+    `long_rows` is the number of rows that will be truncated, if known, because they have more
+    tokens than the model reads (`row_limit`).
     """
 
     tokens: int
@@ -174,17 +173,17 @@ class TokenCount:
 
 @dataclass(frozen=True, slots=True)
 class TokenCounter:
-    """With what tokens are counted: vocabularies on disk, and the engine for its own models."""
+    """Counts tokens, with vocabularies on disk, and with the engine for its own models."""
 
     counting: CounterFactory = field(default_factory=CounterFactory)
     estimate_with_engine: AskEngine = _no_engine_estimate
 
     def without_engine(self) -> "TokenCounter":
-        """The same, but faster for the engine's models, whose tokens are then estimated."""
+        """A counter that estimates the tokens of the engine's models, which is faster."""
         return replace(self, estimate_with_engine=_no_engine_estimate)
 
     def count(self, summary: DataSummary, provider: Provider, model: str) -> TokenCount:
-        """The tokens of the prepared file that `summary` is of, which must still be there."""
+        """The tokens of the prepared file of `summary`; the file must still exist."""
         vocabulary = get_vocabulary_name(provider.capabilities, model)
         limit = provider.get_model_info(model).max_example_tokens
         if vocabulary == ENGINE_VOCABULARY:
@@ -216,7 +215,7 @@ def _as_counted(estimate: FileTokenEstimate) -> TokenCount:
 def estimate_training(
     spec: JobSpec, summary: DataSummary, provider: Provider, tokens: TokenCounter
 ) -> Estimate:
-    """What training on the prepared file takes; the file must still be there."""
+    """The estimate of training on the prepared file; the file must still exist."""
     rule = provider.capabilities.auto_epochs
     n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, summary.rows, rule)
     counted = tokens.count(summary, provider, spec.model)

@@ -1,8 +1,9 @@
-"""Exports a run that has ended to the tools that the job file names under `export`.
+"""Exports a run that has ended to the tools that the job file lists under `export`.
 
-An export is an open call in the ledger from the transaction in which the run ends. The process that
-drives the run sends it, also what an earlier command recorded before it died; a tool finds the run
-by its id, so that nothing is there twice. An export that fails ends no run.
+The transaction that ends the run records each export as an open call. The process that drives the
+run sends all open exports, including those of an earlier command that was interrupted. Each tool
+identifies the run by its id, so a repeated export creates no duplicate. A failed export does not
+change the status of the run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,13 +26,13 @@ CALL = "track"
 
 
 def create_pending_exports(run: Run) -> Iterator[Intent]:
-    """One intent for each tool that the job file names."""
+    """One intent for each tool in the job file."""
     for target in list_export_targets(run):
         yield Intent(Stage.EVALUATE, CALL, _to_request(target))
 
 
 def list_export_targets(run: Run) -> Iterator[ExportTarget]:
-    """The tools that the run's job file names, with their settings."""
+    """The tools in the run's job file, with their settings."""
     folder = Path(run.job_file).parent
     for item in JobSpec.from_json(run.spec).export:
         for tool, settings in item.items():
@@ -39,7 +40,7 @@ def list_export_targets(run: Run) -> Iterator[ExportTarget]:
 
 
 def export_pending(run: Run, context: RunContext) -> None:
-    """Send every export that is still open; the caller drives the run."""
+    """Send every open export; the caller must hold the lock of the run."""
     for call in context.ledger.list_calls(run.id):
         if call.name != CALL or call.state != "intent":
             continue
@@ -61,7 +62,7 @@ def has_pending_exports(run: Run, context: RunContext) -> bool:
 def export_now(
     run: Run, ledger: Ledger, home: Path, exporter: Exporter, target: ExportTarget
 ) -> str:
-    """Export an ended run to one tool, and return where it is there; ExportFailed otherwise."""
+    """Export an ended run to one tool and return its location there; raises ExportFailed."""
     if run.status not in ENDED:
         raise ExportFailed(
             f"{run.id} is {run.status}: a run is exported when it has ended",
@@ -78,7 +79,7 @@ def export_now(
 
 
 def _find_open_call(run: Run, ledger: Ledger, request: Mapping[str, Json]) -> RemoteCall | None:
-    """An open export to the same tool, of a command that died: exporting now closes it."""
+    """An open export of an interrupted command to the same tool, which this export closes."""
     for call in ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent" and call.request == request:
             return call

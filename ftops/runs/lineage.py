@@ -1,6 +1,6 @@
-"""Where a model comes from: its run and data, what it cost, how good it is, when it ends.
+"""The lineage of a model: its run, data, cost, evaluation and shutdown date.
 
-It is read from the ledger and the run folders, without any request.
+It comes from the ledger and the run folders; no requests are sent.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,13 +23,13 @@ _WHOLE_DAY = 10  # characters of 2027-01-14
 
 @dataclass(frozen=True, slots=True)
 class PrimaryMetric:
-    """The one figure that stands for how good a model is, by the name of its metric."""
+    """The primary metric of a model: its name and value."""
 
     metric: str
     figure: MetricResult
 
     def to_json(self) -> dict[str, Json]:
-        """The figure with its interval and its number of rows."""
+        """The value with its interval and its number of rows."""
         return {
             "name": self.metric,
             "value": self.figure.value,
@@ -41,24 +41,24 @@ class PrimaryMetric:
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """What training cost in US dollars.
+    """The cost of training in US dollars.
 
-    `tokens` were trained on, as the provider says; None where `usd` is what was estimated before.
+    `tokens` is the provider's number of trained tokens; None if `usd` is the earlier estimate.
     """
 
     usd: float
     tokens: int | None = None
 
     def to_json(self) -> dict[str, Json]:
-        """The sum, and how it is known."""
+        """The cost and its source."""
         return {"usd": self.usd, "trained_tokens": self.tokens, "estimated": self.tokens is None}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """A model with the run that made it, the run's stages, and the data as it was prepared.
+    """A model with its run, the run's stages, and the prepared data.
 
-    `run` is None for a model that the ledger knows without its run.
+    `run` is None if the ledger does not have the run of the model.
     """
 
     tuned: TunedModel
@@ -68,17 +68,17 @@ class ModelVersion:
 
     @property
     def prepared(self) -> PreparedData | None:
-        """The data as it was prepared; None where it was not prepared here."""
+        """The prepared data; None if it was not prepared here."""
         return self.results.prepare
 
     @property
     def data_sha256(self) -> str:
-        """The hash of the training data as it was sent; "" where it was not sent from here."""
+        """The hash of the uploaded training data; "" if it was not uploaded from here."""
         return self.prepared.training.sha256 if self.prepared else ""
 
 
 def load_model_version(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
-    """All that the ledger knows of how the model was made."""
+    """The model with everything that the ledger has about its origin."""
     try:
         run = ledger.get_run(tuned.run_id)
     except UnknownRun:
@@ -88,7 +88,7 @@ def load_model_version(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
 
 
 def trace_lineage(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
-    """The model and the models it was tuned from, the oldest first, as far as the ledger goes."""
+    """The model and the models in the ledger it was tuned from, oldest first."""
     found: dict[str, ModelVersion] = {}
     model: TunedModel | None = tuned
     while model is not None and model.name not in found:
@@ -98,7 +98,7 @@ def trace_lineage(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
 
 
 def find_evaluation(run: Run, home: Path) -> Evaluation | None:
-    """The run's evaluation; None where there is none, or where it cannot be read."""
+    """The run's evaluation; None if there is none or it cannot be read."""
     try:
         return read_evaluation(RunFolder.of(home, run.id).path)
     except (LedgerError, StorageError):
@@ -108,8 +108,7 @@ def find_evaluation(run: Run, home: Path) -> Evaluation | None:
 def find_primary_metric(
     evaluation: Evaluation | None, checkpoint: str = ""
 ) -> PrimaryMetric | None:
-    """The headline metric of the model that the run made, or of a checkpoint of it, where it was
-    measured."""
+    """The primary metric of the run's model, or of one of its checkpoints, if it was measured."""
     if evaluation is None:
         return None
     kind = CandidateKind.CHECKPOINT if checkpoint else CandidateKind.TUNED
@@ -121,7 +120,7 @@ def find_primary_metric(
 
 
 def find_checkpoint_owner(ledger: Ledger, checkpoint: str) -> TunedModel | None:
-    """The checkpoint as a model of the run whose job left it; None where no run lists it."""
+    """The run's model with the name of the checkpoint; None if no run lists the checkpoint."""
     for tuned in ledger.list_models():
         facts = read_training_facts(ledger.list_stages(tuned.run_id))
         if any(one.model == checkpoint for one in facts.checkpoints):
@@ -130,10 +129,7 @@ def find_checkpoint_owner(ledger: Ledger, checkpoint: str) -> TunedModel | None:
 
 
 def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
-    """The models that the job left on its way and that can be asked, by step.
-
-    That of the last step is left out: it is the model itself.
-    """
+    """The usable checkpoints of the job, by step, without the last: it is the model itself."""
     last = made.results.results.step if made.results.results else None
     return [
         one
@@ -143,7 +139,7 @@ def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
 
 
 def find_training_cost(made: ModelVersion, figures: ModelInfo) -> TrainingCost | None:
-    """What training cost: by the tokens that were trained on, else as it was estimated."""
+    """The cost of training from the trained tokens, or else the earlier estimate."""
     tokens = made.results.follow.trained_tokens if made.results.follow else None
     if tokens is not None and figures.train_usd is not None:
         return TrainingCost(tokens * figures.train_usd / 1e6, tokens)
@@ -152,14 +148,13 @@ def find_training_cost(made: ModelVersion, figures: ModelInfo) -> TrainingCost |
 
 
 def find_shutdown_date(shutdown_date: str | None, figures: ModelInfo) -> date | None:
-    """The day on which the model is shut down: the earlier one of what its provider says, and of
-    what is known about its base."""
+    """The shutdown date of the model: the earlier of its own and that of its base model."""
     days = [_read_day(shutdown_date), figures.shutdown]
     return min((day for day in days if day is not None), default=None)
 
 
 def read_job_file(run: Run, home: Path) -> str | None:
-    """The text of the job file as it was run; None when the run's folder was removed."""
+    """The text of the run's copy of the job file; None if the run's folder was deleted."""
     try:
         text = RunFolder.of(home, run.id).job_file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -174,7 +169,7 @@ def _read_day(text: str | None) -> date | None:
         return date.fromisoformat(text[:_WHOLE_DAY])
     except ValueError:
         pass
-    try:  # seconds since 1970, as the API writes its other moments
+    try:  # seconds since 1970, as in the API's other timestamps
         return datetime.fromtimestamp(int(text)).astimezone().date()
     except (ValueError, OverflowError, OSError):
         return None

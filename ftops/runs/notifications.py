@@ -1,9 +1,9 @@
-"""Notifications of a run's end, or of a stalled job: each sent once, whatever process dies.
+"""Sends notifications when a run ends or its job stalls, even after a crash.
 
-A notification of the end is an open call in the ledger from the transaction in which the run ends;
-a stall is notified once, until the job shows something new. The process that drives the run sends
-what is open, also what an earlier command recorded before it died: with the same id, by which a
-receiver recognises it. A notification that fails ends no run.
+The transaction that ends the run records its notifications as open calls; a stall is notified once
+until the job makes progress again. The process that drives the run sends all open notifications,
+including those of an earlier command that was interrupted. They keep their id, so a receiver can
+detect duplicates. A failed notification does not change the status of the run.
 """
 
 import uuid
@@ -44,7 +44,7 @@ def end_run(
 
 
 def notify_stall(run: Run, context: RunContext, error: JobStalled) -> None:
-    """Notify that the run's job stalls, once until it shows something new."""
+    """Notify that the run's job stalls, once until it makes progress again."""
     seen = len(context.ledger.list_event_ids(run.id, run.job_id)) if run.job_id else 0
     about = f"{run.job_id}:{seen}"
     notified = {
@@ -63,7 +63,7 @@ def notify_stall(run: Run, context: RunContext, error: JobStalled) -> None:
 def send_pending(run: Run, context: RunContext) -> None:
     """Send every open notification of the run, and every open export.
 
-    The caller drives the run.
+    The caller must hold the lock of the run.
     """
     for call in context.ledger.list_calls(run.id):
         if call.name == CALL and call.state == "intent":
@@ -73,7 +73,7 @@ def send_pending(run: Run, context: RunContext) -> None:
 
 @in_run_scope
 def send_pending_of_idle_run(run: Run, context: RunContext) -> None:
-    """Send what a command that died has left open, unless another process drives the run."""
+    """Send what an interrupted command left open, unless another process drives the run."""
     if not has_pending(run, context):
         return
     with hold_run(run, context.home) as held:
@@ -89,7 +89,7 @@ def has_pending(run: Run, context: RunContext) -> bool:
 
 
 def warn_of_unusable_targets(run: Run, context: RunContext) -> None:
-    """Note at the start which notifications could not be sent, instead of hours later."""
+    """Warn at the start about targets that notifications cannot reach."""
     for target in _list_targets(run).values():
         if trouble := context.notifier.check(target):
             context.observer.on_note(trouble)
@@ -98,7 +98,7 @@ def warn_of_unusable_targets(run: Run, context: RunContext) -> None:
 def _create_notifications(
     run: Run, context: RunContext, outcome: Outcome, type: str, status: RunStatus, error: str | None
 ) -> Iterator[Intent]:
-    """A notification for each target that the job file names for such an outcome."""
+    """A notification for each target that the job file lists for this outcome."""
     if outcome not in JobSpec.from_json(run.spec).notify.on:
         return
     notification_id = f"msg_{uuid.uuid4().hex}"
@@ -156,7 +156,7 @@ def _read_notification(call: RemoteCall) -> Notification:
 
 
 def _list_targets(run: Run) -> dict[str, Target]:
-    """The targets that the job file names, by their kind."""
+    """The targets in the job file, by kind."""
     spec = JobSpec.from_json(run.spec).notify
     targets: dict[str, Target] = {}
     if spec.command:

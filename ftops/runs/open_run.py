@@ -1,6 +1,6 @@
-"""What can be done with runs: open one for a job file, drive it, cancel it, read what it left.
+"""Opens and cancels runs of job files, and loads their results.
 
-A run has a key, which is the same for the same job and data, and a random id.
+A run has a key, which is a hash of its job and data, and a random id.
 """
 
 import contextlib
@@ -59,11 +59,11 @@ __all__ = [
 ]
 
 _ENDED_BADLY = (RunStatus.FAILED, RunStatus.CANCELLED)
-# No letters or digits that are mistaken for one another when read aloud.
+# Without characters that look or sound alike.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _TAIL = 4
 _PATHS = ("training_file", "validation_file")  # the key has the hash of their content instead
-# The first keys were made of specs with every default filled in. Those defaults stay in all keys,
+# The first keys included the default of every field. These defaults stay part of all keys,
 # so that the runs of earlier releases are found. A newer field is never added here.
 FIRST_DEFAULTS: Mapping[str, Json] = {
     "suffix": None,
@@ -94,13 +94,13 @@ def open_run(
     retry: bool = False,
     check_new: Callable[[], None] | None = None,
 ) -> Run:
-    """The run of this job file and its data: found by its key, or recorded. No job is created.
+    """Find the run of this job file and its data by key, or record one. Creates no job.
 
     A finished run is returned unchanged, unless its `evaluate` section has changed. RunError for a
-    run that failed or was cancelled, unless `retry` reopens it: if its job is not known to have
-    failed or been cancelled, the provider is queried first, and its ProviderError raised. `new`
-    records another run, and warns if two jobs may be paid. `check_new` is called before another run
-    is recorded; if it raises, no run is recorded.
+    run that failed or was cancelled, unless `retry` reopens it. If its job is not known to have
+    failed or been cancelled, the provider is queried first, and its ProviderError is raised. `new`
+    records another run, and warns if two jobs may be billed. `check_new` is called before a run is
+    recorded; if it raises, no run is recorded.
     """
     key = make_key(job, context.provider.account)
     if check_new is not None and (new or context.ledger.find_run_by_key(key) is None):
@@ -112,7 +112,7 @@ def open_run(
     resumed = run.id != fresh.id
     if resumed:
         if not retry and run.status in _ENDED_BADLY:
-            send_pending_of_idle_run(run, context)  # no command will drive it any more
+            send_pending_of_idle_run(run, context)  # no command drives an ended run
         run = _reopen(run, job, context, retry=retry)
     if run.pruned_at is None:
         copy = RunFolder.of(context.home, run.id).job_file
@@ -124,11 +124,11 @@ def open_run(
 
 
 def cancel_job_file(job: LoadedJob, context: RunContext) -> Run:
-    """Cancel the run of this job file, also with another ledger.
+    """Cancel the run of this job file, even if another ledger has it.
 
     If the ledger has no such run, the provider is searched for a job with the run key of the file,
-    or, if it stores no metadata, for a job with equal parameters and uploads. UnknownRun if there
-    is none either; nothing is uploaded or created.
+    or, if it stores no metadata, for a job with equal parameters and uploads. UnknownRun if it has
+    no such job. Uploads and creates nothing.
     """
     key = make_key(job, context.provider.account)
     if known := context.ledger.find_run_by_key(key):
@@ -151,10 +151,9 @@ def cancel_job_file(job: LoadedJob, context: RunContext) -> Run:
 
 
 def load_results(run: Run, home: Path) -> list[ResultRow]:
-    """The rows of the results file that the run has fetched.
+    """The rows of the results file that the run has downloaded.
 
-    None when it has fetched none yet, and none of a file that cannot be read: the run kept that one
-    as it came, and said so.
+    Empty if there is no results file yet, or if it cannot be parsed.
     """
     content = load_raw_results(run, home)
     try:
@@ -164,17 +163,17 @@ def load_results(run: Run, home: Path) -> list[ResultRow]:
 
 
 def load_raw_results(run: Run, home: Path) -> bytes | None:
-    """The results file as the provider gave it; None when the run has fetched none."""
+    """The results file as downloaded from the provider; None if the run has none."""
     return read_if_there(RunFolder.of(home, run.id).results)
 
 
 def load_evaluation(run: Run, home: Path) -> Evaluation | None:
-    """How the run's model answered beside others; None when it was not asked."""
+    """The evaluation of the run; None if there is none."""
     return read_evaluation(RunFolder.of(home, run.id).path)
 
 
 def make_run(job: LoadedJob, context: RunContext, key: str) -> Run:
-    """A fresh run of the job file, recorded nowhere yet."""
+    """A new run of the job file, not recorded yet."""
     now = context.clock.now()
     return Run(
         id=make_run_id(now),
@@ -192,7 +191,7 @@ def make_run(job: LoadedJob, context: RunContext, key: str) -> Run:
 
 
 def _reopen(run: Run, job: LoadedJob, context: RunContext, *, retry: bool) -> Run:
-    """The known run, with what may change in a job file without making it another run."""
+    """The known run, updated with the changes of the job file that keep its key."""
     before, spec = run.spec, job.spec.to_json()
     if retry and run.ended_before_job:
         run = _look_at_job(run, context)
@@ -221,7 +220,7 @@ def _reopen(run: Run, job: LoadedJob, context: RunContext, *, retry: bool) -> Ru
 
 
 def _look_at_job(run: Run, context: RunContext) -> Run:
-    """The run, after the provider was asked whether its job has ended."""
+    """The run, after a query whether its job has ended."""
     assert run.job_id is not None
     try:
         context.provider.ensure_ready()
@@ -247,7 +246,7 @@ def _look_at_job(run: Run, context: RunContext) -> Run:
 
 
 def _warn_of_second_job(key: str, context: RunContext) -> None:
-    """Say that two jobs are paid, if a run of that key has one that is not known to have failed."""
+    """Warn of two billed jobs, if a run with this key has a job that may not have failed."""
     for earlier in context.ledger.list_runs():
         if earlier.key == key and (state := _describe_job(earlier, context)):
             context.observer.on_note(
@@ -273,7 +272,7 @@ def _describe_job(run: Run, context: RunContext) -> str | None:
 def _has_lost_evaluation(run: Run, context: RunContext) -> bool:
     """Whether the evaluation of the run is missing or unreadable, so requirements have no result.
 
-    The evaluation of a pruned run is missing on purpose.
+    This does not apply to a pruned run, whose evaluation was deleted on purpose.
     """
     if run.pruned_at or _read_results(run, context.ledger).evaluate is None:
         return False
@@ -284,7 +283,7 @@ def _has_lost_evaluation(run: Run, context: RunContext) -> bool:
 
 
 def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
-    """Whether `evaluate.file` holds something else than when the run was evaluated on it."""
+    """Whether the content of `evaluate.file` has changed since the run was evaluated."""
     named = job.spec.evaluate.file
     path = resolve_data(job.path, named) if named else None
     evaluated = _read_results(run, ledger).evaluate
@@ -301,10 +300,10 @@ def _read_results(run: Run, ledger: Ledger) -> StageResults:
 
 
 def make_key(job: LoadedJob, account: str) -> str:
-    """SHA-256 over what the job file says, the content of its data and its plan, and who pays.
+    """SHA-256 of the job file's spec, the content of its data and its plan, and the account.
 
-    Where the data lies, and what its files are called, is left out: a folder that was moved is the
-    same job. Raises DatasetError when a data file cannot be read.
+    Paths and names of data files are excluded, so that moving a folder does not change the key.
+    Raises DatasetError if a data file cannot be read.
     """
     spec = job.spec
     parts: dict[str, object] = {
@@ -320,7 +319,7 @@ def make_key(job: LoadedJob, account: str) -> str:
 
 
 def make_run_id(now: datetime) -> RunId:
-    """A fresh id that sorts by time, like run-20261122-1407-k3f9."""
+    """A new id that sorts by time, like run-20261122-1407-k3f9."""
     tail = "".join(secrets.choice(_LETTERS) for _ in range(_TAIL))
     return RunId(f"run-{now:%Y%m%d-%H%M}-{tail}")
 
@@ -339,7 +338,7 @@ def _fill_first_defaults(canonical: Mapping[str, Json]) -> dict[str, Json]:
 def _content(job_file: Path, value: str) -> str:
     path = resolve_data(job_file, value)
     if path is None:
-        return value  # a file that lies at the provider; its id says which content it is
+        return value  # a file at the provider; its id identifies its content
     try:
         return measure_path(path)[1]
     except OSError as error:
@@ -347,12 +346,12 @@ def _content(job_file: Path, value: str) -> str:
 
 
 def load_training(run: Run, stages: Sequence[StageRecord], home: Path) -> Training:
-    """The whole training; without steps where no results were fetched yet."""
+    """The training of the run; without steps if no results were downloaded yet."""
     return create_training(load_results(run, home), read_training_facts(stages))
 
 
 def read_training_facts(stages: Sequence[StageRecord]) -> TrainingFacts:
-    """What the stages recorded of the training, as far as they have come."""
+    """The facts about the training that the stages have recorded so far."""
     results = StageResults.read(stages)
     prepared, followed = results.prepare, results.follow
     used = followed.hyperparameters if followed else {}
@@ -370,7 +369,7 @@ def read_training_facts(stages: Sequence[StageRecord]) -> TrainingFacts:
 
 
 def _find_count(values: Mapping[str, Json], name: str) -> int | None:
-    """A whole number above 0; servers may send one as text."""
+    """A whole number above 0; some servers send numbers as text."""
     value = values.get(name)
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)

@@ -1,9 +1,9 @@
-"""Several runs at once: a thread for each, and one clock that limits their polling.
+"""Drives several runs in parallel: one thread per run, and one clock that limits their polling.
 
-Nearly all that the threads do is to sleep and then to poll. So the clock throttles them: however
-many there are, only so many wake in a second, and each polls less often the more there are. The
-same clock stops them: a sleeping thread is woken by `Stopped`, and any other stops at its next
-sleep. What a run has done by then is in the ledger.
+The threads mostly sleep and poll. The clock limits how many threads wake per second, so each thread
+polls less often the more threads there are. The clock also stops the threads: `Stopped` wakes a
+sleeping thread, and any other thread stops at its next sleep. The ledger has the progress of each
+run.
 """
 
 import queue
@@ -15,19 +15,19 @@ from datetime import datetime
 from ftops.clock import Clock
 from ftops.records import Run
 
-WAKES_PER_S = 3.0  # a wake is two requests, some 10 ms of a processor on a slow machine
+WAKES_PER_S = 3.0  # each wake sends two requests: about 10 ms of CPU on a slow machine
 POLL_INTERVAL_S = 0.5
-SHUTDOWN_WAIT_S = 10.0  # for requests under way, once all shall stop
+SHUTDOWN_WAIT_S = 10.0  # for pending requests, after a stop
 
 
 class Stopped(BaseException):
-    """The user stops all runs. Like KeyboardInterrupt, not an error."""
+    """Raised when the user stops all runs; like KeyboardInterrupt, not an error."""
 
 
 class ThrottledClock:
-    """A `Clock` for many threads, whose sleepers wake at most `wakes_per_s` a second.
+    """A `Clock` for many threads that wakes at most `wakes_per_s` of them per second.
 
-    `wait` sleeps, and returns True when all threads shall stop.
+    `wait` sleeps, and returns True if all threads must stop.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ThrottledClock:
         return self._clock.monotonic_s()
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` pass, and then wait for a turn; Stopped as soon as all shall stop."""
+        """Sleep for `seconds`, then wait for a turn; raises Stopped after `stop`."""
         self._pass(seconds)
         with self._lock:
             now_s = self.monotonic_s()
@@ -61,11 +61,11 @@ class ThrottledClock:
             self._pass(turn_s - now_s)
 
     def stop(self) -> None:
-        """Wake all sleeping threads, and let no other sleep."""
+        """Wake all sleeping threads; every later sleep raises Stopped."""
         self._over.set()
 
     def check(self) -> None:
-        """Raise Stopped once all shall stop."""
+        """Raise Stopped after `stop`."""
         if self._over.is_set():
             raise Stopped
 
@@ -77,7 +77,7 @@ class ThrottledClock:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """How a task ended: the run as it is then, or the error; both are None when it was stopped."""
+    """The outcome of a task: its run or its error; both are None if it was stopped."""
 
     run: Run | None = None
     error: Exception | None = None
@@ -91,10 +91,11 @@ def run_parallel(
     ended: Callable[[int, TaskResult], None] = lambda _index, _result: None,
     look: Callable[[], None] = lambda: None,
 ) -> list[TaskResult]:
-    """Do all tasks, at most `concurrency` in parallel, and return how each ended, in order.
+    """Execute all tasks, at most `concurrency` in parallel, and return their outcomes in order.
 
-    An error of one stops no other. `ended` is called by the threads, `look` now and then by the
-    caller's own. Whatever interrupts the caller, such as Ctrl-C, stops the threads first.
+    An error in one task does not stop the others. The worker threads call `ended`; the calling
+    thread calls `look` at intervals. An exception in the calling thread, such as Ctrl-C, first
+    stops the worker threads.
     """
     results = [TaskResult()] * len(tasks)
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -111,7 +112,7 @@ def run_parallel(
                 return
             ended(index, results[index])
 
-    # Daemons: one that hangs in a request must not hold the command; a run survives worse.
+    # Daemons: a thread that hangs in a request must not block the exit; runs are resumable.
     threads = [
         threading.Thread(target=work, daemon=True) for _ in range(min(concurrency, len(tasks)))
     ]
@@ -136,7 +137,7 @@ def _try(task: Callable[[], Run]) -> TaskResult:
 
 
 def _join(threads: Sequence[threading.Thread], wait_s: float, clock: Clock) -> None:
-    """Wait until all threads that were started have ended, for at most `wait_s`."""
+    """Wait until all started threads have ended, for at most `wait_s`."""
     until_s = clock.monotonic_s() + wait_s
     for thread in threads:
         if thread.ident is not None:

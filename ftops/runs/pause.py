@@ -1,4 +1,4 @@
-"""Pauses and resumes the job of a run at its provider; commands that follow it keep following."""
+"""Pauses and resumes the job of a run at its provider; `follow` commands keep running."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,15 @@ from ftops.runs.reconcile import PAUSE_CALL, RESUME_CALL
 from ftops.runs.states import ENDED
 
 _PAUSED = frozenset({"pausing", "paused"})
-_PAUSING_TIMEOUT_S = 60.0  # for a job that is about to pause, before it can be resumed
+_PAUSING_TIMEOUT_S = 60.0  # a pausing job cannot be resumed yet
 _POLL_INTERVAL_S = 1.0
 
 
 @in_run_scope
 def pause_run(run: Run, context: RunContext) -> Job:
-    """Pause the run's job; a paused job is returned as it is.
+    """Pause the run's job; a paused job is returned unchanged.
 
-    The job may still be `pausing`. RunError when there is no job to pause.
+    The returned job may still be `pausing`. RunError if there is no job to pause.
     """
     run, job_id = _get_open_job(run, context, "paused")
     job = context.provider.get_job(job_id)
@@ -32,7 +32,7 @@ def pause_run(run: Run, context: RunContext) -> Job:
 
 @in_run_scope
 def resume_run(run: Run, context: RunContext) -> Job:
-    """Resume the run's paused job; a job that is not paused is returned as it is."""
+    """Resume the run's paused job; a job that is not paused is returned unchanged."""
     run, job_id = _get_open_job(run, context, "resumed")
     deadline_s = context.clock.monotonic_s() + _PAUSING_TIMEOUT_S
     job = context.provider.get_job(job_id)
@@ -55,7 +55,7 @@ def make_too_late_error(run: Run, wanted: str) -> RunError:
 
 
 def note_if_paused(run: Run, context: RunContext, status: str) -> None:
-    """Note to the user who follows the run how to resume a paused job."""
+    """Report to the observer how to resume a paused job."""
     if status == "paused":
         context.observer.on_note(
             f"{run.job_id} is paused; {format_command('resume', run.id)} resumes it"
@@ -84,7 +84,7 @@ def _get_open_job(run: Run, context: RunContext, wanted: str) -> tuple[Run, str]
 def _change(
     run: Run, context: RunContext, job_id: str, call: str, send: Callable[[str], Job]
 ) -> Job:
-    """Intent, call, done; a request whose answer was lost is sent again under its intent."""
+    """Record an intent, send the request, record the result; an open intent is sent again."""
     ledger = context.ledger
     intent = ledger.find_open_call(run.id, call) or ledger.record_intent(
         run.id, Stage.FOLLOW, call, {"job_id": job_id}

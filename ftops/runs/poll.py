@@ -1,4 +1,4 @@
-"""Polls a provider: until something is there, and past errors that may pass."""
+"""Polls a provider for an object, and retries after transient errors."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
@@ -17,10 +17,10 @@ from ftops.runs.context import StageContext
 Found = TypeVar("Found")
 Limits: TypeAlias = Mapping[type[ProviderError], float]  # seconds, by the most specific class
 
-LONGEST_PAUSE_S = 60.0  # also where the server asks for a longer one
+LONGEST_PAUSE_S = 60.0  # even if the server requests a longer one
 _FOREVER_S = float("inf")
-# For how long errors of a kind, one after another, are waited out while a job is polled. A proxy or
-# a captive portal may answer in the provider's place for a while, and a new job may be unknown.
+# How long consecutive errors of a kind are retried while a job is polled. A proxy or a captive
+# portal may respond instead of the provider for a while, and a new job may not be found yet.
 JOB_LIMITS_S: Limits = {
     Unreachable: _FOREVER_S,
     Unavailable: _FOREVER_S,
@@ -30,7 +30,7 @@ JOB_LIMITS_S: Limits = {
     NotFound: 600.0,
     ProviderError: 1800.0,  # every other 4xx, and malformed responses
 }
-# The same for the events of a job that has ended. They are optional: the run continues without.
+# The same for the events of a job that has ended, which are optional.
 EVENT_LIMITS_S: Limits = {
     Unreachable: 1800.0,
     Unavailable: 1800.0,
@@ -40,9 +40,9 @@ EVENT_LIMITS_S: Limits = {
 
 
 class PollBackoff:
-    """Waits out errors; one note reports the first error of a kind, another that they are over.
+    """Retries after errors; one note reports the first error of a kind, another the recovery.
 
-    `advice` follows the error in the first note.
+    `advice` is appended to the first note.
     """
 
     def __init__(self, stage: StageContext, limits: Limits, advice: str) -> None:
@@ -56,7 +56,7 @@ class PollBackoff:
         self._pauses = 0
 
     def record_success(self) -> bool:
-        """Record a successful poll; True when there were errors before."""
+        """Record a successful poll; True if errors preceded it."""
         if self._began_s is None:
             return False
         stage = self._stage
@@ -68,7 +68,7 @@ class PollBackoff:
         return True
 
     def is_over(self, error: ProviderError) -> bool:
-        """Record an error; True when errors of its kind have lasted for too long."""
+        """Record an error; True if errors of its kind have lasted for too long."""
         stage = self._stage
         now_s = stage.clock.monotonic_s()
         limit_s = self._get_limit_s(error)
@@ -83,9 +83,9 @@ class PollBackoff:
         return now_s - self._kind_began_s >= limit_s
 
     def pause(self, error: ProviderError, pause_s: float) -> None:
-        """Let time pass after an error, more each time and never more than `LONGEST_PAUSE_S`.
+        """Sleep after an error, longer each time, up to `LONGEST_PAUSE_S`.
 
-        WaitedTooLong when `limits.max_wait` is over.
+        WaitedTooLong if `limits.max_wait` has expired.
         """
         grown_s = pause_s * 2**self._pauses
         self._pauses = min(self._pauses + 1, 10)
@@ -93,7 +93,7 @@ class PollBackoff:
 
     def _get_limit_s(self, error: ProviderError) -> float:
         limit_s = next(self._limits[kind] for kind in type(error).__mro__ if kind in self._limits)
-        # Errors that may pass like a 5xx, but that the server marks as final or a conflict.
+        # Errors that may be as transient as a 5xx, although the server marks them as final.
         if error.final or error.status == 409:
             return min(limit_s, self._limits[ProviderError])
         return limit_s
@@ -106,7 +106,7 @@ def poll_for(
     pauses_s: Iterable[float],
     timeout_s: float,
 ) -> Found | None:
-    """Call `find` until it returns something or `timeout_s` have passed; always once at the end."""
+    """Call `find` until it returns a value or `timeout_s` have passed, and once after that."""
     until_s = stage.clock.monotonic_s() + timeout_s
     for pause_s in pauses_s:
         left_s = until_s - stage.clock.monotonic_s()

@@ -1,4 +1,4 @@
-"""How a job's data is prepared: by its `prepare:` section, its plan, and its model's format."""
+"""Prepares a job's data with its `prepare:` section, its plan, and its model's format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ from ftops.stage_results import PreparedData, PreparedFile, Role
 
 
 def load_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
-    """The data plan of the job file; None without one. SpecError with all its mistakes."""
+    """The data plan of the job file; None without one. SpecError lists all its mistakes."""
     if spec.prepare.plan is None:
         return None
     return read_plan(job_file.absolute().parent / spec.prepare.plan, FIX_PARAMS)
 
 
 def check_data_for_keys(job: LoadedJob) -> None:
-    """DatasetError when the first rows of a file that the job sends hold keys or tokens."""
+    """Raise DatasetError if the first rows of a file to upload contain keys or tokens."""
     spec = job.spec
     plan, options = load_plan(spec, job.path), options_from_plan(spec.prepare.reading)
     for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
@@ -38,14 +38,14 @@ def check_data_for_keys(job: LoadedJob) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PreparedFileResult:
-    """One prepared data file; no summary for a file that is at the provider."""
+    """One prepared data file; a file at the provider has no summary."""
 
     file: PreparedFile
     summary: DataSummary | None = None
 
     @property
     def remote_name(self) -> str:
-        """Its id at the provider, or the name under which it is uploaded."""
+        """The file id at the provider, or the file name for the upload."""
         return self.file.file_id or self.file.remote_name
 
 
@@ -59,23 +59,23 @@ class PreparedJob:
 
     @property
     def files(self) -> tuple[PreparedFileResult, ...]:
-        """Training and, when there is one, validation."""
+        """The training file and, if there is one, the validation file."""
         return (self.training, self.validation) if self.validation else (self.training,)
 
     def count_overlap(self) -> int:
-        """The validation rows that are training rows, too, as far as both files are here."""
+        """The number of validation rows that are also training rows, if both files are local."""
         if not (self.training.summary and self.validation and self.validation.summary):
             return 0
         return count_overlap(self.training.summary, self.validation.summary)
 
     def estimate(self, spec: JobSpec, provider: Provider, tokens: TokenCounter) -> Estimate | None:
-        """What training takes; None when the data is at the provider."""
+        """The estimate of training; None if the data is at the provider."""
         if self.training.summary is None:
             return None
         return estimate_training(spec, self.training.summary, provider, tokens)
 
     def to_result(self, estimate: Estimate | None, overlap_rows: int) -> PreparedData:
-        """What the ledger stores."""
+        """The result that the ledger stores."""
         has_separator = self.recipe.format is RowFormat.COMPLETION
         summary = self.training.summary
         return PreparedData(
@@ -100,7 +100,7 @@ def prepare_job(
     provider: Provider,
     on_file: Callable[[PreparedFileResult], None] = lambda _result: None,
 ) -> PreparedJob:
-    """Prepare the data files of the job file into `folder`; DatasetError when the data is bad."""
+    """Prepare the data files of the job file in `folder`; DatasetError if the data is bad."""
     recipe = choose_recipe(spec, job_file, provider)
     training = prepare_data_file(job_file, "train", spec.training_file, recipe, folder)
     on_file(training)
@@ -114,7 +114,7 @@ def prepare_job(
 def prepare_data_file(
     job_file: Path, role: Role, value: str, recipe: Recipe, folder: Path
 ) -> PreparedFileResult:
-    """Prepare the data file that the job file names `value`, into `folder`."""
+    """Prepare the data file `value` of the job file in `folder`."""
     source = resolve_data(job_file, value)
     file = PreparedFile(role=role, source=value)
     if source is None:
@@ -125,7 +125,7 @@ def prepare_data_file(
 
 
 def check_rows(training: PreparedFileResult, provider: Provider) -> None:
-    """DatasetError when there are fewer rows than the provider accepts."""
+    """Raise DatasetError if there are fewer rows than the provider accepts."""
     min_rows = provider.capabilities.min_rows
     if training.summary is not None and training.file.rows < min_rows:
         rows = "1 row" if training.file.rows == 1 else f"{training.file.rows} rows"
@@ -136,9 +136,9 @@ def check_rows(training: PreparedFileResult, provider: Provider) -> None:
 
 
 def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
-    """How the job file's data is prepared, in the row format that the model needs.
+    """The recipe for the job file's data, in the row format that the model needs.
 
-    A provider that takes any format gets the data in its own; preferences have only one.
+    If the provider accepts any format, the data keeps its own; preferences have only one.
     """
     plan = load_plan(spec, job_file)
     recipe = make_recipe(spec.prepare, _choose_format(spec, job_file, provider, plan), plan)

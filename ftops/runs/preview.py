@@ -1,7 +1,7 @@
-"""What a job file would do, before anything is recorded or sent.
+"""Previews what a job file would do, before anything is recorded or sent.
 
-The data is prepared as a run would prepare it, in a temporary folder that is gone afterwards; the
-provider is only used for what it knows without a network: row formats, limits, prices.
+The data is prepared as in a run, in a temporary folder that is deleted afterwards. The provider is
+only used for information that needs no network: row formats, limits, prices.
 """
 
 import tempfile
@@ -32,11 +32,11 @@ from ftops.spec.job_file import LoadedJob
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would be sent, what it takes, and what forbids it.
+    """The uploads and the request of a run, its estimates, and the problems that prevent it.
 
-    Summaries are of the prepared files, and None for a file that lies at the provider already. In
-    `request`, files are named as they will be called there. `problems` is empty when the run could
-    begin; each is one sentence.
+    Summaries describe the prepared files; a file at the provider has None. `request` has the names
+    that the files get at the provider. `problems` has one sentence for each problem, and is empty
+    if the run could start.
     """
 
     row_format: RowFormat
@@ -49,10 +49,10 @@ class Preview:
     figures: ModelInfo  # of the model at the provider
     problems: tuple[str, ...]
     price_advice: str = ""  # how to set the price that a limit needs
-    evaluation: EvaluationEstimate | None = None  # what the evaluation takes, if there is one
+    evaluation: EvaluationEstimate | None = None  # if there is an evaluation
 
     def check(self) -> None:
-        """Raise LimitExceeded if anything forbids the run."""
+        """Raise LimitExceeded if there are problems."""
         raise_broken(self.problems, self.price_advice)
 
 
@@ -62,9 +62,9 @@ def preview(
     tokens: TokenCounter | None = None,
     reach: Callable[[ProviderSettings], Provider] | None = None,
 ) -> Preview:
-    """Read the job file and all of its data; DatasetError when the data is bad.
+    """Preview the job file with all of its data; DatasetError if the data is bad.
 
-    `reach` opens the providers of the models that it is to be compared with.
+    `reach` opens the providers of the models that the evaluation compares.
     """
     spec, tokens = job.spec, tokens or TokenCounter()
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:

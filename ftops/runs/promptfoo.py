@@ -1,4 +1,4 @@
-"""Gathers a run's evaluation as other tools can repeat it."""
+"""Gathers a run's evaluation, so that other tools can repeat it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ _MAX_TOKENS = 64
 def gather_export(
     run: Run, ledger: Ledger, home: Path, *, engine_url: str | None = None
 ) -> EvaluationExport:
-    """The run's rows, the models that answered them, and how answers were measured.
+    """The evaluation's rows, models and metrics.
 
     `engine_url` is the address of the built-in engine if it runs; otherwise requests to its models
     go to `OPENAI_BASE_URL`. RunError for a run without a model or rows.
@@ -77,7 +77,7 @@ def _read(path: Path, tuned: TunedModel, most: Json) -> Iterator[ExportedRow]:
 def _choose_candidates(
     run: Run, tuned: TunedModel, evaluation: Evaluation | None, engine_url: str | None
 ) -> tuple[list[ExportedModel], list[str]]:
-    """Who can be asked by promptfoo, the tuned model first; who cannot, in words."""
+    """The models that promptfoo can use, the tuned model first, and the reasons for others."""
     chosen = {tuned.name: _to_candidate(run, "tuned", tuned.name, None, engine_url)}
     left = []
     for one in evaluation.candidates if evaluation else ():
@@ -98,7 +98,7 @@ def _reason_to_leave(one: CandidateScore) -> str:
 def _to_candidate(
     run: Run, label: str, model: str, provider: str | None, engine_url: str | None
 ) -> ExportedModel:
-    """The model at that provider; None is the run's own."""
+    """The model at this provider; None is the run's provider."""
     settings = run.provider if provider in (None, run.provider.type) else None
     if (provider or run.provider.type) == ENGINE_PROVIDER:
         return ExportedModel(label, model, engine_url)
@@ -110,7 +110,7 @@ def _to_candidate(
 
 
 def _list_providers(against: Json) -> Mapping[str, Mapping[str, Json]]:
-    """For each model that `evaluate.against` spells out, the provider that it names there."""
+    """The provider of each model that has one in `evaluate.against`."""
     places: dict[str, Mapping[str, Json]] = {}
     for item in against if isinstance(against, list) else ():
         model = item.get("model") if isinstance(item, dict) else None
@@ -120,7 +120,7 @@ def _list_providers(against: Json) -> Mapping[str, Mapping[str, Json]]:
 
 
 def _place(one: ExportedModel, provider: Mapping[str, Json] | None) -> ExportedModel:
-    """The candidate with the provider that the job file names."""
+    """The model with the provider from the job file."""
     if provider is None or provider.get("type") == ENGINE_PROVIDER:
         return one
     return replace(

@@ -1,11 +1,12 @@
 """Removes old runs: selects them, then deletes their files, one run at a time.
 
-A death at any moment loses nothing. At a provider: an intent in the ledger, the request, its end in
-the ledger; what is gone already counts as deleted, so an intent that is open is carried out again.
-On the disk: the ledger records that the run was pruned, its folder is renamed, then deleted; the
-next command deletes a renamed folder that is still there. A file at a provider is deleted with the
-last run that needs it. One that this ledger has not uploaded may belong to another user, and one
-that a job file names by its id could not be uploaded again: both stay.
+Pruning can be interrupted at any point. At a provider, each deletion is recorded as an intent
+before its request and as done afterwards. An object that no longer exists counts as deleted, so an
+open intent can be repeated. On the disk, the ledger records that the run was pruned, its folder is
+renamed, then deleted; the next command deletes a renamed folder that still exists. A file at a
+provider is deleted with the last run that needs it. Two kinds of files are kept: those that this
+ledger has not uploaded, because they may belong to another user, and those that a job file names by
+id, because they could not be uploaded again.
 """
 
 from collections import Counter, defaultdict
@@ -32,12 +33,12 @@ DELETIONS = ("delete_file", "delete_model")
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """Which runs to prune: those that ended so long ago, except the newest of each job name."""
+    """Which ended runs to prune, by age; the newest runs of each job name are kept."""
 
     older_than: timedelta
     keep_last: int = 0
-    models: bool = False  # the fine-tuned models, too
-    local_only: bool = False  # nothing at any provider
+    models: bool = False  # also delete fine-tuned models
+    local_only: bool = False  # delete nothing at providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class SharedUpload:
 
 @dataclass(frozen=True, slots=True)
 class RunArtifacts:
-    """What one ended run has that may be deleted; sizes in bytes."""
+    """The parts of an ended run that may be deleted; sizes are in bytes."""
 
     run: Run
     folder_bytes: int
@@ -64,9 +65,9 @@ class RunArtifacts:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is to be deleted, oldest run first, and what an earlier command did not finish.
+    """The runs to prune, oldest first, and the unfinished deletions of earlier commands.
 
-    `made_at` is when it was selected: what has changed since is not deleted.
+    `made_at` is the time of the selection: runs that changed since are not pruned.
     """
 
     made_at: datetime
@@ -76,7 +77,7 @@ class Selection:
 
 
 def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Selection:
-    """Apply the criteria to the runs of this moment."""
+    """Apply the criteria to the current runs."""
     runs = ledger.list_runs()
     chosen = _choose_runs(runs, now, criteria)
     calls = [call for name in DELETIONS for call in ledger.list_open_calls(name)]
@@ -104,7 +105,7 @@ def select(ledger: Ledger, home: Path, now: datetime, criteria: Criteria) -> Sel
 
 
 def measure_folder(folder: RunFolder) -> int:
-    """The bytes of all files in the folder but its lock; 0 when it is not there."""
+    """The size in bytes of all files in the folder except its lock; 0 if it does not exist."""
     return sum(
         path.lstat().st_size
         for path in folder.path.rglob("*")
@@ -133,7 +134,7 @@ def _is_worth_it(artifacts: RunArtifacts) -> bool:
 def _assign_uploads(
     ledger: Ledger, runs: Sequence[Run], chosen: Sequence[Run]
 ) -> dict[RunId, list[SharedUpload]]:
-    """Each file that may go, with the last of the chosen runs that needs it."""
+    """The files that may be deleted, by the last of the chosen runs that needs them."""
     order = {run.id: place for place, run in enumerate(chosen)}
     needed_by: defaultdict[str, set[RunId]] = defaultdict(set)
     for run_id, name in ledger.list_needs():
@@ -179,7 +180,7 @@ OpenProvider = Callable[[ProviderSettings], Provider]
 
 
 class PruneStatus(StrEnum):
-    """How the deletion of something ended."""
+    """The outcome of a deletion."""
 
     PRUNED = "pruned"
     SKIPPED = "skipped"  # it is in use
@@ -188,7 +189,7 @@ class PruneStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """How it ended and why; `deleted` and `kept` are ids of files and models."""
+    """The outcome and its reason; `deleted` and `kept` are ids of files and models."""
 
     status: PruneStatus
     message: str = ""
@@ -199,7 +200,7 @@ class PruneResult:
 
 @dataclass(slots=True)
 class Pruner:
-    """Deletes what was selected; `open_provider` is called once for each provider."""
+    """Prunes the selected runs; `open_provider` is called once for each provider."""
 
     ledger: Ledger
     home: Path
@@ -208,7 +209,7 @@ class Pruner:
     _providers: dict[ProviderSettings, Provider | FtopsError] = field(default_factory=dict)
 
     def finish(self, selection: Selection) -> list[tuple[str, PruneResult]]:
-        """Finish what an earlier command started; the id of each thing, with its result."""
+        """Finish the deletions of earlier commands; returns each object's id with its result."""
         calls = [
             (get_value(call.request, "id", str), _guarded(partial(self._finish_call, call)))
             for call in selection.calls
@@ -219,7 +220,7 @@ class Pruner:
         return calls + folders
 
     def prune(self, artifacts: RunArtifacts) -> PruneResult:
-        """Delete the artifacts of this run; a run that is in use stays as it is."""
+        """Delete the artifacts of this run; a run that is in use is skipped."""
         with run_scope(artifacts.run.id):
             return _guarded(partial(self._prune, artifacts))
 
@@ -237,7 +238,7 @@ class Pruner:
         return PruneResult(PruneStatus.PRUNED, deleted=tuple(deleted), kept=tuple(kept))
 
     def _delete_remote(self, run: Run, artifacts: RunArtifacts) -> tuple[list[str], list[str]]:
-        """Delete its files and models; the ids of those that are gone, and of those that stay."""
+        """Delete the run's files and models; the ids of deleted and of kept ones."""
         deleted: list[str] = []
         kept: list[str] = []
         if not (artifacts.uploads or artifacts.models):
@@ -255,7 +256,7 @@ class Pruner:
         return deleted, kept
 
     def _delete_file(self, provider: Provider, run: Run, shared: SharedUpload) -> bool:
-        """False when another run still needs the file, or it lies at another account."""
+        """Delete the file; False if another run needs it or it is in another account."""
         upload = shared.upload
         others = shared.needed_by - {run.id}
         if upload.account != provider.account or not all(map(self._is_pruned, others)):
@@ -266,7 +267,7 @@ class Pruner:
         try:
             self._carry_out(provider, run, call)
         except (Rejected, PermissionRefused):
-            self.ledger.add_upload(upload)  # it is still there
+            self.ledger.add_upload(upload)  # it still exists
             raise
         return True
 
@@ -285,7 +286,7 @@ class Pruner:
         return PruneResult(PruneStatus.PRUNED)
 
     def _carry_out(self, provider: Provider, run: Run, call: RemoteCall) -> None:
-        """Delete what the intent names; after an error without a clear answer it stays open."""
+        """Delete the object of the intent, which stays open after an error without a response."""
         remote_id = get_value(call.request, "id", str)
         crashpoints.reach("pruning.before_call")
         try:
@@ -294,7 +295,7 @@ class Pruner:
             else:
                 provider.delete_file(remote_id)
         except NotFound:
-            pass  # gone already, perhaps by an earlier command that died
+            pass  # already deleted, perhaps by an interrupted command
         except (Rejected, PermissionRefused) as error:
             self.ledger.record_failed(call, error.message)
             raise
@@ -307,7 +308,7 @@ class Pruner:
         self.ledger.record_done(call, remote_id)
 
     def _get_provider(self, settings: ProviderSettings) -> Provider:
-        """The provider, ready for requests; one that failed is not tried again."""
+        """The provider, ready for requests; a provider that failed is not retried."""
         if settings not in self._providers:
             try:
                 provider = self.open_provider(settings)
@@ -329,9 +330,9 @@ def _guarded(work: Callable[[], PruneResult]) -> PruneResult:
 
 
 def _remove_folder(folder: Path) -> None:
-    """The folder of a run whose lock the caller holds; the lock goes with it."""
+    """Delete the folder of a run, including the lock, which the caller holds."""
     pending_delete = folder.with_name(f"{PRUNED_PREFIX}{folder.name}")
-    remove_path(pending_delete)  # of an earlier pruning of the run
+    remove_path(pending_delete)  # from an earlier pruning of the run
     crashpoints.reach("pruning.before_rename")
     rename_dir(folder, pending_delete)
     crashpoints.reach("pruning.after_rename")

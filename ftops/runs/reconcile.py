@@ -1,9 +1,9 @@
-"""Finds a job that exists although this ledger does not know it, and closes lost requests.
+"""Finds a job that the ledger has not recorded, and closes unanswered requests.
 
-There are two ways to get there. A request whose response was lost has left an intent in the ledger;
-its job carries the id of its run (`reconcile`). A job that was created from another ledger, or from
-one that is gone, carries the key of the run (`find_earlier_job`). A provider without metadata is
-searched for a job with the same parameters.
+There are two cases. A request whose response was lost has left an intent in the ledger; its job has
+the id of its run as metadata (`reconcile`). A job that was created with another or a deleted ledger
+has the key of the run (`find_earlier_job`). A provider without metadata is searched for a job with
+the same parameters.
 """
 
 import itertools
@@ -25,16 +25,16 @@ from ftops.stage_results import PreparedFile, find_value, get_value
 
 CALL = "create_job"
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between two polls of the listing; the last one repeats
-# Ours and the provider's, or ours before and after it was set. The age of an intent counts
-# only when it is more than this; otherwise the lag of the listing is waited for from now on.
+# The largest expected difference between two clocks. The age of an intent counts only if it is
+# larger than this; otherwise the wait for the lag of the listing starts now.
 _CLOCKS_APART = timedelta(minutes=5)
 
 
 def reconcile(stage: StageContext, call: RemoteCall, *, lag_s: float | None = None) -> Job | None:
-    """The job that an unanswered call created; it becomes the job of the run.
+    """Find the job that an unanswered call created, and record it as the job of the run.
 
-    None once the provider would certainly have listed it, or after `lag_s` seconds. Raises as the
-    provider does.
+    None if the provider has not listed it after its listing lag, or `lag_s` seconds. Raises the
+    provider's errors.
     """
     if lag_s is None:
         young = stage.clock.now() - call.began_at < _CLOCKS_APART
@@ -48,10 +48,10 @@ def reconcile(stage: StageContext, call: RemoteCall, *, lag_s: float | None = No
 
 
 def take_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
-    """The job of this run's key that another ledger has created; it is the run's from then on.
+    """Find a job with this run's key from another ledger, and record it as the job of the run.
 
-    Looked for before the first job of a run alone, and never for a run that was opened to have a
-    job of its own (`--new`). A job that failed or was cancelled is left where it is.
+    Searches only before the first job of a run, and never for a run opened with `--new`. Ignores
+    jobs that failed or were cancelled.
     """
     job = find_earlier_job(stage, request)
     if job:
@@ -65,11 +65,11 @@ def take_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
 
 
 def find_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
-    """What `take_earlier_job` would take, left as it is."""
+    """The job that `take_earlier_job` would record."""
     if stage.run.force_new_job or _has_had_job(stage):
         return None
     capabilities = stage.provider.capabilities
-    # Only another ledger can have brought our file there; then its job may be on its way, too.
+    # If another ledger uploaded the file, it may also have a job that is not listed yet.
     elsewhere = _was_uploaded_elsewhere(stage, request.training_file)
     if not (capabilities.metadata or elsewhere):
         return None
@@ -83,13 +83,13 @@ def find_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
 
 
 def count_jobs(stage: StageContext) -> int:
-    """How many jobs the run is known to have had."""
+    """The number of recorded jobs of the run."""
     calls = stage.ledger.list_calls(stage.run.id)
     return sum(call.name == CALL and call.state == "done" for call in calls)
 
 
 def render_request(request: JobRequest) -> dict[str, Json]:
-    """What identifies the request, as an intent keeps it."""
+    """The fields that identify the request, as an intent stores them."""
     return {
         "model": request.model,
         "training_file": request.training_file,
@@ -100,7 +100,7 @@ def render_request(request: JobRequest) -> dict[str, Json]:
 
 
 def read_request(value: Mapping[str, Json]) -> JobRequest:
-    """What `render_request` gave."""
+    """The request from the output of `render_request`."""
     metadata = value.get("metadata")
     return JobRequest(
         model=get_value(value, "model", str),
@@ -125,10 +125,10 @@ def _poll_job(
 
 
 def _may_be_of(job: Job, call: RemoteCall, stage: StageContext) -> bool:
-    """Whether the call can have made the job that the provider finds for it.
+    """Whether the call can have created the job that the provider finds for it.
 
-    Without metadata that may be the job of an earlier attempt, or of another user who trained on
-    the same file; only its age decides then.
+    Without metadata, the job may be that of an earlier attempt or of another user who trained on
+    the same file; then only its age decides.
     """
     if stage.ledger.is_job_known(job.id):
         return False
@@ -140,14 +140,14 @@ def _may_be_of(job: Job, call: RemoteCall, stage: StageContext) -> bool:
 def _may_be_earlier(
     job: Job, request: JobRequest, stage: StageContext, *, by_parameters: bool
 ) -> bool:
-    """Whether an earlier command can have made the job for the same key as this run's."""
+    """Whether an earlier command can have created the job for this run's key."""
     ledger = stage.ledger
     if job.status in FAILED_JOB_STATUSES or ledger.is_job_known(job.id):
         return False
     maker = job.metadata.get(RUN_ID_METADATA)
     if maker is not None:
         run_id = maker.partition(".")[0]
-        # Another run of this ledger is about to record it: one that wanted a job of its own.
+        # Skip the job of another run of this ledger (`--new`) that has not recorded it yet.
         return run_id == stage.run.id or not ledger.has_run(run_id)
     return by_parameters and not any(
         call.run_id != stage.run.id
@@ -162,18 +162,18 @@ def _has_had_job(stage: StageContext) -> bool:
 
 
 def _was_uploaded_elsewhere(stage: StageContext, file_id: str) -> bool:
-    """Whether the file carries a name of ours, but no request in this ledger has brought it."""
+    """Whether ftops uploaded the file, but no request in this ledger did."""
     if stage.spec.training_file == file_id:
         return False  # the user's own file, named in the job file
     return not stage.ledger.is_upload_known(file_id)
 
 
 def rebuild_request(job: LoadedJob, stage: StageContext) -> JobRequest | None:
-    """The request for the job of this file, without a ledger.
+    """The request for the job of this job file, without a ledger.
 
-    Where the provider keeps metadata, that alone identifies the job. Elsewhere the data is prepared
-    again, in a temporary folder, and its files are looked for by their names; None when they are
-    not there, so that no job can have been created with them. DatasetError for data that is bad.
+    If the provider stores metadata, that alone identifies the job. Otherwise the data is prepared
+    again in a temporary folder, and its files are searched by name at the provider. None if they do
+    not exist, because then no job can use them. DatasetError for bad data.
     """
     if stage.provider.capabilities.metadata:
         return JobRequest(job.spec.model, "")
@@ -214,13 +214,13 @@ def build_request(
 
 
 def _mark(stage: StageContext) -> str:
-    """The run's id, numbered from its second job on, so that each job has a mark of its own."""
+    """The run's id, numbered from its second job on, so that it is unique for each job."""
     made = count_jobs(stage)
     return stage.run.id if made == 0 else f"{stage.run.id}.{made + 1}"
 
 
 def _make_idempotency_key(stage: StageContext) -> str:
-    """The same until `--retry` opens the run again, whichever command sends the request."""
+    """A key for the request that stays the same until `--retry` reopens the run."""
     opened = sum(
         move.stage is None and move.after == RunStatus.RUNNING
         for move in stage.ledger.list_state_changes(stage.run.id)
@@ -234,7 +234,7 @@ RESUME_CALL = "resume_job"
 
 
 def reopen_for_job(run: Run, context: RunContext) -> Run:
-    """The run; open again, from the follow stage on, when it ended before its job did."""
+    """Reopen the run from its follow stage if it ended before the end of its job was recorded."""
     if not run.ended_before_job:
         return run
     RUN_TRANSITIONS["reopen"].check(run.status)
@@ -246,13 +246,13 @@ def reopen_for_job(run: Run, context: RunContext) -> Run:
 
 
 def record_job_end(ledger: Ledger, run: Run, job: Job) -> None:
-    """The run's job was seen to end: the ledger knows how, and no request about it is in doubt."""
+    """Record the end of the run's job, and close the unanswered requests about it."""
     ledger.record_job_end(run.id, job.id, job.status)
     close_unanswered(ledger, run, job.status)
 
 
 def close_unanswered(ledger: Ledger, run: Run, status: str) -> None:
-    """The run's job has ended with this status: no request about it is in doubt any more."""
+    """Close the unanswered requests about the run's job, which has ended with this status."""
     if run.job_id is None:
         return
     late = f"got no answer, and the job has {status} since"

@@ -1,4 +1,4 @@
-"""Gathers the data of a report from the ledger and the run folder, without any request."""
+"""Gathers the data of a report from the ledger and the run folder; sends no requests."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,12 +20,12 @@ from ftops.runs.open_run import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 
 _ORDER = ("error", "warning", "advice")
-_OF_TRAINING = frozenset({"small-class"})  # rows that are only measured need not be so many
-_MOST_BYTES = 32 << 20  # of a data file that is checked on the way: more would take seconds
+_OF_TRAINING = frozenset({"small-class"})  # checks that do not apply to validation rows
+_MOST_BYTES = 32 << 20  # larger data files are not checked, which would take seconds
 
 
 class ReportLoader:
-    """Reads runs; data that several of them share is looked at once."""
+    """Loads runs; data that several runs share is checked once."""
 
     def __init__(self, ledger: Ledger, home: Path) -> None:
         self._ledger = ledger
@@ -54,7 +54,7 @@ class ReportLoader:
         return replace(facts, data=self._check_data(facts, folder))
 
     def _check_data(self, facts: RunFacts, folder: RunFolder) -> list[DataIssue]:
-        """What the checks find in the data as it was prepared."""
+        """The issues that the checks find in the prepared data."""
         remarks: list[DataIssue] = []
         prepared = facts.results.prepare
         for role, path, file in (

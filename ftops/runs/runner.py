@@ -1,6 +1,6 @@
 """Drives a run, or watches one that another process drives.
 
-Driving does the remaining stages in order and records each change of state; watching reads the
+Driving executes the remaining stages in order and records each change of state; watching reads the
 ledger.
 """
 
@@ -46,16 +46,16 @@ from ftops.runs.states import (
 from ftops.spec.model import JobSpec
 from ftops.stage_results import StageResults
 
-LOOK_EVERY_S = 1.0  # of a run that another process drives
+LOOK_EVERY_S = 1.0  # interval of watching a run that another process drives
 
 
 @in_run_scope
 def drive(run: Run, context: RunContext, *, detach: bool = False) -> Run:
-    """Do the remaining stages of the run, and return it as it is then.
+    """Execute the remaining stages of the run, and return the updated run.
 
-    While another process drives it, this one watches, and takes over if that one dies. With
-    `detach` it returns once the job is created. Raises JobFailed when the job failed or was
-    cancelled; after any other error the same command continues from there.
+    If another process drives the run, this process watches it and takes over if that process dies.
+    With `detach`, returns once the job is created. Raises JobFailed if the job failed or was
+    cancelled; after any other error, the same command continues the run.
     """
     while True:
         with hold_run(run, context.home) as held:
@@ -70,7 +70,7 @@ def drive(run: Run, context: RunContext, *, detach: bool = False) -> Run:
 
 
 def get_result(run: Run, records: list[StageRecord]) -> Run:
-    """The ended run itself if it succeeded; otherwise the error that it ended with."""
+    """The run if it succeeded; otherwise raises the error that it ended with."""
     if run.status is RunStatus.SUCCEEDED:
         return run
     hint = f"{format_run_command(run, '--retry')} tries again; `--new` starts another run."
@@ -84,7 +84,7 @@ def get_result(run: Run, records: list[StageRecord]) -> Run:
 
 
 def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
-    send_pending(run, context)  # what a command that died has left open
+    send_pending(run, context)  # what an interrupted command left open
     run = reopen_for_job(run, context)
     records = context.ledger.list_stages(run.id)
     if run.status in ENDED:
@@ -112,19 +112,19 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
             before, run = run, cancel_held(run, context)
             if run.status in ENDED:
                 return get_result(run, records)
-            if run.job_id != before.job_id:  # found, and ended already: fewer stages remain
+            if run.job_id != before.job_id:  # an ended job was found: fewer stages remain
                 return _drive_held(run, context, detach=detach)
         if detach and record.stage is Stage.FOLLOW:
             return run
         stage = StageContext(run, spec, context, until_s)
-        stage.limit_pause(0.0)  # the run's time may be up
+        stage.limit_pause(0.0)  # raises if `limits.max_wait` has expired
         run = _do_stage(stage, record)
     close_unanswered(context.ledger, run, RunStatus.SUCCEEDED)
     return _move(context, run, RUN_TRANSITIONS["succeed"])
 
 
 def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
-    """Whether a command requested the cancellation of the run, and it is still possible."""
+    """Whether a cancellation of the run was requested and is still possible."""
     if not context.ledger.is_cancel_asked(run.id):
         return False
     if run.job_id is None:
@@ -133,7 +133,7 @@ def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
 
 
 def _do_stage(stage: StageContext, record: StageRecord) -> Run:
-    """One attempt; the run as it is afterwards."""
+    """Execute one attempt of the stage; the updated run."""
     context, run = stage.context, stage.run
     begin = STAGE_TRANSITIONS["begin"].check(record.status)
     running = context.ledger.move_stage(run.id, record, begin)
@@ -145,9 +145,9 @@ def _do_stage(stage: StageContext, record: StageRecord) -> Run:
             notify_stall(context.ledger.get_run(run.id), context, error)
         raise
     except (RunBusy, LedgerError, WaitedTooLong):
-        raise  # nothing can be written, or only the time is up
+        raise  # the stage has not failed
     except FtopsError as error:
-        # When the disk failed, the ledger cannot record it either; the error is raised.
+        # If the disk failed, the ledger cannot record the error either.
         with contextlib.suppress(StorageError, LedgerError):
             _record_failure(stage, running, error)
         raise
@@ -197,22 +197,22 @@ def _has_prepared_files(context: RunContext, run: Run, records: list[StageRecord
 
 @dataclass(slots=True)
 class _WatchState:
-    """How far this watcher has shown the run."""
+    """What this watcher has already shown of the run."""
 
     event: int
     stages: dict[Stage, StageRecord] = field(default_factory=dict)
 
 
 def watch(run: Run, context: RunContext, *, detach: bool = False) -> Run:
-    """Show what happens until the run has ended and is notified, or no process drives it any more.
+    """Show the run until it has ended and sent its notifications, or until no process drives it.
 
-    With `detach`, only until it has a job. The events stay unshown in the ledger: the process that
-    drives the run shows them, too.
+    With `detach`, only until it has a job. The events stay unshown in the ledger, because the
+    process that drives the run shows them too.
     """
     context.observer.on_note(f"another process drives {run.id}; watching it")
     seen = _WatchState(event=_get_last_shown(context, run.id))
     while True:
-        # In this order: after the lock is free, one more look misses nothing.
+        # Check the lock before the ledger: if the lock is free, this poll misses nothing.
         driven = is_driven(run, context.home)
         run = context.ledger.get_run(run.id)
         _show_changes(context, run.id, seen)
@@ -226,7 +226,7 @@ def watch(run: Run, context: RunContext, *, detach: bool = False) -> Run:
 
 
 def _get_last_shown(context: RunContext, run_id: RunId) -> int:
-    """The number after which events are new: that before the first unshown one."""
+    """The number of the event before the first unshown one."""
     unshown = context.ledger.list_stored_events(run_id, unshown=True)
     return unshown[0].number - 1 if unshown else context.ledger.get_last_number(run_id)
 

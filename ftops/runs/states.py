@@ -1,7 +1,7 @@
 """The statuses of runs and stages, and all transitions between them, as data.
 
-The runner checks each transition against these tables; the ledger then writes it only if the status
-is still the one that the runner read. `render_states` renders the tables for the documentation.
+The runner checks each transition against these tables. The ledger then writes it only if the status
+has not changed since the runner read it. `render_states` renders the tables for the documentation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Transition(Generic[Status]):
     meaning: str
 
     def check(self, seen: Status) -> Status:
-        """The status after `seen`; a ValueError means a bug in the caller."""
+        """The status after `seen`; ValueError if the transition is not allowed from it."""
         if seen not in self.before:
             raise ValueError(f"no transition from {seen} to {self.after}: {self.meaning}")
         return self.after
@@ -66,9 +66,9 @@ STAGE_TRANSITIONS: dict[str, Transition[StageStatus]] = {
 ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 DONE = frozenset({StageStatus.SUCCEEDED, StageStatus.SKIPPED})
 
-# The errors that end a run, by stage. Once there is a job, only its own end does: an error while
-# polling says nothing about the job. Everything else (no network, a wrong key, a full disk, a
-# limit) leaves the run open, so that the same command continues.
+# The errors that end a run, by stage. Once a run has a job, only the end of the job ends the run,
+# because an error while polling says nothing about the job. All other errors (no network, a wrong
+# key, a full disk, a limit) leave the run open, so that the same command continues it.
 _REFUSALS = (Rejected, PermissionRefused, NotFound)
 FINAL_ERRORS: Mapping[Stage, tuple[type[FtopsError], ...]] = {
     Stage.UPLOAD: _REFUSALS,
@@ -78,7 +78,7 @@ FINAL_ERRORS: Mapping[Stage, tuple[type[FtopsError], ...]] = {
 
 
 def find_ending(stage: Stage, error: FtopsError) -> Transition[RunStatus] | None:
-    """How the run ends when `stage` ends with `error`; None when the run stays open."""
+    """The transition of the run if `stage` fails with `error`; None if the run stays open."""
     if isinstance(error, JobCancelled):
         return RUN_TRANSITIONS["cancel"]
     if isinstance(error, FINAL_ERRORS.get(stage, ())):
@@ -116,17 +116,17 @@ def _render_transition(
 
 
 _ORDER = tuple(Stage)
-# What reads the prepared files. The create stage and those after it live on what was uploaded.
+# The stages that read the prepared files; the other ones use the uploaded files.
 _NEED_FILES = frozenset({Stage.UPLOAD, Stage.EVALUATE})
 
 
 def plan(
     records: Sequence[StageRecord], *, has_prepared_files: bool, has_job: bool = False
 ) -> tuple[Stage, ...]:
-    """The stages still to be done, in order.
+    """The remaining stages, in order.
 
-    Preparing is done once more when its files are gone and a later stage needs them. A run that has
-    its job uploads nothing, whatever its records say.
+    Preparation is repeated if its files were deleted and a later stage needs them. A run that has a
+    job uploads nothing, regardless of its records.
     """
     left = {record.stage for record in records if record.status not in DONE}
     if has_job:
@@ -139,8 +139,8 @@ def plan(
 def plan_retry(records: Sequence[StageRecord]) -> tuple[Stage, ...]:
     """The stages that a retry of a failed or cancelled run repeats.
 
-    All from the failed one, but always from the upload on: its files may be deleted (existing ones
-    are used again).
+    All stages from the failed one on, and at least from the upload on, because uploaded files may
+    have been deleted (existing files are reused).
     """
     undone = [record.stage for record in records if record.status not in DONE]
     first = min([Stage.UPLOAD, *undone], key=_ORDER.index)

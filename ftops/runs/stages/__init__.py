@@ -1,4 +1,4 @@
-"""The six stages of a run, one file each; `STAGES` names the function that does each."""
+"""The six stages of a run, one module each; `STAGES` maps each stage to its function."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,10 +1,10 @@
-"""The job is created: once, whatever happens to the request, to its answer or to this process.
+"""Creates the job exactly once, even if the request, its response or this process is lost.
 
-The intent is in the ledger before the request is sent. After any error but a refusal, the job is
-searched at the provider, for longer than its listing may lag. Only if it is not listed, the request
-is sent again: after a 429 by this command, otherwise by the next one. After a refusal the job is
-searched once. Before the first request of a run, the provider is searched for a job that an earlier
-command created with another ledger.
+The intent is recorded in the ledger before the request is sent. After any error except a refusal,
+the provider is searched for the job, for longer than its listing may lag. Only if the job is not
+listed, the request is sent again: after a 429 by this command, otherwise by the next one. After a
+refusal, the provider is searched once. Before the first request of a run, the provider is searched
+for a job that an earlier command created with another ledger.
 """
 
 import contextlib
@@ -36,18 +36,18 @@ from ftops.runs.reconcile import (
 )
 from ftops.stage_results import CreateResult
 
-# Pauses after a 429: that of the provider, or growing ones.
+# Pauses after a 429: those of the provider, or exponentially growing ones.
 _FIRST_PAUSE_S = 20.0
-_LONGEST_PAUSE_S = 3600.0  # also for a daily limit without a given pause
-_MAX_WAIT_S = 48 * 3600.0  # in all; `limits.max_wait` may end it before
-_LOOK_EVERY_S = 10.0  # for a cancel, while waiting
+_LONGEST_PAUSE_S = 3600.0  # also for a daily limit without a pause from the provider
+_MAX_WAIT_S = 48 * 3600.0  # in total; `limits.max_wait` may be shorter
+_LOOK_EVERY_S = 10.0  # interval of checks for a cancellation while waiting
 _DAILY_LIMIT = "daily_rate_limit_exceeded"
 _CLOSED = "training_not_available"
 
 
 def create(stage: StageContext) -> StageResult:
-    """Leave the job's id in the run, and in the detail what was known of it then."""
-    if stage.run.job_id is not None:  # recorded by a command that died before the stage was done
+    """Create the job and record its id in the run; the result is a `CreateResult`."""
+    if stage.run.job_id is not None:  # recorded by a command that was interrupted in this stage
         return StageResult(CreateResult(stage.run.job_id, stage.spec.model, adopted=True).to_json())
     stage.provider.ensure_ready()
     with _looking(stage.run):
@@ -61,7 +61,7 @@ def create(stage: StageContext) -> StageResult:
 
 
 def make_request(stage: StageContext) -> JobRequest:
-    """The job request of this run, with the metadata by which the job is found again."""
+    """The job request of this run, with the metadata that identifies its job."""
     files = stage.read_results().upload
     if files is None:
         raise LedgerError(f"the ledger is damaged: {stage.run.id} has no uploaded files")
@@ -71,9 +71,9 @@ def make_request(stage: StageContext) -> JobRequest:
 
 
 def _send_patiently(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
-    """Send; and again when the provider has said that it was too early, and lists no job of ours.
+    """Send the request, and again after a 429 if the provider does not list its job.
 
-    Returns the job, and whether an earlier request has made it.
+    Returns the job, and whether an earlier request created it.
     """
     clock = stage.clock
     until_s = clock.monotonic_s() + _MAX_WAIT_S
@@ -93,7 +93,7 @@ def _send_patiently(stage: StageContext, request: JobRequest) -> tuple[Job, bool
                 f"{limited.message}; next attempt at {at:%Y-%m-%d %H:%M:%S} (in {wait_s:,.0f} s)."
                 " Ctrl-C loses nothing: the same command continues here"
             )
-        with contextlib.suppress(ProviderError):  # it is looked for again before anything is sent
+        with contextlib.suppress(ProviderError):  # the next request is preceded by another search
             if job := _find_made_job(stage):
                 return job, True
         if wait_s is None or gives_up:
@@ -103,7 +103,7 @@ def _send_patiently(stage: StageContext, request: JobRequest) -> tuple[Job, bool
 
 
 def _find_wait_s(error: RateLimited, pause_s: float) -> float | None:
-    """How long until the next slot; None when waiting is of no use."""
+    """Seconds until the next attempt; None if waiting is useless."""
     if error.code == _DAILY_LIMIT:
         return error.retry_after_s or _LONGEST_PAUSE_S
     if error.final:
@@ -119,14 +119,14 @@ def _wait_unless_cancelled(stage: StageContext, until_s: float) -> None:
 
 
 def _check_not_cancelled(stage: StageContext) -> None:
-    """JobCancelled when another command wants the end of the run, and it certainly has no job."""
+    """Raise JobCancelled if another command requested it and the run certainly has no job."""
     ledger = stage.ledger
     if ledger.is_cancel_asked(stage.run.id) and not ledger.find_open_call(stage.run.id, CALL):
         raise JobCancelled("cancelled before it had a job")
 
 
 def _find_made_job(stage: StageContext) -> Job | None:
-    """The job of a request without a clear answer, if there was one; it is settled by then."""
+    """The job of the unanswered request, if there is one; the request is closed."""
     ledger = stage.ledger
     call = ledger.find_open_call(stage.run.id, CALL)
     job = reconcile(stage, call) if call else None
@@ -137,7 +137,7 @@ def _find_made_job(stage: StageContext) -> Job | None:
 
 @contextlib.contextmanager
 def _looking(run: Run) -> Iterator[None]:
-    """Let the run stay open when a request that only looks for its job is refused."""
+    """Keep the run open if a request that only searches for its job is refused."""
     try:
         yield
     except (Rejected, PermissionRefused, NotFound) as error:
@@ -148,7 +148,7 @@ def _looking(run: Run) -> Iterator[None]:
 
 
 def _send(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
-    """Send the request once, unless one before it has made the job. See `_send_patiently`."""
+    """Send the request once, unless an earlier one created the job. See `_send_patiently`."""
     with _looking(stage.run):
         if job := _find_made_job(stage):
             return job, True
@@ -159,7 +159,7 @@ def _send(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
     try:
         job = stage.provider.create_job(request)
     except RateLimited:
-        raise  # the intent stays open, so that the job is looked for before the next request
+        raise  # the intent stays open: the next request is preceded by a search
     except ProviderError as error:
         if not error.is_refusal:
             return _settle(stage, call, error), True
@@ -176,7 +176,7 @@ def _send(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
 
 
 def _settle(stage: StageContext, call: RemoteCall, error: ProviderError) -> Job:
-    """The job of a call that got no clear answer, or an error that says so."""
+    """The job of a call without a clear response; raises an error if it is not found."""
     stage.observer.on_note(f"{error.message}; asking the provider whether the job exists")
     with contextlib.suppress(ProviderError):
         if job := reconcile(stage, call):
@@ -192,7 +192,7 @@ def _doubt(run: Run, error: ProviderError) -> FtopsError:
 
 
 def _offer_deletion(stage: StageContext, request: JobRequest) -> str:
-    """How to take back what was uploaded for a job that is refused for good."""
+    """A hint how to delete the uploads of a job that is refused permanently."""
     files = [request.training_file, request.validation_file]
     own = [file for file in files if file and stage.ledger.is_upload_known(file)]
     if not own:

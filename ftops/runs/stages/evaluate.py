@@ -19,7 +19,7 @@ from ftops.stage_results import EvaluateResult
 
 
 def evaluate(stage: StageContext) -> StageResult:
-    """Store the evaluation and all predictions; the primary metric goes into the detail."""
+    """Store the evaluation and all predictions; the result has the primary metric."""
     if reason := _reason_to_skip(stage):
         return StageResult(skipped=reason)
     context, spec = stage.context, stage.spec.evaluate
@@ -78,7 +78,7 @@ def _reason_to_skip(stage: StageContext) -> str | None:
 
 
 def _hash_source(stage: StageContext) -> str | None:
-    """The hash of `evaluate.file`, so that a changed file is evaluated again."""
+    """The hash of `evaluate.file`, which detects a changed file."""
     named = stage.spec.evaluate.file
     path = resolve_data(Path(stage.run.job_file), named) if named else None
     return None if path is None else measure_path(path)[1]

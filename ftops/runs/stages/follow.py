@@ -1,7 +1,7 @@
-"""Polls the job until it ends. Only the job's own status ends a run; a failed poll says nothing.
+"""Polls the job until it ends. Only the job's own status ends a run, never a failed poll.
 
-Events are stored before they are shown, and each is shown once, whichever command shows it. They
-are optional: without them the run continues by the job's status.
+Events are stored before they are shown, and each is shown once across all commands. They are
+optional: without them, only the status of the job is followed.
 """
 
 from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
@@ -14,14 +14,14 @@ from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
 from ftops.runs.reconcile import record_job_end
 from ftops.stage_results import FollowResult
 
-_NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may come a little after the success
-_GROWTH = 1.5  # of the pauses while a job waits for its turn
+_NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may appear shortly after the success
+_GROWTH = 1.5  # of the pauses while a job is queued
 
 
 def follow(stage: StageContext) -> StageResult:
-    """Wait for the end; record the model it made. JobFailed carries the provider's message.
+    """Wait for the end of the job and record its model. JobFailed has the provider's message.
 
-    A ProviderError when the job cannot be polled for too long (`JOB_LIMITS_S`).
+    Raises ProviderError if polls of the job fail for too long (`JOB_LIMITS_S`).
     """
     job_id = stage.run.job_id
     if job_id is None:
@@ -50,7 +50,7 @@ def _wait(stage: StageContext, job_id: str, backoff: PollBackoff) -> Job:
     for_events = PollBackoff(stage, EVENT_LIMITS_S, "the run continues by the job's status")
     known = context.ledger.list_event_ids(stage.run.id, job_id)
     while True:
-        # In this order: once the job is known to have ended, all its events are there.
+        # The job before its events: once the job has ended, all its events are listed.
         job = _get_job(stage, job_id, backoff)
         was_away = backoff.record_success()
         events = _list_events(stage, job, known, for_events)
@@ -67,7 +67,7 @@ def _wait(stage: StageContext, job_id: str, backoff: PollBackoff) -> Job:
 
 
 def _get_job(stage: StageContext, job_id: str, backoff: PollBackoff) -> Job:
-    """The job; errors are waited out first, as long as `backoff` allows."""
+    """The job; retries after errors as long as `backoff` allows."""
     while True:
         try:
             return stage.provider.get_job(job_id)
@@ -92,9 +92,9 @@ def _give_up(stage: StageContext, job_id: str, error: ProviderError) -> Provider
 def _list_events(
     stage: StageContext, job: Job, known: frozenset[str], backoff: PollBackoff
 ) -> list[JobEvent] | None:
-    """The new events of the job; None when they cannot be read.
+    """The new events of the job; None if they cannot be read.
 
-    Once the job has ended there is no later poll, so errors are waited out before that.
+    Once the job has ended there is no later poll, so errors are retried here.
     """
     provider = stage.provider
     while True:
@@ -104,7 +104,7 @@ def _list_events(
             is_over = backoff.is_over(error)
             if job.ended and is_over:
                 return None
-            # While the job runs, only a wait that the server asks for.
+            # While the job runs, wait only if the server requests it.
             backoff.pause(error, provider.capabilities.poll_every_s if job.ended else 0.0)
             if not job.ended:
                 return None
@@ -114,7 +114,7 @@ def _list_events(
 
 
 class _StallDetector:
-    """Decides from the polls of a job when the next one is due, and whether the job has stalled."""
+    """Decides from the polls of a job when to poll next, and whether the job has stalled."""
 
     def __init__(self, stage: StageContext) -> None:
         self._stage = stage
@@ -123,10 +123,10 @@ class _StallDetector:
         self._pause_s = stage.provider.capabilities.poll_every_s
 
     def update(self, job: Job, *, has_news: bool) -> bool:
-        """Record a poll; True when the status has changed.
+        """Record a poll; True if the status has changed.
 
-        JobStalled when the job is running and has shown nothing new for `limits.stall`. Time in a
-        queue does not count, nor time in which the provider could not be reached.
+        JobStalled if the job is running without progress for `limits.stall`. Time in a queue does
+        not count, nor does time in which the provider could not be reached.
         """
         now_s = self._stage.clock.monotonic_s()
         changed = job.status != self._status
@@ -146,7 +146,7 @@ class _StallDetector:
         return changed
 
     def choose_pause_s(self) -> float:
-        """Seconds until the next poll: more each time while the job is queued."""
+        """Seconds until the next poll, which increase while the job is queued."""
         return self._pause_s
 
     def _stalled(self, job: Job) -> JobStalled:
@@ -162,7 +162,7 @@ class _StallDetector:
 def _store(
     stage: StageContext, job_id: str, events: list[JobEvent], known: frozenset[str]
 ) -> frozenset[str]:
-    """Store the events, then show them; the ids of all known events."""
+    """Store the events, then show them; returns the ids of all known events."""
     if events:
         stage.ledger.add_events(stage.run.id, job_id, events)
         show_unshown(stage.observer, stage.ledger, stage.run.id)
@@ -170,7 +170,7 @@ def _store(
 
 
 def _show_last_progress(stage: StageContext) -> None:
-    """Let a progress bar start where the last command stopped."""
+    """Show the last stored progress, so that a progress bar resumes there."""
     for event in reversed(stage.ledger.list_events(stage.run.id)):
         if find_progress(event):
             show_progress(stage.observer, event)

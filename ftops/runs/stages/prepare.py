@@ -1,6 +1,6 @@
-"""The data is read, brought into the shape that the model wants, counted, and held to the limits.
+"""Prepares the data: converts it to the model's format, counts tokens, and checks the limits.
 
-Nothing is sent. The prepared files lie in the run's folder, whole or not at all.
+Sends nothing. The prepared files are written atomically to the run's folder.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def prepare(stage: StageContext) -> StageResult:
     check_rows(job.training, provider)
     tokens = stage.context.tokens
     if spec.limits.max_training_tokens is None:
-        tokens = tokens.without_engine()  # which takes most of a second
+        tokens = tokens.without_engine()  # the engine takes most of a second
     estimate = job.estimate(spec, provider, tokens)
     check_limits(spec.limits, estimate, spec.model)
     if estimate and (warning := estimate.describe_long_rows()):
@@ -51,7 +51,7 @@ def _note_overlap(stage: StageContext, job: PreparedJob) -> int:
 
 
 def _check_unchanged(stage: StageContext, prepared: PreparedData) -> None:
-    """A run that is prepared once more must get the same bytes: it may have sent them."""
+    """Check that a repeated preparation gives the same bytes, which may have been uploaded."""
     before = stage.read_results().prepare
     if before is None:
         return

@@ -1,7 +1,7 @@
-"""The results file of the job is downloaded and stored unchanged.
+"""Downloads the results file of the job and stores it unchanged.
 
-Its last values are recorded in the ledger, and so are the checkpoints that are available. Both are
-optional: a run succeeds without them.
+The ledger records its last values and the available checkpoints. Both are optional: a run succeeds
+without them.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from ftops.reports.results import HEADERS, ResultRow, parse_results
 from ftops.runs.context import StageContext, StageResult
 from ftops.stage_results import TrainingSummary
 
-_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may appear a little after the success
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may appear shortly after the success
 _CUT_PAUSES_S = (1.0, 4.0)
-# Responses of a server without the file, or the route.
+# Errors of a server without the file or the endpoint.
 _NOT_THERE = (NotFound, Rejected, PermissionRefused, InvalidResponse, Unavailable)
 
 
@@ -52,7 +52,7 @@ def results(stage: StageContext) -> StageResult:
 
 
 def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
-    """The file's id and content; the last refusal, or None, when there is no file."""
+    """The file's id and content; the last error, or None, if there is no file."""
     job_id = stage.run.job_id
     refusal: ProviderError | None = None
     if job_id is None:
@@ -61,7 +61,7 @@ def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
         file_ids: tuple[str, ...] = ()
         try:
             file_ids = stage.provider.get_job(job_id).result_files[:1]
-        except NotFound as error:  # some servers forget a job that has ended
+        except NotFound as error:  # some servers delete a job that has ended
             refusal = error
         try:
             for file_id in file_ids:
@@ -74,7 +74,7 @@ def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
 
 
 def _list_checkpoints(stage: StageContext) -> tuple[Checkpoint, ...]:
-    """The job's checkpoints; none for a provider without this route."""
+    """The job's checkpoints; none for a provider without this endpoint."""
     try:
         return tuple(stage.provider.list_checkpoints(stage.run.job_id or ""))
     except _NOT_THERE:
@@ -82,9 +82,9 @@ def _list_checkpoints(stage: StageContext) -> tuple[Checkpoint, ...]:
 
 
 def _read_whole(stage: StageContext, file_id: str) -> bytes:
-    """The file's content. A truncated table is still a table, so its size is checked.
+    """The file's content, whose size is checked because a truncated table is still valid CSV.
 
-    A file that stays smaller than the provider reports is taken as it is.
+    A file that stays smaller than the provider reports is accepted.
     """
     provider = stage.provider
     size, content = provider.get_file(file_id).bytes, provider.read_file(file_id)
@@ -99,7 +99,7 @@ def _read_whole(stage: StageContext, file_id: str) -> bytes:
 
 
 def _list_last_values(rows: Sequence[ResultRow]) -> dict[str, float]:
-    """The last value of each column that has one."""
+    """The last value of each column with values."""
     last: dict[str, float] = {}
     for row in rows:
         values = {_get_name(field): getattr(row, field) for field in HEADERS} | dict(row.extra)
@@ -108,5 +108,5 @@ def _list_last_values(rows: Sequence[ResultRow]) -> dict[str, float]:
 
 
 def _get_name(field: str) -> str:
-    """How the result calls a column: the accuracies by short names, the others as the table."""
+    """The name of a column in the result: a short name for accuracies, else the column's."""
     return field if field.endswith(("train_accuracy", "valid_accuracy")) else HEADERS[field][0]

@@ -1,8 +1,8 @@
-"""The prepared files get to the provider, each content once.
+"""Uploads the prepared files to the provider, each content once.
 
-A file is identified by its content: the ledger is searched first, then the provider's files, by the
-name that carries the hash; only then it is sent. After a request that may have created it, the list
-of files is given the time after which it must hold the file.
+A file is identified by its content: the ledger is searched first, then the provider's files, whose
+names contain the hash. Only a file that is not found is uploaded. After a request that may have
+created the file, the search lasts for the lag of the provider's list of files.
 """
 
 import itertools
@@ -19,13 +19,13 @@ from ftops.runs.poll import poll_for
 from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
-_FIRST_PAUSE_S = 1.0  # between two polls of a list that may lag; it doubles
+_FIRST_PAUSE_S = 1.0  # between polls of a list that may lag; doubles each time
 _GONE = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class CallMemory:
-    """The `UploadCheckpoint` of a call: its upload in parts, as the ledger has it."""
+    """The `UploadCheckpoint` of a call: stores its multipart upload in the ledger."""
 
     ledger: Ledger
     call: RemoteCall
@@ -53,7 +53,7 @@ def upload(stage: StageContext) -> StageResult:
     ids: dict[str, str] = {}
     for file in prepared.files:
         if file.file_id is not None:
-            stage.provider.get_file(file.file_id)  # NotFound says which one
+            stage.provider.get_file(file.file_id)  # raises NotFound
             ids[file.role] = file.file_id
             continue
         ids[file.role], sent_now = _upload(stage, file, before, total)
@@ -64,7 +64,7 @@ def upload(stage: StageContext) -> StageResult:
 
 
 def _upload(stage: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
-    """The id of the file at the provider, and how many bytes had to be sent for it."""
+    """The id of the file at the provider, and the number of bytes sent for it."""
     if file_id := _find_known(stage, file):
         return file_id, 0
     name = file.remote_name
@@ -82,7 +82,7 @@ def _upload(stage: StageContext, file: PreparedFile, before: int, total: int) ->
 def _find_there(
     stage: StageContext, name: str, size: int, call: RemoteCall | None
 ) -> RemoteFile | None:
-    """The file at the provider, which may list it late when an earlier request has created it."""
+    """The file at the provider; waits for its listing if an earlier request may have created it."""
     ledger = stage.ledger
     parted = ledger.find_parts(call) if call else None
     may_be_young = call is not None and (parted is None or parted.completing)
