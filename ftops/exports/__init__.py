@@ -1,1 +1,1 @@
-"""Tells the tools that people have of a run: its parameters, curves, files and lineage."""
+"""Exports runs to experiment trackers: parameters, curves, files and lineage."""

@@ -1,7 +1,7 @@
-"""Exports runs to other tools, each export in a process of its own.
+"""Exports runs to other tools, each export in a separate process.
 
-In its own process, a tool's library has the environment that it is given, cannot end this process,
-leaves no thread running, and is killed with everything that it has started when its time is up.
+In a separate process, a tool's library has a controlled environment, cannot end this process,
+leaves no thread running, and is killed with all of its child processes after a timeout.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _JSON_FOLDER = "exports/"
 
 @dataclass(frozen=True, slots=True)
 class ExportTarget:
-    """A tool by its name, its settings, and the folder to which their paths are relative."""
+    """The name of a tool, its settings, and the base folder of their relative paths."""
 
     tool: str
     settings: Mapping[str, str]
@@ -44,7 +44,7 @@ class Exporter(Protocol):
     """Exports runs to other tools."""
 
     def export(self, run: RunData, target: ExportTarget) -> str:
-        """Export the run and return where it is there; ExportFailed when the tool lacks it."""
+        """Export the run and return its location in the tool; raises ExportFailed."""
 
 
 class NullExporter:
@@ -57,7 +57,7 @@ class NullExporter:
 class SubprocessExporter:
     """The `Exporter` of the command line.
 
-    `check_settings` raises an FtopsError for settings that name an address without approval.
+    `check_settings` raises an FtopsError for settings with an address that is not approved.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class SubprocessExporter:
 
 
 def check_tools_installed(job: LoadedJob) -> None:
-    """Raise SpecError, with its place, for each tool of `export:` whose library is missing."""
+    """Raise SpecError, with its position, if the library of a tool in `export:` is missing."""
     report = ProblemReport()
     for number, item in enumerate(job.spec.export):
         for name in item:
@@ -118,7 +118,7 @@ def check_tools_installed(job: LoadedJob) -> None:
 
 
 def make_environ(tool: ExportTool, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the tool's process: the user's own, without telemetry."""
+    """The environment of the tool's process: the user's environment without telemetry."""
     return {**tool.defaults, **environ, **tool.environ}
 
 
@@ -167,7 +167,7 @@ def _make_library_error(tool: ExportTool, library: str) -> ExportFailed:
 
 
 def _shorten(text: str) -> str:
-    """Beginning and end of the text on one line, to follow a message."""
+    """The start and end of the text on one line, to append to a message."""
     line = to_one_line(text)
     if len(line) > _SHOWN_CHARS:
         line = line[: _SHOWN_CHARS // 2] + " … " + line[-_SHOWN_CHARS // 2 :]
@@ -175,8 +175,8 @@ def _shorten(text: str) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and every process that it has started."""
-    if process.returncode != 0:  # one that succeeded has ended what it had started
+    """Kill the process and its child processes."""
+    if process.returncode != 0:  # a successful process has ended its children
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)

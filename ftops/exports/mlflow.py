@@ -1,7 +1,7 @@
 """Exports a run to MLflow, to a local store or a server.
 
-MLflow's run has the tag `ftops.run_id`, by which a later export finds it. What it has already is
-not logged twice, so a second export completes an interrupted one.
+A later export finds MLflow's run by the tag `ftops.run_id`. Existing values are not logged again,
+so a second export completes an interrupted one.
 """
 
 import math
@@ -14,7 +14,7 @@ from ftops.exports.run_data import RunData, fit_names, shorten
 
 RUN_TAG = "ftops.run_id"
 _DEFAULT_URI = "sqlite:///mlflow.db"
-# The limits of MLflow (its `utils/validation.py`): characters, and items of one request.
+# MLflow's limits (see its `utils/validation.py`): characters, and items per request.
 _KEY = 250
 _PARAMETER = 6000
 _TAG = 5000
@@ -59,9 +59,9 @@ def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
 
 
 def _choose_uri(settings: Mapping[str, str], folder: Path) -> str:
-    """The address of the job file, else of the environment, else a file beside the job file.
+    """The URI from the job file, else from the environment, else a file next to the job file.
 
-    A path in the environment is relative to the working folder, as it is for MLflow itself.
+    A path in the environment is relative to the working directory, as in MLflow.
     """
     uri = settings.get("tracking_uri")
     if uri is None:
@@ -92,12 +92,12 @@ def _get_experiment(
     name = shorten(chosen, _EXPERIMENT)
     known = client.get_experiment_by_name(name)
     if known is None:
-        # By default the artifacts of a local database are in the working folder.
+        # MLflow's default for a local database is the working directory.
         artifacts = folder.absolute() / "mlartifacts" if uri.startswith("sqlite:") else None
         location = artifacts.as_uri() if artifacts else None
         try:
             return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException:  # another process was first
+        except MlflowException:  # another process has created it
             known = client.get_experiment_by_name(name)
             if known is None:
                 raise
@@ -114,7 +114,7 @@ def _find_run(client: Any, experiment_id: str, run_id: str) -> Any | None:
 def _log_parameters_and_tags(
     client: Any, run_id: str, run: RunData, known: Mapping[str, str]
 ) -> None:
-    """Log parameters, and as tags what may change: lineage, and changed parameters."""
+    """Log parameters; lineage, status and changed parameters become tags."""
     from mlflow.entities import Param, RunTag
 
     keys = fit_names(run.parameters, limit=_KEY)

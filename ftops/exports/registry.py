@@ -1,4 +1,4 @@
-"""The tools to which runs are exported, and what each needs."""
+"""The supported tools, with their libraries and environments."""
 
 import importlib
 import importlib.util
@@ -14,9 +14,9 @@ class Writer(Protocol):
     """A module that writes runs to one tool."""
 
     def write(self, run: RunData, settings: Mapping[str, str], folder: Path) -> str:
-        """Create the run in the tool, or update it; returns where it is.
+        """Create or update the run in the tool, and return its location.
 
-        Relative paths of `settings` start at `folder`. Every exception counts as a failure.
+        Paths in `settings` are relative to `folder`. Every exception counts as a failure.
         """
 
 
@@ -24,8 +24,8 @@ class Writer(Protocol):
 class ExportTool:
     """One tool: the module that writes to it, its libraries, and the environment of its process.
 
-    `module` and `libraries` are empty for a tool that needs no library. `environ` is set in the
-    process, and `defaults` where the user's environment does not set them.
+    `module` and `libraries` are empty for a tool that needs no library. The process gets `environ`,
+    and `defaults` for variables that the user's environment does not set.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ExportTool:
 
     @property
     def install_command(self) -> str:
-        """How its libraries are installed."""
+        """The command that installs the libraries."""
         return f"pip install 'ftops[{self.name}]'"
 
     def find_missing_library(self) -> str | None:
@@ -45,7 +45,7 @@ class ExportTool:
         return next(missing, None)
 
     def load_writer(self) -> Writer:
-        """The module that writes; ImportError when a library is not installed."""
+        """The module that writes to the tool; ImportError if a library is not installed."""
         writer: Writer = importlib.import_module(self.module)
         return writer
 
@@ -60,7 +60,7 @@ TOOLS: Mapping[str, ExportTool] = {
             ("mlflow",),
             environ={**_NO_TELEMETRY, "MLFLOW_DISABLE_TELEMETRY": "true"},
             defaults={
-                "MLFLOW_ALLOW_FILE_STORE": "true",  # a user who names such a store wants it
+                "MLFLOW_ALLOW_FILE_STORE": "true",  # such a store is the user's explicit choice
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
                 "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
                 "GIT_PYTHON_REFRESH": "quiet",

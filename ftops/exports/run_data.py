@@ -1,7 +1,7 @@
-"""A run as it is exported, collected from the ledger and the run's folder.
+"""The exported data of a run, collected from the ledger and the run's folder.
 
-It contains no training text, no predictions, no key and no message of a provider. Times are seconds
-since 1970, losses are nats per token, accuracies are shares from 0 to 1.
+It contains no training text, predictions, keys or messages of a provider. Times are seconds since
+1970, losses are nats per token, accuracies are shares from 0 to 1.
 """
 
 import hashlib
@@ -24,7 +24,6 @@ from ftops.stage_results import StageResults
 
 VERSION = 1
 _SPEC_FIELDS = ("method", "seed", "suffix")
-# A stage, a key of its result, and the parameter that it becomes.
 _NOT_ALLOWED = re.compile(r"[^\w\-. ]")
 _DIGEST_CHARS = 8
 Parameter: TypeAlias = bool | int | float | str
@@ -53,7 +52,7 @@ class MetricValue:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where the model comes from: data, its file at the provider, the job."""
+    """The origin of the model: data, file at the provider, and job."""
 
     run_key: str
     training_sha256: str | None = None
@@ -91,7 +90,7 @@ class RunData:
     files: tuple[str, ...] = ()
 
     def list_scalars(self) -> dict[str, float]:
-        """The evaluation as `eval/CANDIDATE/METRIC`, with `_low` and `_high` of its interval."""
+        """The evaluation as `eval/CANDIDATE/METRIC`, with the interval as `_low` and `_high`."""
         scalars: dict[str, float] = {}
         for metric in self.metrics:
             name = f"eval/{metric.candidate}/{metric.metric}"
@@ -108,7 +107,7 @@ class RunData:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> "RunData":
-        """The run of which `to_json` made `value`."""
+        """The run from the output of `to_json`."""
         fields: dict[str, Any] = {name: item for name, item in value.items() if name != "version"}
         return _ADAPTER.validate_python(fields)
 
@@ -117,9 +116,9 @@ _ADAPTER = TypeAdapter(RunData)
 
 
 def collect_run_data(run: Run, stages: Iterable[StageRecord], folder: RunFolder) -> RunData:
-    """Everything known of a run now; what does not exist yet, or no longer, is left out.
+    """Collect the current data of a run; data that does not exist is left out.
 
-    Raises StorageError when a file of the run's folder exists and cannot be read.
+    Raises StorageError if an existing file in the run's folder cannot be read.
     """
     results = StageResults.read(stages)
     return RunData(
@@ -227,7 +226,7 @@ def _read_results(path: Path) -> Sequence[ResultRow]:
     try:
         return [] if content is None else parse_results(content)
     except InvalidResponse:
-        return ()  # the run has reported it, and the file itself is exported
+        return ()  # the run has reported the error, and exports the file itself
 
 
 def _as_mapping(value: Json) -> Mapping[str, Json]:
@@ -240,10 +239,10 @@ def _find_text(values: Mapping[str, Json], name: str) -> str | None:
 
 
 def fit_names(names: Iterable[str], *, limit: int) -> Mapping[str, str]:
-    """For each name one that tools accept, at most `limit` long; different names stay different.
+    """Map each name to a unique name of at most `limit` characters that tools accept.
 
-    Letters, digits, `_`, `-`, `.`, spaces and slashes stay. A part between slashes is never empty,
-    `.` or `..`, because tools make folders of them. The result is the same for the same names.
+    Letters, digits, `_`, `-`, `.`, spaces and slashes are kept. A part between slashes is never
+    empty, `.` or `..`, because tools use the parts as folders. The result is deterministic.
     """
     fitted: dict[str, str] = {}
     used: set[str] = set()
@@ -258,7 +257,7 @@ def fit_names(names: Iterable[str], *, limit: int) -> Mapping[str, str]:
 
 
 def shorten(text: str, limit: int) -> str:
-    """The text, cut to `limit` characters with `…` at the end."""
+    """The text, truncated to `limit` characters with `…` at the end."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -16,7 +16,7 @@ _FORMAT = "brain.Event:2"
 
 
 def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
-    """Write the event file into a folder of the run; returns that folder."""
+    """Write the event file to a folder for the run; returns the folder."""
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     target = folder / settings.get("folder", _FOLDER) / f"{_clean(run.name)}-{run.id}"

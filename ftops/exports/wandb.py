@@ -1,6 +1,6 @@
-"""Exports a run to Weights & Biases: to files that `wandb sync` sends, or to the server.
+"""Exports a run to Weights & Biases: to files for `wandb sync`, or to the server.
 
-The run has the same id there. A second export replaces files that were not sent.
+The W&B run has the id of the run. A second export replaces files that were not synced.
 """
 
 import shutil
@@ -18,10 +18,10 @@ _KEY = 250
 
 
 def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
-    """Write the run through W&B's client; returns its id and where it is."""
+    """Write the run with W&B's client; returns its id and its location."""
     import wandb
 
-    defaults = wandb.setup().settings  # of the user's environment
+    defaults = wandb.setup().settings  # from the user's environment
     root = _choose_root(settings, defaults.root_dir, folder)
     mode = _choose_mode(settings.get("mode"), defaults.mode)
     root.mkdir(parents=True, exist_ok=True)
@@ -74,11 +74,11 @@ def _choose_root(settings: Mapping[str, str], default: str, folder: Path) -> Pat
     if "folder" in settings:
         return folder / settings["folder"]
     root = Path(default).absolute()
-    return folder if root == Path.cwd() else root  # the working folder is W&B's own default
+    return folder if root == Path.cwd() else root  # the working directory is W&B's default
 
 
 def _choose_mode(setting: str | None, default: str) -> str:
-    """Online only when the environment says so and the job file does not say offline."""
+    """Online only if the environment sets it and the job file does not set offline."""
     if default == "disabled":
         raise RuntimeError("W&B is disabled here (WANDB_MODE)")
     return "online" if default in ("online", "shared") and setting != "offline" else "offline"
@@ -110,7 +110,7 @@ def _make_config(run: RunData) -> dict[str, object]:
 
 
 def _list_unsent(root: Path, run_id: str) -> list[Path]:
-    """The folders of earlier exports of this run that were not sent."""
+    """The folders of earlier exports of this run that were not synced."""
     folders = sorted((root / "wandb").glob(f"offline-run-*-{run_id}"))
     return [folder for folder in folders if not any(folder.glob(f"*{_SENT_SUFFIX}"))]
 

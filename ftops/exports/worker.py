@@ -1,7 +1,7 @@
 """The process that exports one run to one tool: `python -m ftops.exports.worker`.
 
-It reads a JSON request from stdin and writes a JSON result to stdout; what libraries print goes to
-stderr. Libraries see the environment with which this process was started.
+It reads a JSON request from stdin and writes a JSON result to stdout. The output of libraries goes
+to stderr.
 """
 
 import json
@@ -17,10 +17,10 @@ from ftops.records import Json
 
 
 def main() -> int:
-    """Export the run of the request; 0 when the tool has it."""
+    """Export the run of the request; returns 0 on success."""
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print to stdout
-    request = json.loads(sys.stdin.buffer.read())  # the standard library reads NaN
+    request = json.loads(sys.stdin.buffer.read())  # unlike orjson, the standard library accepts NaN
     with output:
         result = _export(request)
         output.write(orjson.dumps(result))
@@ -42,7 +42,7 @@ def _export(request: dict[str, Json]) -> dict[str, Json]:
         )
     except ModuleNotFoundError as error:
         return {"missing_library": error.name or str(error)}
-    except Exception as error:  # a library may raise anything; the caller reports it in one line
+    except Exception as error:  # a library may raise any exception
         return {"error": f"{type(error).__name__}: {error}"}
     return {"place": place}
 

@@ -1,4 +1,4 @@
-"""A notification about a run, its targets, and the protocol of what sends it."""
+"""Notifications about runs, their targets, and the protocol of notifiers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from ftops.records import Json
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing that happened to a run.
+    """An event of a run.
 
-    `id` stays the same however often the notification is sent. `type` is what happened, such as
-    "run.succeeded", and `data` identifies the run; neither holds training text or a key. `error`
+    `id` stays the same when the notification is sent again. `type` is the event, such as
+    "run.succeeded", and `data` identifies the run; neither contains training text or a key. `error`
     may quote a provider, so only programs on this machine get it.
     """
 
@@ -28,19 +28,19 @@ class Notification:
     error: str | None = None
 
     def to_json(self) -> dict[str, Json]:
-        """The document that a webhook receives."""
+        """The JSON document that a webhook receives."""
         return {"type": self.type, "timestamp": self.timestamp, "data": dict(self.data)}
 
     def render_body(self) -> bytes:
-        """The document as bytes: the same each time, so that a signature stays valid."""
+        """The document as bytes, which are deterministic so that signatures stay valid."""
         return orjson.dumps(self.to_json())
 
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:
-    """A program and its arguments; `folder` is its working folder and the base of a relative path.
+    """A program and its arguments; `folder` is its working directory and the base of its path.
 
-    `env` names the environment variables that it gets beside the few that every program needs.
+    `env` lists environment variables that it gets in addition to the basic ones.
     """
 
     argv: tuple[str, ...]
@@ -50,7 +50,7 @@ class CommandTarget:
 
 @dataclass(frozen=True, slots=True)
 class WebhookTarget:
-    """An address, and the environment variable with the secret that signs requests to it."""
+    """A URL, and the environment variable with the secret that signs requests to it."""
 
     url: str
     secret_env: str
@@ -63,14 +63,14 @@ class Notifier(Protocol):
     """Sends notifications; both methods return within about a minute."""
 
     def check(self, target: Target) -> str | None:
-        """Why the target cannot be notified, as far as that is known without sending; else None."""
+        """The reason why the target cannot be notified, if known without sending; else None."""
 
     def notify(
         self, notification: Notification, target: Target, on_note: Callable[[str], None]
     ) -> None:
-        """Send the notification; NotifyFailed when the target certainly or probably lacks it.
+        """Send the notification; NotifyFailed if the target may not have received it.
 
-        `on_note` gets a line when a retry takes time.
+        `on_note` gets a line if a retry takes time.
         """
 
 

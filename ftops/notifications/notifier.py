@@ -1,8 +1,8 @@
 """Sends notifications to programs and webhooks.
 
-A program starts without a shell, in a process group of its own: when its time is up it ends with
-everything that it has started, and Ctrl-C in the terminal does not reach it. Its environment holds
-what a program needs and what the job file names: no keys.
+A program starts without a shell, in a separate process group: a timeout also kills its child
+processes, and Ctrl-C in the terminal does not reach it. Its environment has only basic variables
+and those that the job file lists, and no keys.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from ftops.records import Json
 from ftops.text import to_one_line
 
 COMMAND_TIMEOUT_S = 30.0
-_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")  # the last: for Windows
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")  # SYSTEMROOT is for Windows
 _SHOWN_BYTES = 400  # of the end of a program's output
 
 
@@ -60,7 +60,7 @@ class DefaultNotifier:
 
 
 def _load_webhook() -> ModuleType:
-    """The module that sends to webhooks: its HTTP client loads slowly, and most runs have none."""
+    """Import the webhook module only when needed, because its HTTP client loads slowly."""
     from ftops.notifications import webhook
 
     return webhook
@@ -81,7 +81,7 @@ def run_command(
     environ: Mapping[str, str],
     timeout_s: float = COMMAND_TIMEOUT_S,
 ) -> None:
-    """Run the program to its end; NotifyFailed for a timeout or an exit code other than 0."""
+    """Run the program and wait for it; NotifyFailed on a timeout or a non-zero exit code."""
     name = target.argv[0]
     program = find_program(target, environ)
     if program is None:
@@ -142,7 +142,7 @@ def _render_stdin(notification: Notification) -> bytes:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the program and everything that it has started."""
+    """Kill the program and its child processes."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -155,7 +155,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _render_tail(output: BinaryIO) -> str:
-    """The end of a program's output on one line, without what moves a cursor."""
+    """The end of a program's output on one line, without control characters."""
     output.seek(0, os.SEEK_END)
     output.seek(max(0, output.tell() - _SHOWN_BYTES))
     text = output.read().decode("utf-8", errors="replace")

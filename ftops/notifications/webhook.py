@@ -2,7 +2,7 @@
 
 Signatures follow Standard Webhooks (standardwebhooks.com, symmetric, v1): the secret is `whsec_`
 and 24 to 64 bytes in base64; the signature is the HMAC-SHA256 of id, time and body, joined by dots.
-Of a response, only the status is read.
+Only the status of a response is read.
 """
 
 import base64
@@ -40,7 +40,7 @@ _MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
 
 
 def find_key(secret: str) -> bytes | None:
-    """The signing key in a secret; None when the secret is not `whsec_` and a key in base64."""
+    """The signing key in a secret; None if the secret is not `whsec_` and a key in base64."""
     if not secret.startswith(_SECRET_PREFIX):
         return None
     text = secret.removeprefix(_SECRET_PREFIX).rstrip("=")
@@ -52,7 +52,7 @@ def find_key(secret: str) -> bytes | None:
 
 
 def check_secret(target: WebhookTarget, secret: str) -> str | None:
-    """Why the target's secret cannot sign anything; None when it can."""
+    """The reason why the target's secret is invalid; None if it is valid."""
     if find_key(secret) is not None:
         return None
     name = target.secret_env
@@ -65,7 +65,7 @@ def check_secret(target: WebhookTarget, secret: str) -> str | None:
 
 
 def sign(key: bytes, notification_id: str, timestamp_s: int, body: bytes) -> dict[str, str]:
-    """The headers by which a receiver verifies who sent the body, and when."""
+    """The headers that let a receiver verify the sender and the time of the body."""
     signed = b".".join((notification_id.encode(), str(timestamp_s).encode(), body))
     digest = hmac.new(key, signed, hashlib.sha256).digest()
     return {
@@ -76,9 +76,9 @@ def sign(key: bytes, notification_id: str, timestamp_s: int, body: bytes) -> dic
 
 
 class WebhookSender:
-    """Sends notifications to webhooks; `timeout_s` bounds an attempt, however slow the response.
+    """Sends notifications to webhooks; `timeout_s` limits each attempt, including the response.
 
-    `on_note` gets a line when the first attempt fails.
+    `on_note` gets a line if the first attempt fails.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class WebhookSender:
         self._timeout_s = timeout_s
 
     def send(self, notification: Notification, target: WebhookTarget, secret: str) -> None:
-        """Send until the receiver accepts; NotifyFailed when it refuses or the retries end."""
+        """Send until the receiver accepts; NotifyFailed if it refuses or the retries end."""
         key = find_key(secret)
         if key is None:
             raise NotifyFailed(check_secret(target, secret) or "no secret")
@@ -107,7 +107,7 @@ class WebhookSender:
                 server = _format_server(target.url)
                 self._on_note(f"{server} has not accepted the notification; retrying for a minute")
             with attempt_scope(number):
-                # A new signature each time: a receiver refuses an old timestamp.
+                # Sign each attempt again, because receivers reject old timestamps.
                 headers = sign(key, notification.id, int(self._clock.now().timestamp()), body)
                 _run_within(self._timeout_s, lambda: self._post(client, target.url, headers, body))
 
@@ -168,7 +168,7 @@ def _format_server(url: str) -> str:
 
 
 def _run_within(timeout_s: float, call: Callable[[], None]) -> None:
-    """Run `call` in a thread, which is abandoned when the time is up."""
+    """Run `call` in a thread, which is abandoned after the timeout."""
     results: list[Exception | None] = []
     context = contextvars.copy_context()
 
