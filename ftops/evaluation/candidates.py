@@ -1,4 +1,4 @@
-"""The models of an evaluation, those they are compared with, and their few-shot prompts."""
+"""The candidates of an evaluation and their few-shot prompts."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -25,16 +25,16 @@ _UNTRAINED = (
     "{base} is a built-in size, which has random weights before training; the comparison would not"
     " be fair (`allow_untrained: true` evaluates it anyway)"
 )
-# Between examples where no stop sequence ends an answer; the response then ends there, too.
+# Separates examples if there is no stop sequence; a response ends there too.
 GAP = "\n\n###\n\n"
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedModel:
-    """The model that is evaluated, its prompt format, and its origin as far as that is known.
+    """The evaluated model, its prompt format, and its origin if known.
 
-    `base` is the model that the job `job_id` tuned, `training` its prepared training rows,
-    `training_usd` the cost of training, `run` the run that made the model.
+    `base` is the model that the job `job_id` fine-tuned, `training` its prepared training rows,
+    `training_usd` the cost of training, `run` the run that created the model.
     """
 
     model: str
@@ -50,7 +50,7 @@ class EvaluatedModel:
 
 
 def load_prompt_format(ledger: Ledger, tuned: TunedModel) -> PromptFormat:
-    """The prompt format of a model in the ledger, by the plan of the run that made it."""
+    """The prompt format of a model in the ledger, from the plan of its run."""
     prepared = StageResults.read(ledger.list_stages(tuned.run_id)).prepare
     plan = prepared.plan if prepared else None
     separator, stop = tuned.separator, tuned.stop
@@ -61,7 +61,7 @@ def load_prompt_format(ledger: Ledger, tuned: TunedModel) -> PromptFormat:
 
 
 def find_evaluated_model(run: Run, ledger: Ledger, home: Path) -> EvaluatedModel | None:
-    """The model of a run, with what the ledger knows of it; None if the run made none."""
+    """The model of a run, with its origin from the ledger; None if the run has no model."""
     if run.fine_tuned_model is None:
         return None
     prepared = StageResults.read(ledger.list_stages(run.id)).prepare
@@ -90,14 +90,14 @@ def find_evaluated_model(run: Run, ledger: Ledger, home: Path) -> EvaluatedModel
 
 
 def _find_training_file(home: Path, run: Run, prepared: PreparedData) -> Path | None:
-    """The prepared training rows of a run; None if they are at the provider, or deleted."""
+    """The prepared training rows of a run; None if they are at the provider or deleted."""
     path = RunFolder.of(home, run.id).path / prepared.training.filename
     return path if prepared.training.file_id is None and path.is_file() else None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that predicts: its prompts, its stop sequences, how its responses are read."""
+    """A model with its prompts, its stop sequences, and the format of its responses."""
 
     name: str
     kind: CandidateKind
@@ -111,9 +111,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationContext:
-    """What candidates are made of: the evaluated model, the rows, ledger and providers.
+    """The data to create candidates from: the evaluated model, rows, ledger and providers.
 
-    `ledger` is None for an estimate before the run: then no model is known.
+    `ledger` is None for an estimate before the run, when no model is known.
     """
 
     evaluated: EvaluatedModel
@@ -123,7 +123,7 @@ class EvaluationContext:
     seed: int
 
     def find_tuned(self, name: str) -> TunedModel | None:
-        """The model of that name in the ledger."""
+        """The model with this name in the ledger."""
         return None if self.ledger is None else self.ledger.find_model(name)
 
 
@@ -136,7 +136,7 @@ def create_evaluated_candidate(context: EvaluationContext) -> Candidate:
 def list_candidates(
     context: EvaluationContext, entries: Sequence[ListEntry]
 ) -> Iterator[Candidate | SkippedCandidate]:
-    """The models that `entries` name, in their order, each with a unique name."""
+    """The candidates for `entries`, in order, with unique names."""
     taken = {context.evaluated.name, *(kind.value for kind in FREE_KINDS)}
     for entry in entries:
         if entry.word not in _LISTERS:
@@ -146,7 +146,7 @@ def list_candidates(
                 name = _make_unique(candidate.name, taken)
                 taken.add(name)
                 yield replace(candidate, name=name)
-        except ProviderError as error:  # it cannot be opened: no key, no such provider
+        except ProviderError as error:  # no key, or an unknown provider
             yield SkippedCandidate(_name_entry(entry), f"{error.message}. {error.hint}".strip())
         except FtopsError as error:
             yield SkippedCandidate(_name_entry(entry), error.message)
@@ -240,7 +240,7 @@ def _list_previous(
 
 
 def _find_previous_run(context: EvaluationContext) -> Run | None:
-    """The newest run of the same name that succeeded before this one was created."""
+    """The newest run with the same name that succeeded before this one was created."""
     run, ledger = context.evaluated.run, context.ledger
     if run is None or ledger is None:
         return None
@@ -317,7 +317,7 @@ def _create(
     settings: ProviderSettings,
     prompt_format: PromptFormat | None = None,
 ) -> Candidate:
-    """A candidate; `prompt_format` is that of the evaluated model unless given."""
+    """A candidate; `prompt_format` defaults to that of the evaluated model."""
     prompt_format = prompt_format or context.evaluated.prompt_format
     source = context.rows.prompt_format
     return Candidate(
@@ -365,7 +365,7 @@ def _name_entry(entry: ListEntry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FewShotExample:
-    """A training row: its prepared prompt, and its answer as a label."""
+    """A training row: its prepared prompt and its answer as a label."""
 
     prompt: Prompt
     answer: str
@@ -381,9 +381,9 @@ def read_examples(path: Path, prompt_format: PromptFormat) -> list[FewShotExampl
 def select_examples(
     rows: Sequence[FewShotExample], prompts: Sequence[Prompt], spec: FewShotCandidate, seed: int
 ) -> Iterator[Sequence[FewShotExample]]:
-    """The examples for each prompt, the same for the same seed.
+    """The examples for each prompt; deterministic for a given seed.
 
-    Of the nearest rows, the most similar is last, next to the prompt.
+    The nearest rows are in ascending order of similarity, with the most similar next to the prompt.
     """
     generator = random.Random(seed if spec.seed is None else spec.seed)
     if spec.selection == "nearest":
@@ -410,7 +410,7 @@ def _select_balanced(
         classes.setdefault(row.answer, []).append(row)
     order = sorted(classes)
     generator.shuffle(order)
-    order = order[:count]  # of more classes than examples, a random sample
+    order = order[:count]  # a random sample if there are more classes than examples
     for name in order:
         classes[name] = generator.sample(classes[name], min(count, len(classes[name])))
     selected: list[FewShotExample] = []

@@ -1,4 +1,4 @@
-"""What an evaluation needs before anything is sent: requests, cost, metrics, no leaked rows."""
+"""Checks an evaluation before anything is sent: requests, cost, metrics and leaked rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
 
 EstimateCost = Callable[[Provider, str, Sequence[Prompt], Sampling], CostEstimate]
-_MADE_LATER = ("previous", "checkpoints")  # which models these are is not known before the run
+_MADE_LATER = ("previous", "checkpoints")  # their models are not known before the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class RequestEstimate:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationEstimate:
-    """The requests of an evaluation of `rows` rows of `file`, as far as they are known.
+    """The known requests of an evaluation of `rows` rows of `file`.
 
-    `later` names candidates that get requests, too, if there are any then.
+    `later` names candidates whose requests are not known yet.
     """
 
     file: str
@@ -78,8 +78,8 @@ def estimate_requests(
 ) -> list[RequestEstimate]:
     """The requests to each candidate, the evaluated model first, and to each judge.
 
-    A prompt that `estimate` leaves out, because its response is cached, is taken to be judged
-    already; a judge gets all others, and the longest predictions.
+    The estimate for a judge assumes that prompts with a cached response are already judged, and
+    that all other predictions have the maximum length.
     """
     max_tokens = spec.max_tokens or context.rows.max_answer_tokens
     requests = []
@@ -95,7 +95,7 @@ def estimate_requests(
 
 
 def open_judge_provider(context: EvaluationContext, judge: JudgeMetric) -> Provider:
-    """The provider of a judge; that of the evaluated model unless named."""
+    """The provider of a judge; defaults to that of the evaluated model."""
     return context.open_provider(judge.settings or context.evaluated.settings)
 
 
@@ -126,7 +126,7 @@ def _estimate_judges(
 def _count_judge_prompts(
     judge: JudgeMetric, rows: int, pending: Sequence[int], baselines: int
 ) -> int:
-    """The most prompts to a judge about predictions that are still to come."""
+    """The maximum number of prompts to a judge about pending predictions."""
     ours, *others = pending
     if judge.mode == "grade":
         return sum(pending) + (baselines * rows if any(pending) else 0)
@@ -135,7 +135,7 @@ def _count_judge_prompts(
 
 
 def check_cost(requests: Sequence[RequestEstimate], max_cost_usd: float) -> None:
-    """LimitExceeded if the requests could cost more, or if a price is not known."""
+    """Raise LimitExceeded if the requests could cost more, or if a price is not known."""
     total = 0.0
     for request in requests:
         if not request.cost.questions:
@@ -163,7 +163,7 @@ def estimate_evaluation(
     open_provider: OpenProvider,
     counting: CounterFactory,
 ) -> EvaluationEstimate | None:
-    """The evaluation of a job file, for `check` and `--dry-run`; None without rows.
+    """Estimate the evaluation of a job file, for `check` and `--dry-run`; None without rows.
 
     `folder` has the prepared files. Sends nothing. DatasetError if the file cannot be read.
     """
@@ -209,7 +209,7 @@ def estimate_evaluation(
 def check_evaluation(
     spec: JobSpec, job_file: Path, prepared: PreparedData, folder: Path, *, run_code: bool
 ) -> None:
-    """Refuse what would fail after training: metrics that cannot be created, and leaked rows.
+    """Raise errors that would occur after training: invalid metrics and leaked rows.
 
     `folder` has the prepared files. The job file's own functions are loaded only with `run_code`.
     A leak cannot be found if the training data is at the provider.

@@ -54,14 +54,14 @@ from ftops.records import Prompt
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import JudgeMetric
 
-# Errors that skip one candidate and not the evaluation; others may be gone with the next try.
+# Errors that skip a candidate; any other error ends the evaluation, because it may be transient.
 _SKIPPING = (AuthFailed, PermissionRefused, NotFound, Rejected)
-ReportProgress = Callable[[int, int], None]  # responses so far, of how many
+ReportProgress = Callable[[int, int], None]  # responses so far, total
 
 
 @dataclass(slots=True)
 class _Collected:
-    """The predictions of all candidates, the evaluated model first, and what is to be noted."""
+    """The predictions of all candidates, the evaluated model first, and the notes."""
 
     candidates: list[CandidatePredictions] = field(default_factory=list)
     skipped: list[SkippedCandidate] = field(default_factory=list)
@@ -77,9 +77,9 @@ def run_evaluation(
     overlap_lines: Collection[int] | None,
     on_progress: ReportProgress,
 ) -> tuple[Evaluation, dict[str, Sequence[Prediction]]]:
-    """The evaluation, and the predictions of each candidate by its name.
+    """Evaluate all candidates; returns the evaluation and the predictions by candidate name.
 
-    `metrics` are those of `create_named_metrics`. An error of the evaluated model is raised; other
+    `metrics` come from `create_named_metrics`. An error of the evaluated model is raised; other
     candidates are skipped if their model cannot be used.
     """
     collected = _collect(context, spec, client, on_progress)
@@ -121,7 +121,7 @@ def _collect(
     models = [evaluated, *(item for item in listed if isinstance(item, Candidate))]
     if spec.max_cost_usd is not None:
         check_cost(estimate_requests(context, spec, models, client.estimate), spec.max_cost_usd)
-    for _, judge in list_judges(spec):  # before others are paid: its key may be missing
+    for _, judge in list_judges(spec):  # before predictions are paid for: a key may be missing
         open_judge_provider(context, judge).ensure_ready()
     collected = _Collected(skipped=[item for item in listed if isinstance(item, SkippedCandidate)])
     total = len(models) * len(context.rows.rows)
@@ -185,7 +185,7 @@ def _predict(
 def predict_baselines(
     training: Path | None, rows: EvaluationRows
 ) -> Iterator[CandidatePredictions | SkippedCandidate]:
-    """The predictions of naive Bayes, nearest neighbour and majority class, without a request."""
+    """The predictions of naive Bayes, nearest neighbour and majority class; no requests."""
     if training is None:
         reason = "the training rows, which it learns from, are not on this machine"
         yield SkippedCandidate("baseline", reason)
@@ -205,7 +205,7 @@ def predict_baselines(
 
 
 def _read_training(path: Path, prompt_format: PromptFormat) -> tuple[list[str], list[str]]:
-    """Texts and labels of the first training rows, as many as take seconds to learn from."""
+    """Texts and labels of the first training rows, few enough to train on in seconds."""
     texts: list[str] = []
     labels: list[str] = []
     chars = 0
@@ -247,7 +247,7 @@ def _run_judges(
 def _open_judge(
     provider: Provider, judge: JudgeMetric, client: ModelClient, refused: dict[str, str | None]
 ) -> SendPrompts:
-    """Sends prompts to the judge; parameters that it refuses are added to `refused`."""
+    """A function that sends prompts to the judge and adds refused parameters to `refused`."""
     prompt_format = get_judge_format(judge, provider)
 
     def send(prompts: Sequence[Prompt]) -> list[str | None]:

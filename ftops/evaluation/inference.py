@@ -1,8 +1,8 @@
-"""Predictions of models: prompts are sent through the response cache, responses become labels.
+"""Gets predictions of models: sends prompts through the response cache, reads labels in responses.
 
-The probability of a label is that of the first token of a response, so it is known only for labels
-of one token. If a label has several tokens, or starts with the token of another label, no label
-gets a probability.
+The probability of a label is that of the first token of a response, so it is only known for labels
+of one token. If a label has several tokens, or starts with the token of another label, no label has
+a probability.
 """
 
 import math
@@ -28,9 +28,9 @@ from ftops.text import to_nfc
 MAX_COST = "evaluate.max_cost_usd"
 _TRUNCATED = "length"
 _FILTERED = "content_filter"
-_TIMED_ALONE = 20  # responses that measure the latency, where the others share requests
-_LOGPROBS = 5  # the most that OpenAI returns for a completion
-_LIKELY = 0.01  # a token that is never as likely as this does not show that a label has several
+_TIMED_ALONE = 20  # responses that measure the latency, if prompts share requests
+_LOGPROBS = 5  # OpenAI's maximum for a completion
+_LIKELY = 0.01  # less likely tokens are no evidence for labels of several tokens
 _ENCODE_LABELS = "encode labels as one token (`ftops data prepare FILE --only encode-labels`)"
 
 
@@ -41,8 +41,8 @@ def _ignore_note(_text: str) -> None: ...
 class ModelClient:
     """Sends prompts to models; a prompt with a cached response is not sent.
 
-    `sleep` waits for a newly trained model that is not found yet. `budget` limits the cost of all
-    requests of an evaluation, those to judges included.
+    `sleep` waits for a newly trained model that is not available yet. `budget` limits the cost of
+    all requests of an evaluation, including those to judges.
     """
 
     cache: ResponseCache
@@ -65,7 +65,7 @@ class ModelClient:
     ) -> list[CompletionResult]:
         """The result of each prompt; `on_progress` gets the number of responses so far.
 
-        ProviderError if the model cannot be reached at all.
+        Raises ProviderError if the error affects all prompts.
         """
         estimator = create_cost_estimator(provider, model, self.counting) if self.budget else None
         options = BatchOptions(
@@ -98,7 +98,7 @@ def create_budget(spec: EvaluateSpec) -> Budget | None:
 
 
 def create_sampling(spec: EvaluateSpec, max_tokens: int, stop: tuple[str, ...]) -> Sampling:
-    """Greedy decoding, with log probabilities if a metric needs them: not every model has them."""
+    """Greedy decoding; log probabilities only if a metric needs them, as some models lack them."""
     needs_logprobs = any(
         entry.word in METRICS and METRICS[entry.word].needs_probabilities
         for entry in spec.metric_entries
@@ -110,7 +110,7 @@ def create_sampling(spec: EvaluateSpec, max_tokens: int, stop: tuple[str, ...]) 
 def make_predictions(
     candidate: Candidate, rows: Sequence[EvaluationRow], results: Sequence[CompletionResult]
 ) -> tuple[list[Prediction], list[Note]]:
-    """The prediction for each row, and a note if probabilities of labels are not known."""
+    """The prediction for each row, and a note if label probabilities are not known."""
     completions = [result.completion for result in results]
     first_tokens = [
         {token: min(1.0, math.exp(logprob)) for token, logprob in completion.first_token.items()}
@@ -147,7 +147,7 @@ def _make_prediction(
     predicted = prompt_format.parse(completion.text)
     problem, note = _find_problem(completion)
     if problem is Problem.TRUNCATED and predicted == row.expected:
-        problem = None  # a correct prediction was long enough
+        problem = None  # a correct prediction is complete
     return Prediction(
         line=row.line,
         prompt=prompt,
@@ -186,7 +186,7 @@ def read_label_probabilities(
     prompt_format: PromptFormat,
     expected: Iterable[str],
 ) -> tuple[Sequence[Mapping[str, float]], str]:
-    """The probabilities of the expected labels, by response; or why no label has any."""
+    """The probabilities of the expected labels for each response, or why they are not known."""
     labels = {label for label in expected if label}  # in NFC, as `PromptFormat.parse` returns them
     spellings = {label: label for label in labels}
     spellings |= {

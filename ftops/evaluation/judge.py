@@ -1,8 +1,8 @@
-"""A model as a judge: it compares two predictions, in both orders, or grades one.
+"""Uses a model as a judge, which compares two predictions in both orders or grades one.
 
-Judges often prefer the first of two, so a pair counts for one side only if both orders agree;
-otherwise it is a tie. A response that is not one of the requested words is counted and reported,
-and scores nothing.
+Judges often prefer the first of two predictions, so a pair counts for one side only if both orders
+agree; otherwise it is a tie. A response that is not one of the requested words is counted and
+reported, but not scored.
 """
 
 import json
@@ -38,7 +38,7 @@ class Judgements:
     """Scores from 0 to 1 by line and prediction, and the responses that cannot be read."""
 
     scores: dict[tuple[int, str], float] = field(default_factory=dict)
-    unreadable: dict[int, str] = field(default_factory=dict)  # the response, by line
+    unreadable: dict[int, str] = field(default_factory=dict)  # responses by line
     disagreements: int = 0
     count: int = 0
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class JudgeScores:
 
 
 def list_judges(spec: EvaluateSpec) -> list[tuple[str, JudgeMetric]]:
-    """The judges of the section with the names of their results, in their order."""
+    """The judges of the section with the names of their results, in order."""
     settings = [entry.settings for entry in spec.metric_entries if entry.word == JUDGE.name]
     judges = [judge for judge in settings if isinstance(judge, JudgeMetric)]
     return [
@@ -80,7 +80,6 @@ def list_judges(spec: EvaluateSpec) -> list[tuple[str, JudgeMetric]]:
 
 
 def get_judge_format(judge: JudgeMetric, provider: Provider) -> PromptFormat:
-    """The prompt format of a judge."""
     row_format = provider.row_format(judge.model)
     return PromptFormat(row_format, separator="" if row_format is RowFormat.CHAT else "\n\n")
 
@@ -88,7 +87,7 @@ def get_judge_format(judge: JudgeMetric, provider: Provider) -> PromptFormat:
 def run_judge(
     judge: JudgeMetric, predictions: Mapping[str, Sequence[Prediction]], send: SendPrompts
 ) -> Judgements:
-    """The judgements about the predictions of all candidates, the evaluated model first."""
+    """Judge the predictions of all candidates; the evaluated model is first."""
     if judge.mode == "grade":
         return grade_predictions(judge, predictions, send)
     ours, *others = predictions.values()
@@ -101,14 +100,14 @@ def compare_predictions(
     others: Sequence[Sequence[Prediction]],
     send: SendPrompts,
 ) -> Judgements:
-    """Compare each candidate's predictions with ours, which score half against themselves."""
+    """Compare each candidate's predictions with `ours`, which score 0.5 themselves."""
     judgements = Judgements({(row.line, row.predicted): _TIE for row in ours})
     pairs: dict[tuple[int, str], tuple[Prediction, Prediction]] = {}
     for predictions in others:
         for mine, theirs in zip(ours, predictions, strict=True):
             key = (theirs.line, theirs.predicted)
             if Problem.FAILED in (mine.problem, theirs.problem):
-                if mine.problem is not theirs.problem:  # no prediction is worse than any
+                if mine.problem is not theirs.problem:  # a failed prediction always loses
                     judgements.scores[key] = float(mine.problem is Problem.FAILED)
             elif key not in judgements.scores:
                 pairs[key] = (mine, theirs)
@@ -148,7 +147,7 @@ def _parse_choice(response: str | None) -> str | None:
 def grade_predictions(
     judge: JudgeMetric, predictions: Mapping[str, Sequence[Prediction]], send: SendPrompts
 ) -> Judgements:
-    """Grade each prediction: 1 becomes 0, 5 becomes 1. One that failed is graded 0."""
+    """Grade each prediction: grades 1 to 5 become 0 to 1. Failed predictions get 0."""
     judgements = Judgements()
     pending: dict[tuple[int, str], Prediction] = {}
     for rows in predictions.values():
@@ -170,7 +169,7 @@ def grade_predictions(
 
 
 def make_blank_prompt(judge: JudgeMetric, prompt: Prompt, expected: str) -> Prompt:
-    """The prompt for a row without predictions, to estimate the tokens of the others."""
+    """The prompt for a row without predictions, to estimate the tokens of judge prompts."""
     row = Prediction(0, prompt, expected, "")
     if judge.mode == "grade":
         return _make_grade_prompt(judge, row)

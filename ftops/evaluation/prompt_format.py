@@ -1,4 +1,4 @@
-"""How a model is prompted, and how its responses are read: as the rows it was trained on."""
+"""The prompt format of a model, which is the format of its training rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,10 +9,10 @@ from ftops.text import to_nfc
 
 @dataclass(frozen=True, slots=True)
 class PromptFormat:
-    """The format of prompts, the separator at their end, the stop sequence, the label map.
+    """The row format, the separator after the prompt, the stop sequence and the label map.
 
-    `label_map` maps the numbers that the model generates to labels, if the labels are encoded.
-    All candidates are compared by labels.
+    `label_map` maps the numbers that the model generates to labels, if labels are encoded, because
+    candidates are compared by labels.
     """
 
     row_format: RowFormat = RowFormat.CHAT
@@ -21,12 +21,12 @@ class PromptFormat:
     label_map: Mapping[str, str] = field(default_factory=dict)
 
     def parse(self, text: str) -> str:
-        """The prediction in a response: the text before the stop sequence, as a label, in NFC."""
+        """The label in a response: the text before the stop sequence, decoded, in NFC."""
         answer = (text.split(self.stop, 1)[0] if self.stop else text).strip()
         return to_nfc(self.label_map.get(answer, answer))
 
     def convert(self, prompt: Prompt, source: "PromptFormat") -> Prompt:
-        """A prompt in the format `source`, in this format."""
+        """Convert a prompt from the format `source` to this format."""
         if self.row_format is RowFormat.CHAT:
             return to_chat(prompt, source.separator)
         text = to_text(prompt).removesuffix(source.separator)
@@ -34,9 +34,9 @@ class PromptFormat:
 
 
 def add_instructions(prompt: Prompt, instructions: str | None) -> Prompt:
-    """The prompt with instructions before it: first in the system message, or as a line.
+    """The prompt with instructions before it: in the system message of a chat, or as a line.
 
-    The content of the chat's own system message is kept after them.
+    The content of an existing system message follows the instructions.
     """
     if not instructions:
         return prompt
@@ -49,14 +49,14 @@ def add_instructions(prompt: Prompt, instructions: str | None) -> Prompt:
 
 
 def to_chat(prompt: Prompt, separator: str) -> tuple[Message, ...]:
-    """The prompt as a chat; a text becomes the message of the user."""
+    """The prompt as a chat; a text becomes a user message."""
     if isinstance(prompt, str):
         return (Message("user", prompt.removesuffix(separator).strip()),)
     return prompt
 
 
 def to_text(prompt: Prompt) -> str:
-    """The contents of the messages of a prompt, without roles."""
+    """The prompt as text: the contents of its messages, without roles."""
     if isinstance(prompt, str):
         return prompt
     return "\n".join(message.content for message in prompt)

@@ -1,4 +1,4 @@
-"""Requirements: what the tuned model must reach, and the error of a command that must tell."""
+"""Checks the requirements that the tuned model must meet."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ftops.run_folder import RunFolder
 
 
 def raise_if_missed(evaluation: Evaluation) -> None:
-    """RequirementMissed, which names each requirement that is not met."""
+    """Raise RequirementMissed, which names each missed requirement, if there is one."""
     missed = [
         describe_requirement(requirement)
         for requirement in evaluation.requirements
@@ -28,7 +28,7 @@ def raise_if_missed(evaluation: Evaluation) -> None:
 
 
 def check_run_requirements(run: Run, home: Path) -> None:
-    """The same for a run that has succeeded; no error for others, or without an evaluation."""
+    """Raise RequirementMissed for a run that succeeded and has an evaluation that missed one."""
     if run.status is not RunStatus.SUCCEEDED:
         return
     evaluation = read_evaluation(RunFolder.of(home, run.id).path)
@@ -42,9 +42,9 @@ def check_requirements(
     others: Sequence[CandidateScore],
     comparisons: Sequence[Comparison] = (),
 ) -> tuple[RequirementResult, ...]:
-    """Whether the tuned candidate meets each; an unknown value, or NaN, meets nothing.
+    """Check each requirement for the tuned candidate; an unknown value or NaN does not meet it.
 
-    A difference is judged by its value; `reason` says where it may be chance.
+    A difference is compared by its value; `reason` says if it may be due to chance.
     """
     return tuple(_check(requirement, tuned, others, comparisons) for requirement in requirements)
 
@@ -88,7 +88,7 @@ def _get_unit(score: CandidateScore, name: str) -> Unit:
 
 
 def find_value(score: CandidateScore, name: str) -> float | None:
-    """The value of that name, of the candidate's metrics or requests; None if there is none."""
+    """The candidate's metric or request figure with this name; None if there is none."""
     result = score.metrics.get(name)
     if result is not None:
         return result.value if math.isfinite(result.value) else None
@@ -97,7 +97,7 @@ def find_value(score: CandidateScore, name: str) -> float | None:
 
 
 def find_candidate(slug: str, others: Sequence[CandidateScore]) -> CandidateScore | None:
-    """The candidate of that slug, or the only one of that kind, or whose name starts like that."""
+    """The candidate with this slug, or the only one of this kind or with this name prefix."""
     target = make_slug(slug)
     exact = [score for score in others if make_slug(score.name) == target]
     of_kind = [score for score in others if make_slug(score.kind.value) == target]

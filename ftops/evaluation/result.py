@@ -1,6 +1,6 @@
-"""The result of an evaluation, and its files: `evaluation.json` (version 1) and the predictions.
+"""The result of an evaluation and its files: `evaluation.json` (version 1) and predictions.
 
-Shares are from 0 to 1, money is in US dollars, intervals are 95 % intervals of a bootstrap.
+Shares are from 0 to 1, costs are in US dollars, intervals are 95 % bootstrap intervals.
 """
 
 import json
@@ -31,48 +31,48 @@ _UNSAFE = re.compile(r"[^a-z0-9]+")
 
 
 class CandidateKind(StrEnum):
-    """What makes the predictions."""
+    """The kind of a candidate."""
 
-    TUNED = "tuned"  # the model that the run made
+    TUNED = "tuned"  # the model that the run created
     CHECKPOINT = "checkpoint"  # of the same job
     BASE = "base"  # the base model before fine-tuning
     FEW_SHOT = "few-shot"  # the base model with examples in the prompt
-    PREVIOUS = "previous"  # the model of an earlier run of the same name
+    PREVIOUS = "previous"  # the model of an earlier run with the same name
     MODEL = "model"  # any other
-    NEAREST = "nearest neighbour"  # the answer of the most similar training row
+    NEAREST = "nearest neighbour"  # predicts the answer of the most similar training row
     NAIVE_BAYES = "naive Bayes"
-    MAJORITY = "majority"  # the most frequent answer of the training rows
+    MAJORITY = "majority"  # predicts the most frequent answer of the training rows
 
 
-# Baselines: they are trained on this machine, and send no requests.
+# Baselines, which are trained on this machine and send no requests.
 FREE_KINDS = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
 
 
 class NoteKind(StrEnum):
-    """What a note is about; `ftops.evaluation.text` words each."""
+    """The kind of a note; `ftops.evaluation.text` has the text of each kind."""
 
     LEAK = "leak"  # `rows` of `total` are training rows
     MEMORIZED = "memorized"  # training rows have a higher share of correct predictions
     FEW_ROWS = "few_rows"
     SAMPLED = "sampled"  # `rows` of `total` were evaluated
-    DIFFERENT_ROWS = "different_rows"  # of the runs that are compared; `rows` are common to all
+    DIFFERENT_ROWS = "different_rows"  # the compared runs have `rows` rows in common
     CORRECTED = "corrected"  # verdicts that Holm's correction changed
     CONSTANT = "constant"  # `rows` of `total` predictions are `detail`
     PROBLEM = "problem"  # `rows` of `total` predictions have `problem`, because of `detail`
-    OUTSIDE = "outside"  # `rows` of `total` predictions are none of the classes
+    OUTSIDE = "outside"  # `rows` of `total` predictions are not one of the classes
     PARAMETERS = "parameters"  # left out of requests or renamed
     METRIC = "metric"  # `detail` about the values of a metric
-    PROBABILITIES = "probabilities"  # those of labels are not known, because of `detail`
+    PROBABILITIES = "probabilities"  # label probabilities are not known, because of `detail`
     JUDGE_DISAGREES = "judge_disagrees"  # `rows` of `total` pairs depend on the order
     JUDGE_UNREADABLE = "judge_unreadable"  # `rows` responses of the judge
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A remark about the results; which fields it has depends on `kind`.
+    """A note about the results; `kind` decides which fields are set.
 
-    `subject` is the candidate or judge that it is about, "" for the whole evaluation. `lines` are
-    those of the first rows, `shares` are those of `MEMORIZED` (training rows, other rows).
+    `subject` is a candidate or a judge, or "" for the whole evaluation. `lines` are those of the
+    first affected rows, `shares` the two shares of `MEMORIZED` (training rows, other rows).
     """
 
     kind: NoteKind
@@ -88,9 +88,9 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class RequestStats:
-    """Means of the tokens of a request, the price of 1,000 requests, percentiles of the latency.
+    """Mean tokens of a request, the price of 1,000 requests, and percentiles of the latency.
 
-    None where it is not known. `estimated` tokens were counted here, not by the provider.
+    Unknown values are None. `estimated` tokens were counted by ftops, not by the provider.
     """
 
     prompt_tokens: float | None = None
@@ -112,17 +112,17 @@ class CandidateScore:
     model: str | None = None  # None for baselines
     provider: str | None = None
     problems: Mapping[str, int] = field(default_factory=dict)  # by `Problem`
-    outside: int = 0  # predictions that are none of the classes
+    outside: int = 0  # predictions that are not one of the classes
     classes: tuple[ClassResult, ...] = ()
     confusion: Confusion | None = None
     requests: RequestStats | None = None
-    # by name: what requests called it instead, or None if it was left out
+    # by name: the name that requests used instead, or None if it was omitted
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedCandidate:
-    """A candidate without predictions, and why."""
+    """A candidate without predictions, and the reason."""
 
     name: str
     reason: str
@@ -130,10 +130,10 @@ class SkippedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """What one request to the tuned model saves against another candidate, as far as known.
+    """The savings of one request to the tuned model compared with another candidate, if known.
 
-    Negative values are losses. `pays_after` is the number of requests after which training has
-    paid off; None if it never does or prices are not known.
+    Negative values are losses. `pays_after` is the number of requests after which training has paid
+    off; None if it never does or prices are not known.
     """
 
     against: str
@@ -146,7 +146,7 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class RequirementResult:
-    """A requirement as it was written, and whether it is met.
+    """A requirement as written in the job file, and whether it is met.
 
     `value` is None if it is not known; then the requirement is not met, and `reason` says why.
     """
@@ -162,8 +162,8 @@ class RequirementResult:
 class Evaluation:
     """All candidates on the rows of one file; the tuned model is first if there is one.
 
-    `primary_metric` is shown where only one fits. `overlap_rows` of the rows are training
-    rows, too; None if the training rows are not known.
+    `primary_metric` is shown where there is space for one metric. `overlap_rows` is the number of
+    rows that are also training rows; None if the training rows are not known.
     """
 
     file: str
@@ -180,7 +180,7 @@ class Evaluation:
 
     @property
     def passed(self) -> bool:
-        """Whether every requirement is met; True without any."""
+        """Whether every requirement is met; True without requirements."""
         return all(requirement.met for requirement in self.requirements)
 
     def to_json(self) -> dict[str, Json]:
@@ -190,7 +190,7 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, value: Json) -> "Evaluation":
-        """Read what `to_json` returned; LedgerError if it is damaged."""
+        """Read the output of `to_json`; LedgerError if it is damaged."""
         try:
             if not isinstance(value, dict) or value.get("version") != VERSION:
                 raise ValueError(f"it is not of version {VERSION}")
@@ -224,7 +224,7 @@ def write_evaluation(
 
 
 def read_evaluation(folder: Path) -> Evaluation | None:
-    """The evaluation in that folder; None if there is none, LedgerError if it is damaged."""
+    """The evaluation in the folder; None if there is none, LedgerError if it is damaged."""
     content = read_if_there(RunFolder(folder).evaluation)
     return None if content is None else parse_evaluation(content)
 
@@ -240,7 +240,7 @@ def parse_evaluation(content: bytes) -> Evaluation:
 def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, list[Prediction]]:
     """The stored predictions by candidate name; candidates without a file are left out.
 
-    `names` are those of all candidates of the evaluation, in their order.
+    `names` are the names of all candidates of the evaluation, in order.
     """
     contents = {
         name: read_if_there(RunFolder(folder).predictions / f"{slug}.jsonl")
@@ -254,7 +254,7 @@ def read_predictions(folder: Path, names: Sequence[str]) -> dict[str, list[Predi
 
 
 def parse_predictions(content: bytes) -> list[Prediction]:
-    """The predictions in JSON lines; a damaged line, as a kill can leave it, is skipped."""
+    """The predictions in JSON lines; damaged lines (for example, truncated ones) are skipped."""
     predictions = []
     for line in content.splitlines():
         try:

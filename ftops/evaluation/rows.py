@@ -19,14 +19,14 @@ from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
 
-# Tokenizers of small models may work on bytes: no answer has more tokens than bytes.
+# Tokenizers of small models may work on bytes, so an answer may have as many tokens as bytes.
 _SPARE_TOKENS = 8
 _MAX_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """One row of the evaluation file: its prepared prompt, and the expected answer as a label.
+    """One row of the evaluation file: its prepared prompt and its expected answer as a label.
 
     `text` is the prompt without the separator and roles, for baselines.
     """
@@ -39,10 +39,10 @@ class EvaluationRow:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRows:
-    """The rows that candidates answer; `source` is the file as the user names it.
+    """The evaluation rows; `source` is the file name from the user.
 
-    `max_answer_tokens` bounds the tokens of the longest expected answer, with its stop sequence.
-    `total` is the number of rows in the file, of which these are a sample.
+    `max_answer_tokens` is an upper limit for the tokens of an expected answer with its stop
+    sequence. `total` is the number of rows in the file before sampling.
     """
 
     source: str
@@ -61,9 +61,9 @@ class EvaluationRows:
 def prepare_rows(
     spec: JobSpec, job_file: Path, prepared: PreparedData, folder: Path
 ) -> tuple[Path, str]:
-    """The prepared rows in `folder`, and the file as the job file names it.
+    """The prepared rows in `folder`, and the name of their file in the job file.
 
-    The validation file is already prepared; an `evaluate.file` is prepared in the same way.
+    The validation file is already prepared; an `evaluate.file` is prepared here in the same way.
     """
     named = spec.evaluate.file
     if named is None:
@@ -79,7 +79,7 @@ def prepare_rows(
 
 
 def _choose_format(path: Path, prepared: PreparedData, options: ReadOptions) -> RowFormat:
-    """The format of the rows; a model trained on preferences can be evaluated on chats, too."""
+    """The format of the rows; a model trained on preferences can also be evaluated on chats."""
     if prepared.row_format is RowFormat.PREFERENCE:
         row_format = get_row_format(path, options, prepared.plan)
         return row_format if row_format is RowFormat.PREFERENCE else RowFormat.CHAT
@@ -108,10 +108,10 @@ def check_leak(
 def read_evaluation_rows(
     path: Path, source: str, prompt_format: PromptFormat, max_rows: int, seed: int
 ) -> EvaluationRows:
-    """The rows of a prepared file, in their order; DatasetError if it has none.
+    """The rows of a prepared file, in order; DatasetError if it has none.
 
-    Of more than `max_rows`, a random sample: files are often sorted by class. A larger sample with
-    the same seed contains the smaller.
+    A file with more than `max_rows` rows is sampled at random, because files are often sorted by
+    class. With the same seed, a larger sample contains every smaller one.
     """
     rows, longest = [], 0
     total = sum(1 for _ in read_rows(path))
@@ -133,7 +133,7 @@ def read_evaluation_rows(
 
 
 def _sample(total: int, size: int, seed: int) -> Collection[int]:
-    """The numbers of the sampled rows, from 0."""
+    """The indexes of the sampled rows."""
     if total <= size:
         return range(total)
     generator = random.Random(seed)

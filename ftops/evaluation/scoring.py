@@ -1,4 +1,4 @@
-"""From the predictions of all candidates to the evaluation: metrics, comparisons, notes."""
+"""Scores the predictions of all candidates: metrics, comparisons and notes."""
 
 import math
 from collections import Counter
@@ -40,9 +40,9 @@ from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import to_choice
 
 SEED = 42
-_CONSTANT_SHARE = 0.95  # of equal predictions; the rows expect them half as often or less
-_FEW_ROWS = 30  # intervals from fewer are wide
-_MAX_LINES = 3  # of the rows with a problem
+_CONSTANT_SHARE = 0.95  # of equal predictions, if at most half as many rows expect them
+_FEW_ROWS = 30  # fewer rows give wide intervals
+_MAX_LINES = 3  # line numbers in a note about rows with a problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ class CandidatePredictions:
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """What is known beside the predictions.
+    """Options of the scoring.
 
-    `labels` are classes beside those that rows expect. `primary_metric` is that of the first metric
-    unless named. The rows on `overlap_lines` are training rows; None if these are not known.
+    `labels` are classes in addition to the expected ones. `primary_metric` defaults to the first
+    metric. The rows on `overlap_lines` are training rows; None if these are not known.
     """
 
     file_sha256: str = ""
@@ -99,10 +99,10 @@ def evaluate(
     metrics: Sequence[Metric],
     options: ScoringOptions | None = None,
 ) -> Evaluation:
-    """Score all candidates, compare the first with each other one, and check requirements.
+    """Score all candidates, compare the first with all others, and check requirements.
 
-    All have predicted the same rows in the same order (else ValueError). The tuned model is first
-    if there is one. The same predictions and seed give the same results.
+    All candidates must have predictions for the same rows in the same order (else ValueError). The
+    tuned model is first if there is one. The result is deterministic for a given seed.
     """
     options = options or ScoringOptions()
     if not candidates or not metrics:
@@ -116,7 +116,7 @@ def evaluate(
     samples = [
         [metric.measure(candidate.predictions) for metric in metrics] for candidate in ordered
     ]
-    # Each candidate has resamples of its own: its intervals do not depend on the others.
+    # Each candidate is resampled separately, so its intervals do not depend on the others.
     scored = [
         _score(
             candidate, metrics, measured, _resample_alone(measured, options.seed), options.labels
@@ -149,7 +149,7 @@ def evaluate(
 
 
 def check_rows(candidates: Sequence[tuple[str, Sequence[Prediction]]]) -> None:
-    """ValueError if they are not predictions for the same rows in the same order."""
+    """Raise ValueError unless the predictions are for the same rows in the same order."""
     name, predictions = candidates[0]
     rows = [(row.line, row.expected) for row in predictions]
     for other, theirs in candidates[1:]:
@@ -178,12 +178,12 @@ def _score(
     confusion = count_confusion(cells, known) if known else None
     problems = count_problems(predictions)
     outside = 0
-    if confusion:  # predictions that failed are in the last column, too
+    if confusion:  # the last column includes failed predictions
         outside = sum(line[-1] for line in confusion.counts) - problems.get(Problem.FAILED, 0)
     results: dict[str, MetricResult] = {}
     metric_notes: list[Note] = []
     for metric, sample, drawn in zip(metrics, samples, draws, strict=True):
-        if sample.rows or candidate.kind not in FREE_KINDS:  # baselines have no probabilities, say
+        if sample.rows or candidate.kind not in FREE_KINDS:  # e.g. baselines have no probabilities
             metric_notes += [
                 Note(NoteKind.METRIC, candidate.name, detail=f"{metric.name}: {text}")
                 for text in sample.notes
@@ -210,7 +210,7 @@ def _score(
 
 
 def count_problems(predictions: Sequence[Prediction]) -> dict[str, int]:
-    """How many predictions have each problem; an empty one is a problem unless expected."""
+    """The number of predictions by problem; an empty one is a problem unless expected."""
     counts: Counter[str] = Counter()
     for row in predictions:
         if row.problem is not None:
@@ -223,7 +223,7 @@ def count_problems(predictions: Sequence[Prediction]) -> dict[str, int]:
 def _choose_pairs(
     scores: Sequence[CandidateScore], primary: str, requirements: Sequence[Requirement]
 ) -> list[tuple[str, str]]:
-    """Candidate and metric of each comparison: the primary metric, and what is required."""
+    """Candidate and metric of each comparison: the primary metric and required metrics."""
     others = scores[1:]
     pairs = [(score.name, primary) for score in others]
     for requirement in requirements:
@@ -240,7 +240,7 @@ def _compare_pairs(
     pairs: Sequence[tuple[str, str]],
     seed: int,
 ) -> tuple[Comparison, ...]:
-    """Compare the first candidate with others; resamples are of the same rows, thus paired."""
+    """Compare the first candidate with others by paired resamples of the same rows."""
     compared = {name for _, name in pairs}
     by_name = {metric.name: metric for metric in metrics if metric.name in compared}
     sides: dict[tuple[str, str], ComparisonSide] = {}
@@ -289,7 +289,7 @@ def _list_notes(
 def _compare_memorized(
     predictions: Sequence[Prediction], lines: Collection[int]
 ) -> tuple[float, float] | None:
-    """The shares of correct training rows and others, if the first is significantly higher."""
+    """The correct shares of training rows and of others, if the former is significantly higher."""
     known = [row.correct for row in predictions if row.line in lines]
     new = [row.correct for row in predictions if row.line not in lines]
     if not known or not new:
@@ -326,7 +326,7 @@ def _list_candidate_notes(candidate: CandidatePredictions, score: CandidateScore
 
 
 def _note_constant(name: str, predictions: Sequence[Prediction]) -> Iterator[Note]:
-    """Class collapse: (nearly) every prediction is the same, where rows expect different ones."""
+    """Note a class collapse: nearly all predictions are the same, but the answers are not."""
     counts = Counter(
         row.predicted_label for row in predictions if row.problem is not Problem.FAILED
     )
@@ -346,10 +346,10 @@ def _note_constant(name: str, predictions: Sequence[Prediction]) -> Iterator[Not
 
 
 def create_named_metrics(spec: EvaluateSpec, folder: Path, *, run_code: bool) -> list[Metric]:
-    """The metrics of the section except judges; files that they name are relative to `folder`.
+    """The metrics of the section except judges; their file names are relative to `folder`.
 
-    SpecError or ScoringError for a metric that cannot be created; call it before anything is sent.
-    The user's functions are parsed; with `run_code`, their files are loaded, too.
+    Raises SpecError or ScoringError for an invalid metric, so call this before anything is sent.
+    The files of the user's functions are parsed, and with `run_code` also executed.
     """
     named = [entry for entry in spec.metric_entries if entry.word != JUDGE.name]
     try:
@@ -369,7 +369,7 @@ def select_metrics(
     judges: Sequence[Metric] = (),
     requirements: Sequence[Requirement] = (),
 ) -> list[Metric]:
-    """The metrics of the section in its order, else those that suit the predictions.
+    """The metrics of the section in order, or metrics that suit the predictions.
 
     Required metrics are added.
     """
@@ -391,8 +391,8 @@ def choose_default_metrics(
 ) -> list[Metric]:
     """Metrics that suit the expected answers, the primary metric first.
 
-    For classes accuracy and F1, with AUROC and calibration error where probabilities are known; for
-    texts exact match, F1 of words, and ROUGE-L if its library is installed.
+    For classes: accuracy and F1, with AUROC and calibration error if probabilities are known. For
+    texts: exact match, F1 of words, and ROUGE-L if its library is installed.
     """
     if labels or list_labels(predictions):
         names = ["accuracy", "f1"]

@@ -1,4 +1,4 @@
-"""Evaluations without a stage: any model on any file (`ftops eval`), runs compared (`compare`)."""
+"""Evaluates any model on any file (`ftops eval`) and compares runs (`ftops compare`)."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ _RowKey = tuple[str, str]  # the prompt without separator, and the expected answ
 
 @dataclass(frozen=True, slots=True)
 class EvaluationServices:
-    """What an evaluation works with.
+    """The dependencies of an evaluation.
 
     `on_note` gets notes for the user, `on_progress` the number of responses; `counting` counts
     tokens.
@@ -124,7 +124,7 @@ def evaluate_model(
 
 
 def _open_folder(stack: ExitStack, home: Path) -> Path:
-    """A folder for prepared rows that is deleted at the end."""
+    """A temporary folder for prepared rows, which `stack` deletes."""
     make_private_dir(home)
     try:
         return Path(stack.enter_context(TemporaryDirectory(prefix=".evaluate-", dir=home)))
@@ -135,7 +135,7 @@ def _open_folder(stack: ExitStack, home: Path) -> Path:
 def _describe_model(
     model: str, settings: ProviderSettings, run: Run | None, services: EvaluationServices
 ) -> tuple[EvaluatedModel, Recipe]:
-    """What is known of the model, and how rows are prepared for it."""
+    """The model with its origin if known, and the recipe for its rows."""
     ledger = services.ledger
     tuned = ledger.find_model(model)
     evaluated = find_evaluated_model(run, ledger, services.home) if run is not None else None
@@ -176,10 +176,9 @@ class _StoredRun:
 
 
 def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: EvaluateSpec) -> Evaluation:
-    """The models of the runs, the first against each other one, by their stored predictions.
+    """Compare the model of the first run with all others by their stored predictions.
 
-    RunError if they cannot be compared. A row that occurs twice in the file counts once, and so
-    does a run that is named twice.
+    RunError if they cannot be compared. Duplicate rows and duplicate runs count once.
     """
     runs = list({run.id: run for run in runs}.values())
     if len(runs) < 2:
@@ -246,7 +245,7 @@ def _make_key(prediction: Prediction, prompt_format: PromptFormat) -> _RowKey:
 
 
 def _name_runs(runs: Sequence[Run]) -> list[str]:
-    """The names of the runs, or their ids if two have the same name."""
+    """The names of the runs, or their ids if names are not unique."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [str(run.id) for run in runs]
 

@@ -1,4 +1,4 @@
-"""The results of an evaluation in words: the same at the terminal, in CI and in reports."""
+"""Formats the results of an evaluation for the terminal, CI and reports."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -25,7 +25,7 @@ _PROBLEMS: Mapping[str, str] = {
 
 
 def format_interval(result: MetricResult) -> str:
-    """The 95 % interval, as 90.1 to 97.0%; "" where there is none."""
+    """The 95 % interval, as 90.1 to 97.0%; "" if there is none."""
     if result.low is None or result.high is None:
         return ""
     return _format_bounds(result.low, result.high, result.unit, " to ")
@@ -60,7 +60,7 @@ def format_p_value(value: float) -> str:
 
 
 def describe_comparison(comparison: Comparison) -> str:
-    """Whether the first candidate is better, by how much, and how certain that is."""
+    """Whether the first candidate is better, by how much, and with what evidence."""
     first, second, metric = comparison.first, comparison.second, comparison.metric
     gap = f"{format_difference(comparison.difference, comparison.unit)} of {metric}"
     evidence = _describe_evidence(comparison)
@@ -86,7 +86,7 @@ def describe_comparison(comparison: Comparison) -> str:
 
 
 def _describe_evidence(comparison: Comparison) -> str:
-    """The interval of the gap, the p-value that decides, the plain one if it differs, the test."""
+    """The interval of the difference, the corrected and uncorrected p-values, and the test."""
     low, high = comparison.low, comparison.high
     if comparison.difference < 0:
         low, high = -high, -low
@@ -103,13 +103,13 @@ def _describe_evidence(comparison: Comparison) -> str:
 
 
 def _is_ahead(comparison: Comparison) -> bool:
-    """Whether the first candidate has the better value, by chance or not."""
+    """Whether the first candidate has the better value, significant or not."""
     is_higher = comparison.difference > 0
     return comparison.difference != 0 and is_higher == comparison.higher_is_better
 
 
 def describe_outcome(evaluation: Evaluation) -> str:
-    """One sentence: is the model better than the alternatives, by the primary metric alone."""
+    """One sentence: whether the model is better than the others by the primary metric."""
     first = evaluation.candidates[0] if evaluation.candidates else None
     comparisons = [
         comparison
@@ -155,7 +155,7 @@ def _join(names: Sequence[str], last: str = "and") -> str:
 
 
 def describe_requirement(requirement: RequirementResult) -> str:
-    """A requirement with the value that was reached."""
+    """A requirement with the measured value."""
     if requirement.value is None:
         reached = "no value"
     else:
@@ -165,12 +165,12 @@ def describe_requirement(requirement: RequirementResult) -> str:
 
 
 def list_notes(evaluation: Evaluation) -> list[str]:
-    """The notes of the evaluation in words."""
+    """The texts of the notes of the evaluation."""
     return [format_note(note) for note in evaluation.notes]
 
 
 def format_note(note: Note) -> str:
-    """The note in words, after the candidate or judge that it is about."""
+    """The text of the note, after its candidate or judge."""
     text = _word_note(note)
     return f"{note.subject}: {text}" if note.subject else text
 
@@ -243,7 +243,7 @@ def _quote(text: str, limit: int = 60) -> str:
 
 
 def describe_problems(score: CandidateScore) -> str:
-    """How many predictions are missing or incomplete, by problem; "" if none are."""
+    """The number of missing or incomplete predictions by problem; "" if there are none."""
     parts = [f"{count:,} {problem}" for problem, count in score.problems.items() if count]
     if score.outside:
         parts.append(f"{score.outside:,} outside the classes")
@@ -251,7 +251,7 @@ def describe_problems(score: CandidateScore) -> str:
 
 
 def describe_savings(savings: Savings) -> Iterator[str]:
-    """What a request to the tuned model saves against another candidate."""
+    """The savings of a request to the tuned model compared with another candidate."""
     if savings.tokens is not None and savings.tokens:
         change = "fewer" if savings.tokens > 0 else "more"
         yield f"{abs(savings.tokens):,.1f} tokens {change} a request than {savings.against}"

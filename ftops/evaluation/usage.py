@@ -1,4 +1,4 @@
-"""Tokens, cost and latency of requests, and what one model saves against another."""
+"""Computes tokens, cost and latency of requests, and savings between models."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from ftops.metrics.prediction import Prediction
 def measure_requests(
     predictions: Sequence[Prediction], prices: Prices | None = None, *, estimated: bool = False
 ) -> RequestStats | None:
-    """Means and percentiles over the rows that have the figures; None if no row has any."""
+    """Means and percentiles over the rows with figures; None if no row has any."""
     prompt = _mean([row.prompt_tokens for row in predictions if row.prompt_tokens is not None])
     completion = _mean(
         [row.completion_tokens for row in predictions if row.completion_tokens is not None]
@@ -35,7 +35,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def list_savings(
     tuned: CandidateScore, against: Sequence[CandidateScore], *, training_usd: float | None = None
 ) -> tuple[Savings, ...]:
-    """What a request to the tuned model saves against each other model."""
+    """The savings of a request to the tuned model compared with each other model."""
     return tuple(
         _save(tuned.requests, other.name, other.requests, training_usd)
         for other in against
