@@ -162,7 +162,7 @@ class _Batch:
             raise
 
     def _confirm_cost(self, estimate: CostEstimate) -> None:
-        """Show the estimate, and return when the user accepts it."""
+        """Show the estimated cost; returns when the user accepts it."""
         price = "price unknown" if estimate.usd is None else f"up to {format_usd(estimate.usd)}"
         price = "free" if estimate.usd == 0 else price
         requests = "1 request" if estimate.questions == 1 else f"{estimate.questions:,} requests"
@@ -179,7 +179,7 @@ class _Batch:
             )
         try:
             agreed = typer.confirm(clean(f"Send the requests to {self.target.name}?"), err=True)
-        except typer.Abort:  # Ctrl-C, or the end of the input
+        except typer.Abort:  # Ctrl-C or end of input
             agreed = False
         if not agreed:
             raise NotConfirmed("no requests were sent")
@@ -239,7 +239,7 @@ def _finish(
 def _row_document(
     row: PromptRow, result: CompletionResult, labels: Mapping[str, str]
 ) -> dict[str, Json]:
-    """One line of the output file: the prompt as it was read, and the response."""
+    """One line of the output file: the unchanged prompt and the response."""
     completion = result.completion
     document: dict[str, Json] = {"line": row.line}
     if isinstance(row.prompt, str):

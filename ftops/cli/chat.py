@@ -18,7 +18,7 @@ _HELP = "/quit ends, /reset starts over, /system TEXT sets the system message"
 
 @dataclass(frozen=True, slots=True)
 class ChatSamplingOptions(SamplingOptions):
-    """The same, for longer responses."""
+    """Sampling options with a default for longer responses."""
 
     max_tokens: MaxTokens = 512
 
@@ -50,7 +50,7 @@ def chat(
 
 @dataclass(slots=True)
 class _ChatModel:
-    """A model and its part of the conversation."""
+    """A model and its messages in the conversation."""
 
     target: TargetModel
     sampling: Sampling
@@ -59,7 +59,7 @@ class _ChatModel:
     has_noted: bool = False  # that it refuses parameters
 
     def stream(self, text: str) -> Iterator[str]:
-        """The response, piece by piece; it joins the conversation when it is complete."""
+        """Stream the response; it is added to the conversation when it is complete."""
         target = self.target
         prompt: Prompt
         if target.takes_chats:
@@ -77,7 +77,7 @@ class _ChatModel:
 
 
 class _Conversation:
-    """The conversation; the JSON mode prints it as one document at its end."""
+    """The conversation; the JSON mode prints it as one document at the end."""
 
     def __init__(self, out: Output, models: list[_ChatModel]) -> None:
         self._out = out
@@ -121,7 +121,7 @@ class _Conversation:
                 return
 
     def _handle_command(self, line: str) -> bool:
-        """Whether the conversation continues."""
+        """Handle a command; returns whether the conversation continues."""
         word, _, rest = line.partition(" ")
         if word in ("/quit", "/exit"):
             return False

@@ -45,14 +45,14 @@ def check(out: Output, job_file: JobFile, *, options: JobFileOptions) -> None:
 
 
 def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
-    """Print what the job would send and cost; raises when a limit or the provider forbids it."""
+    """Print what the job would send and cost; raises when a limit or the provider prevents it."""
     outgoing = collect_outgoing_data(job)
     with open_providers() as get_provider:
         provider = get_provider(job.spec.provider_settings())
         result = preview_job(job, provider, create_token_counter(), get_provider)
     document = {**result.to_json(with_request=with_request), "sends": outgoing.to_json()}
     if result.preview.problems and out.mode is Mode.JSON:
-        out.about = document  # the document of the error contains it
+        out.about = document  # the error document contains it
     else:
         out.finish(
             document,
@@ -123,7 +123,7 @@ def preview_job(
 
 
 def render_request(request: JobRequest) -> dict[str, Json]:
-    """The request as the API would get it, without unset fields."""
+    """The request body for the API, without unset fields."""
     document = asdict(request)
     hyperparameters = document.pop("hyperparameters")
     document["hyperparameters"] = {
@@ -293,7 +293,7 @@ def _describe_price(figures: ModelInfo) -> str | None:
 
 
 def _describe_ends(figures: ModelInfo) -> str | None:
-    """The dates after which the model, or its fine-tuning, ends."""
+    """The shutdown dates of the model and of its fine-tuning."""
     days = [
         f"no new jobs from {figures.no_jobs_from} on" if figures.no_jobs_from else "",
         f"shut down on {figures.shutdown}, with its fine-tuned models" if figures.shutdown else "",

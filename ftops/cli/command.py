@@ -1,8 +1,8 @@
-"""What all commands have in common: examples in the help, --json and --quiet, error handling.
+"""The common behavior of commands: examples in the help, --json and --quiet, error handling.
 
 A command is a plain function whose first parameter is its `Output`; the others are its arguments
-and options. `command` adds the two flags, passes the output, and turns errors into exit codes.
-A parameter of a dataclass type adds all options that are its fields.
+and options. `command` adds the two flags, passes the output, and turns errors into exit codes. A
+parameter of a dataclass type adds an option for each field.
 """
 
 import inspect
@@ -49,13 +49,13 @@ def command(
 
 
 def render_examples(examples: Sequence[str]) -> str:
-    """An epilog that keeps its lines."""
+    """The examples as an epilog that keeps its line breaks."""
     lines = "\n".join(f"  {example}" for example in examples)
     return f"Example{'s' if len(examples) > 1 else ''}:\n\n\b\n{lines}"
 
 
 def _adapt(function: Callable[..., None]) -> Callable[..., None]:
-    """`function` for typer: with flags instead of an output, and no exceptions but Exit."""
+    """Adapt `function` for typer: it takes flags instead of an output, and raises only Exit."""
     hints = get_type_hints(function, include_extras=True)
     own = list(inspect.signature(function).parameters.values())[1:]
     bundles = {
@@ -64,7 +64,7 @@ def _adapt(function: Callable[..., None]) -> Callable[..., None]:
         if is_dataclass(hints[parameter.name])
     }
 
-    # Any: typer passes what the command's own annotations say
+    # Any: typer passes values of the types that the command declares
     def adapted(ctx: typer.Context, *, as_json: bool, quiet: bool, **arguments: Any) -> None:
         before = ctx.obj if isinstance(ctx.obj, Flags) else Flags()
         out = Output(

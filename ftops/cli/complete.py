@@ -23,7 +23,7 @@ from ftops.records import Json, Sampling, render_refused
 PromptText = Annotated[
     str, typer.Option("--prompt", "-p", metavar="TEXT", help="The prompt; - for stdin.")
 ]
-_MIN_COLUMN = 36  # characters per model; with less, responses are shown below each other
+_MIN_COLUMN = 36  # characters per model; below this, responses are shown one after the other
 
 
 @command(
@@ -81,16 +81,16 @@ def response_document(target: TargetModel, text: str | None) -> dict[str, Json]:
 
 
 def note_refused_parameters(out: Output, target: TargetModel) -> None:
-    """Print which parameters were not sent as given, because the model refuses them."""
+    """Print which parameters were left out or renamed because the model refuses them."""
     refused = render_refused(target.source.get_refused_parameters(target.name))
     if refused:
         out.info(f"{target.name}: {refused}")
 
 
 def _show_pieces(out: Output, model: str, pieces: Iterator[str], *, live: bool) -> str:
-    """The whole response; printed piece by piece if it is `live`, except in the JSON mode.
+    """Collect the response; prints pieces as they arrive if `live`, except in the JSON mode.
 
-    Of a response that breaks off, the part that arrived is shown before the error.
+    If the response breaks off, the partial response is shown before the error.
     """
     live = live and out.mode is not Mode.JSON
     text = ""
@@ -127,7 +127,7 @@ def _read_prompt(prompt: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
-    """The response of one of several models; with an `error`, the part that arrived before it."""
+    """The response of one of several models; with an `error`, `text` is the partial response."""
 
     target: TargetModel
     text: str = ""

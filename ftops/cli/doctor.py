@@ -87,7 +87,7 @@ def _run_checks(
     chosen: ProviderSettings | None,
     typed: ProviderSettings | None,
 ) -> Iterator[HealthCheck]:
-    """All checks in turn; what they open stays open on `stack`, for the fixes."""
+    """Run all checks; resources stay open on `stack` for the fixes."""
     home = get_home()
     yield from check_home(home)
     ledger: Ledger | None = None
@@ -106,7 +106,7 @@ def _run_checks(
     named = [chosen] if chosen else []
     for settings in dict.fromkeys([*(run.provider for run in runs), *named]):
         if settings.uses_engine and engine.status is not CheckStatus.OK:
-            continue  # a request would start it
+            continue  # a request would start the engine
         yield from _check_provider(stack, settings, ledger, runs, typed)
 
 
@@ -175,13 +175,13 @@ def _check_engine() -> HealthCheck:
 
 
 def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
-    """Compare the clock of this machine with the provider's."""
+    """Check the clock of this machine against the provider's."""
     if settings.uses_engine:
         return  # the same clock
     base_url = get_base_url(settings, read_environ())
     skew_s = find_clock_skew_s(base_url, SystemClock().now)
     if skew_s is None:
-        return  # no response, which the check of the provider reports
+        return  # the check of the provider reports a missing response
     if abs(skew_s) <= MAX_SKEW_S:
         yield HealthCheck("clock", CheckStatus.OK, "agrees with the provider's", base_url)
         return

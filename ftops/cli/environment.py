@@ -1,6 +1,6 @@
 """The environment of the process: its variables, and the home folder with the ledger.
 
-No other module reads environment variables; they are handed in.
+No other module reads environment variables; they are passed as arguments.
 """
 
 import contextlib

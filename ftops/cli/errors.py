@@ -61,7 +61,7 @@ def handle_errors(out: Output) -> Iterator[None]:
     try:
         yield
         out.stdout.flush()
-    except RequirementMissed as error:  # the document of the command is printed already
+    except RequirementMissed as error:  # the command has already printed its document
         out.error(error.message, error.hint, label="missed:")
         raise typer.Exit(REQUIREMENT_MISSED) from None
     except FtopsError as error:

@@ -79,7 +79,7 @@ RunRefs = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What is evaluated and compared, and what is written."""
+    """Which models are evaluated and compared, and which files are written."""
 
     against: Against = None
     metric: MetricName = None
@@ -172,7 +172,7 @@ def compare(
 
 
 def _finish(out: Output, evaluation: Evaluation, path: Path | None) -> None:
-    """Print the evaluation, and write it to the file, if one is named."""
+    """Print the evaluation, and write it to the output file, if any."""
     if path is not None:
         write_atomic(path, (render_json(evaluation.to_json()) + "\n").encode(), mode=0o644)
     values = [

@@ -24,7 +24,7 @@ from ftops.metrics.result import Confusion, Verdict, format_value
 from ftops.reports.ci_report import render_junit, render_markdown
 from ftops.reports.confusion import list_mistakes
 
-_MORE_METRICS = 2  # beside the primary metric, as 80 columns allow
+_MORE_METRICS = 2  # beside the primary metric, in 80 columns
 _MATRIX_CLASSES = 8
 _MAX_MISTAKES = 8
 _SHOWN_CLASSES = 6
@@ -99,7 +99,7 @@ def _list_cells(
 
 
 def render_verdicts(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """The comparisons, and what the fine-tuned model saves."""
+    """The comparisons, and the savings of the fine-tuned model."""
     outcome = describe_outcome(evaluation)
     if outcome:
         yield ""
@@ -178,9 +178,9 @@ def render_confusion(confusion: Confusion) -> Iterator[RenderableType]:
 
 
 def _render_matrix(confusion: Confusion) -> Table:
-    """The columns have the labels as titles if they fit, else letters that the rows explain.
+    """Render the matrix with labels as column titles if they fit, else letters.
 
-    Never numbers: labels are often numbers.
+    The rows explain the letters. Numbers are not used, because labels are often numbers.
     """
     has_other = any(line[-1] for line in confusion.counts)
     labels = [_truncate(label) for label in confusion.labels]
@@ -228,7 +228,7 @@ def _truncate(label: str) -> Text:
 
 
 def write_summaries(evaluation: Evaluation, name: str, files: SummaryFiles) -> None:
-    """Write the files for CI, as far as they are named; StorageError when the disk refuses."""
+    """Write the files for CI that the options name; StorageError when that fails."""
     for path, render in ((files.junit, render_junit), (files.markdown, render_markdown)):
         if path is not None:
             text = render(evaluation, name=name)

@@ -14,7 +14,7 @@ from ftops.exports.exporter import ExportTarget
 from ftops.records import Json, Run
 from ftops.runs.export import export_now, list_export_targets
 
-# The setting that WHERE in `--to TOOL=WHERE` is.
+# The setting that WHERE sets in `--to TOOL=WHERE`.
 _SETTINGS = {"mlflow": "tracking_uri", "tensorboard": "folder", "wandb": "project", "json": "file"}
 
 Refs = Annotated[

@@ -1,4 +1,4 @@
-"""Builds what commands work with: providers, the model catalog, approvals, the request log."""
+"""Builds the dependencies of commands: providers, model catalog, approvals, request log."""
 
 import contextlib
 import sys
@@ -85,8 +85,7 @@ def find_export_destination(
 ) -> Destination | None:
     """The server to which the job file exports runs, and the variable with its key.
 
-    None for a file, and for the address that the environment names, too. ProviderError for an
-    invalid address.
+    None for a file, and for the address in the environment. ProviderError for an invalid address.
     """
     uri = settings.get("tracking_uri", "").strip()
     is_server = uri.lower().startswith(("http://", "https://"))
@@ -99,7 +98,7 @@ def find_export_destination(
 def open_providers(
     typed: ProviderSettings | None = None,
 ) -> Iterator[Callable[[ProviderSettings], Provider]]:
-    """A function that opens a provider once per settings; closes all at the end of the block.
+    """A function that opens each provider once; all are closed at the end of the block.
 
     `typed` as for `open_provider`.
     """

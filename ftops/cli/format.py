@@ -50,7 +50,7 @@ def render_pairs(pairs: Iterable[tuple[str, object]]) -> Padding:
 
 
 def render_path(path: str | Path) -> str:
-    """The path, relative to the current folder if it is in there."""
+    """The path, relative to the current folder if it is inside."""
     absolute, current = Path(path), Path.cwd()
     return str(absolute.relative_to(current) if absolute.is_relative_to(current) else absolute)
 

@@ -135,7 +135,6 @@ def _detect_layout(out: Output, data_file: Path, options: ReadOptions) -> ReadOp
 
 
 def _summarize(data_file: Path, options: ReadOptions, plan: Path | None) -> DataSummary:
-    """The summary of the prepared data."""
     if plan is None:
         return check_file(data_file, options)
     with tempfile.TemporaryDirectory(prefix="ftops-") as folder:

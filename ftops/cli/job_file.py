@@ -14,9 +14,9 @@ from ftops.spec.job_file import LoadedJob, check_addresses, check_paths, check_p
 
 
 def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = False) -> LoadedJob:
-    """The job file with `--set` applied, checked against its provider and the files it names.
+    """Load the job file with `--set`, and check it against its provider and the files it names.
 
-    Needs no key and no network, runs nothing that the file names, and writes nothing.
+    Needs no key and no network, runs no code that the file names, and writes nothing.
     """
     environ = read_environ()
     job = load_job(path, environ=environ, overrides=overrides, known_providers=PROVIDERS)
@@ -27,10 +27,10 @@ def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = Fal
 
 
 def load_job_to_run(path: Path, options: JobFileOptions) -> LoadedJob:
-    """The same for a command that runs it.
+    """Load the job file for a command that runs it.
 
-    The tools that it names under `export` must be installed, and without --allow-private the first
-    rows of its data must contain no keys.
+    The tools under `export` must be installed, and without --allow-private the first rows of the
+    data must contain no keys.
     """
     job = load_job_file(path, options.overrides or [], allow_outside=options.allow_outside)
     check_tools_installed(job)

@@ -69,7 +69,7 @@ def tail_entries(
     clock: Clock,
     tail: int,
 ) -> Iterator[list[RequestLogEntry]]:
-    """The last `tail` entries, then new ones, without end."""
+    """Yield the last `tail` entries, then new ones, without end."""
     yield list(deque(filter(matches, reader.read_new()), tail))
     while True:
         clock.sleep(POLL_INTERVAL_S)
@@ -86,7 +86,7 @@ def show_live(out: Output, batches: Iterator[list[RequestLogEntry]]) -> None:
 
 
 def _create_filter(ref: str | None) -> Callable[[RequestLogEntry], bool]:
-    """Whether an entry belongs to the run or job; the ledger need not know the job."""
+    """A filter for the entries of a run or job; the ledger need not know the job."""
     if ref is None:
         return lambda _entry: True
     with open_ledger() as ledger:

@@ -1,7 +1,7 @@
-"""The command line: the table of commands, and what runs the one that is named.
+"""The command line: the table of commands, and the code that runs the chosen one.
 
 A line of `COMMANDS` is a command and the module that defines it with `command`. The module is
-imported when the command is used, so its own imports stand at the top. `ftops COMMAND --help` does
+imported when the command is used, so its own imports are at the top. `ftops COMMAND --help` does
 not get here: `ftops.__main__` prints it from `help.txt`, which `make fix` writes.
 """
 

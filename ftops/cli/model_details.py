@@ -269,7 +269,7 @@ def make_usage(
 
 
 def _list_headers(settings: ProviderSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    """The headers with the account that pays."""
+    """The headers that name the account that pays."""
     headers = {
         "OpenAI-Organization": settings.organization or environ.get("OPENAI_ORG_ID"),
         "OpenAI-Project": settings.project or environ.get("OPENAI_PROJECT_ID"),

@@ -36,7 +36,7 @@ RunName = Annotated[
 ]
 NEAR = timedelta(days=90)  # before the shutdown, when the date is highlighted
 SHOWN_HASH = 8
-_WIDE = 140  # columns that a line per model needs
+_WIDE = 140  # columns that one line per model requires
 
 
 class Sort(StrEnum):

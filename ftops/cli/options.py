@@ -119,7 +119,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 
 @dataclass(frozen=True, slots=True)
 class ApprovalOptions:
-    """What this command line approves; `ftops trust` approves permanently."""
+    """The approvals in a command line; `ftops trust` approves permanently."""
 
     trust_host: TrustHost = None
     allow_http: AllowHttp = False

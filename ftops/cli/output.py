@@ -25,7 +25,7 @@ from ftops.records import Json
 
 # control characters except tab and newline, and those that change the writing direction
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# what json.dumps does not escape, though a terminal would act on it or an encoder refuse it
+# not escaped by json.dumps, but interpreted by terminals or refused by encoders
 _UNPRINTED_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _BREAKING = re.compile(f"{_HARMFUL.pattern}|[\n\u2028\u2029]")  # and line breaks
 PIPE_WIDTH = 1000  # pipes get unwrapped lines
@@ -154,7 +154,7 @@ class Output:
 
 
 def hang(label: Text, text: Text) -> RenderableType:
-    """A text with a hanging indent as wide as its label."""
+    """The text with a hanging indent as wide as its label."""
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -164,9 +164,9 @@ def hang(label: Text, text: Text) -> RenderableType:
 
 def _open_console(stream: TextIO) -> Console:
     class Pipe(Console):
-        """Raises BrokenPipeError where rich would end the process.
+        """Raises BrokenPipeError where rich would exit the process.
 
-        All that is shown, in tables, bars and titles, is escaped once more.
+        Escapes all output once more, also in tables, bars and titles.
         """
 
         def render(
@@ -210,7 +210,7 @@ def confirm(out: Output, verb: str, names: Sequence[str], *, yes: bool) -> None:
         )
     try:
         agreed = typer.confirm(f"{verb} {clean(listed)}?", err=True)
-    except typer.Abort:  # Ctrl-C, or the end of the input
+    except typer.Abort:  # Ctrl-C or end of input
         agreed = False
     if not agreed:
         raise NotConfirmed("nothing was deleted")

@@ -1,7 +1,7 @@
-"""Shows a run or a batch of requests while it happens: a line per stage and event, a bar.
+"""Shows the progress of a run or a batch of requests: a line per stage and event, and a bar.
 
-A pipe gets plain lines, without a bar and without color. Nothing here may end a run: a closed
-pipe makes the view silent, and the command itself finds out when it prints its result.
+A pipe gets plain lines, without bar and color. Errors of the view never end a run: with a closed
+pipe the view prints nothing more, and the command fails when it prints its result.
 """
 
 import contextlib
@@ -88,9 +88,9 @@ class RunProgress:
         self._show(f"  note: {text}")
 
     def _should_show(self, event: JobEvent) -> bool:
-        """Whether to show an event: a long training repeats messages that differ only in numbers.
+        """Whether to show an event: long trainings repeat messages that differ only in numbers.
 
-        Such messages get a line per tenth of the training; warnings and errors always get one.
+        These are shown once per tenth of the training; warnings and errors are always shown.
         """
         progress = find_progress(event)
         if progress and progress[1]:

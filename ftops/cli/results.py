@@ -222,7 +222,7 @@ def show_curve(out: Output, ledger: Ledger, run: Run) -> Iterator[Observer]:
 
 
 class LiveCurve:
-    """The metrics of the events so far, as a live curve."""
+    """A live curve of the metrics of the events so far."""
 
     def __init__(self, out: Output, run: Run) -> None:
         self.is_drawn = False
@@ -245,7 +245,7 @@ class LiveCurve:
             return joined
 
     def render(self) -> RenderableType:
-        """Title, curve and the last steps."""
+        """The title, the curve and the last steps."""
         with self._lock:
             rows, total, status = list(self._rows.values()), self._total, self._status
         training = create_training(rows, TrainingFacts(total_steps=total))

@@ -145,7 +145,7 @@ def follow(out: Output, ref: RunRef) -> None:
 
 
 def warn_of_code(out: Output, code: list[tuple[str, str]]) -> None:
-    """Print to stderr which code of the user will run on this machine."""
+    """Print to stderr which code from the job file will run on this machine."""
     if code:
         out.warn("Code that runs on this machine:")
         for field, what in code:
@@ -193,9 +193,9 @@ def drive_observed(
     *,
     detach: bool = False,
 ) -> tuple[Run, bool]:
-    """Drive a run to its end with an observer; the run, and whether it had finished before.
+    """Drive a run to its end with an observer; returns it, and whether it had already finished.
 
-    Interrupted, after Ctrl-C, says what continues without this command.
+    Raises Interrupted after Ctrl-C; its hint says what continues without this command.
     """
     with open_run_context(ledger, settings, observer) as context:
         run = open_run(context)
@@ -206,7 +206,7 @@ def drive_observed(
         except KeyboardInterrupt:
             raise _interrupted(ledger.get_run(run.id)) from None
         finally:
-            with contextlib.suppress(FtopsError):  # the error of the block matters more
+            with contextlib.suppress(FtopsError):  # the error of the block takes precedence
                 out.about = _describe(ledger.get_run(run.id))
     return ledger.get_run(run.id), done_before
 

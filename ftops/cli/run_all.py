@@ -61,7 +61,7 @@ class MultiRunView:
         """Show that the run of that row has ended, or cannot continue."""
         row, error = self._rows[index], ending.error
         if isinstance(error, FtopsError):
-            status, doing = "failed", error.message.partition("\n")[0]  # the rest follows below
+            status, doing = "failed", error.message.partition("\n")[0]  # the rest is printed below
         else:
             status, doing = (ending.run.status.value if ending.run else "failed"), row.doing
             doing = (ending.run.fine_tuned_model or doing) if ending.run else str(error)
@@ -76,7 +76,7 @@ class MultiRunView:
         doing: str | None = None,
         line: str = "",
     ) -> None:
-        """Update a row; `line` is what a pipe gets instead."""
+        """Update a row; without a live table, `line` is printed instead."""
         with self._lock:
             row = self._rows[index]
             row.run, row.status = run or row.run, status or row.status

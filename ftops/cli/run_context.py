@@ -1,4 +1,4 @@
-"""Builds run contexts, and the exporter and the token counter in them."""
+"""Builds run contexts, with the exporter and the token counter."""
 
 import contextlib
 import threading
@@ -28,7 +28,7 @@ from ftops.runs.observer import Observer
 
 
 def create_exporter() -> Exporter:
-    """The exporter of runs, with the environment that the libraries of the tools read."""
+    """The exporter of runs, with the environment variables of the tools' libraries."""
     environ, trust = read_environ(), open_trust()
 
     def check(settings: Mapping[str, str]) -> None:

@@ -40,12 +40,12 @@ def list_runs(out: Output, limit: Limit = 20) -> None:
 
 
 def _is_driven(run: Run) -> bool:
-    # A finished run needs no look at its lock: long lists stay fast.
+    # The lock of a finished run is not checked, so long lists stay fast.
     return run.finished_at is None and is_driven(run, get_home())
 
 
 def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
-    """One line per run; `runs` says of each whether a process drives it."""
+    """One line per run; `runs` has each run, and whether a process drives it."""
     if not runs:
         return "No runs yet."
     table = make_table(

@@ -61,7 +61,7 @@ from ftops.runs.open_run import load_evaluation, load_results, read_training_fac
 _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"
 _OTHER_TITLES = {export.CALL: "Exports", notifications.CALL: "Notifications"}
-_EXAMPLE_ROWS = 50  # of which one is chosen as the example prompt
+_EXAMPLE_ROWS = 50  # candidates for the example prompt
 _TINY_MODEL_NOTE = (
     "This small model was trained from random weights: it learned the format and\n"
     "the labels of its data, not language. Use it to test a job file, nothing else."
@@ -98,7 +98,7 @@ class RunSummary:
 
     @property
     def essential(self) -> list[str]:
-        """The name of the model, or the run id while there is none."""
+        """The name of the model, or the run id if there is no model yet."""
         return [self.run.fine_tuned_model or self.run.id]
 
 
@@ -283,7 +283,7 @@ def list_next_commands(summary: RunSummary) -> list[str]:
 def _load_results(run: Run, home: Path) -> Sequence[ResultRow]:
     try:
         return load_results(run, home)
-    except (RunError, InvalidResponse):  # missing or unreadable, as the stage has reported
+    except (RunError, InvalidResponse):  # missing or unreadable; the stage has reported it
         return ()
 
 

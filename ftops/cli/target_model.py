@@ -38,7 +38,7 @@ class ResolvedModel:
     tuned: TunedModel | None = None
     run: Run | None = None
     plan: DataPlan | None = None
-    near: str | None = None  # a similar name, where the ledger does not know this one
+    near: str | None = None  # a similar name, if the ledger does not know this one
 
     def check_exists(self) -> None:
         """NotFound when the ledger records that the model was deleted."""
@@ -58,7 +58,7 @@ class ResolvedModel:
 def resolve_model(
     ledger: Ledger, ref: str, chosen: ProviderSettings | None = None
 ) -> ResolvedModel:
-    """The model that `ref` names, at the `chosen` provider, else at the one that trained it.
+    """The model that `ref` names, at the `chosen` provider, else at the provider that trained it.
 
     A checkpoint is used like the model of its run. A model that the ledger does not know is looked
     up at the default provider. Raises UnknownRun for an unknown run or job id, RunError for a run
@@ -123,7 +123,7 @@ def _find_run(ledger: Ledger, ref: str) -> Run | None:
 
 
 def _find_plan(ledger: Ledger, run: Run | None) -> DataPlan | None:
-    """The plan by which the training rows of the model were prepared."""
+    """The plan that prepared the training rows of the model."""
     prepared = StageResults.read(ledger.list_stages(run.id)).prepare if run else None
     return prepared.plan if prepared else None
 

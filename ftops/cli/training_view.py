@@ -71,7 +71,7 @@ def render_training_curve(
 
 
 def render_findings(findings: Sequence[Diagnostic], *, of: str = "") -> Iterator[RenderableType]:
-    """A paragraph per diagnostic: its code, its meaning and what to do; `of` names the run."""
+    """A paragraph per diagnostic: its code, its meaning and the next step; `of` names the run."""
     if not findings:
         return
     yield heading(f"Diagnostics of {clean(of)}" if of else "Diagnostics")
@@ -93,7 +93,7 @@ def render_overlay(runs: Sequence[tuple[str, Training]], *, height: int = CURVE_
 
 
 def choose_loss(trainings: Sequence[Training]) -> tuple[str, str]:
-    """The loss by which the trainings are compared: its column and its name.
+    """The column and the name of the loss that compares the trainings.
 
     A validation loss with only one point is chosen if no other validation loss has more.
     """
@@ -138,7 +138,7 @@ def render_single(
 
 
 def _wrap(text: str) -> str:
-    """The text in lines; no name is broken."""
+    """Wrap the text without breaking names."""
     width = WIDTH - len(_FINDING_SIGN)
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines)

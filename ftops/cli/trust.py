@@ -1,7 +1,7 @@
 """`ftops trust`: which keys may be sent to which addresses.
 
-Every command that loads a job file shows here what it sends where, and asks for approval before
-anything is sent.
+Commands that load a job file show what they send and where, and ask for approval before they send
+anything.
 """
 
 import sys
@@ -117,7 +117,7 @@ def _to_json(approval: Approval) -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A receiver of data, named by `field` of the job file; this machine has no `destination`."""
+    """A recipient of data, from `field` of the job file; `destination` is None for this machine."""
 
     field: str
     name: str
@@ -160,7 +160,7 @@ class OutgoingData:
 
     @property
     def stays_here(self) -> bool:
-        """Whether nothing is sent to other machines."""
+        """Whether no data is sent to other machines."""
         return not self.webhook and all(
             recipient.destination is None for recipient in self.recipients
         )
@@ -191,7 +191,7 @@ class OutgoingData:
 
 
 def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
-    """What the job file sends; sends nothing itself."""
+    """The data that the job file sends; sends nothing itself."""
     environ, trust = read_environ(), open_trust()
     webhook = job.spec.notify.webhook_url
     variables = list_variables(job)
@@ -208,9 +208,9 @@ def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
 def approve(
     out: Output, job: LoadedJob, options: ApprovalOptions, *, ask: bool = True
 ) -> OutgoingData:
-    """What the job file sends, after approval of every address; NotTrusted otherwise.
+    """The data that the job file sends; NotTrusted unless every address is approved.
 
-    Approves, permanently, what `--trust-host` names or the user confirms at a terminal.
+    Permanently approves addresses that `--trust-host` names or the user confirms at a terminal.
     """
     outgoing, trust = collect_outgoing_data(job), open_trust()
     missing = [
@@ -234,10 +234,10 @@ def approve(
 
 
 def check_keys(outgoing: OutgoingData) -> None:
-    """AuthFailed when the key of a provider is not in the environment."""
+    """Raise AuthFailed when the key of a provider is not in the environment."""
     for recipient in outgoing.recipients:
         destination = recipient.destination
-        is_export = recipient.field.startswith("export")  # which may need no key
+        is_export = recipient.field.startswith("export")  # an export may need no key
         if destination and destination.key_variable and not recipient.has_key and not is_export:
             raise missing_key(destination.base_url, destination.key_variable)
 
@@ -252,7 +252,7 @@ def approve_typed_address(settings: ProviderSettings, options: ApprovalOptions) 
 
 
 def show_outgoing_data(out: Output, outgoing: OutgoingData) -> None:
-    """Print it, except in the quiet mode or when nothing leaves this machine."""
+    """Print what is sent, except in the quiet mode or when no data leaves this machine."""
     if out.mode is not Mode.QUIET and not (outgoing.stays_here and not outgoing.variables):
         out.show(render_pairs(outgoing.list_pairs()))
         out.show("")
@@ -262,7 +262,7 @@ def _confirm(destination: Destination) -> bool:
     question = f"Send the key in {destination.key_variable} and the data to {destination.base_url}?"
     try:
         return typer.confirm(clean(question), err=True)
-    except typer.Abort:  # Ctrl-C, or the end of the input
+    except typer.Abort:  # Ctrl-C or end of input
         return False
 
 

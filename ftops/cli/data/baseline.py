@@ -1,4 +1,4 @@
-"""`ftops data baseline`: what is reached without a fine-tuned model."""
+"""`ftops data baseline`: scores simple classifiers, without a fine-tuned model."""
 
 from collections.abc import Iterator
 from itertools import chain

@@ -1,4 +1,4 @@
-"""`ftops data check`: reads data of any kind and reports what is wrong with it."""
+"""`ftops data check`: reads data in any supported format and reports problems."""
 
 import contextlib
 import sys
@@ -75,7 +75,7 @@ class CheckedSource:
     findings: tuple[Finding, ...]
 
     def ordered(self) -> list[Finding]:
-        """Findings, the worst first."""
+        """The findings, worst first."""
         return sorted(self.findings, key=lambda found: _ORDER.index(found.severity))
 
 
@@ -214,7 +214,7 @@ _REMARK_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Moderation:
-    """Who is to judge the texts: the provider, and the host that they are sent to."""
+    """The provider that moderates the texts, and the host that they are sent to."""
 
     settings: ProviderSettings
     host: str
@@ -253,7 +253,7 @@ def add_moderation(
     *,
     yes: bool,
 ) -> None:
-    """Add what the provider says of the texts to what was found in each of `files`."""
+    """Add the moderation findings of the provider to those of each file."""
     if not yes:
         _ask(moderation, examined)
     with _open_moderator(out, moderation) as moderator:
@@ -290,7 +290,7 @@ def _ask(moderation: Moderation, examined: list[CheckedSource]) -> None:
     )
     try:
         agreed = typer.confirm(clean(question), err=True)
-    except typer.Abort:  # Ctrl-C, or the end of the input
+    except typer.Abort:  # Ctrl-C or end of input
         agreed = False
     if not agreed:
         raise NotConfirmed(
@@ -307,7 +307,7 @@ def _open_moderator(out: Output, moderation: Moderation) -> Iterator[Moderator]:
 
 
 class Progress:
-    """Says from time to time how many texts were sent."""
+    """Prints the number of sent texts at intervals."""
 
     def __init__(self, say: Callable[[str], None], clock: Clock) -> None:
         self._say = say
@@ -423,7 +423,7 @@ def _examine_all(
 
 
 def _compare_with_validation(examined: list[CheckedSource], examinations: list[CheckSet]) -> None:
-    """Add the findings of the comparison of the training data with the validation data (last)."""
+    """Add the findings of comparing the training data with the validation data, the last source."""
     *training, held_out = examined
     training_only = {FEW.code, SMALL.code}  # row counts matter for training only
     held_out.findings = tuple(one for one in held_out.findings if one.code not in training_only)

@@ -52,7 +52,7 @@ _KINDS = {".jsonl": False, ".ndjson": False, ".csv": True}
 
 @dataclass(frozen=True, slots=True)
 class ConvertOptions:
-    """The row format that the rows become, and what is removed from them or added."""
+    """The target row format, and what is added to the rows or removed from them."""
 
     to: Shape = None
     separator: Separator = None
@@ -138,7 +138,6 @@ def _find_shape(name: str | None) -> RowFormat | None:
 
 
 def _is_csv(target: Path) -> bool:
-    """Whether the file is to be CSV."""
     if target.suffix.lower() not in _KINDS:
         raise UsageError(
             f"{target}: the output format is JSON lines or CSV", hint="Name it .jsonl or .csv."

@@ -1,4 +1,4 @@
-"""`ftops data diff`: what changed between two versions of a data set."""
+"""`ftops data diff`: compares two versions of a dataset."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ _KINDS = {
     "edited": "nearly the same",
 }
 _LONGEST = 200
-_AROUND = 60  # characters before the first that differs
+_AROUND = 60  # characters before the first difference
 
 
 @command(
@@ -107,7 +107,7 @@ def _render(found: DatasetDiff) -> Iterator[RenderableType]:
 
 
 def _render_pair(old: SampledRow | None, new: SampledRow | None) -> Iterator[str]:
-    """What is there of both, about the first place where they differ."""
+    """The versions of a row around the first difference; None for an added or removed row."""
     texts = [_join_parts(row) for row in (old, new) if row is not None]
     same = len(get_common_prefix(texts)) if len(texts) > 1 else 0
     for sign, row in (("-", old), ("+", new)):
@@ -120,7 +120,7 @@ def _join_parts(row: SampledRow) -> str:
 
 
 def _excerpt(text: str, at: int) -> str:
-    """No more of the text than fits, from its beginning if what stands `at` is within."""
+    """An excerpt that contains position `at`, from the beginning of the text if possible."""
     start = 0 if at < _LONGEST - _AROUND else at - _AROUND
     lead, piece = ("…" if start else ""), text[start : start + _LONGEST - 2]
     return f"{lead}{piece}{'…' if start + len(piece) < len(text) else ''}"

@@ -17,7 +17,7 @@ _STDIN = "standard input"
 
 
 def check_is_file(*paths: Path) -> None:
-    """Raise DatasetError for standard input, which can be read only once."""
+    """Raise DatasetError for standard input, which cannot be read twice."""
     if Path("-") in paths:
         raise DatasetError(
             "this command reads its input more than once",
@@ -27,7 +27,7 @@ def check_is_file(*paths: Path) -> None:
 
 @contextlib.contextmanager
 def buffer_input(file: str) -> Iterator[Path]:
-    """The path of the input; standard input is copied to a temporary file."""
+    """The path of the input; copies standard input to a temporary file."""
     if file != "-":
         yield Path(file)
         return
@@ -43,7 +43,7 @@ def buffer_input(file: str) -> Iterator[Path]:
 
 
 def open_buffered(path: Path, file: str, options: ReadOptions) -> Source:
-    """The source at `path`, named as on the command line."""
+    """Open the source at `path`, named as on the command line."""
     return name_source(open_source(path, options), file)
 
 

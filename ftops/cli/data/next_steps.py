@@ -23,7 +23,7 @@ def render_next_steps(commands: Iterable[Sequence[str]]) -> Iterator[RenderableT
 
 
 def name_path(path: Path) -> str:
-    """A path for a command line."""
+    """The path as an argument of a command."""
     return clean(render_path(path))
 
 

@@ -1,4 +1,4 @@
-"""Arguments and options of the data commands, and what they mean."""
+"""Arguments and options of the data commands, and the functions that read them."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class PromptReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The options for reading data; what they leave open is detected from the content."""
+    """The options for reading data; unset ones are detected from the content."""
 
     format: FormatName = None
     sheet: Sheet = None
@@ -249,7 +249,7 @@ def fetch_missing(names: Iterable[str], info: Callable[[str], None]) -> None:
     if find_spec("tiktoken") is None:
         info("note: exact counts need tiktoken: pip install 'ftops[tokens]'")
         return
-    # The HTTP client is imported for downloads alone.
+    # The HTTP client is imported only for downloads.
     from ftops.http.client import download
 
     home = get_home()

@@ -89,7 +89,7 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class PreparationOptions:
-    """Which fixes are applied, what confirms them, and where the rows and the plan are written."""
+    """Which fixes are applied, how they are confirmed, and where rows and plan are written."""
 
     output: OutFile = None
     yes: Yes = False
@@ -218,7 +218,7 @@ def _make(
 
 
 def write_both(source: Source, plan: DataPlan, targets: OutputPaths) -> PlanResult:
-    """Write the rows and the plan, or neither if the rows cannot be written."""
+    """Write the rows and the plan; neither if the rows cannot be written."""
     outcome = write_prepared(source, plan, targets.rows)
     write_atomic(targets.plan, render_plan(plan).encode(), mode=_MODE)
     return outcome
@@ -239,7 +239,7 @@ def create_confirm(out: Output, unit: str) -> ConfirmFix:
     """A function that shows a fix and asks for confirmation."""
 
     def ask(proposal: Proposal, stats: FixStats) -> bool:
-        """Ask for confirmation, unless the user requested the fix."""
+        """Ask for confirmation, unless an option requested the fix."""
         out.show("")
         for line in render_fix(stats, proposal.reasons, unit):
             out.show(line)

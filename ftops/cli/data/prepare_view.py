@@ -30,7 +30,7 @@ def finish(
 ) -> None:
     """The end of a preparation; without `rows` and `plan` nothing was written.
 
-    `shown` says that the user has seen each fix already, when it was asked about.
+    With `shown` each fix was already printed for confirmation.
     """
     left = found.list_unresolved(outcome.rows)
     document: dict[str, Json] = {
@@ -91,7 +91,7 @@ def _render_written(outcome: PlanResult, rows: Path, plan: Path) -> Iterator[Ren
 
 
 def _render_inference(plan: DataPlan) -> Iterator[RenderableType]:
-    """What requests to the model must contain."""
+    """The required format of requests to the model."""
     separator, stop = get_separator_and_stop(plan)
     labels = get_label_map(plan)
     wants = [f"end prompts with {separator!r}"] if separator else []
@@ -134,7 +134,7 @@ _SHOWN_LEFT = 6
 
 
 def render_fix(stats: FixStats, reasons: Sequence[str], unit: str) -> Iterator[RenderableType]:
-    """One fix: what it does, to how many rows, and what becomes of the first ones."""
+    """One fix: its effect, its number of rows, and the first changes."""
     fix = FIXES[stats.code]
     rows = "1 row" if stats.count == 1 else f"{stats.count:,} rows"
     head = Text().append(stats.code, "bold").append(f"  {fix.TITLE}: {rows}")
@@ -154,7 +154,7 @@ def render_fix(stats: FixStats, reasons: Sequence[str], unit: str) -> Iterator[R
 
 
 def show_change(example: FixExample) -> tuple[str, str | None]:
-    """Both texts around the first place where they differ."""
+    """Both texts around their first difference."""
     before, after = example.before, example.after
     if after is None:
         return _excerpt(before, 0, example.whole), None

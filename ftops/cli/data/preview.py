@@ -46,7 +46,7 @@ _SHOWN_CHARACTERS = 600  # characters of a piece
 
 @dataclass(frozen=True, slots=True)
 class PreviewStyle:
-    """How rows are shown: with which marks at their ends, split into tokens, and not cut."""
+    """How rows are shown: their separators and stops, with token boundaries, and in full."""
 
     unit: str = "line"
     separator: str = ""
@@ -56,7 +56,7 @@ class PreviewStyle:
 
 
 def get_token_error(rows: Sequence[PreviewRow], counter: VocabularyCounter) -> float:
-    """The share by which the tokens of these rows may be off, by the scripts of their texts."""
+    """The relative error of the token counts of the rows, by the scripts of their texts."""
     letters = (count_chars(piece.text) for row in rows for piece in row.pieces)
     return estimate_error(sum(letters, CharCounts())) if counter.error else 0.0
 
@@ -67,7 +67,7 @@ def render_preview(
     counter: VocabularyCounter,
     look: PreviewStyle,
 ) -> Iterator[RenderableType]:
-    """What is known of all of it, then row by row."""
+    """A summary, then each row."""
     marks = [
         ("separator", repr(look.separator) if look.separator else None),
         ("stop", repr(look.stop) if look.stop else None),
@@ -98,7 +98,7 @@ def _render_row(row: PreviewRow, look: PreviewStyle) -> Table:
 
 
 def render_piece(piece: PreviewSegment, look: PreviewStyle) -> Text:
-    """The text of a piece with its signs."""
+    """The text of a piece, with its separator or stop marked."""
     style = _LEARN if piece.learned else _READ
     if look.tokens and piece.parts:
         return _render_tokens(piece, style)
@@ -148,7 +148,7 @@ def preview_to_json(
     look: PreviewStyle,
     changes: str | None,
 ) -> Json:
-    """For programs: all texts whole."""
+    """The preview as JSON, with full texts."""
     return {
         "file": name,
         "unit": look.unit,
@@ -186,7 +186,7 @@ Tokens = Annotated[
 ]
 Whole = Annotated[bool, typer.Option("--whole", help="Do not truncate long texts.")]
 _JOB_FILES = (".yaml", ".yml")
-_USUAL = ("openai", "gpt-4.1")  # by whose vocabulary tokens are counted where nobody is named
+_USUAL = ("openai", "gpt-4.1")  # its vocabulary counts tokens if no model is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ def preview(
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Rows to be shown, and what is known of them."""
+    """The rows to show, with their source and target."""
 
     name: str
     rows: Sequence[Row]
@@ -270,7 +270,7 @@ def _choose_of_data(
     target: DataTarget,
     options: PreviewOptions,
 ) -> _Shown:
-    """Rows of a data file: as they stand, or as chats where the model wants chats."""
+    """Choose rows of a data file, converted to chats if the model requires chats."""
     source = open_source(None if name == "-" else Path(name), read_options, stdin=sys.stdin.buffer)
     print_layout(out, source)
     chosen = select_rows(source, rows=options.rows, place=options.line)
@@ -292,7 +292,7 @@ def _choose_of_data(
 
 
 def _choose_of_job(path: Path, options: PreviewOptions, *, allow_outside: bool) -> _Shown:
-    """Rows of a job's training file as they would be sent."""
+    """Choose rows of a job's training file, prepared for the upload."""
     job = load_job_file(path, [], allow_outside=allow_outside)
     spec = job.spec
     with (

@@ -1,4 +1,4 @@
-"""`ftops data sample`: some rows to read by eye, and what was thought of them."""
+"""`ftops data sample`: draws rows for review and stores annotations."""
 
 import sys
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def get_annotation_path(file: Path) -> Path:
 
 
 def format_annotation_count(count: int) -> str:
-    """ "1 annotation", "2 annotations", …"""
+    """The number as text, such as "2 annotations"."""
     return "1 annotation" if count == 1 else f"{count:,} annotations"
 
 
@@ -176,7 +176,7 @@ def _write_page(
 
 
 def _review(out: Output, drawn: Sample, marks: dict[str, Annotation], where: Path) -> None:
-    """Ask row by row; each answer is on disk before the next question."""
+    """Prompt for each row; each answer is written to disk before the next prompt."""
     for number, row in enumerate(drawn.rows, 1):
         out.info("\n".join(_render_row(row, marks.get(row.id))))
         out.info(f"[{number} of {len(drawn.rows)}] f: fine, x: fix, d: drop, q: end, else: next")

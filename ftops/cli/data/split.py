@@ -1,4 +1,4 @@
-"""`ftops data split`: training, validation and test files out of one."""
+"""`ftops data split`: splits a file into training, validation and test files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

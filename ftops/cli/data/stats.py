@@ -1,4 +1,4 @@
-"""`ftops data stats`: what a data set holds, in figures, and what training on it would cost."""
+"""`ftops data stats`: statistics of a dataset, and the estimated cost of training on it."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ _MORE_AS_CHAT = 2 * TOKENS_A_MESSAGE + TOKENS_A_CHAT
 
 @dataclass(frozen=True, slots=True)
 class JobCost:
-    """Tokens of one epoch, what "auto" becomes, and US dollars; None for what is not known."""
+    """Tokens of one epoch, the values for "auto", and US dollars; None means unknown."""
 
     provider: str
     model: str
@@ -76,7 +76,7 @@ def estimate_costs(
     exact: frozenset[str],
     estimate_with_engine: Callable[[str], EngineEstimate | None],
 ) -> Iterator[JobCost]:
-    """A line for each model that takes such rows; `exact` names vocabularies that are at hand."""
+    """The cost for each model that takes the rows; `exact` has the installed vocabularies."""
     forecast: EngineEstimate | None = None
     for offer in offers:
         if offer.vocabulary == ENGINE_VOCABULARY:
@@ -96,7 +96,7 @@ def estimate_costs(
 
 
 def count_for(figures: DataStatistics, offer: TrainableModel) -> int | None:
-    """The tokens that the model would read in an epoch; None when it takes no such rows."""
+    """The tokens of an epoch for the model; None when it does not take the rows."""
     found = figures.result.format
     counted = figures.tally.tokens.get(offer.vocabulary)
     if found is None or counted is None:
@@ -131,7 +131,7 @@ _DENSE = ("Han", "Kana", "Hangul")
 
 
 def list_lengths(figures: DataStatistics, vocabulary: str) -> dict[str, Sequence[int]]:
-    """What is measured of each row, by its name."""
+    """The lengths of each row, by the name of the measure."""
     tally = figures.tally
     tokens = tally.tokens.get(vocabulary)
     return {
@@ -143,7 +143,7 @@ def list_lengths(figures: DataStatistics, vocabulary: str) -> dict[str, Sequence
 
 
 def get_token_error(figures: DataStatistics, counter: VocabularyCounter) -> float:
-    """The share by which the sum of all tokens may be off, by the scripts of the text."""
+    """The relative error of the total token count, by the scripts of the text."""
     scripts = figures.tally.languages.scripts
     dense = sum(scripts[name] for name in _DENSE)
     latin = scripts["Latin"]
@@ -154,7 +154,7 @@ def get_token_error(figures: DataStatistics, counter: VocabularyCounter) -> floa
 def render_stats(
     source: Source, figures: DataStatistics, counter: VocabularyCounter, costs: Sequence[JobCost]
 ) -> Iterator[RenderableType]:
-    """For people."""
+    """The statistics as text."""
     result, tally = figures.result, figures.tally
     yield Text(source.name, "bold")
     rows = f"{result.rows:,}" + (f" of {result.format}" if result.format else "")
@@ -217,7 +217,7 @@ def _render_counts(title: str, counts: Mapping[str, int], rows: int) -> Iterator
 
 
 def _render_bars(counts: Sequence[tuple[str, int]], rows: int = 0) -> Iterator[Text]:
-    """A line each: the name, the figure, a bar; of so many `rows` in all, the share, too."""
+    """One line per count: name, count and bar; with a total of `rows`, also the share."""
     most = max((count for _, count in counts), default=0)
     width = max((cell(name).cell_len for name, _ in counts), default=0)
     for name, count in counts:
@@ -282,7 +282,7 @@ def _say_cost(cost: JobCost) -> str:
 def stats_to_json(
     source: Source, figures: DataStatistics, counter: VocabularyCounter, costs: Sequence[JobCost]
 ) -> Json:
-    """For programs."""
+    """The statistics as JSON."""
     result, tally = figures.result, figures.tally
     lengths = list_lengths(figures, counter.vocabulary)
     keys = ("prompt_characters", "completion_characters", "tokens", "learned_tokens")
@@ -366,7 +366,7 @@ def stats(
 
 
 def _estimate_with_engine(source: Source, model: str) -> EngineEstimate | None:
-    """The estimate of the engine, for a small file of JSON lines."""
+    """The engine's estimate; None unless the source is a small file of JSON lines."""
     if source.plain is None or source.plain.stat().st_size > _MAX_ESTIMATED_BYTES:
         return None
     return estimate_with_engine(source.plain, model)
