@@ -29,18 +29,18 @@ from ftops.rows.messages import (
 from ftops.rows.tools import CALL_KEYS, answer_text, check_tools
 from ftops.text import to_nfc
 
-# An enum's member costs a look-up that shows in a loop over a million rows.
+# The look-up of an enum member is slow in a loop over a million rows.
 COMPLETION, CHAT, PREFERENCE = RowFormat.COMPLETION, RowFormat.CHAT, RowFormat.PREFERENCE
 PAIR_KEYS = ("prompt", "completion")
 OUTPUTS = ("preferred_output", "non_preferred_output")
 PREFERENCE_KEYS = ("input", *OUTPUTS)
 INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
-ROW_KEYS = frozenset({*PAIR_KEYS, *OUTPUTS, "messages"})  # without which there is no row
+ROW_KEYS = frozenset({*PAIR_KEYS, *OUTPUTS, "messages"})  # a row has at least one of these
 CHAT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
 
 
 def check_format(raw: object) -> tuple[RowFormat, int]:
-    """The format of a row and its number of strings, keys included; InvalidRow when it has none."""
+    """The format of a row and its number of strings, keys included; InvalidRow if it has none."""
     if not isinstance(raw, dict):
         raise InvalidRow(f"{describe_type(raw)}, not an object in braces", "not-an-object")
     if "messages" in raw:
@@ -53,9 +53,9 @@ def check_format(raw: object) -> tuple[RowFormat, int]:
 
 
 def check_row(value: object) -> tuple[JsonObject, RowFormat, int]:
-    """The row, its format and its number of strings; InvalidRow when it has no format.
+    """The row, its format and its number of strings; InvalidRow if it has no format.
 
-    Nulls that data frames write for keys of other rows are dropped.
+    Drops the nulls that data frames write for keys of other rows.
     """
     try:
         return cast(JsonObject, value), *check_format(value)
@@ -64,7 +64,7 @@ def check_row(value: object) -> tuple[JsonObject, RowFormat, int]:
 
 
 def check_row_without_nulls(value: object) -> tuple[JsonObject, RowFormat, int]:
-    """The same for a value that `check_format` refuses: without its nulls it may be a row."""
+    """The same for a value that `check_format` refuses, since it may be valid without nulls."""
     strings = count_strings(value) if has_null(value) else None
     row = cast(JsonObject, value) if strings is None else _without_nulls(cast(JsonObject, value))
     return row, check_format(row)[0], strings or 0
@@ -78,7 +78,7 @@ def is_preference(raw: Mapping[str, object]) -> bool:
 def _without_nulls(raw: JsonObject) -> JsonObject:
     """The row without the nulls that data frames write for keys of other rows.
 
-    A null in place of the row's own text or messages stays, and is an error. The row must not nest
+    A null in place of the row's text or messages stays, and is an error. The row must not be nested
     deeper than `MAX_DEPTH`.
     """
     own: Collection[str] = PAIR_KEYS
@@ -126,7 +126,7 @@ def _lacks(raw: Mapping[str, object], key: str) -> str:
 
 
 def _check_chat(raw: JsonObject) -> int:
-    """InvalidRow when `raw` is no chat; else how many strings it holds."""
+    """The number of strings in a chat; InvalidRow if `raw` is not a valid chat."""
     extra = [key for key in raw if key not in CHAT_KEYS]
     if extra:
         raise UnexpectedKeys(extra, "a chat row is messages, and optionally tools")
@@ -143,7 +143,7 @@ def _check_chat(raw: JsonObject) -> int:
     if not plain:
         check_tools(raw, cast("list[JsonObject]", messages))
     last = messages[-1]
-    assert isinstance(last, dict)  # as every message now is
+    assert isinstance(last, dict)  # checked above for every message
     if last["role"] != "assistant":
         raise InvalidRow("the last message is not the assistant's", "no-answer")
     if not answer_text(last):
@@ -195,7 +195,7 @@ def _check_input(prompt: Json) -> None:
 
 
 def _check_output(messages: Json, where: str) -> str:
-    """The text of the assistant's one message."""
+    """The text of the only message, which must be from the assistant."""
     if not isinstance(messages, list) or len(messages) != 1:
         raise InvalidRow(f"{where} is not a list of one message", "bad-preference")
     message = messages[0]

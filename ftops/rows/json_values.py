@@ -1,4 +1,4 @@
-"""Looks into parsed JSON: how deep it nests, how many strings, nulls and NULs it holds."""
+"""Measures parsed JSON: nesting depth, number of strings, nulls and NUL characters."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Literal:
 
 
 def count_strings(value: object) -> int | None:
-    """The number of strings in `value`, keys included; None when it nests deeper than MAX_DEPTH."""
+    """The number of strings in `value`, keys included; None if nested deeper than MAX_DEPTH."""
     count = 0
     level = [value]
     for _ in range(MAX_DEPTH):
@@ -33,7 +33,7 @@ def count_strings(value: object) -> int | None:
 
 
 def has_nul(value: object) -> bool:
-    """Whether a string in `value`, keys included, holds the character U+0000."""
+    """Whether a string in `value`, keys included, contains the character U+0000."""
     pending = [value]
     while pending:
         item = pending.pop()
@@ -49,7 +49,7 @@ def has_nul(value: object) -> bool:
 
 
 def has_null(record: object) -> bool:
-    """Whether a key of an object in `record`, itself an object, has no value."""
+    """Whether `record`, or an object in it, has a null member."""
     if not isinstance(record, dict):
         return False
     pending: list[object] = [record]

@@ -10,15 +10,15 @@ from ftops.rows.json_values import Literal
 JsonObject: TypeAlias = dict[str, Json]
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_PLAIN_ROLES = _ROLES - {"tool", "function"}  # these answer a call
+_PLAIN_ROLES = _ROLES - {"tool", "function"}  # the other roles answer a call
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
 )
 TEXT_KEYS = ("content", "text")
-# Keys of messages and of JSON Schemas under which a null says something.
+# Keys of messages and JSON Schemas in which a null is meaningful.
 MESSAGE_NULLS = frozenset({"role", "content", "arguments"})
 SCHEMA_NULLS = frozenset({"default", "const", "enum", "examples"})
-ARGUMENT_KEYS = ("arguments",)  # of a call of a tool or function: JSON as text
+ARGUMENT_KEYS = ("arguments",)  # of tool and function calls: JSON as text
 _KINDS = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number",
     Decimal: "a number", Literal: "a number",
@@ -62,7 +62,7 @@ def change_texts(
     keys: Collection[str] = TEXT_KEYS,
     key: str = "",
 ) -> Json:
-    """`value` with the texts under `keys` changed, by default those of messages."""
+    """`value` with the texts under `keys` changed; by default those of messages."""
     if isinstance(value, dict):
         return {name: change_texts(item, change, keys, name) for name, item in value.items()}
     if isinstance(value, list):
@@ -109,7 +109,7 @@ def list_arguments(raw: JsonObject) -> list[str]:
 
 
 def describe_type(value: object) -> str:
-    """The type of a JSON value, in words."""
+    """The type of a JSON value, for a message."""
     return _KINDS.get(type(value), type(value).__name__)
 
 
@@ -125,7 +125,7 @@ def is_plain(message: object) -> bool:
 
 
 def check_message(message: object, where: str) -> None:
-    """InvalidRow, with the location `where`, when the API does not accept `message`."""
+    """InvalidRow, with the location `where`, if the API does not accept `message`."""
     if not isinstance(message, dict):
         raise InvalidRow(f"{where} is {describe_type(message)}, not an object")
     if "role" not in message:
@@ -165,12 +165,12 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
 
 
 def get_value_code(value: object) -> str:
-    """The code of the check that a value fails that should be text."""
+    """The code of the check that fails because `value` is not text."""
     return "null-value" if value is None else "not-text"
 
 
 def describe_non_text(value: object) -> str:
-    """The type of a value that should be text, in words."""
+    """The type of a value that should be text, for a message."""
     return "null" if value is None else f"{describe_type(value)}, not text"
 
 

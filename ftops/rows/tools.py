@@ -1,9 +1,10 @@
 """Tools of a chat: their definitions, calls and answers.
 
 The rules are those of the chat API: a call has an id, the name of a function and its arguments as
-JSON text; tool messages with the answers follow at once, except after calls at the end, which are
-trained on. Calls in messages of weight 0 are not trained on and may be wrong. A call as text is
-`{"name": …, "arguments": {…}}` with sorted keys and without its id, which is random.
+JSON text. Tool messages with the answers follow immediately, except after calls at the end of the
+chat, which are trained on. Calls in messages of weight 0 are not trained on and may be invalid. A
+call as text is `{"name": …, "arguments": {…}}` with sorted keys and without its id, which is
+random.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,9 +30,9 @@ _SHOWN_NAMES = 5
 
 
 def check_tools(chat: JsonObject, messages: Sequence[JsonObject], inside: str = "") -> None:
-    """InvalidRow when tools or calls are malformed; `inside` is the prefix of the messages."""
+    """InvalidRow if tools or calls are malformed; `inside` is the prefix of message locations."""
     offered = _check_offered(chat, inside)
-    waiting: dict[str, str] = {}  # the ids of calls without an answer, and where they are made
+    waiting: dict[str, str] = {}  # ids of calls without an answer, and their locations
     for index, message in enumerate(messages):
         where = f"{inside}messages[{index}]"
         if message["role"] == "tool":
@@ -54,7 +55,7 @@ def list_offered(chat: Mapping[str, Json]) -> dict[str, JsonObject]:
 
 
 def find_tool_use(row: JsonObject) -> str | None:
-    """The first key by which a row uses tools, such as `messages[1].tool_calls`, if there is one.
+    """The first key in which a row uses tools, such as `messages[1].tool_calls`; None without any.
 
     The row need not be valid.
     """
@@ -209,7 +210,7 @@ TOOL_KEYS = ("tools", "functions")
 
 
 def answer_text(message: Mapping[str, Json]) -> str:
-    """The text of a message, and its tool calls on a line of their own."""
+    """The text of a message, followed by its tool calls on a separate line."""
     text = message_text(message)
     if not any(message.get(key) for key in CALL_KEYS):
         return text
@@ -219,14 +220,14 @@ def answer_text(message: Mapping[str, Json]) -> str:
 def write_calls(message: Mapping[str, Json], *, verbatim: bool = False) -> str:
     """The calls of a message as a JSON list; "" without any.
 
-    With `verbatim` the arguments keep their text.
+    With `verbatim`, arguments are not reformatted.
     """
     calls = [_write_call(call, verbatim) for call in list_calls(message)]
     return f"[{','.join(calls)}]" if calls else ""
 
 
 def list_calls(message: Mapping[str, Json]) -> Iterator[Json]:
-    """The called functions in order: objects with `name` and `arguments` in valid rows."""
+    """The called functions in order; in valid rows, objects with `name` and `arguments`."""
     called = message.get("tool_calls")
     for call in called if isinstance(called, list) else ():
         yield call.get("function", call) if isinstance(call, dict) else call
@@ -235,7 +236,7 @@ def list_calls(message: Mapping[str, Json]) -> Iterator[Json]:
 
 
 def read_arguments(text: Json) -> JsonObject | None:
-    """The arguments of a call; None when they are not a JSON object or nest too deep."""
+    """The arguments of a call; None if they are not a JSON object or are nested too deep."""
     try:
         value = orjson.loads(text) if isinstance(text, str) else None
     except orjson.JSONDecodeError:
@@ -262,7 +263,7 @@ def write_tools(raw: Mapping[str, Json]) -> dict[str, str]:
 
 
 def number_calls(raw: JsonObject) -> JsonObject:
-    """The row with numbered call ids, so that rows that differ in these alone are equal."""
+    """The row with call ids replaced by numbers, so that rows that differ only in ids are equal."""
     inside = raw.get("input")
     chat = inside if isinstance(inside, dict) else raw
     messages = cast("list[JsonObject]", chat.get("messages") or [])
@@ -289,7 +290,7 @@ def _number_ids(message: JsonObject, numbers: dict[str, str]) -> JsonObject:
 def change_arguments(raw: JsonObject, change: Callable[[str], str]) -> JsonObject:
     """The row with the texts in the arguments of its calls changed.
 
-    Arguments without a change keep their text.
+    Unchanged arguments are not reformatted.
     """
     return cast(JsonObject, change_texts(raw, partial(_change_json, change), ARGUMENT_KEYS))
 
