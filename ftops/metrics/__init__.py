@@ -1,1 +1,1 @@
-"""The metrics, one module for each sort."""
+"""The metrics, one module per kind."""

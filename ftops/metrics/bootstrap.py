@@ -1,9 +1,9 @@
 """Bootstrap: resampled metrics and their percentile intervals.
 
-Rows are drawn with replacement, as many as there are, the same ones for every metric: so the
-difference of two metrics over the same resample is paired. Where rows are of few categories, the
-counts of categories are drawn at once from the multinomial distribution, which is equivalent.
-Method: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 6, 13 and 16.
+A resample has as many rows as the sample, drawn with replacement, and is the same for every metric.
+So the difference of two metrics over one resample is paired. If rows have few categories, the
+counts of categories are drawn from the multinomial distribution, which is equivalent. Method: B.
+Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 6, 13 and 16.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ from ftops.metrics.metric import Floats, Ids, MetricSample
 
 DRAWS = 1000
 LEVEL = 0.95
-_MIN_DRAWS = 200  # of metrics that are expensive, such as areas under curves of many rows
-_MAX_WORK = 100_000_000  # counts passed to the statistic of one metric, in all
+_MIN_DRAWS = 200  # of expensive metrics, such as areas under curves of many rows
+_MAX_WORK = 100_000_000  # counts passed to the statistic of one metric, in total
 _BLOCK = 4_000_000  # counts held at a time: 32 MB
-_MIN_ROWS_PER_CATEGORY = 8  # on average, for counts of categories to be drawn, not rows
+_MIN_ROWS_PER_CATEGORY = 8  # on average; with fewer, rows are drawn instead of counts
 
 
 def resample(samples: Sequence[MetricSample], *, seed: int, draws: int = DRAWS) -> list[Floats]:
-    """Each sample's metric over the same resamples; expensive metrics over the first of them.
+    """Each sample's metric over the same resamples; expensive metrics use only the first ones.
 
-    The samples are of the same rows in the same order; one without a value has no resamples.
+    The samples have the same rows in the same order. A sample without a value has no resamples.
     """
     if not all(sample.rows for sample in samples):
         measured = [sample for sample in samples if sample.rows]
@@ -49,7 +49,7 @@ def resample(samples: Sequence[MetricSample], *, seed: int, draws: int = DRAWS) 
 
 
 def interval(draws: Floats) -> tuple[float, float] | None:
-    """The middle 95 % of resampled metrics; None where most resamples have no value."""
+    """The middle 95 % of resampled metrics; None if most resamples have no value."""
     known = draws[np.isfinite(draws)]
     if len(known) < max(2, len(draws) // 2):
         return None
@@ -58,10 +58,10 @@ def interval(draws: Floats) -> tuple[float, float] | None:
 
 
 def interval_of(sample: MetricSample, draws: Floats) -> tuple[float, float] | None:
-    """The 95 % interval of a sample's value by its resamples.
+    """The 95 % interval of a sample's value, from its resamples.
 
-    Where all rows are correct, or all wrong, so are all resamples; then it is the exact interval of
-    a share. Source: C. Clopper, E. Pearson, The use of confidence or fiducial limits (1934).
+    If all rows are correct, or all wrong, the resamples do not vary; then it is the exact interval
+    of a share. Source: C. Clopper, E. Pearson, The use of confidence or fiducial limits (1934).
     """
     bounds = interval(draws)
     if (
@@ -94,7 +94,7 @@ def _group(samples: Sequence[MetricSample]) -> tuple[Ids, Ids]:
 
 
 def _draw(groups: Ids, size: int, draws: int, block: int, seed: int) -> Iterator[Floats]:
-    """Counts of groups, one resample a line, a block of resamples at a time."""
+    """Counts of groups, one resample per row of the array, a block of resamples at a time."""
     random = np.random.default_rng(seed)
     rows = len(groups)
     shares = np.bincount(groups, minlength=size) / rows
@@ -110,7 +110,7 @@ def _draw(groups: Ids, size: int, draws: int, block: int, seed: int) -> Iterator
 
 
 def _fold(counts: Floats, categories: Ids, size: int) -> Floats:
-    """Counts of groups as counts of categories; `categories` holds the category of each group."""
+    """Sum the counts of groups by category; `categories` holds the category of each group."""
     groups = len(categories)
     if groups <= size and np.array_equal(categories, np.arange(groups)):
         return counts if groups == size else np.pad(counts, ((0, 0), (0, size - groups)))

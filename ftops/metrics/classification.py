@@ -1,8 +1,8 @@
 """Metrics of classes: functions of the confusion matrix.
 
-Precision, recall and F1 are those of scikit-learn over the classes that some row expects or some
-prediction names, with 0 where a share has no denominator. A prediction that is no label misses the
-class of its row and counts for no other.
+Precision, recall and F1 equal those of scikit-learn over the classes that are expected or predicted
+in some row, with 0 if a share has no denominator. A prediction that is not a label counts against
+the class of its row, and for no other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,13 @@ from ftops.metrics.result import ClassResult, Confusion, Unit
 from ftops.text import to_nfc
 
 MAX_CLASSES = 100
-MIN_ROWS_PER_CLASS = 3  # on average; with fewer the expected answers are no classes
+MIN_ROWS_PER_CLASS = 3  # on average; with fewer, expected answers are not classes
 _CACHE = "confusion"
 
 
 @dataclass(frozen=True, slots=True)
 class ConfusionTables:
-    """Confusion matrices, one a resample: rows, predictions and correct rows of each class."""
+    """Confusion matrices, one per resample: rows, predictions and correct rows of each class."""
 
     rows: Floats
     predicted: Floats
@@ -33,7 +33,7 @@ Average = Callable[[ConfusionTables], Floats]
 
 
 def read_tables(counts: Floats, classes: int) -> ConfusionTables:
-    """The tables of counts of cells, one resample a line."""
+    """The tables for counts of matrix cells, one resample per row of the array."""
     cells = counts.reshape(len(counts), classes, classes + 1)
     return ConfusionTables(
         rows=cells.sum(axis=2),
@@ -95,7 +95,7 @@ AVERAGES: Mapping[str, Average] = {
 
 @dataclass(frozen=True, slots=True)
 class ClassMetric:
-    """One of `AVERAGES`."""
+    """The metric of one entry of `AVERAGES`."""
 
     name: str
     average: Average
@@ -103,7 +103,7 @@ class ClassMetric:
     unit: Unit = Unit.SHARE
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """No value where the expected answers are no labels."""
+        """The metric over these rows; no value if the expected answers are not labels."""
         labels, cells = self.context.derive(_CACHE, predictions, self._place)
         if not labels:
             return MetricSample.none(
@@ -121,14 +121,14 @@ class ClassMetric:
 
 
 def create_class_metric(name: str, context: MetricContext, average: str) -> ClassMetric:
-    """Precision, recall or F1 by the name of its average."""
+    """Create precision, recall or F1 with this average."""
     return ClassMetric(name, AVERAGES[average], context)
 
 
 def list_labels(predictions: Sequence[Prediction]) -> tuple[str, ...]:
     """The expected answers if they are labels of classes, sorted; empty if they are texts.
 
-    They are labels if there are 2 to 100 of them, with 3 rows each on average.
+    They are labels if there are 2 to 100 different ones, with 3 rows each on average.
     """
     labels = {row.expected_label for row in predictions}
     most = min(MAX_CLASSES, len(predictions) // MIN_ROWS_PER_CLASS)
@@ -161,7 +161,7 @@ def place_in_matrix(
 
 
 def count_confusion(cells: Ids, labels: Sequence[str]) -> Confusion:
-    """The confusion matrix; its last column is for predictions that are none of the labels."""
+    """The confusion matrix; its last column counts predictions that are not labels."""
     width = len(labels) + 1
     table = np.bincount(cells, minlength=len(labels) * width).reshape(len(labels), width)
     return Confusion(tuple(labels), tuple(tuple(line) for line in table.tolist()))

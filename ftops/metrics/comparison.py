@@ -1,12 +1,11 @@
-"""Paired comparison of two candidates on the same rows, and the significance tests it uses.
+"""Paired comparison of two candidates on the same rows, with significance tests.
 
-Shares of correct rows are compared by McNemar's exact test, everything else by a bootstrap that
-draws the same rows for both.
+Shares of correct rows are compared by McNemar's exact test, all other metrics by a bootstrap that
+draws the same rows for both candidates.
 
-An evaluation asks one question of all its comparisons together ("is the tuned model better than
-the alternatives?"), so their p-values are corrected after Holm before a verdict is given:
-`p_value` is the plain one, `p_corrected` the one that decides. Intervals are not corrected: each
-covers 95 % on its own.
+All comparisons of an evaluation test one hypothesis together ("is the tuned model better than the
+alternatives?"), so their p-values get Holm's correction before the verdict: `p_value` is
+uncorrected, `p_corrected` decides. Intervals are not corrected: each one covers 95 %.
 """
 
 import math
@@ -20,20 +19,20 @@ from ftops.metrics.bootstrap import interval
 from ftops.metrics.metric import Bools, Floats, Metric, MetricSample
 from ftops.metrics.result import Comparison, Verdict
 
-MARGIN = 0.02  # of the span of a metric: a difference that lies inside, interval included, is none
+MARGIN = 0.02  # share of a metric's span; a difference whose interval is inside counts as none
 MCNEMAR = "McNemar's exact test"
 BOOTSTRAP = "paired bootstrap"
 ALPHA = 0.05  # rate of false positives
-POWER = 0.8  # rate of true differences that are found
+POWER = 0.8  # rate of true differences that are detected
 RULE_OF_THREE = 3.0
 _MAX_ROWS = 10**9
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """McNemar's exact test, two-sided, of rows that only one of two candidates has correct.
+    """Two-sided p-value of McNemar's exact test, from rows that only one candidate has correct.
 
-    The p-value of a split as uneven as this if both sides are equally likely. Source: Q. McNemar
-    (1947).
+    It is the probability of a split at least this uneven if both sides are equally likely. Source:
+    Q. McNemar (1947).
     """
     rows = first_only + second_only
     if not rows:
@@ -46,10 +45,10 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
 
 def bootstrap_p(differences: Floats) -> float:
-    """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, never 0 itself.
+    """Two-sided p-value of a paired bootstrap: twice the smaller share beyond 0, and never 0.
 
-    If no resample is beyond 0, the tail is that of a normal distribution with their mean and
-    spread, if that is smaller.
+    If no resample is beyond 0, it is the tail of a normal distribution with the mean and spread of
+    the resamples, if that is smaller.
     """
     known = differences[np.isfinite(differences)]
     smaller = min(int((known <= 0).sum()), int((known >= 0).sum()))
@@ -61,7 +60,7 @@ def bootstrap_p(differences: Floats) -> float:
 
 
 def least_p(rows: int) -> float:
-    """The smallest two-sided p-value that this number of rows can show.
+    """The smallest two-sided p-value that is possible with this number of rows.
 
     It is that of an exact sign test with all signs equal; a bootstrap of one row has no spread.
     """
@@ -69,11 +68,11 @@ def least_p(rows: int) -> float:
 
 
 def widen(draws: Floats, rows: int) -> Floats:
-    """Resampled differences, with their spread about the mean widened for few rows.
+    """Resampled differences with a larger spread about the mean, as few rows need.
 
-    A bootstrap's spread is too small by the root of (rows - 1) / rows, and its tails are those of a
-    normal distribution, not of Student's. Source: T. Hesterberg, What Teachers Should Know About
-    the Bootstrap (2015), section 3.2.
+    A bootstrap's spread is too small by the square root of (rows - 1) / rows, and its tails are
+    those of a normal distribution, not of Student's. Source: T. Hesterberg, What Teachers Should
+    Know About the Bootstrap (2015), section 3.2.
     """
     if rows < 2:
         return draws
@@ -86,6 +85,7 @@ def widen(draws: Floats, rows: int) -> Floats:
 
 def _student(freedom: int) -> float:
     """The 97.5 % quantile of Student's distribution: exact for 1 and 2, else within 1 %.
+
     Source: M. Abramowitz, I. Stegun (1964), 26.7.5.
     """
     share = 1 - ALPHA / 2
@@ -101,7 +101,7 @@ def _student(freedom: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values after Holm's correction, in their order. Source: S. Holm (1979)."""
+    """P-values with Holm's correction, in the same order. Source: S. Holm (1979)."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     corrected, largest = [0.0] * len(p_values), 0.0
     for place, number in enumerate(order):
@@ -111,10 +111,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rows_for_shares(difference: float, discordant: float) -> int | None:
-    """Rows that show a difference of shares; of `discordant` rows only one candidate is correct.
+    """The number of rows needed to detect a difference of shares; None for no difference.
 
-    With power 0.8 at 5 %, two-sided. None for no difference. Source: R. Connor, Sample size for
-    testing differences in proportions for the paired-sample design (1987).
+    `discordant` is the share of rows that only one candidate has correct. The test is two-sided at
+    5 %, with power 0.8. Source: R. Connor, Sample size for testing differences in proportions for
+    the paired-sample design (1987).
     """
     if not difference or discordant <= 0:
         return None
@@ -125,16 +126,16 @@ def rows_for_shares(difference: float, discordant: float) -> int | None:
 
 
 def rows_for_means(difference: float, variance: float) -> int | None:
-    """Rows that show a difference of means; `variance` is that of one row. As `rows_for_shares`."""
+    """The same for a difference of means; `variance` is that of one row."""
     if not difference or not math.isfinite(variance) or variance <= 0:
         return None
     return _round_up(variance * (sum(_quantiles()) / difference) ** 2)
 
 
 def rows_for_margin(variance: float, margin: float) -> int | None:
-    """Rows for which an interval around 0 lies within the margin on either side.
+    """The number of rows for which an interval around 0 is within the margin on both sides.
 
-    The interval is widened as `unseen` says. None if no number of rows suffices.
+    The interval is widened by `unseen`. None if no number of rows suffices.
     """
     if not math.isfinite(variance) or margin <= 0:
         return None
@@ -145,11 +146,11 @@ def rows_for_margin(variance: float, margin: float) -> int | None:
 
 
 def unseen(rows: int) -> float:
-    """The share of rows that may be of a kind that does not occur among these rows (95 %).
+    """The largest share of rows that may be of a kind that these rows do not include (95 %).
 
-    A bootstrap cannot draw what is not there; this is added to an interval before a difference
-    counts as none. Source: J. Hanley, A. Lippman-Hand, If Nothing Goes Wrong, Is
-    Everything All Right? (1983).
+    A bootstrap cannot draw such rows, so an interval is widened by this share before a difference
+    counts as none. Source: J. Hanley, A. Lippman-Hand, If Nothing Goes Wrong, Is Everything All
+    Right? (1983).
     """
     return RULE_OF_THREE / max(rows, 1)
 
@@ -174,10 +175,10 @@ class ComparisonSide:
 
 @dataclass(frozen=True, slots=True)
 class PendingComparison:
-    """A comparison before its verdict, which depends on how many there are.
+    """A comparison before its verdict, which depends on the number of comparisons.
 
-    `rows` were measured for both. The difference counts as none if it lies within `margin` of 0
-    when its interval is widened by `slack` on either side.
+    `rows` were measured for both candidates. The difference counts as none if its interval, widened
+    by `slack` on both sides, is within `margin` of 0.
     """
 
     comparison: Comparison
@@ -189,7 +190,7 @@ class PendingComparison:
 def compare(
     metric: Metric, first: ComparisonSide, second: ComparisonSide
 ) -> PendingComparison | None:
-    """The difference with its interval and p-value; None if one side has no value."""
+    """The difference with its interval and p-value; None if either side has no value."""
     ours, theirs = first.sample, second.sample
     difference = ours.value - theirs.value
     length = min(len(first.draws), len(second.draws))
@@ -239,7 +240,7 @@ def _test_shares(ours: Bools, theirs: Bools) -> tuple[float, int | None]:
 
 
 def decide_verdicts(pending: Sequence[PendingComparison]) -> tuple[Comparison, ...]:
-    """Give each comparison its verdict, with p-values corrected for how many there are."""
+    """Give each comparison its verdict, with p-values corrected for their number."""
     corrected = holm([item.comparison.p_value for item in pending])
     return tuple(_decide(item, p) for item, p in zip(pending, corrected, strict=True))
 

@@ -1,7 +1,7 @@
-"""A metric, and the sample that it takes of the predictions of one candidate.
+"""A metric, and its sample of the predictions of one candidate.
 
-Rows that a metric cannot tell apart belong to one category, and the metric is a function of how
-often each category occurs. So a resample of rows is a vector of counts, for every metric alike.
+Rows that are equal to a metric belong to one category, and the metric is a function of the count of
+each category. So a resample of rows is a vector of counts, for every metric.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,13 +25,13 @@ Statistic = Callable[[Floats], Floats]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MetricSample:
-    """A metric of one candidate over the rows of a file, ready to be resampled.
+    """A metric of one candidate over the rows of a file, ready for resampling.
 
     `categories` holds the category of each row, from 0 to `size` - 1. `statistic` takes counts of
-    categories, one resample a line, and returns the metric of each. `rows` of the rows could be
-    measured; `value` is NaN if none could. `correct` says of each row whether it is correct, for
-    metrics that are a share of correct rows. `span` is the distance between the lowest and highest
-    possible value, as far as known. `unit` replaces that of the metric. `cost` is the work of
+    categories, one resample per row of the array, and returns the metric of each. `rows` is the
+    number of rows that could be measured; `value` is NaN if there are none. `correct` has a flag
+    per row, for metrics that are a share of correct rows. `span` is the distance between the lowest
+    and highest possible value, if known. `unit` replaces that of the metric. `cost` is the work of
     `statistic`, in passes over the counts.
     """
 
@@ -51,7 +51,7 @@ class MetricSample:
     def of_categories(
         cls, categories: Ids, size: int, statistic: Statistic, *, higher_is_better: bool = True
     ) -> "MetricSample":
-        """A function of how often each category occurs, such as F1 of a confusion matrix."""
+        """A function of the count of each category, such as F1 of a confusion matrix."""
         counts = np.bincount(categories, minlength=size).astype(np.float64)[None, :]
         value = float(statistic(counts)[0]) if len(categories) else float("nan")
         rows = len(categories)
@@ -96,7 +96,7 @@ class MetricSample:
 
     @classmethod
     def none(cls, reason: str) -> "MetricSample":
-        """A metric that has no value for these predictions, and why."""
+        """A metric without a value for these predictions, with the reason."""
         return cls(
             np.zeros(0, np.int64),
             0,
@@ -112,22 +112,22 @@ class Metric(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of its results, in tables and in requirements."""
+        """The name in results, tables and requirements."""
         ...
 
     @property
     def unit(self) -> Unit:
-        """The unit of its values."""
+        """The unit of the values."""
         ...
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """The metric over these rows, in their order; `MetricSample.none` where it has no value."""
+        """The metric over these rows, in order; `MetricSample.none` if it has no value."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RowMetric:
-    """The mean of a score of each prediction; one that failed is scored `worst`."""
+    """The mean of a score of each prediction; a failed one has the score `worst`."""
 
     name: str
     score: Callable[[Prediction], float]
@@ -151,8 +151,8 @@ Derived = TypeVar("Derived")
 class MetricContext:
     """What the metrics of one evaluation share.
 
-    Files that settings name are relative to `folder`. `labels` are classes, if more are known than
-    the rows expect.
+    Paths in settings are relative to `folder`. `labels` are classes, if more are known than the
+    rows expect.
     """
 
     folder: Path = Path()
@@ -165,7 +165,7 @@ class MetricContext:
         predictions: Sequence[Prediction],
         compute: Callable[[Sequence[Prediction]], Derived],
     ) -> Derived:
-        """What `compute` returns, kept for the next metric of the same predictions."""
+        """The result of `compute`, cached for further metrics of the same predictions."""
         cached = self._cache.get(key)
         if cached is None or cached[0] is not predictions:
             cached = self._cache[key] = (predictions, compute(predictions))
@@ -176,7 +176,7 @@ class MetricContext:
 def create_metrics(
     choices: Sequence[MetricChoice], *, folder: Path = Path(), labels: Sequence[str] = ()
 ) -> list[Metric]:
-    """Create the metrics, in their order; the code of a Python function is parsed, not run.
+    """Create the metrics, in order; the code of a Python function is parsed, not run.
 
     ValueError for an unknown name, a wrong setting or two metrics with the same name; ScoringError
     for a missing library or file.

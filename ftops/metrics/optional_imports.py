@@ -8,7 +8,7 @@ from ftops.errors import ScoringError
 
 
 def load_optional(module: str, metric: str) -> Any:
-    """The module; ScoringError with what to install if it is missing."""
+    """The module; ScoringError, which names the package to install, if it is missing."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -21,5 +21,5 @@ def load_optional(module: str, metric: str) -> Any:
 
 
 def is_installed(module: str) -> bool:
-    """Whether the module can be imported; it is not imported."""
+    """Whether the module can be imported, without importing it."""
     return importlib.util.find_spec(module) is not None

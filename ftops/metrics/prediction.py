@@ -1,4 +1,4 @@
-"""The prediction of a candidate for one row whose expected answer is known."""
+"""The prediction of a candidate for a row with an expected answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from ftops.text import to_nfc
 
 
 class Problem(StrEnum):
-    """Why a prediction is missing or incomplete. Each is counted by name and scored as it is."""
+    """Why a prediction is missing or incomplete; such predictions are counted and still scored."""
 
     EMPTY = "empty"  # only white space
     REFUSED = "refused"  # refused by the model or by a content filter
@@ -21,10 +21,10 @@ class Problem(StrEnum):
 class Prediction:
     """What a candidate predicts for one row (`line` counts from 1) of the evaluation file.
 
-    `predicted` is the text before the stop sequence, mapped to a label where the data has labels.
-    `probabilities` are those of labels, from 0 to 1; empty where the model returns none. Tokens
-    are None where they are not known. `seconds` is the latency of the request; None for baselines
-    and where several prompts share one request.
+    `predicted` is the text before the stop sequence, mapped to a label if the data has labels.
+    `probabilities` are those of labels, from 0 to 1; empty if the model returns none. Tokens are
+    None if unknown. `seconds` is the latency of the request; None for baselines and if several
+    prompts share one request.
     """
 
     line: int
@@ -37,19 +37,19 @@ class Prediction:
     seconds: float | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
     problem: Problem | None = None
-    note: str = ""  # the problem in words
+    note: str = ""  # describes the problem
 
     @property
     def correct(self) -> bool:
-        """Whether it equals the expected answer, except for leading and trailing white space."""
+        """Whether it equals the expected answer, ignoring leading and trailing white space."""
         return self.problem is not Problem.FAILED and self.predicted_label == self.expected_label
 
     @property
     def predicted_label(self) -> str:
-        """`predicted` as it is compared: in NFC, stripped."""
+        """`predicted` for comparison: in NFC and stripped."""
         return to_nfc(self.predicted.strip())
 
     @property
     def expected_label(self) -> str:
-        """`expected` as it is compared."""
+        """`expected` for comparison."""
         return to_nfc(self.expected.strip())

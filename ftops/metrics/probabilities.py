@@ -1,7 +1,7 @@
-"""Metrics of the probabilities that a model gives to labels: areas under curves, and calibration.
+"""Metrics of the probabilities that a model gives to labels: areas under curves, calibration.
 
-A label without a probability in a row has 0 there: providers return only the likeliest tokens. Rows
-without any probabilities are left out; `rows` of the result says how many are not.
+A label without a probability in a row has 0 there: providers return only the most likely tokens.
+Rows without any probabilities are ignored; `rows` of the result is the number of the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,23 +17,23 @@ from ftops.metrics.result import Unit
 from ftops.text import to_nfc
 
 BINS = 10
-_MAX_PLACES = 4096  # in the order of probabilities; more are joined for the interval
+_MAX_PLACES = 4096  # in the order of probabilities; for the interval, more are merged
 _CACHE = "probabilities"
 _NO_PROBABILITIES = "the model returns no probabilities of labels"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _LabelTable:
-    """Probabilities by row and label, of the rows `at` that have any, of `total` rows."""
+    """Probabilities by row and label; `at` are the rows with probabilities, of `total` rows."""
 
     at: Ids
     total: int
     labels: list[str]
     probabilities: Floats  # [row, label]
-    expected: Ids  # the number of the label of each row
+    expected: Ids  # the label number of each row
 
     def spread(self, values: Ids, missing: int) -> Ids:
-        """Values of these rows as values of all rows; other rows have `missing`."""
+        """Values of these rows as values of all rows; other rows get `missing`."""
         whole = np.full(self.total, missing, np.int64)
         whole[self.at] = values
         return whole
@@ -46,7 +46,7 @@ class _LabelTable:
 
 
 class _LabelNumbers(dict[str, int]):
-    """The number of each label, stripped and in NFC; `other` for everything else."""
+    """The number of each label, stripped and in NFC; `other` for other texts."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__({label: number for number, label in enumerate(labels)})
@@ -87,7 +87,7 @@ Area = Callable[[Floats, Floats], Floats]
 
 
 def roc_area(negative: Floats, positive: Floats) -> Floats:
-    """AUROC from counts of negative and positive rows by ascending score, one resample a line."""
+    """AUROC from counts of negative and positive rows by ascending score, for each resample."""
     below = np.cumsum(negative, axis=1) - negative / 2
     with np.errstate(invalid="ignore"):
         area: Floats = (positive * below).sum(axis=1) / (
@@ -97,7 +97,7 @@ def roc_area(negative: Floats, positive: Floats) -> Floats:
 
 
 def precision_recall_area(negative: Floats, positive: Floats) -> Floats:
-    """Average precision from counts by ascending score, one resample a line."""
+    """Average precision from counts by ascending score, for each resample."""
     retrieved_positive = np.cumsum(positive[:, ::-1], axis=1)
     retrieved = retrieved_positive + np.cumsum(negative[:, ::-1], axis=1)
     precision = np.divide(
@@ -110,11 +110,11 @@ def precision_recall_area(negative: Floats, positive: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class AreaMetric:
-    """The mean over labels of the area of one label against all others; of `positive` if given.
+    """The mean area of one label against all others, over labels; of `positive` only if given.
 
     `exact` is the function of scikit-learn that computes the value; `area` computes the same from
-    counts, for the interval. Of very many probabilities, neighbours are joined for the interval,
-    which is then moved so that it is around the exact value.
+    counts, for the interval. If there are too many different probabilities, neighbours are merged
+    for the interval, which is then shifted to be around the exact value.
     """
 
     name: str
@@ -125,7 +125,7 @@ class AreaMetric:
     unit: Unit = Unit.SCORE
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """No value without probabilities, or if all rows with some expect the same."""
+        """The metric; no value without probabilities, or if all rows with some expect the same."""
         table = self.context.derive(_CACHE, predictions, _build_table)
         if table is None:
             return MetricSample.none(_NO_PROBABILITIES)
@@ -170,7 +170,7 @@ class AreaMetric:
 
 
 def _rank(scores: Floats, positive: Bools) -> tuple[Ids, int]:
-    """Each row's place in the order of scores, doubled, plus one if it is positive."""
+    """The rank of each row, doubled, plus one if the row is positive."""
     levels, places = np.unique(scores, return_inverse=True)
     width = -(-len(levels) // _MAX_PLACES)
     places = places.astype(np.int64) // width
@@ -189,10 +189,10 @@ def create_auprc(name: str, context: MetricContext, positive: str | None = None)
 
 @dataclass(frozen=True, slots=True)
 class CalibrationError:
-    """Expected calibration error: the distance of confidence from accuracy.
+    """Expected calibration error: the mean difference of confidence and accuracy.
 
-    Predictions are put into bins of equal width by their probability. Source: C. Guo and others,
-    On Calibration of Modern Neural Networks (2017).
+    Predictions are grouped by probability into bins of equal width. Source: C. Guo and others, On
+    Calibration of Modern Neural Networks (2017).
     """
 
     name: str
@@ -200,7 +200,7 @@ class CalibrationError:
     unit: Unit = Unit.SCORE
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """No value where no row has the probability of its prediction."""
+        """The metric; no value if no row has the probability of its prediction."""
         pairs = [
             (row.probabilities[row.predicted.strip()], row.correct)
             if row.predicted.strip() in row.probabilities and row.problem is not Problem.FAILED
@@ -212,7 +212,7 @@ class CalibrationError:
             return MetricSample.none("the model returns no probabilities of its predictions")
         confidence = np.array([pair[0] for pair in pairs if pair])
         gaps = confidence - np.array([pair[1] for pair in pairs if pair], np.float64)
-        # A bin holds its upper edge, so that a probability of 1 is in the last one.
+        # A bin includes its upper edge, so that a probability of 1 is in the last bin.
         places = np.clip(np.ceil(confidence * self.bins).astype(np.int64) - 1, 0, self.bins - 1)
         parts = np.zeros((len(at) + 1, self.bins))
         parts[np.arange(len(at)), places] = gaps
@@ -247,7 +247,7 @@ def create_calibration_error(
 class BrierScore:
     """The mean squared distance of probabilities from 1 for the expected label, 0 for the others.
 
-    It is summed over the labels, from 0 to 2. Source: G. Brier (1950).
+    It is the sum over the labels, from 0 to 2. Source: G. Brier (1950).
     """
 
     name: str
@@ -255,7 +255,7 @@ class BrierScore:
     unit: Unit = Unit.SCORE
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """No value without probabilities."""
+        """The metric; no value without probabilities."""
         table = self.context.derive(_CACHE, predictions, _build_table)
         if table is None:
             return MetricSample.none(_NO_PROBABILITIES)

@@ -1,9 +1,9 @@
 """The user's own function as a metric: `python: checks/my_check.py:score`.
 
-It is called `score(prompt, expected, predicted)` for each row and returns True, False or a number.
-Creating the metric parses its source and runs nothing. `load` and `measure` run it, in a process of
-its own (`row_process.py`): what it prints goes to stderr, its input is empty, it cannot change or
-end the command, and a call that takes too long is ended.
+Each row is a call `score(prompt, expected, predicted)` that returns True, False or a number.
+Creating the metric parses the source and runs nothing. `load` and `measure` run it in a separate
+process (`row_process.py`): its output goes to stderr, its standard input is empty, it cannot change
+or end the command, and a call that exceeds the time limit is killed.
 """
 
 import ast
@@ -22,10 +22,10 @@ from ftops.metrics.row_worker import FUNCTION_HINT
 from ftops.records import Json, Prompt
 
 ROW_LIMIT_S = 30.0
-_MAX_LATE = 3  # rows that take too long or end the process; the others are not tried
-_MAX_SHOWN = 3  # rows of which the fault is shown
+_MAX_LATE = 3  # rows that time out or end the process, before the others are skipped
+_MAX_SHOWN = 3  # rows whose error is shown
 _ARGUMENTS = 3
-_BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")  # of statements around others
+_BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")  # of statements that contain others
 _NO_FUNCTION = (
     ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.SetComp,
     ast.DictComp, ast.GeneratorExp,
@@ -34,10 +34,10 @@ _NO_FUNCTION = (
 
 @dataclass(frozen=True, slots=True)
 class FunctionMetric:
-    """The mean of what the function returns; a share if it returns only 0, 1, False and True.
+    """The mean of the function's results; a share if it returns only 0, 1, False and True.
 
-    A row on which it raises, or returns something other than a number, gets the lowest score of
-    all rows, at most 0, and is named by its line. If no row has a score there is no value.
+    If it raises, or does not return a number, the row gets the lowest score of all rows, at most 0,
+    and a note names its line. If no row has a score, there is no value.
     """
 
     name: str
@@ -48,11 +48,11 @@ class FunctionMetric:
     unit: Unit = Unit.SCORE
 
     def load(self) -> None:
-        """Run the file once, as `measure` does; ScoringError if it does not load."""
+        """Run the file once, as `measure` does; ScoringError if it cannot be loaded."""
         load(self._task)
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """Calls the function once a row, except for rows that failed, which score lowest."""
+        """Calls the function once per row, except for failed rows, which get the lowest score."""
         answered = [row for row in predictions if row.problem is not Problem.FAILED]
         rows: list[Json] = [
             [_prompt_to_json(row.prompt), row.expected, row.predicted] for row in answered
@@ -98,7 +98,7 @@ class FunctionMetric:
 def create_python_function(name: str, context: MetricContext, function: str) -> FunctionMetric:
     """The metric of `file.py:function`; a relative path is relative to the context's folder.
 
-    Runs nothing of the file. ScoringError if the file cannot be parsed, or if its source has no
+    Runs no code of the file. ScoringError if the file cannot be parsed, or if its source has no
     such function, or one that does not take three arguments.
     """
     file, _, attribute = function.rpartition(":")
@@ -113,7 +113,7 @@ def _parse(path: Path) -> ast.Module:
     try:
         source = path.read_text("utf-8")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the user's own source, and shown when it runs
+            warnings.simplefilter("ignore")  # of the user's source; they are shown when it runs
             return ast.parse(source, str(path))
     except SyntaxError as error:
         raise ScoringError(
@@ -129,9 +129,9 @@ def _parse(path: Path) -> ast.Module:
 
 
 def _check_function(path: Path, module: ast.Module, name: str) -> None:
-    """ScoringError when the source shows that there is no such function of three arguments.
+    """ScoringError if the source shows that there is no such function of three arguments.
 
-    What only running it could show, as with a decorator or `import *`, is accepted.
+    Accepts what only running the code could show, as with a decorator or `import *`.
     """
     bound = [value for found, value in _list_bindings(module) if found in (name, "*")]
     last = bound[-1] if bound else None
@@ -150,7 +150,7 @@ def _check_function(path: Path, module: ast.Module, name: str) -> None:
 
 
 def _list_bindings(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """The names that the module binds, with what they are bound to; "*" may be any name."""
+    """The names that the module binds, with their nodes; "*" may be any name."""
     left: list[ast.AST] = [*reversed(module.body)]
     while left:
         statement = left.pop()
@@ -173,7 +173,7 @@ def _list_bindings(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _takes_three(arguments: ast.arguments) -> bool:
-    """Whether a call with three positional arguments fits."""
+    """Whether the function accepts three positional arguments."""
     positional = [*arguments.posonlyargs, *arguments.args]
     needed = len(positional) - len(arguments.defaults)
     at_most_enough = arguments.vararg is not None or len(positional) >= _ARGUMENTS

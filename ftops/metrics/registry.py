@@ -1,11 +1,11 @@
-"""The registry of metrics: the one place that declares a metric.
+"""The registry of metrics: the only place that declares a metric.
 
-An entry has the metric's name, what it measures, its unit, direction and settings, and names the
-function that creates it. The job file's schema and documentation, docs/metrics.md, terminal,
-reports and the export to promptfoo read it here. A new metric is a function in a module of this
-package and an entry below.
+An entry has the metric's name, description, unit, direction and settings, and names the function
+that creates it. The job file's schema and documentation, docs/metrics.md, the terminal, reports and
+the export to promptfoo use the entries. A new metric is a function in a module of this package and
+an entry below.
 
-The modules of metrics need NumPy. They are loaded when a metric is created, so that a job file is
+The modules of metrics need NumPy. They are imported when a metric is created, so that a job file is
 read without them.
 """
 
@@ -43,9 +43,9 @@ class MetricType:
     """A kind of metric.
 
     `factory` is "module:function" in this package; the function takes the metric's name, the
-    `MetricContext`, `arguments` and the settings. The first setting can be written alone, as in
-    `regex: "^[AB]$"`. `extra` names a library of the extra `ftops[metrics]`. `promptfoo` is the
-    type of the promptfoo assertion that checks the same of one prediction.
+    `MetricContext`, `arguments` and the settings. The first setting can be written without its
+    name, as in `regex: "^[AB]$"`. `extra` names a library of the extra `ftops[metrics]`.
+    `promptfoo` is the type of the promptfoo assertion that checks the same for one prediction.
     """
 
     name: str
@@ -61,7 +61,7 @@ class MetricType:
 
     @property
     def needs_settings(self) -> bool:
-        """Whether the name alone is not enough."""
+        """Whether the metric cannot be used without settings."""
         return any(setting.required for setting in self.settings)
 
 
@@ -265,7 +265,7 @@ METRICS: Mapping[str, MetricType] = MappingProxyType(
         )
     }
 )
-# A model as a judge is created by the evaluation, which sends the requests.
+# The evaluation creates the judge metric, since it sends the requests.
 JUDGE = MetricType(
     "judge",
     "A model compares or grades predictions: the share of comparisons won, or the mean grade.",
@@ -276,14 +276,14 @@ JUDGE = MetricType(
 
 @dataclass(frozen=True, slots=True)
 class MetricChoice:
-    """A metric by the name of its type, with its settings; `name` among them renames it."""
+    """The name of a metric type, with its settings; the setting `name` renames its results."""
 
     type: str
     settings: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """The name under which its results are reported."""
+        """The name in results."""
         return str(self.settings.get("name") or self.type)
 
 

@@ -1,6 +1,6 @@
 """Requirements: `{accuracy: ">= 0.85", accuracy_over_few_shot: "> 0.03"}`.
 
-Job files are checked by it, so it imports no NumPy.
+Job files are checked with this module, so it does not import NumPy.
 """
 
 import math
@@ -24,9 +24,9 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 _TEXT = re.compile(r"\s*(>=|<=|==|>|<)\s*([^\s%]+)\s*(%?)\s*", re.ASCII)
 _NAME = re.compile(r"\w+(?:[.-]\w+)*")
 _OVER = "_over_"
-DIGITS = 9  # decimal places that are compared: 0.88 - 0.85 is not more than 0.03
+DIGITS = 9  # decimal places to compare: 0.88 - 0.85 is not more than 0.03
 
-# Values of `RequestStats` that a requirement can name beside the metrics.
+# Values of `RequestStats` that requirements can name besides metrics.
 REQUEST_METRICS: Mapping[str, Unit] = MappingProxyType(
     {
         "prompt_tokens": Unit.TOKENS,
@@ -42,7 +42,7 @@ REQUEST_METRICS: Mapping[str, Unit] = MappingProxyType(
 class Requirement:
     """A requirement: the metric `name` compared with `bound`.
 
-    With `over`, it is the difference to the candidate whose name has this slug.
+    With `over`, the difference to the candidate whose name has this slug is compared.
     """
 
     name: str
@@ -83,5 +83,5 @@ def parse_requirement(name: str, text: object) -> Requirement:
 
 
 def make_slug(name: str) -> str:
-    """A candidate's name as requirements and file names write it: `few-shot: 5` is `few_shot_5`."""
+    """A candidate's name in requirements and file names: `few-shot: 5` becomes `few_shot_5`."""
     return re.sub(r"[^\w.]+", "_", name.lower()).strip("_")

@@ -1,11 +1,11 @@
-"""Results of metrics and comparisons, as they are stored. Shares are from 0 to 1."""
+"""Results of metrics and comparisons, in the form in which they are stored."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Unit(StrEnum):
-    """What a number is measured in, which decides how it is formatted."""
+    """The unit of a number, which determines its format."""
 
     SHARE = "share"  # from 0 to 1, shown as a percentage
     SCORE = "score"  # a plain number
@@ -15,7 +15,7 @@ class Unit(StrEnum):
 
 
 def format_value(value: float, unit: Unit) -> str:
-    """The value as its unit is written: 94.4%, 0.934, 1,200 tokens, $0.42, 1.5 s."""
+    """Format the value in its unit: 94.4%, 0.934, 1,200 tokens, $0.42, 1.5 s."""
     match unit:
         case Unit.SHARE:
             return f"{value:.1%}"
@@ -41,7 +41,7 @@ class MetricResult:
 
 @dataclass(frozen=True, slots=True)
 class ClassResult:
-    """One class: rows that expect it, rows that are predicted as it, rows that are both."""
+    """The counts of one class: rows that expect it, rows that predict it, rows that do both."""
 
     label: str
     rows: int
@@ -50,12 +50,12 @@ class ClassResult:
 
     @property
     def recall(self) -> float | None:
-        """The share of its rows that are predicted correctly; None without such rows."""
+        """The share of its rows that are predicted correctly; None if it has no rows."""
         return self.correct / self.rows if self.rows else None
 
     @property
     def precision(self) -> float | None:
-        """The share of its predictions that are correct; None without such predictions."""
+        """The share of its predictions that are correct; None if it is never predicted."""
         return self.correct / self.predicted if self.predicted else None
 
     @property
@@ -67,9 +67,9 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """`counts[i][j]` rows that expect `labels[i]` are predicted as `labels[j]`.
+    """`counts[i][j]` is the number of rows that expect `labels[i]` and predict `labels[j]`.
 
-    Each row of counts has one more cell, for predictions that are none of the labels.
+    Each row of counts has one more cell, for predictions that are not labels.
     """
 
     labels: tuple[str, ...]
@@ -77,11 +77,11 @@ class Confusion:
 
 
 class Verdict(StrEnum):
-    """The outcome of a comparison, seen from its first candidate."""
+    """The outcome of a comparison, from the view of its first candidate."""
 
     BETTER = "better"
     WORSE = "worse"
-    NO_DIFFERENCE = "no difference"  # shown: the difference is within the margin
+    NO_DIFFERENCE = "no difference"  # demonstrated: the difference is within the margin
     TOO_FEW_ROWS = "too few rows to tell"
 
 
@@ -89,10 +89,10 @@ class Verdict(StrEnum):
 class Comparison:
     """Two candidates on the same rows: the metric of the first minus that of the second.
 
-    `p_value` is that of `test` (McNemar's exact test or a paired bootstrap); `p_corrected`, after
-    Holm's correction for all comparisons of the evaluation, decides the verdict. `rows_needed` is
-    how many rows would show a difference of this size, or, where there is none, would show that
-    there is none.
+    `p_value` is the result of `test` (McNemar's exact test or a paired bootstrap); `p_corrected`,
+    after Holm's correction for all comparisons of the evaluation, decides the verdict.
+    `rows_needed` is the number of rows that would show a difference of this size or, if there is
+    none, that would show that there is none.
     """
 
     first: str

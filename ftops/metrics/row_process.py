@@ -1,7 +1,7 @@
-"""Scores rows in a process of their own, which is killed when a row takes too long.
+"""Scores rows in a separate process, which is killed if a row takes too long.
 
-It works in every thread and on every platform, and code in it cannot change this process. The other
-side is `row_worker.py`.
+This works in every thread and on every platform, and code in the process cannot change this one.
+`row_worker.py` is the other side.
 """
 
 import contextlib
@@ -49,10 +49,10 @@ def score_rows(
     max_late: int,
     total_s: float = math.inf,
 ) -> list[RowOutcome]:
-    """The outcome of each row, each within `limit_s`, and all of them within `total_s`.
+    """The outcome of each row, with `limit_s` for each and `total_s` for all of them.
 
-    After `max_late` rows that took too long or ended the process, the others are skipped.
-    ScoringError if the scorer cannot be loaded, or cannot score any row.
+    After `max_late` rows that time out or end the process, the others are skipped. ScoringError if
+    the scorer cannot be loaded, or cannot score any row.
     """
     until_s = time.monotonic() + total_s
     outcomes: list[RowOutcome] = []
@@ -72,7 +72,7 @@ def score_rows(
 
 
 class _Worker:
-    """One process, its rows, and the lines that it writes."""
+    """A process, its rows, and the lines that it writes."""
 
     def __init__(
         self, task: Mapping[str, str], rows: Sequence[Json], limit_s: float, load_limit_s: float
@@ -111,7 +111,7 @@ class _Worker:
             else:
                 self._process.kill()
         self._process.wait()
-        for thread in self._threads:  # a process that the user's code detached may hold a pipe
+        for thread in self._threads:  # a process that the user's code detached may keep a pipe open
             thread.join(_JOIN_S)
 
     def wait_until_ready(self) -> None:
@@ -127,7 +127,7 @@ class _Worker:
         _raise_error(json.loads(line))
 
     def outcomes(self, until_s: float) -> Iterator[RowOutcome]:
-        """One for each row, up to the first that ends the process or exceeds `until_s`."""
+        """One outcome per row, up to the first row that ends the process or exceeds `until_s`."""
         for _ in self._rows:
             left_s = max(0.0, until_s - time.monotonic())
             try:

@@ -1,9 +1,9 @@
-"""Scorers of one row, and the process in which they run (`python -m`).
+"""Scorers of one row, and the process that runs them (`python -m`).
 
-A regular expression, a JSON Schema and a user's own function can each run for ever, and none of
-them can be interrupted from inside on every platform. So they run in a process that its parent can
-kill (`row_process.py`). Both sides exchange lines of JSON: the task, then the rows; the reply to
-the task, then one outcome per row. It imports little, since it is started often.
+A regular expression, a JSON Schema and a user's function can each run forever, and none of them can
+be interrupted from inside on every platform. So they run in a process that its parent can kill
+(`row_process.py`). Both sides exchange lines of JSON: the task, then the rows; the reply to the
+task, then one outcome per row. The module imports little, since it is started often.
 """
 
 import faulthandler
@@ -23,7 +23,7 @@ from ftops.metrics.optional_imports import load_optional
 Scorer = Callable[[Any], float]
 NOTHING = object()  # what `read_json` returns for a text that is not JSON
 
-_LARGEST = 1e15  # sums of squares of so large scores are still numbers
+_LARGEST = 1e15  # the sum of squares of such scores is still finite
 _MAX_SCHEMA_BYTES = 4 << 20
 _GRACE_S = 10.0  # the parent kills a late process; this ends one whose parent is gone
 FUNCTION_HINT = (
@@ -67,7 +67,7 @@ def load_scorer(task: dict[str, str]) -> Scorer:
 
 
 def _load_schema(path: Path) -> Scorer:
-    """1 if the prediction is JSON that the schema in that file accepts."""
+    """A scorer that gives 1 if the prediction is JSON that the schema in the file accepts."""
     jsonschema = load_optional("jsonschema", "json_schema")
     referencing = load_optional("referencing", "json_schema")
     try:
@@ -83,7 +83,7 @@ def _load_schema(path: Path) -> Scorer:
             schema, default=jsonschema.Draft202012Validator
         )
         kind.check_schema(schema)
-    except OverflowError as error:  # of a pattern such as a{99999999999}
+    except OverflowError as error:  # from a pattern such as a{99999999999}
         raise ScoringError(f"{path}: this is not a JSON Schema: {error}") from error
     except OSError as error:
         raise ScoringError(f"{path}: the schema cannot be read: {error.strerror}") from error
@@ -93,7 +93,7 @@ def _load_schema(path: Path) -> Scorer:
         raise ScoringError(f"{path}: the schema is not JSON: {error}") from error
     except jsonschema.SchemaError as error:
         raise ScoringError(f"{path}: this is not a JSON Schema: {error.message}") from error
-    validator = kind(schema, registry=referencing.Registry())  # which fetches nothing
+    validator = kind(schema, registry=referencing.Registry())  # an empty registry downloads nothing
 
     def score(predicted: str) -> float:
         value = read_json(predicted)
@@ -111,7 +111,7 @@ def _load_schema(path: Path) -> Scorer:
 
 
 def _load_function(path: Path, name: str) -> Scorer:
-    """The function of that file; the modules beside the file can be imported."""
+    """The function in the file; it can import modules next to the file."""
     try:
         source = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -150,7 +150,7 @@ def _load_function(path: Path, name: str) -> Scorer:
 
 
 def _read_number(value: Any) -> float:
-    """The value as a number; NaN where it is none."""
+    """The value as a number; NaN if it is not one."""
     try:
         return math.nan if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -158,7 +158,7 @@ def _read_number(value: Any) -> float:
 
 
 def _show(value: object, render: Callable[[object], str]) -> str:
-    """The user's value as text, also where its own class cannot render it."""
+    """The user's value as text, even if its own class cannot render it."""
     try:
         return render(value)
     except Exception:
@@ -179,7 +179,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse)
 def main() -> None:
     """Score the rows on standard input.
 
-    What the user's function prints goes to stderr, and it has nothing to read.
+    The output of the user's function goes to stderr, and its standard input is empty.
     """
     rows = os.fdopen(os.dup(0), encoding="utf-8")
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Metrics of form: the share of predictions that are as a program needs them."""
+"""Metrics of form: the share of predictions that a program can use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ SCHEMA_LIMIT_S = 30.0  # to read and check a schema
 
 
 def create_json_valid(name: str, _context: MetricContext) -> RowMetric:
-    """Whether the prediction is one JSON value (RFC 8259: NaN and Infinity are none)."""
+    """The share of predictions that are a JSON value (RFC 8259: no NaN or Infinity)."""
     return RowMetric(name, lambda row: float(read_json(row.predicted) is not NOTHING))
 
 
 def create_max_chars(name: str, _context: MetricContext, max: int) -> RowMetric:
-    """Whether the prediction has at most `max` characters."""
+    """The share of predictions with at most `max` characters."""
     if max < 1:
         raise ValueError(f"`max` of `max_chars` must be 1 or more, not {max}")
     return RowMetric(name, lambda row: float(len(row.predicted) <= max))
@@ -31,7 +31,8 @@ def create_max_chars(name: str, _context: MetricContext, max: int) -> RowMetric:
 class FormMetric:
     """The share of predictions that a regular expression or a JSON Schema accepts.
 
-    Both can take unbounded time on one prediction, so each has `limit_s`, and all have `total_s`.
+    Both can take unlimited time for one prediction, so each prediction has `limit_s`, and all
+    together have `total_s`.
     """
 
     name: str
@@ -41,9 +42,9 @@ class FormMetric:
     unit: Unit = Unit.SHARE
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """The share; a prediction that failed is not accepted.
+        """The share; a failed prediction is not accepted.
 
-        ScoringError with its line when a prediction cannot be scored within the limit: a share of
+        ScoringError, with the line, if a prediction cannot be scored within the limit: a share of
         the other rows would be a different metric.
         """
         answered = [row for row in predictions if row.problem is not Problem.FAILED]
@@ -69,7 +70,7 @@ class FormMetric:
 
 
 def create_json_schema(name: str, context: MetricContext, file: str) -> FormMetric:
-    """Whether the prediction is JSON that the schema in that file accepts.
+    """The share of predictions that are JSON accepted by the schema in the file.
 
     ScoringError if there is no such schema, or if it cannot be checked in time.
     """
@@ -79,7 +80,7 @@ def create_json_schema(name: str, context: MetricContext, file: str) -> FormMetr
 
 
 def create_regex(name: str, _context: MetricContext, pattern: str) -> FormMetric:
-    """Whether the pattern is found in the prediction; ValueError if it is invalid."""
+    """The share of predictions that contain the pattern; ValueError if it is invalid."""
     compile_pattern(pattern)
     return FormMetric(name, {"kind": "regex", "pattern": pattern})
 
@@ -92,7 +93,7 @@ class StopReached:
     unit: Unit = Unit.SHARE
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """No value where no finish reason is known; a row that failed did not reach its end."""
+        """The share; no value if no finish reason is known. A failed row counts as not ended."""
         if all(row.finish_reason is None for row in predictions):
             return MetricSample.none("no finish reason is known")
         return MetricSample.of_scores(
@@ -104,5 +105,5 @@ class StopReached:
 
 
 def create_stop_reached(name: str, _context: MetricContext) -> StopReached:
-    """Whether the prediction ended before `max_tokens`."""
+    """The share of predictions that ended before `max_tokens`."""
     return StopReached(name)

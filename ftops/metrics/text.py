@@ -16,24 +16,24 @@ from ftops.metrics.result import Unit
 from ftops.text import to_nfc
 
 _PERCENT = 100.0
-# Scripts without spaces between words: each character counts as a word.
+# In scripts without spaces between words, each character counts as a word.
 _ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_PLAIN = re.compile(r"[a-z0-9]+")  # the same for ASCII, in half the time
+_PLAIN = re.compile(r"[a-z0-9]+")  # gives the same for ASCII, in half the time
 _WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def split_words(text: str) -> list[str]:
-    """Runs of letters and digits in lower case, in their order.
+    """Sequences of letters and digits in lower case, in order.
 
-    For English these are the words of the rouge-score package without its stemmer.
+    For English, these are the words of the rouge-score package without its stemmer.
     """
     return (_PLAIN if text.isascii() else _WORD).findall(to_nfc(text).lower())
 
 
 def normalize_squad(text: str) -> str:
-    """Lower case, without punctuation, articles and repeated white space.
+    """The text in lower case, without punctuation, articles and repeated white space.
 
     Source: the official evaluation script of SQuAD 1.1, P. Rajpurkar and others (2016).
     """
@@ -41,7 +41,7 @@ def normalize_squad(text: str) -> str:
 
 
 def is_exact(prediction: Prediction) -> float:
-    """1 if the prediction is correct, except for white space at both ends."""
+    """1 if the prediction is correct, ignoring white space at both ends."""
     return float(prediction.correct)
 
 
@@ -61,8 +61,8 @@ def create_exact_match(name: str, _context: MetricContext, normalize: str = "non
 def token_f1(prediction: Prediction) -> float:
     """The harmonic mean of precision and recall of words.
 
-    Words are counted as often as they occur; case and punctuation are ignored. Source: P. Rajpurkar
-    and others, SQuAD (2016), but articles count as words here.
+    Repeated words count each time; case and punctuation are ignored. Source: P. Rajpurkar and
+    others, SQuAD (2016), but articles count as words here.
     """
     predicted, expected = split_words(prediction.predicted), split_words(prediction.expected)
     if not predicted or not expected:
@@ -94,7 +94,7 @@ def create_rouge_l(name: str, _context: MetricContext) -> RowMetric:
 
 
 def create_edit_distance(name: str, _context: MetricContext) -> RowMetric:
-    """Levenshtein distance in characters over the length of the longer text: 0 is the same."""
+    """Levenshtein distance in characters, divided by the length of the longer text: 0 is equal."""
     distance: Any = load_optional("rapidfuzz.distance", name).Levenshtein.normalized_distance
 
     def score(prediction: Prediction) -> float:
@@ -107,7 +107,7 @@ def create_edit_distance(name: str, _context: MetricContext) -> RowMetric:
 class CorpusMetric:
     """BLEU or chrF by `scorer`, a metric of sacrebleu.
 
-    Its statistics of each row are kept, so that a resample adds counts and reads no text again.
+    Its statistics of each row are kept, so that a resample only adds counts and reads no text.
     """
 
     name: str
@@ -115,7 +115,7 @@ class CorpusMetric:
     unit: Unit = Unit.SCORE
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """The metric of all rows; one that failed counts as an empty prediction."""
+        """The metric of all rows; a failed one counts as an empty prediction."""
         texts = [
             ("" if row.problem is Problem.FAILED else to_nfc(row.predicted), to_nfc(row.expected))
             for row in predictions
