@@ -1,4 +1,4 @@
-"""The section `evaluate` of the job file, and the options of `ftops eval` that say the same."""
+"""The section `evaluate` of the job file, and the equivalent options of `ftops eval`."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from ftops.spec.yaml_reader import parse_yaml
 from ftops.text import suggest_name
 
 MAX_ENTRIES = 32
-# The setting of each metric that names a file.
+# The settings of metrics that name a file.
 _FILES = {
     metric.name: setting.name
     for metric in METRICS.values()
@@ -194,7 +194,7 @@ class EvaluateSpec(Section):
 
     @property
     def refuses_overlap(self) -> bool:
-        """Whether evaluation rows that are training rows are an error."""
+        """Whether it is an error if evaluation rows are also training rows."""
         if self.overlap is None:
             return self.file is not None
         return self.overlap == "refuse"
@@ -216,7 +216,7 @@ class EvaluateSpec(Section):
 
 
 def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
-    """What is wrong with the lists and requirements of the section; paths start below it."""
+    """The errors in the lists and requirements of the section; paths are relative to it."""
     if not isinstance(section, dict):
         return
     for key, types in (("against", CANDIDATES), ("metrics", METRIC_TYPES)):
@@ -240,10 +240,10 @@ def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
 def _list_requirement_errors(
     path: KeyPath, requirement: Requirement, section: dict[str, Json]
 ) -> Iterator[EntryError]:
-    """Names of metrics and candidates in a requirement that the section does not have."""
+    """Metrics and candidates in a requirement that the section does not define."""
     against, metrics = section.get("against", ["baseline"]), section.get("metrics", [])
     if any(list_entry_errors(against, CANDIDATES)) or any(list_entry_errors(metrics, METRIC_TYPES)):
-        return  # these errors come first
+        return  # the errors of these lists are reported first
     if not isinstance(against, list) or not isinstance(metrics, list):
         return
     names = [
@@ -267,7 +267,7 @@ def _list_requirement_errors(
 
 
 def _list_metric_names(metrics: tuple[ListEntry, ...]) -> list[str]:
-    """The names of the results of these metrics; a second judge is `judge_2`."""
+    """The names of the results of these metrics; that of a second judge is `judge_2`."""
     names, judges = [], 0
     for entry in metrics:
         judges += entry.word == JUDGE.name
@@ -277,7 +277,7 @@ def _list_metric_names(metrics: tuple[ListEntry, ...]) -> list[str]:
 
 
 def _list_candidate_slugs(entry: ListEntry) -> tuple[str, ...]:
-    """The names by which requirements may refer to the candidates of an entry."""
+    """The names by which requirements can refer to the candidates of an entry."""
     if isinstance(entry.settings, OtherModel):
         return (make_slug(entry.settings.name), "model")
     if entry.word == "baseline":
@@ -291,7 +291,7 @@ def _may_match(name: str, slug: str) -> bool:
 
 
 def list_provider_paths(section: Json) -> Iterator[KeyPath]:
-    """Where candidates and judges name a provider; paths start below the section."""
+    """The paths of candidates and judges that name a provider, relative to the section."""
     for path, item in _list_mappings(section):
         for name, settings in item.items():
             if isinstance(settings, dict) and settings.get("provider") is not None:
@@ -299,7 +299,7 @@ def list_provider_paths(section: Json) -> Iterator[KeyPath]:
 
 
 def list_named_files(section: Json) -> Iterator[tuple[KeyPath, str]]:
-    """Where metrics name a file, and which; `checks.py:score` names checks.py."""
+    """The paths of metrics that name a file, and the file; `checks.py:score` names checks.py."""
     for path, item in _list_mappings(section):
         for name, key in _FILES.items():
             value, value_path = item.get(name), (*path, name)
@@ -325,7 +325,7 @@ def read_evaluation_options(
     environ: Mapping[str, str],
     more: Mapping[str, Json] | None = None,
 ) -> EvaluateSpec:
-    """The section that the options amount to; UsageError that names a wrong option.
+    """The section that is equivalent to the options; UsageError names an invalid option.
 
     `more` holds further fields, whose values are valid.
     """
@@ -344,7 +344,7 @@ def read_evaluation_options(
 
 
 def _read_option(option: str, text: str, environ: Mapping[str, str]) -> Json:
-    """The text as in the job file, except that the space after a colon may be missing."""
+    """The text as in the job file; the space after a colon is optional."""
     compact = _COMPACT.match(text)
     spaced = f"{compact[1]}: {text[compact.end() :]}" if compact else text
     source = SourceText(f"{option} {quoted(text)}", spaced, override=True)
@@ -357,7 +357,7 @@ def _read_option(option: str, text: str, environ: Mapping[str, str]) -> Json:
 
 
 def _split_requirement(text: str) -> tuple[str, Json]:
-    """`accuracy >= 0.85` as the name of a metric and a comparison."""
+    """Split `accuracy >= 0.85` into the name of a metric and a comparison."""
     match = _REQUIREMENT.fullmatch(text)
     if match is None:
         raise UsageError(

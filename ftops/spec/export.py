@@ -1,6 +1,6 @@
 """The list `export` of the job file: the tools to which a finished run is exported.
 
-An item is the name of a tool, or a mapping of that name to its settings.
+An item is the name of a tool, or a mapping from the name to settings.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _PATH = Expected("a path")
 
 
 def _without_user(uri: str) -> str:
-    """The address; ValueError when it contains a user or password."""
+    """The address; ValueError if it contains a user or password."""
     parts = urlsplit(uri)
     if parts.username is not None or parts.password is not None:
         raise ValueError("names a user")
@@ -114,7 +114,7 @@ EXPORT_TYPES: Mapping[str, EntryType] = {
 
 
 def normalize_export(value: Json) -> dict[str, dict[str, str]]:
-    """An item of the list as `{tool: settings}`; ValueError when it is wrong."""
+    """An item of the list as `{tool: settings}`; ValueError if it is invalid."""
     (entry,) = read_entries((value,), EXPORT_TYPES)
     return {entry.word: entry.settings.model_dump(exclude_none=True) if entry.settings else {}}
 

@@ -1,11 +1,12 @@
-"""Reads a job file into a `LoadedJob`, or reports everything that is wrong with it at once.
+"""Reads a job file into a `LoadedJob`, or reports all of its problems at once.
 
-The order: bytes, text, tree, overrides, plain values with variables filled in, model, rules. Only
-text that cannot be parsed ends the search early. `load_job` reads the job file alone; `check_paths`
-checks the files that it names, `check_provider` what the provider supports.
+The steps are: bytes, text, tree, overrides, plain values with variables filled in, model, rules.
+Only text that cannot be parsed stops the steps early. `load_job` reads only the job file;
+`check_paths` checks the files that it names, `check_provider` the features that the provider
+supports.
 
-A job file may come from someone else, so it reaches no further than its own folder unless the
-command allows it (`--allow-outside`). Paths that are typed on the command line are not limited.
+A job file may come from another person, so it can only access its own folder unless the command
+allows more (`--allow-outside`). Paths on the command line are not restricted.
 """
 
 import os
@@ -31,7 +32,7 @@ from ftops.spec.values import Values, apply_overrides, read_values, report_secre
 from ftops.spec.yaml_reader import MappingNode, Node, SequenceNode, parse_yaml, read_source
 from ftops.text import suggest_name
 
-_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # the model reports others
+_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # the model reports other names
 _NAMING = Naming()
 DATA_FIELDS: tuple[tuple[str, ...], ...] = (
     ("training_file",),
@@ -45,16 +46,16 @@ _WRITTEN = {
     "tensorboard": "folder",
     "wandb": "folder",
 }  # of the tools under `export`
-_MAX_ENTRIES = 10_000  # of a folder that is a data set
+_MAX_ENTRIES = 10_000  # in a folder that is a data set
 _LOCAL_FIELDS = (("notify", "on"), ("notify", "command"), ("notify", "webhook_secret_env"))
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedJob:
-    """A valid job file: the spec, its absolute path, its text, and its values with their places.
+    """A valid job file: the spec, its absolute path, its text, and its values with locations.
 
-    `overrides` are the `--set` texts, which are part of the spec and not of the text. Text and
-    overrides are for display: they do not contain the path of a webhook.
+    `overrides` are the `--set` texts, which are part of the spec but not of the text. Text and
+    overrides are for display: the path of a webhook is removed from them.
     """
 
     spec: JobSpec
@@ -73,8 +74,8 @@ def load_job(
 ) -> LoadedJob:
     """Read and validate the job file at `path`; SpecError with all its problems at once.
 
-    `environ` fills in `${VAR}`; `overrides` are the texts of `--set`; a provider outside
-    `known_providers` is a problem (None: any is allowed).
+    `environ` fills in `${VAR}`; `overrides` are the texts of `--set`; a provider that is not in
+    `known_providers` is a problem (None allows any).
     """
     source = read_source(path)
     report = ProblemReport()
@@ -98,7 +99,7 @@ def load_job(
 
 
 def _hide_webhook(text: str, *, values: Values, url: str | None) -> str:
-    """The job file or an override without the path of its webhook, however it is written."""
+    """The job file or an override without the path of its webhook, in any spelling."""
     location = values.locations.get(("notify", "webhook_url"))
     if url is not None and location is not None:
         span = location.span
@@ -116,7 +117,7 @@ def list_providers(job: LoadedJob) -> list[tuple[KeyPath, ProviderSettings]]:
 
 
 def check_addresses(job: LoadedJob, find_address: Callable[[ProviderSettings], object]) -> None:
-    """Raise SpecError, with places, for each provider that `find_address` raises an error for."""
+    """Raise SpecError, with locations, for providers for which `find_address` raises an error."""
     report = ProblemReport()
     for path, settings in list_providers(job):
         try:
@@ -129,7 +130,7 @@ def check_addresses(job: LoadedJob, find_address: Callable[[ProviderSettings], o
 
 
 def list_variables(job: LoadedJob) -> list[tuple[str, str]]:
-    """Environment variables whose values leave this machine: each name, and its field."""
+    """Environment variables whose values leave this machine: each name, with its field."""
     return [
         (name, ".".join(map(str, path)))
         for path, location in job.values.locations.items()
@@ -139,20 +140,20 @@ def list_variables(job: LoadedJob) -> list[tuple[str, str]]:
 
 
 def _stays_local(job: LoadedJob, path: KeyPath) -> bool:
-    if path in DATA_FIELDS:  # of these, only the id of an uploaded file is sent
+    if path in DATA_FIELDS:  # only the id of an uploaded file is sent
         return resolve_data(job.path, str(job.values.find(*path))) is not None
     return path[0] == "limits" or path[:2] in _LOCAL_FIELDS
 
 
 def resolve_data(job_file: Path, value: str, naming: Naming = _NAMING) -> Path | None:
-    """The absolute path of `value` in `job_file`; None for the id of an uploaded file."""
+    """The absolute path of `value` in `job_file`; None if it is the id of an uploaded file."""
     if naming.is_file_id(value):
         return None
     return job_file.absolute().parent / value
 
 
 def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
-    """Raise SpecError, with places, for every field that this provider refuses or ignores."""
+    """Raise SpecError, with locations, for every field that this provider refuses or ignores."""
     report = ProblemReport()
     spec, settings = job.spec, job.spec.provider_settings()
     name = settings.type if settings.protocol == "current" else f"{settings.type} (legacy protocol)"
@@ -178,7 +179,7 @@ def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
 
 
 def _suggest_instead(hyperparameter: str, capabilities: Capabilities) -> str:
-    """A learning rate is relative at some providers and absolute at others."""
+    """A suggestion: learning rates are relative at some providers and absolute at others."""
     other = {
         "learning_rate": "learning_rate_multiplier",
         "learning_rate_multiplier": "learning_rate",
@@ -189,7 +190,7 @@ def _suggest_instead(hyperparameter: str, capabilities: Capabilities) -> str:
 
 
 def _report_addresses(values: Values, report: ProblemReport) -> None:
-    """Add a problem for each `base_url` that is the address of a route, not of the API."""
+    """Report each `base_url` that is the address of a route instead of the API."""
     for path in _list_provider_paths(values):
         value = values.find(*path, "base_url")
         if isinstance(value, str) and (address := find_api_address(value)):
@@ -200,7 +201,7 @@ def _report_addresses(values: Values, report: ProblemReport) -> None:
 def _list_unsupported_fields(
     spec: JobSpec, capabilities: Capabilities
 ) -> Iterator[tuple[KeyPath, str]]:
-    """The fields that this provider cannot use, and why."""
+    """The fields that this provider cannot use, with the reason."""
     if spec.metadata and not capabilities.metadata:
         yield ("metadata",), "stores no metadata"
     if spec.seed is not None and not capabilities.seed:
@@ -214,7 +215,7 @@ def _list_unsupported_fields(
 
 
 def _read_root(source: SourceText, report: ProblemReport) -> MappingNode:
-    """The mapping of a job file; SpecError when the text is something else."""
+    """The mapping of a job file; SpecError if the text is anything else."""
     root = parse_yaml(source, report)
     if isinstance(root, MappingNode):
         return root
@@ -235,7 +236,7 @@ def _report_root(root: Node, report: ProblemReport) -> None:
 
 
 def _report_providers(values: Values, known: Collection[str], report: ProblemReport) -> None:
-    """Add a problem for each well-formed name of a provider that is not in `known`."""
+    """Report each well-formed name of a provider that is not in `known`."""
     for path in _list_provider_paths(values):
         if isinstance(values.find(*path), dict):
             path = (*path, "type")
@@ -252,10 +253,10 @@ def _list_provider_paths(values: Values) -> Iterator[KeyPath]:
 
 
 def check_paths(job: LoadedJob, *, allow_outside: bool = False) -> None:
-    """Raise SpecError, with places, for files that are missing, unreadable or not allowed.
+    """Raise SpecError, with locations, for files that are missing, unreadable or not allowed.
 
-    Without `allow_outside`, every path of the job file must be in its folder or below, also after
-    following links.
+    Without `allow_outside`, every path of the job file must be inside its folder, also after
+    resolving links.
     """
     report = ProblemReport()
     for key_path, path in _list_paths(job.values.value, job.path):
@@ -277,7 +278,7 @@ def check_paths(job: LoadedJob, *, allow_outside: bool = False) -> None:
 
 
 def find_outside(path: Path, folder: Path) -> Path | None:
-    """The real path of `path`, when it is not in `folder` or below.
+    """The real path of `path` if it is not inside `folder`.
 
     For a folder, also that of the first link in it that leads outside.
     """
@@ -296,17 +297,17 @@ def leads_outside(job: Mapping[str, Json], job_file: Path) -> bool:
 
 
 def list_code(spec: JobSpec, job_file: Path) -> list[tuple[str, str]]:
-    """The code that a run executes on this machine: each field, and what it runs."""
+    """The code that a run executes on this machine: each field, with the code."""
     folder = job_file.absolute().parent
     code = list_functions(spec.evaluate, folder)
     if spec.notify.command:
         reads = f", reads {', '.join(spec.notify.env)}" if spec.notify.env else ""
         code.append(("notify.command", f"{shlex.join(spec.notify.command)} (in {folder}{reads})"))
-    return [(field, what.replace("\n", "\\n")) for field, what in code]  # each is one line
+    return [(field, what.replace("\n", "\\n")) for field, what in code]  # one line each
 
 
 def list_functions(spec: EvaluateSpec, folder: Path) -> list[tuple[str, str]]:
-    """The metrics that are functions of the user: each field, and its file and function."""
+    """The metrics that are functions of the user: each field, with its file and function."""
     return [
         ("evaluate.metrics", f"{folder / file}, function {function}")
         for entry in spec.metric_entries
@@ -316,7 +317,7 @@ def list_functions(spec: EvaluateSpec, folder: Path) -> list[tuple[str, str]]:
 
 
 def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[KeyPath, Path]]:
-    """Each path on this machine, with its path of keys; uploaded files have none."""
+    """Each path on this machine, with its path of keys; uploaded files have no path."""
     folder = job_file.absolute().parent
     for key_path in DATA_FIELDS:
         value = _get_value(job, *key_path)
@@ -336,14 +337,13 @@ def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[KeyPath, Path]]:
 
 
 def _get_value(value: Json, *keys: str) -> Json:
-    """The value at these keys."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def _find_store_path(uri: Json) -> str | None:
-    """The path of MLflow's store, when its address is a local one."""
+    """The path of MLflow's store if its address is local."""
     if not isinstance(uri, str):
         return None
     for start in ("sqlite:///", "file://", "file:"):
@@ -363,7 +363,7 @@ def _list_links(folder: Path) -> Iterator[Path]:
 
 
 def _find_read_error(file: Path) -> str | None:
-    """Why `file` cannot be read."""
+    """The reason why `file` cannot be read."""
     try:
         if file.is_dir():
             return None if _holds_data_set(file) else "this is a folder"

@@ -1,4 +1,4 @@
-"""The metrics of a job file: the items of `evaluate.metrics`, made of the registry of metrics."""
+"""The metrics of a job file: the items of `evaluate.metrics`, generated from the registry."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -49,7 +49,7 @@ class JudgeMetric(Section):
 
 
 def _create_field(setting: Setting) -> tuple[Any, Any]:
-    """The type and the field of a setting, as pydantic takes them."""
+    """The type and the field of a setting, for pydantic."""
     bounds: dict[str, Any] = {}
     kind: Any = setting.type
     if setting.choices:
@@ -83,7 +83,7 @@ def _keep_valid(setting: Setting) -> Any:
 
 
 def _create_entry_type(metric: MetricType) -> EntryType:
-    """What the job file takes for a metric."""
+    """The settings that the job file accepts for a metric."""
     better = "" if metric.higher_is_better else " Lower is better."
     description = f"{metric.description}{better}"
     if not metric.settings:
@@ -110,6 +110,6 @@ METRIC_TYPES: Mapping[str, EntryType] = {
 
 
 def to_choice(entry: ListEntry) -> MetricChoice:
-    """The metric of an entry, as `create_metrics` takes it."""
+    """The metric of an entry, for `create_metrics`."""
     settings = entry.settings.model_dump(exclude_none=True) if entry.settings else {}
     return MetricChoice(entry.word, settings)

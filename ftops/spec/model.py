@@ -1,8 +1,9 @@
-"""The job file as an object: every field, its bounds, and its description.
+"""The model of the job file: every field, its bounds, and its description.
 
-The models check each field alone; `validation.py` checks fields against each other, `job_file.py`
-what a provider supports. Field names are the API's own; descriptions and bounds become the
-reference (docs/job-file.md), the JSON Schema, and the messages about wrong values.
+The models check each field alone; `validation.py` checks fields against each other, and
+`job_file.py` checks what a provider supports. Field names are those of the API; descriptions and
+bounds are used in the reference (docs/job-file.md), the JSON Schema, and the messages about wrong
+values.
 """
 
 import re
@@ -104,13 +105,13 @@ class PrepareSpec(Section):
 
     @property
     def reading(self) -> dict[str, str]:
-        """The options for reading data that are set."""
+        """The options for reading data that have a value."""
         options = {name: getattr(self, name) for name in _READ_OPTIONS}
         return {name: value for name, value in options.items() if value is not None}
 
 
-MAX_SUFFIX = 64  # the longest that any provider accepts
-MAX_METADATA = 14  # the API accepts 16 pairs, and ftops adds two of its own
+MAX_SUFFIX = 64  # the longest suffix that any provider accepts
+MAX_METADATA = 14  # the API accepts 16 pairs, and ftops adds two
 OWN_METADATA = "ftops_"
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DURATION = r"^([0-9]{1,6}[smhd])+$"
@@ -203,7 +204,7 @@ class HyperparameterSpec(Section):
     )
 
     def to_record(self) -> Hyperparameters:
-        """The same values as the rest of ftops uses them."""
+        """The values in the type that the rest of ftops uses."""
         return Hyperparameters(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
@@ -328,15 +329,15 @@ class JobSpec(Section):
     ] = Field((), description="Tools to which the finished run is exported (docs/exports.md).")
 
     def provider_settings(self) -> ProviderSettings:
-        """The provider, whichever way it was written."""
+        """The provider, from its name or its mapping."""
         return to_provider_settings(self.provider)
 
     def canonical(self) -> dict[str, Json]:
-        """What makes two jobs the same, as stable JSON: the fields that differ from their default.
+        """The fields that differ from their default, as stable JSON; equal for equal jobs.
 
-        A new field with a default therefore changes nothing here. Left out are `evaluate`,
-        `limits`, `notify`, `export`, the name of the key's variable, and the path of the plan,
-        whose content counts. The result is itself a valid job file.
+        So a new field with a default does not change the result. It excludes `evaluate`, `limits`,
+        `notify`, `export`, the name of the key's variable, and the path of the plan, whose content
+        counts. The result is a valid job file.
         """
         job: dict[str, Json] = self.model_dump(
             mode="json",
@@ -362,7 +363,7 @@ class JobSpec(Section):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Json]) -> "JobSpec":
-        """The object of which `to_json` or `canonical` made `value`."""
+        """The object from the result of `to_json` or `canonical`."""
         return cls.model_validate(dict(value))
 
 

@@ -1,4 +1,4 @@
-"""The section `notify` of the job file, and how its webhook address is hidden."""
+"""The section `notify` of the job file, and functions that hide its webhook address."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -22,7 +22,7 @@ def _check_unique(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_address(url: str) -> str:
-    """The address; ValueError when a client cannot use it."""
+    """The address; ValueError if a client cannot use it."""
     parts = urlsplit(url)
     if not parts.hostname or parts.port == 0:
         raise ValueError("no host")
@@ -38,7 +38,7 @@ def hide_path(url: str) -> str:
 
 
 def hide_webhook(text: str, url: str | None) -> str:
-    """The text with the path hidden wherever it contains that address."""
+    """The text with the path hidden in each occurrence of the address."""
     if url is None or urlsplit(url).path in ("", "/"):
         return text
     return text.replace(url, hide_path(url))
@@ -52,7 +52,7 @@ def find_webhook(spec: Mapping[str, Json]) -> str | None:
 
 
 def hide_in_spec(spec: Mapping[str, Json]) -> dict[str, Json]:
-    """A job file as JSON, without the path of its webhook."""
+    """A job file as JSON, with the path of its webhook removed."""
     shown, url, notify = dict(spec), find_webhook(spec), spec.get("notify")
     if url is not None and isinstance(notify, dict):
         shown["notify"] = {**notify, "webhook_url": hide_path(url)}

@@ -1,6 +1,6 @@
-"""The file of a plan for preparing data: YAML that is read as strictly as a job file.
+"""The file of a plan that prepares data: YAML that is parsed as strictly as a job file.
 
-The caller passes the fixes that a plan may name, and the values of each.
+The caller passes the fixes that a plan may name, with the values of each.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ VERSION = 1
 READ_OPTIONS = (
     "format", "sheet", "encoding", "delimiter", "prompt", "completion", "layout", "drop",
 )  # fmt: skip
-_SHORT_LIST = 3  # items, written in one line
+_SHORT_LIST = 3  # items; such a list is written on one line
 _FIELDS = ("version", "read", "steps")
 _HEAD = """\
 # The fixes that prepared a file. To apply them to other data:
@@ -43,7 +43,7 @@ _KIND_TEXTS = {
 
 
 class ValueRule(Protocol):
-    """What a value of a step must be."""
+    """The rule for a value of a step."""
 
     @property
     def kind(self) -> str:
@@ -51,7 +51,7 @@ class ValueRule(Protocol):
 
     @property
     def required(self) -> bool:
-        """Whether the step needs it."""
+        """Whether the step needs the value."""
 
     @property
     def of(self) -> Sequence[str]:
@@ -64,7 +64,7 @@ Known = Mapping[str, Mapping[str, ValueRule]]
 def read_plan(path: Path, known: Known) -> DataPlan:
     """The plan at `path`; SpecError with all its problems, each with line and column.
 
-    `known` has the values of each fix.
+    `known` holds the values of each fix.
     """
     report = ProblemReport()
     try:
@@ -100,7 +100,7 @@ class _PlanReader:
         return DataPlan(steps, read, name)
 
     def _take(self, node: MappingNode, names: Sequence[str], where: str) -> dict[str, Node]:
-        """The entries of a mapping; reports keys other than `names`."""
+        """The entries of a mapping; reports keys that are not in `names`."""
         for key, (span, _) in node.entries.items():
             if key not in names:
                 known = f"known here: {', '.join(names)}" if names else "it has no values"
@@ -144,7 +144,7 @@ class _PlanReader:
                 yield PlanStep(code, self._read_values(code, span, values))
 
     def _split(self, item: Node) -> tuple[str | None, Span, Node | None]:
-        """The code of a step, its place, and its values."""
+        """The code of a step, its location, and its values."""
         if isinstance(item, ScalarNode) and isinstance(_plain(item), str) and item.text:
             return item.text, item.span, None
         if isinstance(item, MappingNode) and len(item.entries) == 1:
@@ -227,7 +227,7 @@ _READERS = {"text": _text, "texts": _texts, "labels": _labels, "number": _number
 
 
 def render_plan(plan: DataPlan) -> str:
-    """The plan as YAML: the same text for the same plan."""
+    """The plan as YAML; the same plan gives the same text."""
     lines = [f"version: {VERSION}"]
     if plan.read:
         lines.append("read:")
@@ -260,7 +260,7 @@ def _render_value(name: str, value: Json) -> Iterator[str]:
 
 
 def _quote(text: str) -> str:
-    """`text` in double quotes as YAML, with escapes for what is not printable."""
+    """`text` in double quotes as YAML, with escapes for non-printable characters."""
     return f'"{"".join(map(_escape, text))}"'
 
 

@@ -1,8 +1,8 @@
-"""Problems of a job file, with their places and how they are shown.
+"""Problems of a job file, with their locations, and their output format.
 
-A `Problem` has a place, exact to the character. Rendered, it is one line `file:line:column:
-reason`, the line with carets under the place, and a suggestion where there is one.
-Lines and columns count from 1; columns count characters.
+A `Problem` has a location, exact to the character. Its text is one line `file:line:column: reason`,
+the source line with carets under the location, and a suggestion if there is one. Lines and columns
+count from 1; columns count characters.
 """
 
 import re
@@ -23,7 +23,7 @@ _SHOWN_PROBLEMS = 50
 
 @dataclass(frozen=True, eq=False)
 class SourceText:
-    """A text that may have problems: the job file, or the value of one `--set`."""
+    """A source text: the job file, or the value of a `--set`."""
 
     name: str
     text: str
@@ -39,7 +39,7 @@ class SourceText:
         return line + 1, offset - self._starts[line] + 1
 
     def line_at(self, offset: int) -> tuple[int, str]:
-        """Where the line around `offset` starts, and its text without the line break."""
+        """The start offset and the text, without line break, of the line that contains `offset`."""
         start = self._starts[bisect_right(self._starts, max(offset, 0)) - 1]
         end = _LINE_BREAK.search(self.text, start)
         return start, self.text[start : end.start() if end else len(self.text)]
@@ -47,7 +47,7 @@ class SourceText:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in a source: characters `start` to `end`."""
+    """A location in a source: the characters from `start` to `end`."""
 
     source: SourceText
     start: int
@@ -56,7 +56,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class SpecProblem:
-    """One problem, its place, and a suggestion."""
+    """A problem, its location, and a suggestion."""
 
     span: Span
     message: str
@@ -73,7 +73,7 @@ class SpecProblem:
 
 @dataclass(slots=True)
 class ProblemReport:
-    """The problems found so far, and the places whose text is not shown."""
+    """The problems found so far, and the locations whose text is hidden."""
 
     problems: list[SpecProblem] = field(default_factory=list)
     hidden: list[Span] = field(default_factory=list)
@@ -84,7 +84,7 @@ class ProblemReport:
     def error(self) -> SpecError | UsageError:
         """All problems as one error: those of the file in file order, then those of overrides.
 
-        A UsageError when all of them are in overrides.
+        It is a UsageError if all problems are in overrides.
         """
         ordered = sorted(
             enumerate(self.problems),
@@ -111,7 +111,7 @@ def quoted(text: str) -> str:
 
 
 def render_problem(problem: SpecProblem, *, hidden: Iterable[Span] = ()) -> str:
-    """The problem as text; characters inside the `hidden` spans show as asterisks."""
+    """The problem as text; characters inside the `hidden` spans become asterisks."""
     source = problem.span.source
     message = mask_secrets(problem.message)
     suggestion = f"\n    {mask_secrets(problem.suggestion)}" if problem.suggestion else ""
@@ -122,7 +122,7 @@ def render_problem(problem: SpecProblem, *, hidden: Iterable[Span] = ()) -> str:
 
 
 def _excerpt(span: Span, hidden: Iterable[Span]) -> str:
-    """The line of `span` with carets under it, ready to follow the message."""
+    """The line of `span` with carets under it, in the form that follows the message."""
     start, line = span.source.line_at(span.start)
     if not line.strip():
         return ""
@@ -149,7 +149,7 @@ def _hide(line: str, start: int, source: SourceText, hidden: Iterable[Span]) -> 
 
 
 def _printable(text: str) -> str:
-    """`text` with everything that could move a terminal's cursor replaced, one for one."""
+    """`text` with each character that could move a terminal's cursor replaced by another one."""
     return "".join(_shown(character) for character in text)
 
 
@@ -163,7 +163,7 @@ _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def _width(text: str) -> int:
-    """How many terminal columns `text` takes."""
+    """The number of terminal columns of `text`."""
     width = 0
     for character in _printable(text):
         if unicodedata.category(character) in ("Mn", "Me"):

@@ -1,8 +1,8 @@
-"""Translates promptfoo's assertions into `evaluate.metrics`.
+"""Converts promptfoo's assertions to `evaluate.metrics`.
 
-In promptfoo each test has assertions of its own; a metric applies to every row. So an expected
-output (`equals`) becomes the row's completion, and of the other assertions only those of all tests
-become metrics.
+In promptfoo, each test has its own assertions; a metric applies to every row. So an expected output
+(`equals`) becomes the row's completion, and other assertions become metrics only if all tests have
+them.
 """
 
 import re
@@ -45,9 +45,9 @@ class Assertion:
 def read_asserts(
     node: Node | None, values: Mapping[str, str], grader: str, skipped: SkippedItems
 ) -> Iterator[Assertion]:
-    """The assertions of a list, with variables filled in; unsupported ones are skipped.
+    """The assertions of a list, with variables filled in; skips unsupported ones.
 
-    `grader` is the judge's provider where an assertion names none.
+    `grader` is the judge's provider for assertions that name none.
     """
     for item in iterate(node):
         entries = get_entries(item)
@@ -67,7 +67,7 @@ def read_asserts(
 
 
 def list_common(expected: Sequence[Sequence[Assertion]]) -> list[Assertion]:
-    """The assertions of all tests, except `equals`."""
+    """The assertions that all tests have, except `equals`."""
     first = dict.fromkeys(expected[0] if expected else ())
     return [
         assertion
@@ -82,7 +82,7 @@ def has_answer(assertions: Sequence[Assertion]) -> bool:
 
 
 def make_metrics(expected: Sequence[Sequence[Assertion]], skipped: SkippedItems) -> list[Json]:
-    """The metrics for the assertions of all tests; assertions of some tests are skipped."""
+    """The metrics for the assertions that all tests have; skips other assertions."""
     common = list_common(expected)
     answered = all(has_answer(assertions) for assertions in expected)
     for assertions in expected:
@@ -172,7 +172,7 @@ def _render(node: Node | None, values: Mapping[str, str]) -> str:
 
 
 def _render_all(node: Node | None, values: Mapping[str, str]) -> list[str]:
-    """The values of an assertion that takes one text or several."""
+    """The values of an assertion that accepts one text or several."""
     value = to_value(node) if node is not None else None
     if isinstance(value, list):
         return [_render(item, values) for item in iterate(node)]
@@ -180,7 +180,7 @@ def _render_all(node: Node | None, values: Mapping[str, str]) -> list[str]:
 
 
 def _split_commas(texts: Sequence[str]) -> list[str]:
-    """The texts; a single one may be several, separated by commas."""
+    """The texts; a single text may contain several, separated by commas."""
     return [part.strip() for text in texts for part in text.split(",")] if len(texts) == 1 else [
         *texts
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Exports an evaluation as a promptfoo configuration and a file of tests.
 
-Texts of the data are escaped, so that they never become templates, paths or code; a row whose text
-cannot be escaped is skipped and reported by its line.
+Texts of the data are escaped, so that promptfoo does not use them as templates, paths or code. A
+row whose text cannot be escaped is skipped and reported with its line.
 """
 
 import json
@@ -16,14 +16,14 @@ from ftops.spec.promptfoo_file import escape_template, render_value, uses_variab
 
 CONFIG = "promptfooconfig.yaml"
 TESTS = "tests.jsonl"
-_VARIABLE = "row_prompt"  # filled in with the prompt of each test
+_VARIABLE = "row_prompt"  # replaced by the prompt of each test
 _HEAD = "# Written by `ftops promptfoo export`. To run it: promptfoo eval -c promptfooconfig.yaml\n"
 _PYTHON_ONLY = re.compile(r"\(\?P|\(\?[aiLmsux-]+[:)]|\(\?\(|\\[AZ]|[*+?}]\+|\(\?>")
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A model to evaluate; `base_url` None is the provider's default address."""
+    """A model to evaluate; a `base_url` of None is the provider's default address."""
 
     label: str
     model: str
@@ -34,7 +34,7 @@ class ExportedModel:
 
 @dataclass(frozen=True, slots=True)
 class ExportedRow:
-    """A row with its line in the file, and the expected completion."""
+    """A row with its line in the file and its expected completion."""
 
     line: int
     prompt: Prompt
@@ -43,9 +43,10 @@ class ExportedRow:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationExport:
-    """The input of an export. `metrics` are those of a job file, with paths relative to `folder`.
+    """The input of an export.
 
-    `skipped` describes what cannot be exported.
+    `metrics` are those of a job file, with paths relative to `folder`. `skipped` describes what
+    cannot be exported.
     """
 
     description: str
@@ -72,7 +73,7 @@ class ExportedConfig:
 
 
 def render_promptfoo(export: EvaluationExport) -> ExportedConfig:
-    """Both files as text. A separator that cannot be escaped stays a part of each prompt."""
+    """Both files as text. A separator that cannot be escaped remains in each prompt."""
     skipped = list(export.skipped)
     separator = "" if export.is_chat else export.separator
     escaped = _escape_separator(separator)
@@ -97,7 +98,7 @@ def render_promptfoo(export: EvaluationExport) -> ExportedConfig:
 
 
 def _render(config: Mapping[str, Json]) -> str:
-    """YAML whose values are JSON, so that texts stay texts."""
+    """YAML whose values are JSON, so that texts remain texts."""
     lines = []
     for name, value in config.items():
         if isinstance(value, list):
@@ -137,12 +138,12 @@ def _make_test(row: ExportedRow, text: str, asserts: Sequence[Json], *, with_exp
 
 
 def _compares_completions(metrics: Sequence[Json]) -> bool:
-    """Whether tests have an expected output: when a metric is equality, or there is none."""
+    """Whether tests have an expected output: if a metric is equality, or there are no metrics."""
     return not metrics or any(_is_equality(*_split(metric)) for metric in metrics)
 
 
 def _is_equality(word: str, settings: Json) -> bool:
-    """Whether the metric is the same as promptfoo's `equals`."""
+    """Whether the metric is equivalent to promptfoo's `equals`."""
     is_equality = word in METRICS and METRICS[word].promptfoo == "equals"
     return is_equality and _get_setting(settings, "normalize") in (None, "none")
 
@@ -164,7 +165,7 @@ def _make_provider(model: ExportedModel, export: EvaluationExport) -> Json:
 
 
 def _list_asserts(export: EvaluationExport, skipped: list[str]) -> Iterator[Json]:
-    """An assertion for each metric that has one; the others are skipped."""
+    """An assertion for each metric that has an equivalent; skips other metrics."""
     for metric in export.metrics:
         word, settings = _split(metric)
         make = _ASSERTS.get(word)
@@ -186,7 +187,7 @@ def _split(metric: Json) -> tuple[str, Json]:
 
 
 def _get_setting(settings: Json, name: str) -> Json:
-    """The setting of that name, which may be written alone."""
+    """The setting `name`, also if the value is written without its name."""
     return settings.get(name) if isinstance(settings, dict) else settings
 
 

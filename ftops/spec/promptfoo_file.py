@@ -30,7 +30,7 @@ WHAT = "promptfoo configuration"
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """Something that is not imported: its place, what it is, and the reason."""
+    """An item that is not imported: its location, its description, and the reason."""
 
     file: str
     line: int
@@ -43,13 +43,13 @@ class SkippedItem:
 
 @dataclass(slots=True)
 class SkippedItems:
-    """Everything that is not imported, each item once, in the order of reading."""
+    """All items that are not imported, each once, in reading order."""
 
     items: list[SkippedItem] = field(default_factory=list)
     allow_outside: bool = False
 
     def skip_if_outside(self, node: Node, what: str, path: Path, folder: Path) -> bool:
-        """Skip a file that is not in the folder or below; True when it is skipped."""
+        """Skip a file that is not inside the folder; True if it is skipped."""
         if self.allow_outside or find_outside(path, folder) is None:
             return False
         self.add(node, what, f"it is outside the configuration's folder ({ALLOW_OUTSIDE} reads it)")
@@ -128,12 +128,12 @@ _VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _OPENING = re.compile(r"\{\{|\{%|\{#")
 _SPECIAL = re.compile(r"\{\{|\{%|\{#|\}\}|%\}|#\}")
-_REFERENCES = ("file://", "package:")  # such a value names a file
-_DEPTH = 5  # values may themselves contain variables
+_REFERENCES = ("file://", "package:")  # a value with such a prefix names a file
+_DEPTH = 5  # maximum nesting: values may contain variables
 
 
 def render_template(template: str, values: Mapping[str, str], depth: int = _DEPTH) -> str:
-    """The text of a template; ValueError for what is not supported."""
+    """The text of a template; ValueError for unsupported syntax."""
     rendered, position = [], 0
     for block in _RAW.finditer(template):
         rendered.append(_fill(template[position : block.start()], values, depth))
@@ -144,7 +144,7 @@ def render_template(template: str, values: Mapping[str, str], depth: int = _DEPT
 
 
 def escape_template(text: str) -> str:
-    """A template that renders as `text`; ValueError when there is none."""
+    """A template that renders as `text`; ValueError if there is none."""
     if not _SPECIAL.search(text) and not text.startswith(_REFERENCES) and not text.endswith("\n"):
         return text
     if "endraw" in text:
@@ -153,7 +153,7 @@ def escape_template(text: str) -> str:
 
 
 def uses_variable(text: str, variable: str) -> bool:
-    """Whether promptfoo would fill in that variable, even in a raw block."""
+    """Whether promptfoo would fill in the variable, even in a raw block."""
     return re.search(r"\{\{\s*" + re.escape(variable) + r"\s*\}\}", text) is not None
 
 
@@ -174,7 +174,7 @@ def _fill(text: str, values: Mapping[str, str], depth: int) -> str:
 
 
 def render_value(value: Json) -> str:
-    """The value as one line of YAML: JSON, with escapes for what is not printable."""
+    """The value as one line of YAML: JSON, with escapes for non-printable characters."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 

@@ -1,7 +1,8 @@
 """Imports a promptfoo configuration as rows and a section `evaluate`.
 
 Each prompt is combined with each test, as in promptfoo. Tests are in the configuration, or in YAML,
-JSON, JSON Lines or CSV files. What has no counterpart is skipped and reported with its line.
+JSON, JSON Lines or CSV files. Items without an equivalent are skipped and reported with their
+lines.
 """
 
 import csv
@@ -56,7 +57,7 @@ _TYPED = re.compile(
     r"|javascript|python|contains-json|similar|grade|fn))\s*(?:\([^)]*\))?\s*(?::|$)\s*",
 )
 _OLD_NAMES = {"grade": "llm-rubric", "fn": "javascript"}
-_TRIMS = "output.trim()"  # ftops does so with every prediction
+_TRIMS = "output.trim()"  # ftops trims every prediction
 _MAX_COMBINATIONS = 10_000
 _KNOWN = frozenset({"prompts", "providers", "targets", "tests", "defaultTest", "description",
                     "$schema"})  # fmt: skip
@@ -69,7 +70,7 @@ _SPLIT = re.compile(r"^---\s*$", re.MULTILINE)  # between the prompts of a text 
 
 @dataclass(frozen=True, slots=True)
 class PromptfooTest:
-    """One test: one combination of variables, and its assertions."""
+    """A test: a combination of variables, and its assertions."""
 
     values: Mapping[str, str]
     asserts: tuple[Node, ...] = ()
@@ -105,9 +106,9 @@ class ImportedEvaluation:
 
 
 def read_promptfoo(path: Path, *, allow_outside: bool = False) -> ImportedEvaluation:
-    """Import the configuration at `path`; SpecError when it is invalid or gives no rows.
+    """Import the configuration at `path`; SpecError if it is invalid or gives no rows.
 
-    Files that it names must be in its folder or below, unless `allow_outside`.
+    Files that it names must be inside its folder, unless `allow_outside` is set.
     """
     skipped = SkippedItems(allow_outside=allow_outside)
     root = load_tree(path)
@@ -155,8 +156,10 @@ def read_promptfoo(path: Path, *, allow_outside: bool = False) -> ImportedEvalua
 
 
 def _choose_measurable(cases: Sequence[Case], skipped: SkippedItems) -> list[Case]:
-    """The tests that a metric can score: all, or those with an expected output when the tests
-    have no assertion in common."""
+    """The tests that a metric can score.
+
+    These are all tests, or those with an expected output if the tests have no assertion in common.
+    """
     if list_common([assertions for _, assertions in cases]):
         return list(cases)
     for test, assertions in cases:
@@ -178,7 +181,7 @@ def _choose_completion(
 
 
 def _unify_format(rows: Sequence[Mapping[str, Json]]) -> tuple[Mapping[str, Json], ...]:
-    """Rows of one format: beside chats, a text becomes a chat of one message."""
+    """Rows of one format: if there are chats, a text becomes a chat with one message."""
     if all("prompt" in row for row in rows):
         return tuple(rows)
     return tuple(
@@ -251,7 +254,7 @@ def _read_prompt_file(node: Node, text: str, folder: Path, skipped: SkippedItems
 
 
 def _read_providers(node: Node | None, skipped: SkippedItems) -> tuple[list[Json], int]:
-    """Candidates, and the longest answer that any of them may give (0: none says)."""
+    """Candidates, and the maximum length of their answers (0 if none is set)."""
     against: list[Json] = []
     most = 0
     for item in iterate(node):
@@ -310,9 +313,9 @@ def _make_row(
 
 
 def _render_prompt(prompt: str, values: Mapping[str, str]) -> str | list[Json]:
-    """A text, or the messages of a chat where the prompt is JSON that holds them."""
+    """A text, or the messages of a chat if the prompt is JSON with messages."""
     inside = _find_messages(read_json(prompt))
-    if inside is not None:  # each variable is filled into its own JSON string
+    if inside is not None:  # each variable is filled into a separate JSON string
         return [
             {"role": role, "content": render_template(content, values)} for role, content in inside
         ]
@@ -338,14 +341,14 @@ def _find_messages(value: object) -> Sequence[tuple[str, str]] | None:
 
 
 def _scalar(value: Json) -> str:
-    """The value as YAML in which `${` stays as it is."""
+    """The value as YAML in which `${` is literal."""
     return render_value(value).replace("${", "$${")
 
 
 def read_tests(
     node: Node | None, default: Node | None, folder: Path, skipped: SkippedItems
 ) -> list[PromptfooTest]:
-    """All tests, each with the additions of `default`."""
+    """All tests, each extended by `default`."""
     defaults = get_entries(default)
     if default is not None and not isinstance(default, MappingNode):
         skipped.add(default, "defaultTest", "only a mapping in the file itself is supported")
@@ -362,7 +365,7 @@ def read_tests(
 
 
 def _expand(node: Node, folder: Path, skipped: SkippedItems) -> Iterator[Node]:
-    """The tests of a node: itself, or those of the file that it names."""
+    """The tests of a node: the node itself, or the tests in the file that it names."""
     text = to_text(node)
     if text is None:
         yield node
@@ -387,12 +390,12 @@ def _expand(node: Node, folder: Path, skipped: SkippedItems) -> Iterator[Node]:
 
 
 def _read_lines(path: Path) -> Iterator[Node]:
-    """Each line of a file as a test. JSON is YAML, so the YAML reader finds the places."""
+    """Each line of a file as a test. JSON is YAML, so the YAML reader finds the locations."""
     name, report = str(path), ProblemReport()
     for number, line in enumerate(read_source(path, WHAT).text.split("\n")):
         if not line.strip():
             continue
-        # Preceding line ends keep the line number right.
+        # Preceding line ends keep the line number correct.
         node = parse_yaml(SourceText(name, "\n" * number + line), report, WHAT + "s")
         if report.problems:
             raise report.error()
@@ -401,7 +404,7 @@ def _read_lines(path: Path) -> Iterator[Node]:
 
 
 def _read_table(path: Path, skipped: SkippedItems) -> Iterator[Node]:
-    """Each row of a table as a test: columns are variables, `__expected` are assertions."""
+    """Each row of a table as a test: columns are variables, `__expected` columns are assertions."""
     source = read_source(path, WHAT)
     reader = csv.DictReader(io.StringIO(source.text, newline=""), strict=True)
     starts = [0, *itertools.accumulate(len(line) for line in source.text.splitlines(True))]
@@ -482,7 +485,7 @@ def _read_choices(node: Node | None, skipped: SkippedItems) -> dict[str, list[st
 
 
 def read_json(text: str) -> object:
-    """The value of a JSON text; None for other text."""
+    """The value of a JSON text; None for other texts."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -61,13 +61,13 @@ Provider: TypeAlias = Annotated[
 
 
 def read_provider(value: object) -> ProviderSettings:
-    """The settings of a provider from a value of a valid job file."""
+    """The settings of a provider, from a value in a valid job file."""
     spec = value if isinstance(value, str) else ProviderSpec.model_validate(value)
     return to_provider_settings(spec)
 
 
 def to_provider_settings(provider: str | ProviderSpec) -> ProviderSettings:
-    """The settings of a provider, whichever way it was written."""
+    """The settings of a provider, from its name or its mapping."""
     if isinstance(provider, str):
         return ProviderSettings(type=provider)
     return ProviderSettings(

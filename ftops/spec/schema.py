@@ -1,7 +1,7 @@
 """The JSON Schema of the job file, the table of its fields, and the file that `ftops init` writes.
 
-Schema and table are generated from the model, and stable: the same model gives the same text.
-Editors complete and check with the schema; the table is in docs/job-file.md.
+Schema and table are generated from the model: the same model gives the same text. Editors use the
+schema for completion and checks; the table is in docs/job-file.md.
 """
 
 import json
@@ -102,7 +102,7 @@ def render_reference() -> str:
 
 
 def _describe_entries(sections: dict[str, Json]) -> None:
-    """Describe the items of the lists in `evaluate`: names, or mappings of one name."""
+    """Describe the items of the lists in `evaluate`: names, or mappings with one name."""
     evaluate = sections[EvaluateSpec.__name__]
     assert isinstance(evaluate, dict)
     fields = evaluate["properties"]
@@ -135,7 +135,7 @@ def _describe_entry(kind: EntryType, sections: dict[str, Json]) -> Json:
     section = kind.section
     assert section is not None
     schema = section.model_json_schema(ref_template="#/$defs/{model}")
-    schema.pop("$defs", None)  # a provider, which is defined already
+    schema.pop("$defs", None)  # a provider, which is already defined
     _complete(schema, section)
     sections[section.__name__] = schema
     branches: list[Json] = [{"$ref": f"#/$defs/{section.__name__}"}]
@@ -170,7 +170,7 @@ def _list_export_rows() -> Iterator[str]:
 
 
 def _complete(schema: Json, section: type[Section]) -> None:
-    """Complete pydantic's schema of a section with what the reader accepts."""
+    """Extend pydantic's schema of a section with other forms that the reader accepts."""
     assert isinstance(schema, dict)
     fields = schema["properties"]
     assert isinstance(fields, dict)
@@ -180,7 +180,7 @@ def _complete(schema: Json, section: type[Section]) -> None:
 
 
 def _widen(field: Json, description: str) -> Json:
-    """A field's schema with what the reader also accepts: null sections, variables."""
+    """A field's schema with other forms that the reader accepts: null sections, variables."""
     assert isinstance(field, dict)
     widened: dict[str, Json] = {key: value for key, value in field.items() if key != "title"}
     if "$ref" in widened:
@@ -231,10 +231,10 @@ def render_starter(
     validation_file: str | None = None,
     prepare: Mapping[str, str] | None = None,
 ) -> str:
-    """A job file for `data_file`, which has `rows` rows; `classes` is the number of labels, if any.
+    """A job file for `data_file`, which has `rows` rows and `classes` labels, if any.
 
-    `preference` is for rows of preferences, which need `method: dpo`. `prepare` has the fields of
-    that section. `name` may be any text: characters that a job's name cannot contain are replaced.
+    `preference` is for preference rows, which need `method: dpo`. `prepare` has the fields of that
+    section. `name` may be any text: characters that are not allowed in a job's name are replaced.
     """
     printable = "".join(character if character.isprintable() else "-" for character in name)
     job_name = re.sub(r"[\s/\\]+", "-", printable).strip(".-")[:64] or "job"

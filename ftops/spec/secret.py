@@ -1,6 +1,7 @@
-"""Recognizes text that looks like a secret: job files may not contain it, messages mask it.
+"""Recognises text that looks like a secret: job files must not contain it, messages mask it.
 
-The patterns match keys with the prefix of their issuer; a random-looking word alone is no secret.
+The patterns match keys with the prefix of their issuer; a random-looking word alone does not count
+as a secret.
 """
 
 import re
@@ -22,7 +23,7 @@ _SECRET = re.compile(
     """,
     re.VERBOSE,
 )
-# Parts of addresses that may be keys: a user, a query, the path of a webhook.
+# Parts of addresses that may be secret: a user, a query, the path of a webhook.
 _PRIVATE_PART = re.compile(
     r"""(://)[^\s/@'"]+(?=@)
       | (://[^\s'"?]*\?)[^\s'",}\]]+
@@ -35,14 +36,14 @@ _SECRET_FIELD = re.compile(
 
 
 def list_secrets(text: str) -> list[tuple[int, int]]:
-    """The (start, end) pairs of everything in `text` that looks like a secret."""
+    """The (start, end) pairs of all parts of `text` that look like a secret."""
     return [match.span() for match in _SECRET.finditer(text)]
 
 
 def mask_secrets(text: str) -> str:
     """`text` with an asterisk for every character that looks like part of a secret.
 
-    In an address, these are also the user, the query, and the path of a `webhook_url`.
+    In an address, the user, the query, and the path of a `webhook_url` count as well.
     """
     text = _SECRET.sub(lambda match: "*" * len(match[0]), text)
     return _PRIVATE_PART.sub(_mask_private_part, text)

@@ -1,8 +1,8 @@
-"""Sections of the job file, what their fields expect, and lists whose items have a name.
+"""Sections of the job file, the values that their fields expect, and lists of named items.
 
 `base`, `few-shot: 5` and `few-shot: {examples: 5, selection: nearest}` are such items: a name
-alone, with one value, or with settings. Each name has an `EntryType`; its settings are a section,
-of which one field can be written alone.
+alone, with one value, or with settings. Each name has an `EntryType`. Its settings are a section,
+of which one field can be written without its name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from ftops.spec.secret import is_secret_field
 from ftops.spec.yaml_reader import resolve_plain
 from ftops.text import suggest_name
 
-_UNBOUNDED = 1_000_000_000_000  # a larger maximum is not worth a word
+_UNBOUNDED = 1_000_000_000_000  # a larger maximum is not mentioned
 _FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
@@ -27,8 +27,8 @@ _FLAGS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false
 class Expected:
     """What a value must be: `text` completes "n_epochs must be …".
 
-    `kind` decides whether quotes are missing or too many; the value of a `private` field is never
-    shown.
+    `kind` decides whether a message suggests to add or to remove quotes; the value of a `private`
+    field is never shown.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Section(BaseModel):
 
 
 def get_expected(field: FieldInfo) -> Expected:
-    """What the field's values must be: its own `Expected`, else what its type and bounds say."""
+    """What the field's values must be: its `Expected`, else a text from its type and bounds."""
     for item in field.metadata:
         if isinstance(item, Expected):
             return item
@@ -63,7 +63,7 @@ def _describe(annotation: Any, metadata: list[Any]) -> Expected:
             if part is not NoneType
         ]
         choices = tuple(choice for part in parts for choice in part.choices)
-        quotes = '"' if len(parts) > 1 else ""  # "auto" beside a number
+        quotes = '"' if len(parts) > 1 else ""  # "auto" next to a number
         texts = [f"{quotes}{part.text}{quotes}" if part.choices else part.text for part in parts]
         return Expected(" or ".join(texts), parts[-1].kind, choices)
     if origin is Literal:
@@ -103,7 +103,7 @@ def _join(words: tuple[str, ...]) -> str:
 
 
 def suggest_value(expected: Expected, value: object, shown: str) -> str:
-    """What the user probably meant by a wrong value; empty when that is unclear."""
+    """What the user probably meant by a wrong value; empty if that is unclear."""
     if isinstance(value, str) and (suggestion := suggest_name(value, expected.choices)):
         return suggestion
     if expected.kind == "text" and isinstance(value, bool | int | float):
@@ -130,7 +130,7 @@ class EntryType:
     alone: bool = True
 
     def describe_settings(self) -> str:
-        """What the settings must be; the type must have some."""
+        """A description of the settings; the type must have some."""
         assert self.section is not None
         if self.short:
             return get_expected(self.section.model_fields[self.short]).text
@@ -139,7 +139,7 @@ class EntryType:
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """A valid item; `settings` is None for a name that takes none."""
+    """A valid item; `settings` is None for a name without settings."""
 
     word: str
     settings: Section | None = None
@@ -147,7 +147,7 @@ class ListEntry:
 
 @dataclass(frozen=True, slots=True)
 class EntryError:
-    """What is wrong with an item, and where; with `at_key` the key is wrong, not its value."""
+    """An error in an item, and its path; with `at_key` the key is wrong, not its value."""
 
     path: KeyPath
     message: str
@@ -156,7 +156,7 @@ class EntryError:
 
 
 def list_entry_errors(value: Json, types: Mapping[str, EntryType]) -> Iterator[EntryError]:
-    """What is wrong in the whole list; nothing for a value that is no list."""
+    """The errors in the whole list; none for a value that is not a list."""
     for number, item in enumerate(value if isinstance(value, list) else ()):
         entry = read_entry(item, types)
         for error in entry if isinstance(entry, list) else ():
@@ -175,7 +175,7 @@ def read_entries(items: tuple[Json, ...], types: Mapping[str, EntryType]) -> tup
 
 
 def read_entry(value: Json, types: Mapping[str, EntryType]) -> ListEntry | list[EntryError]:
-    """The item, or everything that is wrong with it."""
+    """The item, or all of its errors."""
     if isinstance(value, str):
         return _read_name(value, types)
     if not isinstance(value, dict) or not value:

@@ -1,7 +1,7 @@
-"""Validates a job file: pydantic's errors as readable problems, and rules between fields.
+"""Validates a job file: converts pydantic's errors to readable problems, and checks rules.
 
-Each rule is one function. Rules read the plain values, so that they report problems even when other
-fields are wrong; they ignore values of a wrong type, which the model reports.
+Each rule between fields is one function. Rules read the plain values, so that they report problems
+even if other fields are wrong; they ignore values of a wrong type, which the model reports.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ from ftops.text import find_nearest
 
 _MAX_GUESSES = 100
 _METADATA = Expected("text of at most 512 characters, under a key of 1 to 64")
-# What each item of a list must be, by the list's path.
+# The entry types of each list, by the list's path.
 _ITEMS: Mapping[KeyPath, Expected] = {
     ("hyperparameters", "classification_betas"): Expected(
         "a number above 0, at most 100", "number"
@@ -68,7 +68,7 @@ def _explain(error: ValidationError, values: Values, report: ProblemReport) -> s
         if detail["type"] == "missing":
             missing.append(path)
         elif unknown:
-            unknowns += 1  # a search takes time, and not all problems are shown
+            unknowns += 1  # a search takes time, and the report does not show all problems
             guess = (
                 _find_similar_field(str(path[-1]), path[:-1]) if unknowns <= _MAX_GUESSES else None
             )
@@ -115,7 +115,7 @@ _FIELDS: tuple[tuple[str, KeyPath], ...] = (
 def _to_path(loc: tuple[int | str, ...], values: Values) -> KeyPath:
     """The path in the job file of pydantic's location, without the names of union branches."""
     if loc[:1] == ("provider",):
-        return loc[:1] + loc[2:3]  # the second is the branch of the union
+        return loc[:1] + loc[2:3]  # the second item is the branch of the union
     if loc[:1] == ("metadata",):
         return loc[:2]
     if loc[:2] in _ITEMS:
@@ -143,7 +143,7 @@ def _report_unknown_key(
 
 
 def _find_similar_field(key: str, parent: KeyPath) -> KeyPath | None:
-    """The field with the name most similar to `key`: in the section `parent`, else in another."""
+    """The field with the most similar name: in the section `parent`, else in another one."""
     here = {name: path for name, path in _FIELDS if path[:-1] == parent}
     others = {name: path for name, path in reversed(_FIELDS) if path[:-1] != parent}
     for fields, strict in ((here, True), (others, True), (here, False)):
@@ -189,7 +189,7 @@ def _label(path: KeyPath) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A field that conflicts with another; with `at_key` the problem is at its key."""
+    """A field that conflicts with another one; with `at_key` the location is its key."""
 
     path: KeyPath
     message: str
@@ -294,7 +294,7 @@ def preferences_are_sent_unchanged(values: Values) -> Iterator[Conflict]:
 def notifications_need_a_target(values: Values) -> Iterator[Conflict]:
     section = values.find("notify")
     if not isinstance(section, dict) or not section or set(section) - set(NotifySpec.model_fields):
-        return  # the unknown key is reported, and may be the missing one
+        return  # the unknown key is reported, and may be a misspelling of the missing one
     if section.get("command") is None and section.get("webhook_url") is None:
         if not any(values.is_invalid(("notify", name)) for name in ("command", "webhook_url")):
             yield Conflict(("notify",), "notify has no target", "add command or webhook_url")

@@ -36,7 +36,7 @@ _VARIABLE = re.compile(
     """,
     re.VERBOSE,
 )
-_MAX_KEYS = 8  # of the path of an override
+_MAX_KEYS = 8  # in the path of an override
 _SECRET_REASON = "this looks like a secret; secrets are not allowed in a job file"
 _SECRET_SUGGESTION = (
     "keep it in the environment, and name the variable under provider: {api_key_env: …}"
@@ -45,7 +45,7 @@ _SECRET_SUGGESTION = (
 
 @dataclass(frozen=True, slots=True)
 class ValueLocation:
-    """The places of a value and of its key, and the text by which messages show the value.
+    """The locations of a value and of its key, and the text that messages show for the value.
 
     `variables` are the names of the environment variables whose values it contains.
     """
@@ -58,9 +58,9 @@ class ValueLocation:
 
 @dataclass(slots=True)
 class Values:
-    """The plain values of a job file, and the location of each.
+    """The plain values of a job file, with the location of each.
 
-    `invalid` holds the paths whose problem is already reported.
+    `invalid` holds the paths whose problems are already reported.
     """
 
     value: Json = None
@@ -68,7 +68,7 @@ class Values:
     invalid: set[KeyPath] = field(default_factory=set)
 
     def is_invalid(self, path: KeyPath) -> bool:
-        """Whether a problem of the value at `path`, or of one around it, is already reported."""
+        """Whether a problem of the value at `path`, or of a parent, is already reported."""
         return any(path[:length] in self.invalid for length in range(len(path) + 1))
 
     def find(self, *path: str | int) -> Json:
@@ -84,7 +84,7 @@ class Values:
         return value
 
     def span(self, path: KeyPath, *, key: bool = False) -> Span:
-        """The place of the value or key at `path`, else of the nearest value around it."""
+        """The location of the value or key at `path`, else of the nearest parent."""
         for length in range(len(path), -1, -1):
             location = self.locations.get(path[:length])
             if location is not None:
@@ -101,7 +101,7 @@ def read_values(root: Node, environ: Mapping[str, str], report: ProblemReport) -
 
 
 def report_secrets(source: SourceText, report: ProblemReport) -> None:
-    """Report and hide everything in the text that looks like a secret, comments included."""
+    """Report and hide all text that looks like a secret, comments included."""
     for start, end in list_secrets(source.text):
         span = Span(source, start, end)
         report.hidden.append(span)
@@ -165,7 +165,7 @@ class _ValueReader:
                 node, path, f"{reason}; secrets are not allowed in a job file", _SECRET_SUGGESTION
             )
         elif list_secrets(raw):
-            self.values.invalid.add(path)  # the scan of the text has reported it
+            self.values.invalid.add(path)  # already reported by the scan of the text
         else:
             self._refuse(node, path, _SECRET_REASON, _SECRET_SUGGESTION)
 
@@ -187,7 +187,7 @@ def _show_collection(node: Node) -> str:
 
 
 class InterpolationError(Exception):
-    """A text whose variables cannot be filled in, with a suggestion."""
+    """An error for a text whose variables cannot be filled in, with a suggestion."""
 
     def __init__(self, message: str, suggestion: str) -> None:
         super().__init__(message)
@@ -197,9 +197,9 @@ class InterpolationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Interpolated:
-    """A text with its variables filled in; `changed` when it had any.
+    """A text with its variables filled in; `changed` if it had any.
 
-    `names` are the variables whose values came from the environment, each once.
+    `names` are the variables with values from the environment, each once.
     """
 
     text: str
@@ -208,7 +208,7 @@ class Interpolated:
 
 
 def interpolate(text: str, environ: Mapping[str, str]) -> Interpolated:
-    """Fill in the variables in `text`; InterpolationError for one that is unset or malformed."""
+    """Fill in the variables in `text`; InterpolationError for an unset or malformed one."""
     if "${" not in text:
         return Interpolated(text, changed=False)
     changed = False
@@ -276,7 +276,7 @@ def _apply(root: MappingNode, text: str, report: ProblemReport) -> None:
 
 
 def _put(root: MappingNode, keys: list[str], node: Node, report: ProblemReport) -> None:
-    """Put `node` at the path `keys`, creating mappings on the way."""
+    """Put `node` at the path `keys`, and create missing mappings."""
     mapping = root
     for depth, key in enumerate(keys[:-1], start=1):
         key_span, child = mapping.entries.get(key, (node.span, None))
@@ -295,6 +295,6 @@ def _put(root: MappingNode, keys: list[str], node: Node, report: ProblemReport) 
 
 
 def _printable(text: str) -> str:
-    """`text` as one printable line of at most 80 characters."""
+    """`text` as one line of at most 80 printable characters."""
     line = "".join(character if character.isprintable() else "\ufffd" for character in text)
     return line if len(line) <= 80 else line[:79] + "…"

@@ -1,9 +1,9 @@
-"""Parses untrusted YAML into a tree with the place of every node.
+"""Parses untrusted YAML into a tree with the location of every node.
 
-The tree is built from parser events in a loop without expansion, construction or recursion, so no
-file can exhaust the stack or the memory. Aliases, anchors, tags, several
-documents, deep nesting, and duplicate or non-text keys are problems. Plain scalars follow YAML's
-core schema: `no` and `2026-11-22` are text, `1e-1` is a number.
+The tree is built from parser events in a loop, without expansion, construction or recursion, so no
+file can exhaust the stack or the memory. Aliases, anchors, tags, multiple documents, deep nesting,
+and duplicate or non-text keys are problems. Plain scalars follow YAML's core schema: `no` and
+`2026-11-22` are text, `1e-1` is a number.
 """
 
 import re
@@ -23,7 +23,7 @@ _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _BOM = b"\xef\xbb\xbf"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-# Quoted text and comments, whose brackets do not count; and brackets.
+# Quoted text and comments, in which brackets do not count; and brackets.
 _BRACKETS = re.compile(r"""'(?:[^']|'')*'?|"(?:[^"\\]|\\.)*"?|#[^\n]*|[\[{\]}]""", re.DOTALL)
 _INT = re.compile(r"[-+]?[0-9]{1,40}|0o[0-7]{1,20}|0x[0-9a-fA-F]{1,20}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -32,7 +32,7 @@ _CONSTANTS = {
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
-_MESSAGES = {  # part of a message of libyaml: a message with a way out
+_MESSAGES = {  # part of a message of libyaml: a message with the next step
     "mapping values are not allowed": "':' is not allowed here; put the text in quotes",
     "could not find expected ':'": "this line should be `key: value`, with a space after the colon",
     "did not find expected key": "the indentation or a quote is off: expected a key here",
@@ -48,7 +48,7 @@ _MESSAGES = {  # part of a message of libyaml: a message with a way out
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
-    """A scalar; `plain` when it has no quotes, so it may be a number."""
+    """A scalar; `plain` if it has no quotes, so it may be a number."""
 
     text: str
     plain: bool
@@ -65,7 +65,7 @@ class SequenceNode:
 
 @dataclass(frozen=True, slots=True)
 class MappingNode:
-    """A mapping: the place and the value of each key."""
+    """A mapping: the location and the value of each key."""
 
     span: Span
     entries: "dict[str, tuple[Span, Node]]" = field(default_factory=dict)
@@ -73,7 +73,7 @@ class MappingNode:
 
 @dataclass(frozen=True, slots=True)
 class InvalidNode:
-    """In place of a value whose problem is reported."""
+    """A placeholder for a value whose problem is already reported."""
 
     span: Span
 
@@ -82,9 +82,9 @@ Node: TypeAlias = ScalarNode | SequenceNode | MappingNode | InvalidNode
 
 
 def read_source(path: Path, what: str = "job file") -> SourceText:
-    """The text of a file without a byte order mark; SpecError when it cannot be read.
+    """The text of a file without a byte order mark; SpecError if it cannot be read.
 
-    `what` names the kind of file in messages.
+    `what` is the kind of file for messages.
     """
     try:
         if path.is_dir():
@@ -133,9 +133,9 @@ def find_control(text: str) -> int | None:
 
 
 def parse_yaml(source: SourceText, report: ProblemReport, what: str = "job files") -> Node | None:
-    """The tree of the only document in `source`; `what` names such files in messages.
+    """The tree of the only document in `source`; `what` is the kind of file for messages.
 
-    Adds problems to `report`; None when the text has no value or cannot be parsed further.
+    Adds problems to `report`; None if the text has no value or cannot be parsed further.
     """
     builder = _TreeBuilder(source, report, what)
     try:
@@ -145,7 +145,7 @@ def parse_yaml(source: SourceText, report: ProblemReport, what: str = "job files
     except yaml.MarkedYAMLError as error:
         at = min(_mark_index(error), len(source.text))
         too_deep = _find_too_deep(source.text[: at + 1])
-        if too_deep is not None:  # the parser has a nesting limit of its own
+        if too_deep is not None:  # the parser also has a nesting limit
             report.add(Span(source, too_deep, too_deep + 1), _TOO_DEEP)
         else:
             report.add(
@@ -173,7 +173,7 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 
 def _mark_index(error: yaml.MarkedYAMLError) -> int:
-    """The index of the error: for a quote that is never closed, of the quote."""
+    """The index of the error; for an unclosed quote, the index of the quote."""
     marks = [error.problem_mark, error.context_mark]
     if "unexpected end" in (error.problem or ""):
         marks.reverse()
@@ -181,7 +181,7 @@ def _mark_index(error: yaml.MarkedYAMLError) -> int:
 
 
 def _find_too_deep(text: str) -> int | None:
-    """The index of the first bracket that exceeds the nesting limit."""
+    """The index of the first bracket beyond the nesting limit."""
     depth = 0
     for match in _BRACKETS.finditer(text):
         if match[0] in ("[", "{"):
@@ -201,7 +201,7 @@ def _improve_message(problem: str) -> str:
 
 
 class _TreeBuilder:
-    """Builds the tree from events; `take` returns False when the rest cannot be parsed."""
+    """Builds the tree from events; `take` returns False if the rest cannot be parsed."""
 
     def __init__(self, source: SourceText, report: ProblemReport, what: str) -> None:
         self._what = what
@@ -255,7 +255,7 @@ class _TreeBuilder:
         return True
 
     def _put(self, node: Node) -> bool:
-        """Add `node` to the open collection; False when it is discarded."""
+        """Add `node` to the open collection; False if it is discarded."""
         if not self._open:
             self.root = node
             return True
@@ -275,7 +275,7 @@ class _TreeBuilder:
         return keep
 
     def _key(self, node: Node, parent: MappingNode | None) -> str | None:
-        """The text of a key; None and a problem when it is invalid."""
+        """The text of a key; None, with a problem, if it is invalid."""
         if not isinstance(node, ScalarNode):
             if not isinstance(node, InvalidNode):
                 self._report.add(node.span, "a list or a mapping cannot be a key")
