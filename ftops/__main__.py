@@ -1,7 +1,7 @@
-"""`ftops` and `python -m ftops`: prints versions and help at once, leaves the rest to `ftops.cli`.
+"""`ftops` and `python -m ftops`: prints version and help at once, leaves the rest to `ftops.cli`.
 
-The help of a command stands in `cli/help.txt`, which `make fix` writes: to print it, no module of
-the command is imported. A terminal of less than 80 columns gets its help from the command itself.
+The help of a command is in `cli/help.txt`, which `make fix` writes, so no module of the command is
+imported to print it. In a terminal of less than 80 columns the command prints its help itself.
 """
 
 import shutil
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def find_help(command: Sequence[str]) -> str | None:
-    """The help of a command or group, given as its words; None where there is no such command."""
+    """The help of a command or group, named by its words; None for an unknown command."""
     title = " ".join(["$ ftops", *command, "--help\n"])
     _, found, rest = f"\n{_HELP.read_text(encoding='utf-8')}".partition(f"\n{title}")
     return rest.partition("\n$ ftops ")[0] if found else None

@@ -1,4 +1,4 @@
-"""What a provider takes and how it resolves `auto`: known without a request."""
+"""What a provider supports and how it resolves `auto`: known without a request."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from ftops.records import Method
 class EpochRule:
     """How a provider resolves `n_epochs: auto`.
 
-    `target` epochs; more (up to `most`) when they would show fewer than `least_seen` rows in all,
-    fewer when they would show more than `most_seen`.
+    `target` epochs; more (up to `most`) if these would train on fewer than `least_seen` rows in
+    total, fewer if on more than `most_seen`.
     """
 
     target: int
@@ -20,7 +20,7 @@ class EpochRule:
     most: int
 
     def estimate(self, rows: int) -> int:
-        """The epochs for a training file of so many rows."""
+        """The epochs for a training file of `rows` rows."""
         rows = max(rows, 1)
         if rows * self.target < self.least_seen:
             return min(self.most, max(1, self.least_seen // rows))
@@ -37,7 +37,7 @@ class BatchRule:
     most: int
 
     def estimate(self, rows: int) -> int:
-        """The batch size for a training file of so many rows."""
+        """The batch size for a training file of `rows` rows."""
         return max(1, min(self.most, round(self.share * rows)))
 
 
@@ -63,36 +63,36 @@ class Naming:
         return re.fullmatch(self.job_id, text) is not None
 
     def find_base_model(self, model: str) -> str | None:
-        """The model that `model` was fine-tuned from, where its name tells it."""
+        """The base model in the name of the fine-tuned `model`; None if the name has none."""
         match = re.fullmatch(self.fine_tuned_model, model, re.DOTALL)
         return next(filter(None, match.groups()), None) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider takes, so that a job file can be checked before anything is sent."""
+    """What a provider supports, so that a job file can be checked before anything is sent."""
 
     suffix_max: int
     hyperparameters: frozenset[str]  # the fields of `Hyperparameters` that it does not ignore
     metadata: bool = True
     seed: bool = True
-    min_rows: int = 1  # it refuses jobs with fewer rows of training data
+    min_rows: int = 1  # the provider refuses jobs with fewer training rows
     needs_key: bool = True
-    poll_every_s: float = 5.0  # between looks at a running job
-    poll_queued_s: float = 60.0  # the longest pause between looks at a queued job
+    poll_every_s: float = 5.0  # between polls of a running job
+    poll_queued_s: float = 60.0  # the longest pause between polls of a queued job
     listing_lag_s: float = 30.0  # until a new job is in the list of jobs
     file_listing_lag_s: float = 10.0  # until a stored file is in the list of files
-    auto_epochs: EpochRule | None = None  # None: how "auto" is resolved is not known
-    auto_batch: BatchRule | None = None  # likewise
-    chats: bool = True  # some model takes rows that are chats
-    any_row_format: bool = False  # every model takes prompts and completions as well as chats
+    auto_epochs: EpochRule | None = None  # None: unknown
+    auto_batch: BatchRule | None = None  # None: unknown
+    chats: bool = True  # at least one model takes chat rows
+    any_row_format: bool = False  # every model takes both completion and chat rows
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     tools: bool = True  # its models can learn to call tools
     pauses: bool = True  # a job can be paused and resumed
     untrained_bases: bool = False  # base models know nothing before they are fine-tuned
     moderation: bool = False  # it implements `Provider.moderate`
-    deployment: bool = False  # a trained model must be deployed before it answers
+    deployment: bool = False  # a trained model must be deployed before requests
     max_concurrent_requests: int = 8  # of completions
-    prompts_per_request: int = 1  # texts (no chats) in one request, when there are many
-    own_vocabulary: bool = False  # it makes a vocabulary for each job, out of the job's rows
+    prompts_per_request: int = 1  # texts (not chats) in one request
+    own_vocabulary: bool = False  # each job trains a vocabulary on its own rows
     naming: Naming = field(default_factory=Naming)

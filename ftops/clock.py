@@ -1,4 +1,4 @@
-"""Time as a dependency: code that waits or needs the time takes a `Clock`; no test sleeps."""
+"""Time as a dependency: code that waits or reads the time takes a `Clock`, so no test sleeps."""
 
 import time
 from datetime import UTC, datetime

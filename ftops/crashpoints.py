@@ -16,7 +16,7 @@ from pathlib import Path
 
 VARIABLE = "FTOPS_CRASH_FOLDER"
 _armed: str | None = None
-_left = 1  # how often the armed point is reached until the process is killed
+_left = 1  # how many more times the armed point is reached before the process is killed
 _passed: Counter[str] = Counter()
 
 
@@ -27,7 +27,7 @@ def arm(name: str | None, count: int = 1) -> None:
 
 
 def reach(name: str) -> None:
-    """Kill this process if a test armed `name`; stop it if a test asked for that."""
+    """Kill this process if a test armed `name`; stop it if a test requested that."""
     global _left
     if name == _armed:
         _left -= 1

@@ -35,8 +35,8 @@
     └── StorageError           full disk, read-only folder, no permission
 
 Each message says what happened and where; `hint` says the next step, with `JOB.yaml` for the path
-of the job file, which `ftops.cli` fills in. Domain code raises, and only `ftops.cli` turns an error
-into text and an exit code.
+of the job file, which `ftops.cli` fills in. Only `ftops.cli` turns an error into text and an exit
+code.
 """
 
 import copy
@@ -92,7 +92,7 @@ class ProviderError(FtopsError):
 
     `status` is the HTTP status (None without a response), `code` and `param` are the API's own,
     `request_id` identifies the request for the provider's support, and `retry_after_s` is the pause
-    that it asks for, in seconds. `final` is True when another attempt soon is of no use.
+    that the provider requests, in seconds. `final` is True when a retry would fail, too.
     `unrecognized` is True when the body is not the API's error object: a proxy, or another program
     at that address, may have responded.
     """

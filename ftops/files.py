@@ -22,8 +22,8 @@ if sys.platform != "win32":  # where a file that is open cannot be removed or re
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 _CHUNK_BYTES = 1 << 20
-_RANDOM = re.compile("[a-z0-9_]{8}")  # what `tempfile` puts into a name
-_BINARY = getattr(os, "O_BINARY", 0)  # there on Windows alone
+_RANDOM = re.compile("[a-z0-9_]{8}")  # the random part of a `tempfile` name
+_BINARY = getattr(os, "O_BINARY", 0)  # exists only on Windows
 _NO_COPYING = frozenset(
     {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 )
@@ -51,11 +51,11 @@ def make_private_dir(path: Path) -> Path:
     Existing folders keep their mode. StorageError when it cannot be created.
     """
     try:
-        # mkdir(parents=True) would give its mode to the last folder only
+        # mkdir(parents=True) applies its mode only to the last folder
         for folder in (*reversed(path.parents), path):
             if not folder.is_dir():
                 folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
-                sync_dir(folder.parent)  # what is flushed inside is lost with the folder's name
+                sync_dir(folder.parent)  # flushed files are lost with the folder's entry
     except OSError as error:
         raise storage_error(error, path) from error
     return path
@@ -78,7 +78,7 @@ def make_private_database(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
-    path.stat()  # raises for a link that leads nowhere
+    path.stat()  # raises for a broken link
     for suffix in ("", "-wal", "-shm"):
         make_private(path.with_name(path.name + suffix))
 
@@ -88,7 +88,7 @@ def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
     """A binary file that replaces `path` when the block ends without an error.
 
     Temporary files of killed writers of `path` are removed first. StorageError when it cannot be
-    written; the file that was at `path` is then unchanged.
+    written; an existing file is then unchanged.
     """
     make_private_dir(path.parent)
     _remove_stale_parts(path)
@@ -116,14 +116,14 @@ def open_atomic(path: Path, *, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
 
 
 def _create_part(path: Path) -> tuple[int, Path]:
-    """A new file beside `path`, locked until it is closed, to show that its writer is alive."""
+    """Create a file beside `path`, locked until it is closed to show that its writer is alive."""
     while True:
         descriptor, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=".part", dir=path.parent
         )
         if sys.platform == "win32":
             return descriptor, Path(name)
-        with contextlib.suppress(OSError):  # a file system without locks: none is ever removed
+        with contextlib.suppress(OSError):  # without file locks no file is ever removed
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return descriptor, Path(name)
@@ -145,7 +145,7 @@ def _remove_stale_parts(path: Path) -> None:
 
 
 def _remove_if_stale(name: str) -> None:
-    with contextlib.suppress(OSError):  # it is locked, or gone already
+    with contextlib.suppress(OSError):  # locked, or already removed
         if sys.platform == "win32":
             Path(name).unlink()
             return
@@ -158,7 +158,7 @@ def _remove_if_stale(name: str) -> None:
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
-    """Write `data` to `path`: all of it, or (StorageError) none of it."""
+    """Write `data` to `path` completely; StorageError when that fails, with `path` unchanged."""
     with open_atomic(path, mode=mode) as stream:
         stream.write(data)
 
@@ -174,9 +174,9 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def append_lines(path: Path, lines: bytes) -> int:
-    """Append whole lines in one write, so that lines of other processes do not mix with them.
+    """Append complete lines in one write, so that they do not mix with those of other processes.
 
-    A last line that was cut short is ended first. Returns the new size in bytes; raises OSError.
+    A truncated last line is ended first. Returns the new size in bytes; raises OSError.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY
     descriptor = os.open(path, flags, PRIVATE_FILE)
@@ -184,10 +184,10 @@ def append_lines(path: Path, lines: bytes) -> int:
         size = os.lseek(descriptor, 0, os.SEEK_END)
         if size:
             os.lseek(descriptor, size - 1, os.SEEK_SET)
-            if os.read(descriptor, 1) != b"\n":  # a full disk cut the last line short
+            if os.read(descriptor, 1) != b"\n":  # a full disk truncated the last line
                 lines = b"\n" + lines
         written = os.write(descriptor, lines)
-        if written < len(lines):  # the next write says why
+        if written < len(lines):  # the next write raises the reason
             os.write(descriptor, lines[written:])
         return size + len(lines)
     finally:
@@ -197,7 +197,7 @@ def append_lines(path: Path, lines: bytes) -> int:
 def append_file(source: BinaryIO, target: BinaryIO, length: int) -> None:
     """Copy `length` bytes from the position of `source` to the end of `target`.
 
-    The kernel copies where it can; elsewhere pieces of 1 MiB are read and written.
+    The kernel copies if it can; otherwise chunks of 1 MiB are read and written.
     """
     target.flush()
     try:
@@ -206,7 +206,7 @@ def append_file(source: BinaryIO, target: BinaryIO, length: int) -> None:
             if not copied:
                 return
             length -= copied
-    except (AttributeError, OSError) as error:  # not everywhere, and not between all file systems
+    except (AttributeError, OSError) as error:  # not available everywhere
         if isinstance(error, OSError) and error.errno not in _NO_COPYING:
             raise
         while length > 0 and (piece := source.read(min(_CHUNK_BYTES, length))):
@@ -242,21 +242,21 @@ def remove_path(path: Path) -> None:
             else:
                 path.unlink()
         except FileNotFoundError:
-            continue  # another process removed a part of it
+            continue  # another process removed some of it
         except OSError as error:
             raise storage_error(error, path) from error
 
 
 def sync_data(descriptor: int) -> None:
-    """Make what was written to an open file survive a power cut, its length included."""
-    if hasattr(os, "fdatasync"):  # without the times of the file, which cost another write
+    """Flush the data and the length of an open file, so that they survive a power cut."""
+    if hasattr(os, "fdatasync"):  # skips the timestamps, which need another write
         os.fdatasync(descriptor)
     else:
         os.fsync(descriptor)
 
 
 def sync_dir(path: Path) -> None:
-    """Make renames in the folder survive a power cut (a no-op where folders cannot be opened)."""
+    """Make renames in the folder survive a power cut; a no-op if it cannot be opened."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -271,7 +271,7 @@ def sync_dir(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of the file's bytes, in hex, read in pieces of 1 MiB."""
+    """The SHA-256 of the file in hex, read in chunks of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while piece := stream.read(_CHUNK_BYTES):

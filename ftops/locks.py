@@ -1,6 +1,6 @@
-"""Locks of the operating system: one holder at a time, released when their process ends.
+"""Locks of the operating system: one holder at a time, released when its process ends.
 
-The file of a lock stays; whether a process holds it is what counts.
+The lock file is never deleted; only whether a process holds its lock counts.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from ftops.files import PRIVATE_FILE, make_private, make_private_dir, storage_er
 def hold_lock(path: Path) -> Iterator[bool]:
     """Hold the lock of the file at `path` for the block; False when another process holds it.
 
-    The file, and its folder, are created when they are missing; StorageError when the disk refuses.
+    A missing file or folder is created; StorageError when that fails.
     """
     make_private_dir(path.parent)
     lock = _acquire(path)

@@ -32,7 +32,7 @@ class RunStatus(StrEnum):
     """The status of a run."""
 
     PENDING = "pending"  # recorded, nothing done yet
-    RUNNING = "running"  # a stage has started; a process may or may not drive it now
+    RUNNING = "running"  # a stage has started; a process may or may not drive the run
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -64,25 +64,25 @@ class Method(StrEnum):
     DPO = "dpo"  # direct preference optimization: to prefer one answer to another
 
     def takes(self, row_format: RowFormat) -> bool:
-        """Whether it trains on rows of that format."""
+        """Whether it trains on rows of the format."""
         return (self is Method.DPO) == (row_format is RowFormat.PREFERENCE)
 
 
 # Job statuses are an open set: a job with any other status has not ended.
 FAILED_JOB_STATUSES = frozenset({"failed", "cancelled"})
 ENDED_JOB_STATUSES = FAILED_JOB_STATUSES | {"succeeded"}
-# In these a job waits in a queue or is paused: no progress is expected.
+# The job waits in a queue or is paused: no progress is expected.
 WAITING_JOB_STATUSES = frozenset({"pending", "queued", "paused"})
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """The hyperparameters of a job; None is not set, so not sent."""
+    """The hyperparameters of a job; None means not set and not sent."""
 
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
     learning_rate_multiplier: float | Auto = "auto"
-    learning_rate: float | None = None  # absolute, where a provider has no multiplier
+    learning_rate: float | None = None  # absolute, for providers without a multiplier
     beta: float | Auto | None = None
     prompt_loss_weight: float | None = None
     compute_classification_metrics: bool | None = None
@@ -126,7 +126,7 @@ _TWICE = re.compile(r"(/v\d[a-z0-9]*)\1+$")
 def find_api_address(base_url: str) -> str | None:
     """The address of the API, where `base_url` names one of its routes or doubles its version.
 
-    None where it does neither, and can be used as it is.
+    None if it does neither, and can be used unchanged.
     """
     address = _TWICE.sub(r"\1", _ROUTES.sub("", base_url.rstrip("/")))
     return None if address == base_url.rstrip("/") else address
@@ -145,7 +145,7 @@ Prompt: TypeAlias = str | tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """One fix of training data, by its code, with the values that it takes."""
+    """One fix of training data, by its code, with its parameters."""
 
     code: str
     values: Mapping[str, Json] = field(default_factory=dict)
@@ -153,9 +153,9 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """How data is made ready: what is read (`read`, as the options of `data` name it), and fixes.
+    """How data is prepared: `read` holds options of the `data` commands, `steps` the fixes.
 
-    `name` says in messages where it came from; two plans that differ in it alone are the same.
+    `name` is the source of the plan in messages; plans that differ only in `name` are equal.
     """
 
     steps: tuple[PlanStep, ...] = ()
@@ -163,7 +163,7 @@ class DataPlan:
     name: str = field(default="the plan", compare=False)
 
     def to_json(self) -> dict[str, Json]:
-        """The same plan always gives the same."""
+        """The plan as JSON; equal plans give equal JSON."""
         steps: list[Json] = [{step.code: dict(step.values)} for step in self.steps]
         return {"read": dict(self.read), "steps": steps}
 
@@ -182,10 +182,10 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class MultipartUpload:
-    """A file that goes to a provider in parts of `part_bytes` bytes, until `expires_at`.
+    """An upload to a provider in parts of `part_bytes` bytes, until `expires_at`.
 
-    `parts` holds the provider's id of each part that it has confirmed, by the part's number from 0
-    on. With `completing` it may have become a file already.
+    `parts` maps the numbers of confirmed parts, from 0, to the provider's ids. With `completing`
+    the provider may have completed the upload already.
     """
 
     id: str
@@ -207,12 +207,12 @@ class JobRequest:
     seed: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     method: Method = Method.SUPERVISED
-    idempotency_key: str | None = None  # the same each time that the request is sent
+    idempotency_key: str | None = None  # the same for each attempt at the request
 
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job failed, in the provider's words."""
+    """The reason why a job failed, from the provider."""
 
     code: str
     message: str
@@ -275,7 +275,7 @@ class Model:
     created_at: datetime
     owned_by: str
     shutdown_date: str | None = None
-    base: str | None = None  # the model that it was fine-tuned from, where the name tells it
+    base: str | None = None  # the model that it was fine-tuned from, if the name contains it
 
     @property
     def fine_tuned(self) -> bool:
@@ -286,7 +286,8 @@ class Model:
 class Sampling:
     """How a completion is sampled.
 
-    `logprobs` requests the log probabilities of so many candidates for the first token.
+    `logprobs` is the number of candidates for the first token whose log probabilities are
+    requested.
     """
 
     max_tokens: int = 64
@@ -294,26 +295,26 @@ class Sampling:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
-    logprobs: int | None = None  # OpenAI gives 5 at most for a text, 20 for a chat
+    logprobs: int | None = None  # OpenAI allows up to 5 for a text, 20 for a chat
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One completion of a model.
 
-    `seconds` is the duration of its request, without pauses and failed attempts before. Where
-    `shared` prompts were in one request, all have its duration, and the request's tokens are split
-    by the lengths of the texts: their sum is exact, a single value is an estimate.
-    `refused_parameters` are those that the model refuses: each with the name under which it was
-    sent instead, or None where it was left out.
+    `seconds` is the duration of its request, without pauses and earlier failed attempts. `shared`
+    is the number of prompts in the request: all have its duration, and its tokens are split by the
+    lengths of the texts (the sum is exact, a single value is an estimate). `refused_parameters`
+    maps each parameter that the model refuses to its name in the request, or to None if it was left
+    out.
     """
 
     text: str
     finish_reason: str | None = None  # stop, length or content_filter
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    refusal: str | None = None  # the text with which the model, or a content filter, declined
-    # log probabilities of the candidates for the first token, where requested
+    refusal: str | None = None  # the text of a refusal by the model or a content filter
+    # log probabilities of the candidates for the first token, if requested
     first_token: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = field(default=None, compare=False)
     shared: int = field(default=1, compare=False)
@@ -321,7 +322,7 @@ class Completion:
 
 
 def render_refused(refused: Mapping[str, str | None]) -> str:
-    """What was left out of requests or renamed in them, as a phrase; "" for nothing."""
+    """The parameters that were left out or renamed, as a phrase; "" if there are none."""
     left_out = [name for name, new in refused.items() if new is None]
     parts = [f"{name} sent as {new}" for name, new in refused.items() if new is not None]
     if left_out:
@@ -332,10 +333,10 @@ def render_refused(refused: Mapping[str, str | None]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a job file, as the ledger has it.
+    """One execution of a job file, as recorded in the ledger.
 
-    `spec` is the validated job file as JSON, `overrides` the `--set` texts that went into it; `key`
-    is what makes two executions the same.
+    `spec` is the validated job file as JSON, with the `--set` texts in `overrides` applied. Equal
+    executions have the same `key`.
     """
 
     id: RunId
@@ -361,7 +362,7 @@ class Run:
 
     @property
     def ended_before_job(self) -> bool:
-        """Whether it is failed or cancelled although its job is not known to have ended so.
+        """Whether it failed or was cancelled, but its job is not known to have ended so.
 
         The job may still be running, or may have succeeded.
         """
@@ -374,7 +375,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One stage of a run, as the ledger has it; `detail` is its result."""
+    """One stage of a run, as recorded in the ledger; `detail` is its result."""
 
     stage: Stage
     status: StageStatus
@@ -386,7 +387,7 @@ class StageRecord:
 
     @property
     def seconds(self) -> float | None:
-        """From start to end in seconds, with interruptions; None until it has ended."""
+        """The time from start to end in seconds, with interruptions; None until it has ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
@@ -394,7 +395,7 @@ class StageRecord:
 
 @dataclass(frozen=True, slots=True)
 class TunedModel:
-    """A fine-tuned model that a run made, and what requests to it need."""
+    """A fine-tuned model from a run, and the format of requests to it."""
 
     name: str
     run_id: RunId
@@ -410,7 +411,7 @@ class TunedModel:
 
 @dataclass(frozen=True, slots=True)
 class EngineAddress:
-    """The address of a running engine; written by the engine, 0600, read by its clients."""
+    """The address of a running engine, which writes it with mode 0600; clients read it."""
 
     base_url: str  # ends in /v1
     token: str

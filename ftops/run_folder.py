@@ -1,4 +1,4 @@
-"""The folder of a run in FTOPS_HOME: each of its files is named here alone."""
+"""The folder of a run in FTOPS_HOME; no other module names its files."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -7,33 +7,33 @@ from pathlib import Path
 from ftops.locks import hold_lock, is_locked
 from ftops.records import Run, RunId
 
-PRUNED_PREFIX = ".pruned-"  # before a run's id: its folder, which is being removed
+PRUNED_PREFIX = ".pruned-"  # marks the folder of a run that is being removed
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The paths of a run's files; none of them need exist."""
+    """The paths of a run's files; they need not exist."""
 
     path: Path
 
     @classmethod
     def of(cls, home: Path, run_id: RunId) -> "RunFolder":
-        """The folder of that run."""
+        """The folder of the run."""
         return cls(get_runs_folder(home) / run_id)
 
     @property
     def job_file(self) -> Path:
-        """The job file as it was run."""
+        """The job file that was run."""
         return self.path / "job.yaml"
 
     @property
     def training_rows(self) -> Path:
-        """The prepared training rows, as they are uploaded."""
+        """The prepared training rows, as uploaded."""
         return self.path / "train.jsonl"
 
     @property
     def validation_rows(self) -> Path:
-        """The prepared validation rows, as they are uploaded."""
+        """The prepared validation rows, as uploaded."""
         return self.path / "validation.jsonl"
 
     @property
@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def results(self) -> Path:
-        """The results file of the job, as the provider sent it."""
+        """The results file of the job, unchanged."""
         return self.path / "results.csv"
 
     @property
@@ -64,7 +64,7 @@ class RunFolder:
         return self.path / "report.md"
 
     def list_documents(self) -> tuple[Path, ...]:
-        """The files that describe the run, to be kept elsewhere too; none of them need exist."""
+        """The files that describe the run, for exports; they need not exist."""
         return (
             self.job_file,
             self.results,
@@ -89,5 +89,5 @@ def hold_run(run: Run, home: Path) -> AbstractContextManager[bool]:
 
 
 def is_driven(run: Run, home: Path) -> bool:
-    """Whether a living process drives the run, or works on it, at this moment."""
+    """Whether a process currently drives the run or works on it."""
     return is_locked(RunFolder.of(home, run.id).lock)

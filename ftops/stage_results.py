@@ -1,4 +1,4 @@
-"""The results of a run's stages, as the ledger stores them: read and written here alone."""
+"""The results of a run's stages in the ledger; only this module reads and writes them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -24,7 +24,7 @@ class PreparedFile:
     """Data ready for training: a file in the run's folder, or one at the provider (`file_id`)."""
 
     role: Role
-    source: str  # as the job file names it
+    source: str  # as named in the job file
     file_id: str | None = None  # the job file names a file at the provider
     sha256: str = ""
     bytes: int = 0
@@ -43,7 +43,7 @@ class PreparedFile:
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
-    """The result of the prepare stage; costs in US dollars, None where not known."""
+    """The result of the prepare stage; costs in US dollars, None means unknown."""
 
     row_format: RowFormat
     separator: str
@@ -53,13 +53,13 @@ class PreparedData:
     tokens: int | None = None
     n_epochs: int | None = None
     cost_usd: float | None = None
-    overlap_rows: int | None = None  # validation rows that are training rows, too
+    overlap_rows: int | None = None  # validation rows that are also training rows
     plan: DataPlan | None = None
     classes: Mapping[str, int] = field(default_factory=dict)  # rows of each label
 
     @property
     def files(self) -> tuple[PreparedFile, ...]:
-        """Training and, when there is one, validation."""
+        """The training file, and the validation file if there is one."""
         return (self.training, self.validation) if self.validation else (self.training,)
 
     @property
@@ -68,7 +68,7 @@ class PreparedData:
         return RowFormat.CHAT if self.row_format is RowFormat.PREFERENCE else self.row_format
 
     def to_json(self) -> dict[str, Json]:
-        """Figures for people first; what only later stages read is nested."""
+        """The result as JSON: figures first; data that only later stages read is nested."""
         return {
             "rows": self.training.rows or None,
             "validation_rows": (self.validation.rows or None) if self.validation else None,
@@ -87,7 +87,7 @@ class PreparedData:
 
     @classmethod
     def from_json(cls, detail: Mapping[str, Json]) -> "PreparedData":
-        """The inverse of `to_json`; LedgerError for anything else."""
+        """The inverse of `to_json`; LedgerError for invalid JSON."""
         validation, classes = detail.get("validation"), detail.get("classes")
         try:
             row_format = RowFormat(get_value(detail, "row_format", str))
@@ -112,7 +112,7 @@ class PreparedData:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """The ids of the files at the provider; of `bytes`, `sent_bytes` had to be sent."""
+    """The ids of the files at the provider; `sent_bytes` of `bytes` were sent."""
 
     training_file: str
     validation_file: str | None = None
@@ -184,7 +184,7 @@ class FollowResult:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
-    """The results file: its last step and the last value of each column; `error`: unreadable."""
+    """The results file: its last step and the last values; `error` says why it is unreadable."""
 
     file_id: str
     bytes: int
@@ -237,7 +237,7 @@ class TrainingSummary:
 class EvaluateResult:
     """The primary metric of the tuned model with its interval, and of the other candidates.
 
-    `source_sha256` is the content of `evaluate.file`, where there is one.
+    `source_sha256` is the hash of `evaluate.file`, if there is one.
     """
 
     file: str
@@ -298,7 +298,7 @@ class StageResults:
 
         def find(stage: Stage, key: str) -> Mapping[str, Json] | None:
             detail = details.get(stage, {})
-            return detail if key in detail else None  # a skipped stage has a reason alone
+            return detail if key in detail else None  # a skipped stage has only a reason
 
         prepare, upload = find(Stage.PREPARE, "training"), find(Stage.UPLOAD, "training_file")
         create, follow = find(Stage.CREATE, "job_id"), find(Stage.FOLLOW, "hyperparameters")
@@ -319,12 +319,12 @@ def make_remote_name(sha256: str, role: str) -> str:
 
 
 def find_skip_reason(record: StageRecord) -> str | None:
-    """Why the stage was skipped."""
+    """The reason why the stage was skipped, if it was."""
     return find_value(record.detail, "reason", str)
 
 
 def get_object(detail: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    """The mapping of that name; LedgerError when it is missing."""
+    """The mapping `name`; LedgerError when it is missing."""
     value = detail.get(name)
     if not isinstance(value, dict):
         raise LedgerError(f"the ledger is damaged: the detail of a stage lacks {name!r}")
@@ -332,7 +332,7 @@ def get_object(detail: Mapping[str, Json], name: str) -> Mapping[str, Json]:
 
 
 def get_value(detail: Mapping[str, Json], name: str, kind: type[Value]) -> Value:
-    """The value of that name and type; LedgerError when it is missing."""
+    """The value `name` of type `kind`; LedgerError when it is missing."""
     value = find_value(detail, name, kind)
     if value is None:
         raise LedgerError(f"the ledger is damaged: the detail of a stage lacks {name!r}")
@@ -340,7 +340,7 @@ def get_value(detail: Mapping[str, Json], name: str, kind: type[Value]) -> Value
 
 
 def find_value(detail: Mapping[str, Json], name: str, kind: type[Value]) -> Value | None:
-    """The value of that name if there is one of that type."""
+    """The value `name` if it has the type `kind`, else None."""
     value = detail.get(name)
     if kind is float and isinstance(value, int):
         value = float(value)
