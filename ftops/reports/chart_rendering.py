@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 from ftops.errors import RunError
 
-_VERSION = "6.1"  # of Vega-Lite: what `charts` is written in
+_VERSION = "6.1"  # of Vega-Lite, which `charts` uses
 _HINT = "pip install 'ftops[report]'"
 
 
 def check_chart_libraries() -> None:
-    """RunError when the libraries of HTML and PNG reports are not installed."""
+    """Raise RunError if the libraries of HTML and PNG reports are not installed."""
     try:
         import jinja2
         import vl_convert
@@ -26,7 +26,7 @@ def check_chart_libraries() -> None:
 
 
 def render_svg(spec: dict[str, Any]) -> str:
-    """The chart as SVG, as Vega writes it."""
+    """The chart as SVG, not sanitized."""
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION))
@@ -54,9 +54,9 @@ _KEPT_CLASSES = ("background", "mark-")
 
 
 def sanitize_svg(text: str, *, name: str, prefix: str, kind: str) -> str:
-    """The SVG with allowed elements and attributes only, labelled `name`, of the class `kind`.
+    """The SVG with only allowed elements and attributes, the label `name` and the class `kind`.
 
-    Vega escapes texts already; this is a second barrier. Fonts, empty shapes and the roles of
+    Vega already escapes texts; this is a second barrier. Fonts, empty shapes and the roles of
     single marks are removed. Ids get a `prefix`.
     """
     root = ElementTree.fromstring(text)

@@ -1,4 +1,4 @@
-"""Bar charts and confusion matrices as Vega-Lite specifications; texts are data in them.
+"""Bar charts and confusion matrices as Vega-Lite specifications, with all texts as data.
 
 Format: https://vega.github.io/vega-lite/docs/spec.html
 """
@@ -16,7 +16,7 @@ Spec = dict[str, Any]  # a tree of JSON values, validated by vl-convert
 WIDE, NARROW = 640, 270  # pixels of the plot itself
 _FONT = "Helvetica, Arial, sans-serif"
 _ROW_HEIGHT, _CELL = 30, 30
-SERIES = 10  # colours in a row; the eleventh run has the first one's again
+SERIES = 10  # number of colours; the eleventh run reuses the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Palette:
     background: str | None
 
     def choose(self, index: int) -> str:
-        """The colour of the series of that number, from 0."""
+        """The colour of the series with this index."""
         return self.series[index % len(self.series)]
 
 
@@ -63,7 +63,7 @@ PAPER = Palette(
 
 
 def create_chart(spec: Mapping[str, Any], palette: Palette) -> Spec:
-    """The complete specification of a chart with the common colours and sizes."""
+    """The complete specification of a chart, with the common colours and sizes."""
     axis = {
         "labelColor": palette.faint,
         "titleColor": palette.faint,
@@ -85,7 +85,7 @@ def create_chart(spec: Mapping[str, Any], palette: Palette) -> Spec:
 
 
 def truncate_middle(name: str, most: int) -> str:
-    """The name, shortened in the middle: names of runs differ at their ends."""
+    """The name, truncated in the middle, because names of runs often differ at the end."""
     if truncate(name, most) == name:
         return name
     half = most // 2
@@ -93,9 +93,9 @@ def truncate_middle(name: str, most: int) -> str:
 
 
 def truncate(name: str, most: int) -> str:
-    """The name, shortened to a width of `most`; wide characters count twice.
+    """The name, truncated to a width of `most`; wide characters count twice.
 
-    Vega would cut within surrogate pairs.
+    Vega would split surrogate pairs.
     """
     width = 0
     for place, character in enumerate(name):
@@ -107,7 +107,7 @@ def truncate(name: str, most: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A metric of a candidate, drawn as a point with its interval."""
+    """A metric of a candidate, shown as a point with its interval."""
 
     name: str
     figure: MetricResult
@@ -115,7 +115,7 @@ class Bar:
 
 
 def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = WIDE) -> Spec:
-    """A chart of values with their 95% intervals, one line each."""
+    """A chart with one line per value and its 95% interval."""
     rows = [
         {
             "place": index,
@@ -131,8 +131,8 @@ def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = W
     names = [bar.name for bar in bars]
     low = min([0.0, *(row["low"] for row in rows)])  # type: ignore[type-var]
     high = max([1.0 if is_share else 0.0, *(row["high"] for row in rows)])  # type: ignore[type-var]
-    # names are looked up by number: two that are alike would fall on one line, and a name is
-    # never a part of an expression
+    # rows are identified by number: equal names would share a line, and a name must never be part
+    # of an expression
     y: Spec = {
         "field": "place",
         "type": "ordinal",
@@ -176,7 +176,7 @@ def draw_bars(bars: Sequence[Bar], metric: str, palette: Palette, width: int = W
 
 
 def _name_rows(names: Sequence[str], palette: Palette, width: int) -> Spec:
-    """The names: left of the plot, or above their lines where it is narrow."""
+    """The names to the left of the plot, or above their lines in a narrow plot."""
     narrow = width < WIDE
     mark: Spec = {"type": "text", "color": palette.ink, "fontSize": 12}
     mark |= {"align": "left", "dy": -24} if narrow else {"align": "right", "dx": -12}
@@ -245,7 +245,7 @@ def draw_matrix(matrix: ConfusionMatrix, palette: Palette, width: int = WIDE) ->
 
 
 def _name_places(field: str, names: Sequence[str], palette: Palette, mark: Spec) -> Spec:
-    """Labels beside the lines, or below the columns, of a matrix."""
+    """The labels next to the rows or below the columns of a matrix."""
     place: Spec = {"field": field, "type": "ordinal", "axis": None}
     ends: Spec = {"x": {"value": 0}, "y": place}
     if field == "given":

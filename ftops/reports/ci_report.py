@@ -1,4 +1,4 @@
-"""An evaluation for CI: a Markdown summary of the job, and JUnit XML with its requirements."""
+"""Renders an evaluation for CI: a Markdown summary, and requirements as JUnit XML."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -75,7 +75,7 @@ def _list(title: str, sentences: Sequence[str]) -> list[str]:
     return [f"### {title}", "", *(f"- {escape(text)}" for text in sentences), ""]
 
 
-# What XML 1.0 does not take, whatever it is written as.
+# Characters that XML 1.0 does not allow, even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

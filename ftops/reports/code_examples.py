@@ -1,7 +1,7 @@
-"""Code that sends prompts to a fine-tuned model in its training format: Python, curl, Node.
+"""Renders code that sends prompts to a fine-tuned model: Python, curl and Node.
 
-Texts of the data become quoted literals of each language. The key is read from an environment
-variable, and is never in the code.
+Texts of the data become quoted literals of the language. The code reads the key from an environment
+variable.
 """
 
 import json
@@ -19,16 +19,16 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Language(StrEnum):
     """The language of the code."""
 
-    PYTHON = "python"  # with the package `openai`
+    PYTHON = "python"  # with the `openai` package
     CURL = "curl"  # for a POSIX shell
-    NODE = "node"  # Node 18 or later, without a package
+    NODE = "node"  # Node 18 or later, without packages
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
-    """How to send a request to a model.
+    """The format of requests to a model.
 
-    With `base_url` None, address and key come from `OPENAI_BASE_URL` and the variable `key_env`,
+    If `base_url` is None, the code reads address and key from `OPENAI_BASE_URL` and `key_env`,
     which the shell command `set_up` sets. `separator` follows the prompt; `labels` maps answers to
     labels. `notes` become comments.
     """
@@ -49,32 +49,32 @@ class ModelUsage:
 
     @property
     def is_chat(self) -> bool:
-        """Whether requests have messages."""
+        """Whether requests use the chat format."""
         return self.row_format is not RowFormat.COMPLETION
 
     @property
     def path(self) -> str:
-        """The endpoint below the address."""
+        """The path of the endpoint, relative to the base URL."""
         return "chat/completions" if self.is_chat else "completions"
 
 
 def render_code(usage: ModelUsage, language: Language) -> str:
-    """A complete program that prints the answer (curl: the JSON response)."""
+    """A complete program that prints the answer (with curl: the JSON response)."""
     return _RENDERERS[language](usage)
 
 
 def quote_json(text: str) -> str:
-    """A JSON and JavaScript literal; invisible characters are escaped."""
+    """A JSON and JavaScript literal with escaped invisible characters."""
     return _quote(text, _escape_in_utf16)
 
 
 def quote_python(text: str) -> str:
-    """A literal of Python."""
+    """A Python literal."""
     return _quote(text, _escape_in_python)
 
 
 def _quote(text: str, escape: Callable[[str], str]) -> str:
-    # What JSON escapes by itself means the same in Python and in JavaScript.
+    # JSON's own escapes have the same meaning in Python and in JavaScript.
     plain = json.dumps(text, ensure_ascii=False)
     return "".join(one if one.isprintable() else escape(one) for one in plain)
 
@@ -89,7 +89,7 @@ def _escape_in_python(character: str) -> str:
 
 
 def _list_comments(usage: ModelUsage) -> list[str]:
-    """What a reader of the code has to know, one line each; none can leave its comment."""
+    """The comments of the code; line breaks, which would end a comment, become spaces."""
     lines = []
     if usage.set_up:
         lines.append(f"First, in the same shell: {usage.set_up}")
@@ -161,7 +161,7 @@ def _render_curl(usage: ModelUsage) -> str:
 
 
 def _print_variable(usage: ModelUsage) -> str:
-    """For a name that the shell itself cannot read."""
+    """A command for a variable whose name is not valid in the shell."""
     return f"$(printenv -- {shlex.quote(usage.key_env)})"
 
 
@@ -184,7 +184,7 @@ def _render_body(usage: ModelUsage) -> str:
 
 
 def _quote_in_shell(text: str) -> str:
-    """In single quotes; one inside becomes \\', which reads better than what shlex writes."""
+    """The text in single quotes; inner quotes become \\', more readable than with shlex."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
@@ -241,7 +241,7 @@ def _render_fields_of_node(usage: ModelUsage) -> list[str]:
 
 
 def _read_variable(name: str) -> str:
-    """How Node reads an environment variable."""
+    """The Node expression for an environment variable."""
     plain = _IDENTIFIER.fullmatch(name)
     return f"process.env.{name}" if plain else f"process.env[{quote_json(name)}]"
 

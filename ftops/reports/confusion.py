@@ -1,4 +1,4 @@
-"""The confusion matrix of a candidate, as a report shows it."""
+"""The confusion matrix of a candidate for reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _LONGEST_LABEL = 60
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """Rows that expect one label and are predicted as another; `share` of the rows of the first."""
+    """The rows with one expected and one predicted label; `share` is of the expected label."""
 
     count: int
     share: float
@@ -26,13 +26,13 @@ class MatrixCell:
 
     @property
     def level(self) -> int:
-        """How dark the cell is, from 0 (nothing) to 8 (every row)."""
+        """The shade of the cell, from 0 (no rows) to 8 (all rows)."""
         return 0 if not self.count else max(1, round(self.share * _LEVELS))
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """`count` of the `rows` that expect one label are predicted as another."""
+    """A wrong prediction of one label for another: `count` of `rows` rows with that label."""
 
     expected: str
     predicted: str
@@ -41,11 +41,10 @@ class Mistake:
 
     @property
     def share(self) -> float:
-        """Of the rows that expect the label."""
+        """The share of the rows with the expected label."""
         return self.count / self.rows if self.rows else 0.0
 
     def to_json(self) -> dict[str, Json]:
-        """By the names of the fields."""
         return {
             "expected": self.expected,
             "predicted": self.predicted,
@@ -58,7 +57,7 @@ class Mistake:
 class ConfusionMatrix:
     """Expected labels by predicted labels, with counts.
 
-    `labels` has at most 24, those with the most mistakes; `hidden` counts the others.
+    `labels` has the 24 labels with the most mistakes; `hidden` is the number of other labels.
     """
 
     labels: Sequence[str]
@@ -69,12 +68,12 @@ class ConfusionMatrix:
 
     @property
     def mistakes(self) -> int:
-        """The number of wrong rows."""
+        """The number of wrong predictions."""
         return sum(cell.count for row in self.cells for cell in row if not cell.right)
 
 
 def lay_out(confusion: Confusion, most: int = MAX_LABELS) -> ConfusionMatrix:
-    """The matrix for a report: of many labels, those that are confused most."""
+    """The matrix for a report, limited to the labels with the most mistakes."""
     kept = _choose(confusion, most)
     hidden = len(confusion.labels) - len(kept)
     labels = [show(confusion.labels[index], _LONGEST_LABEL) for index in kept]
@@ -90,7 +89,7 @@ def lay_out(confusion: Confusion, most: int = MAX_LABELS) -> ConfusionMatrix:
 
 
 def list_mistakes(confusion: Confusion, most: int = MAX_PAIRS) -> list[Mistake]:
-    """The most frequent mistakes, the most frequent first."""
+    """The most frequent mistakes, in descending order."""
     names = [*confusion.labels, OUTSIDE]
     pairs = [
         Mistake(names[i], names[j], count, sum(counts))
@@ -113,7 +112,7 @@ def list_mistakes(confusion: Confusion, most: int = MAX_PAIRS) -> list[Mistake]:
 
 
 def describe_mistakes(name: str, matrix: ConfusionMatrix) -> str:
-    """The most frequent mistakes in mistake sentence; "" if there are none."""
+    """The most frequent mistakes in one sentence; "" if there are none."""
     mistakes = [
         f"{mistake.expected} with {mistake.predicted} ({mistake.count:,} of {mistake.rows:,} rows)"
         for mistake in [pair for pair in matrix.pairs if pair.predicted != OUTSIDE][:_MAX_NAMED]
@@ -126,7 +125,7 @@ def describe_mistakes(name: str, matrix: ConfusionMatrix) -> str:
 
 
 def _choose(confusion: Confusion, most: int) -> list[int]:
-    """The numbers of the labels to show, in their order."""
+    """The indexes of the labels to show, in order."""
     size = len(confusion.labels)
     if size <= most:
         return list(range(size))
@@ -141,7 +140,7 @@ def _choose(confusion: Confusion, most: int) -> list[int]:
 
 
 def _fold(counts: Sequence[int], kept: Sequence[int], hidden: int) -> list[int]:
-    """Counts of the kept labels, of all others, and of predictions that are no label."""
+    """The counts of the kept labels, of all others, and of predictions outside the labels."""
     shown = [counts[index] for index in kept]
     other = [sum(counts[:-1]) - sum(shown)] if hidden else []
     return [*shown, *other, counts[-1]]

@@ -1,4 +1,4 @@
-"""The contents of a report, in their order, without a format yet."""
+"""The contents of a report in order, independent of its format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class CandidateLine:
-    """One row of the table of candidates; `results` has value and interval of each metric."""
+    """One row of the table of candidates; `results` has the value and interval of each metric."""
 
     name: str
     about: str
@@ -64,7 +64,7 @@ class CandidateLine:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPart:
-    """The evaluation of one run as it is shown."""
+    """The evaluation of one run in a report."""
 
     evaluation: Evaluation
     headline: str
@@ -96,7 +96,7 @@ class RunPart:
 
     @property
     def findings(self) -> list[Sentence]:
-        """The diagnostics of the curves."""
+        """The diagnostics of the curves with advice."""
         return [
             _to_sentence("warning", f"{finding.code}: {finding.message}", finding.advice)
             for finding in self.learning.findings
@@ -104,7 +104,7 @@ class RunPart:
 
     @property
     def warnings(self) -> list[Sentence]:
-        """The same without advice."""
+        """The diagnostics of the curves without advice."""
         return [
             _to_sentence("warning", f"{finding.code}: {finding.message}", "")
             for finding in self.learning.findings
@@ -112,14 +112,14 @@ class RunPart:
 
     @property
     def built_in(self) -> bool:
-        """Whether the built-in engine made the model, which the report must mention."""
+        """Whether the built-in engine trained the model, which the report must mention."""
         provider = self.facts.run.provider
         return provider.uses_engine and self.facts.run.fine_tuned_model is not None
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardEntry:
-    """A run among the others: the primary metric of its first candidate."""
+    """A run in the leaderboard, with the primary metric of its first candidate."""
 
     run: str
     candidate: str
@@ -140,17 +140,17 @@ class Contents:
 
     @property
     def built_in(self) -> bool:
-        """Whether any model was made by the built-in engine."""
+        """Whether the built-in engine trained any of the models."""
         return any(run.built_in for run in self.runs)
 
     @property
     def several(self) -> bool:
-        """Whether runs are compared."""
+        """Whether the report compares several runs."""
         return len(self.runs) > 1
 
 
 def build(runs: Sequence[RunFacts], made_at: datetime) -> Contents:
-    """The contents of a report about the runs; `made_at` is now, in UTC."""
+    """The contents of a report about the runs; `made_at` is the current time in UTC."""
     parts = [_build_run(name, facts) for name, facts in zip(name_runs(runs), runs, strict=True)]
     names = list(dict.fromkeys(show(facts.run.name) for facts in runs))
     title = names[0] if len(names) == 1 else f"{len(runs)} runs: {', '.join(names)}"
@@ -175,7 +175,7 @@ def _build_run(name: str, facts: RunFacts) -> RunPart:
 
 def _build_evaluation(facts: RunFacts) -> EvaluationPart:
     evaluation = facts.evaluation
-    assert evaluation is not None  # the caller has looked
+    assert evaluation is not None  # checked by the caller
     first = evaluation.candidates[0] if evaluation.candidates else None
     predictions = facts.predictions.get(first.name, ()) if first else ()
     confused = [
@@ -214,7 +214,7 @@ def _build_evaluation(facts: RunFacts) -> EvaluationPart:
 def _list_asides(
     evaluation: Evaluation, matrices: Sequence[tuple[str, ConfusionMatrix]]
 ) -> list[Sentence]:
-    """Sentences beside the headline: which labels are confused, and a leak."""
+    """Sentences next to the headline, about confused labels and leaked rows."""
     mistakes = [describe_mistakes(name, matrix) for name, matrix in matrices[:1]]
     leaks = [format_note(note) for note in evaluation.notes if note.kind is NoteKind.LEAK]
     return [
@@ -224,7 +224,7 @@ def _list_asides(
 
 
 def _list_remarks(evaluation: Evaluation) -> list[str]:
-    """Notes, and the candidates that were skipped."""
+    """The notes and the skipped candidates."""
     remarks = [show(note) for note in list_notes(evaluation)]
     remarks += [
         f"{show(candidate.name)} was skipped: {show(candidate.reason)}"
@@ -234,7 +234,7 @@ def _list_remarks(evaluation: Evaluation) -> list[str]:
 
 
 def _list_data(facts: RunFacts) -> list[Sentence]:
-    """The issues of the data, the worst first."""
+    """The issues of the data, most severe first."""
     issues = [_to_sentence(issue.severity, issue.message, issue.advice) for issue in facts.data]
     prepared = facts.results.prepare
     if prepared and prepared.overlap_rows:
@@ -267,7 +267,7 @@ def _rank_runs(parts: Sequence[RunPart]) -> list[LeaderboardEntry]:
 
 
 def _note_leaderboard(parts: Sequence[RunPart], leaderboard: Sequence[LeaderboardEntry]) -> str:
-    """Whether the results of the runs can be compared."""
+    """A sentence on whether the results of the runs can be compared."""
     if len(leaderboard) < 2:
         return ""
     if len({entry.metric for entry in leaderboard}) > 1:
@@ -282,10 +282,10 @@ def _note_leaderboard(parts: Sequence[RunPart], leaderboard: Sequence[Leaderboar
 
 
 def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
-    """The first run compared with each later one, in words.
+    """Sentences that compare the first run with each later one.
 
-    Empty if they cannot be paired: other rows, other metrics, no stored predictions, or a metric
-    that cannot be computed here (a Python function, a judge).
+    Empty if the runs cannot be paired: different rows or metrics, no stored predictions, or a
+    metric that cannot be computed here (a Python function, a judge).
     """
     first = runs[0][1].evaluation
     if len(runs) < 2 or first is None or not first.candidates:
@@ -304,12 +304,12 @@ def compare_runs(runs: Sequence[tuple[str, RunFacts]]) -> list[Sentence]:
     try:
         metrics = create_metrics([MetricChoice(first.primary_metric)])
         return list_verdicts(evaluate(first.file, candidates, metrics))
-    except ValueError:  # other rows, or a metric with settings
+    except ValueError:  # different rows, or a metric with settings
         return []
 
 
 def list_metrics(evaluation: Evaluation) -> list[str]:
-    """All metrics that a candidate has, the primary one first."""
+    """The metrics of all candidates, the primary one first."""
     names = dict.fromkeys(name for candidate in evaluation.candidates for name in candidate.metrics)
     return sorted(names, key=lambda name: name != evaluation.primary_metric)
 
@@ -345,7 +345,7 @@ def describe_headline(evaluation: Evaluation) -> str:
 
 
 def list_verdicts(evaluation: Evaluation) -> list[Sentence]:
-    """Each comparison in words, those by the primary metric first."""
+    """A sentence for each comparison, with those by the primary metric first."""
     ordered = sorted(
         evaluation.comparisons,
         key=lambda comparison: comparison.metric != evaluation.primary_metric,
@@ -356,7 +356,7 @@ def list_verdicts(evaluation: Evaluation) -> list[Sentence]:
 
 
 def list_requirements(evaluation: Evaluation) -> list[Sentence]:
-    """Each requirement of the job file, and whether it is met."""
+    """A sentence for each requirement, and whether it is met."""
     return [
         Sentence(
             "good" if requirement.met else "bad",
@@ -373,7 +373,7 @@ def _format_cells(result: MetricResult | None) -> tuple[str, str]:
 
 
 def _describe(score: CandidateScore) -> str:
-    """Kind, model and provider."""
+    """The kind, model and provider of a candidate."""
     model = f"{score.model} at {score.provider}" if score.model and score.provider else score.model
     kind = score.kind.value
     return show(" · ".join(part for part in (kind, model or "") if part and part != score.name))

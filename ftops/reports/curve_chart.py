@@ -8,10 +8,10 @@ from ftops.reports.charts import WIDE, Palette, Spec, create_chart
 from ftops.reports.curves import BUCKETS, Curve, Point, downsample, fill_buckets
 
 _HEIGHT = 260
-_DECADES = 100.0  # a loss that falls so much is drawn on a logarithmic axis
+_DECADES = 100.0  # a loss that falls by this factor gets a logarithmic axis
 _MOST_DECADES = 1e5
 _LEAST_BUCKETS, _MOST_POINTS = 80, 640  # of a line, and of all lines of a chart
-_BANDED_RUNS = 3  # of more runs the bands would hide each other
+_BANDED_RUNS = 3  # with more runs, the bands would hide each other
 _TITLES = {"loss": "loss (nats per token)", "accuracy": "share of tokens that are right"}
 
 
@@ -29,8 +29,8 @@ class NamedCurve:
 def draw_curves(curves: Sequence[NamedCurve], palette: Palette, width: int = WIDE) -> Spec:
     """A chart of curves of the same measure: lines for training, markers for validation.
 
-    With more steps than pixels, the line is the mean of neighbouring steps, and a band shows their
-    minimum and maximum. Epochs are those of the first curve.
+    If there are more steps than pixels, the line is the mean of neighbouring steps, and a band
+    shows their minimum and maximum. Epochs are those of the first curve.
     """
     last = get_last_step(curves)
     alone = len(curves) == 1
@@ -64,7 +64,7 @@ def choose_detail(curves: int) -> int:
 
 
 def _create_y_axis(curves: Sequence[NamedCurve]) -> Spec:
-    """The vertical axis: linear from 0, or logarithmic where a loss falls a hundredfold.
+    """The vertical axis: linear from 0, or logarithmic if a loss falls a hundredfold.
 
     On a linear axis a later rise of such a loss would be invisible.
     """
@@ -96,7 +96,7 @@ def _create_y_axis(curves: Sequence[NamedCurve]) -> Spec:
 
 
 def get_last_step(curves: Sequence[NamedCurve]) -> float:
-    """The last step that any curve has a point at; at least 1."""
+    """The last step with a point in any curve; at least 1."""
     steps = [x for one in curves for x, _ in (*one.curve.training[-1:], *one.curve.validation[-1:])]
     return max([1.0, *steps])
 
@@ -151,7 +151,7 @@ def _draw_validation(
     encoding: Spec = {"x": {"field": "x", **x}, "y": {"field": "y", **y}}
     line = {"type": "line", "color": color, "strokeDash": [5, 3], "strokeWidth": 1.6, "clip": True}
     mark = {"type": "point", "filled": True, "color": color, "size": 26, "opacity": 1, "clip": True}
-    if len(rows) == 1:  # a line of one point is nothing, and at the end of another one hard to see
+    if len(rows) == 1:  # a line of one point is invisible
         lone = {**mark, "size": 90, "clip": False}
         return [{"data": {"values": rows}, "mark": lone, "encoding": encoding}]
     layers: list[Spec] = [{"mark": line, "encoding": encoding}]
@@ -178,5 +178,5 @@ def _draw_preferred(step: int, color: str, x: Spec) -> Spec:
 
 
 def _short(value: float) -> float:
-    """Four digits: more than a chart can show, fewer than a file should carry."""
+    """The value with four significant digits, which are enough for a chart."""
     return float(f"{value:.4g}")

@@ -1,7 +1,7 @@
 """The training curves of a run for charts: loss, accuracy, epochs, best step, downsampling.
 
 Neighbouring points become one bucket with their minimum, mean and maximum, so that a single spike
-of 10,000 steps stays visible.
+in 10,000 steps stays visible.
 """
 
 import math
@@ -18,12 +18,12 @@ from ftops.reports.run_facts import RunFacts
 Point = tuple[float, float]
 BUCKETS = 160
 MOST_MARKS = 400
-_MOST_EPOCHS = 24  # lines in a chart; of more epochs every second, third, … is marked
+_MOST_EPOCHS = 24  # lines in a chart; with more epochs, every second, third, … is marked
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A measure by step on training and validation rows."""
+    """A measure by step, on training and validation rows."""
 
     measure: str  # loss or accuracy
     training: Sequence[Point]
@@ -57,7 +57,7 @@ class TrainingCurves:
         return next((one.step for one in kept), None)
 
     def to_json(self) -> dict[str, Json]:
-        """The last figures, the best step, the epochs and the findings."""
+        """The last values, the best step, the epochs and the findings."""
         return {
             "steps": self.last_step,
             "train_loss": _last(self.loss.training),
@@ -74,7 +74,7 @@ class TrainingCurves:
 def read_training_curves(facts: RunFacts) -> TrainingCurves:
     """The curves of a run with their diagnostics; empty without results.
 
-    Validation is that of all validation rows, if the provider measures it more than once.
+    Validation is measured on all validation rows if the provider does so more than once.
     """
     rows = facts.training.rows
     loss = Curve(
@@ -106,7 +106,7 @@ def read_training_curves(facts: RunFacts) -> TrainingCurves:
 
 
 def _points(rows: Sequence[ResultRow], name: str) -> list[Point]:
-    """Step and value of all rows that have a finite one."""
+    """The step and value of all rows with a finite value."""
     place = ResultRow._fields.index(name)
     values: Iterable[float | None] = map(itemgetter(place), rows)
     steps = [float(row.step) for row in rows]
@@ -115,7 +115,7 @@ def _points(rows: Sequence[ResultRow], name: str) -> list[Point]:
 
 
 def _choose(full: list[Point], partial: list[Point]) -> list[Point]:
-    """The curve of all validation rows if it has two points or more, else that of some rows."""
+    """The curve on all validation rows if it has two points or more, else that on some rows."""
     return full if len(full) > 1 or not partial else partial
 
 
@@ -130,7 +130,7 @@ def _last(points: Sequence[Point]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Neighbouring points: their middle, and their minimum, mean and maximum."""
+    """Neighbouring points: their middle step, minimum, mean and maximum."""
 
     x: float
     low: float
@@ -145,7 +145,7 @@ def keep_finite(points: Sequence[Point]) -> list[Point]:
 
 
 def fill_buckets(points: Sequence[Point], most: int = BUCKETS) -> list[Bucket]:
-    """At most `most` buckets of equal size; one per point if there are few."""
+    """At most `most` buckets of equal size; one per point if there are few points."""
     if len(points) <= 2 * most:
         return [Bucket(x, y, y, y) for x, y in points]
     buckets = []
@@ -158,7 +158,7 @@ def fill_buckets(points: Sequence[Point], most: int = BUCKETS) -> list[Bucket]:
 
 
 def downsample(points: Sequence[Point], most: int = MOST_MARKS) -> list[Point]:
-    """At most `most` of the points: minimum and maximum of each stretch, first and last."""
+    """At most `most` of the points: the first, the last, and each section's minimum and maximum."""
     if len(points) <= most:
         return list(points)
     parts = max(1, (most - 2) // 2)

@@ -1,4 +1,4 @@
-"""The checks of a training: each looks for one problem in the curves, with its thresholds."""
+"""The checks of training curves, with their thresholds; each detects one problem."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Diagnostic:
     """A problem of a training.
 
     `message` is one sentence with figures, `advice` the next step. `checkpoint` is the recommended
-    one, if it is better than the final model.
+    checkpoint, if it is better than the final model.
     """
 
     code: str
@@ -27,7 +27,6 @@ class Diagnostic:
     checkpoint: Checkpoint | None = None
 
     def to_json(self) -> dict[str, Json]:
-        """As plain JSON values."""
         kept = self.checkpoint
         return {
             "code": self.code,
@@ -41,7 +40,7 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class DiagnosticInput:
-    """The data of the checks; `classes` are those of an evaluation, empty without one."""
+    """The data of the checks; `classes` come from an evaluation, and are empty without one."""
 
     training: Training
     curves: LossCurves
@@ -50,8 +49,8 @@ class DiagnosticInput:
 
 DIVERGENCE_CODE = "divergence"
 DIVERGENCE_LEAST_STEPS = 10
-DIVERGENCE_LOST_AT_END = 3  # steps in a row whose training loss is no figure, up to the last step
-DIVERGENCE_RISE = 0.3  # of what the training loss had fallen by
+DIVERGENCE_LOST_AT_END = 3  # consecutive steps without a training loss at the end
+DIVERGENCE_RISE = 0.3  # of the previous fall of the training loss
 DIVERGENCE_RISE_OF_LOWEST = 0.25
 DIVERGENCE_LEAST_RISE = 0.1  # nats per token
 DIVERGENCE_ERRORS = 5.0
@@ -62,7 +61,7 @@ _DIVERGENCE_ADVICE = (
 
 
 def check_divergence(data: DiagnosticInput) -> Diagnostic | None:
-    """The training loss is not finite, missing at the end, or rises again."""
+    """Check whether the training loss is not finite, missing at the end, or rises again."""
     return _check_lost_loss(data) or _check_rising_loss(data)
 
 
@@ -71,7 +70,7 @@ def _check_lost_loss(data: DiagnosticInput) -> Diagnostic | None:
     lost = next((row.step for row in rows if row.is_lost), None)
     known = [index for index, row in enumerate(rows) if row.train_loss is not None]
     if lost is None and len(known) >= DIVERGENCE_LEAST_STEPS:
-        # as good as every step had a loss before: a table with rows for validation alone has not
+        # nearly every earlier row has a loss, so the table has no rows for validation alone
         is_whole = len(known) >= 0.9 * (known[-1] + 1)
         if is_whole and len(rows) - 1 - known[-1] >= DIVERGENCE_LOST_AT_END:
             lost = rows[known[-1] + 1].step
@@ -116,10 +115,8 @@ def _check_rising_loss(data: DiagnosticInput) -> Diagnostic | None:
 NO_LEARNING_CODE = "no-learning"
 NO_LEARNING_LEAST_STEPS = 10
 NO_LEARNING_FALL = 0.05  # of the first loss
-NO_LEARNING_SURELY_BELOW = (
-    0.15  # of the first loss: the most that the fall can be, scatter taken into account
-)
-NO_LEARNING_LEAST_LOSS = 0.1  # nats per token; of less there is little to learn
+NO_LEARNING_SURELY_BELOW = 0.15  # of the first loss: the upper bound of the fall, including scatter
+NO_LEARNING_LEAST_LOSS = 0.1  # nats per token; below, there is little to learn
 NO_LEARNING_ERRORS = 2.0
 _NO_LEARNING_BEGINNINGS = (
     10,
@@ -127,11 +124,11 @@ _NO_LEARNING_BEGINNINGS = (
     50,
     100,
     200,
-)  # a fine-tuning may learn all it learns in its first steps
+)  # a model may learn everything in the first steps
 
 
 def check_no_learning(data: DiagnosticInput) -> Diagnostic | None:
-    """Neither training nor validation loss fell by more than its scatter."""
+    """Check whether neither training nor validation loss fell by more than its scatter."""
     train = data.curves.train
     if len(train) < NO_LEARNING_LEAST_STEPS or _has_fallen(train) or _has_fallen(data.curves.valid):
         return None
@@ -154,7 +151,7 @@ def check_no_learning(data: DiagnosticInput) -> Diagnostic | None:
 
 
 def _has_fallen(curve: LossCurve) -> bool:
-    """Whether the end lies below some beginning, short or long."""
+    """Whether the end is below any of the initial sections, short or long."""
     if len(curve) < 2:
         return False
     end = curve.split(10)[-1]
@@ -170,12 +167,10 @@ def _has_fallen(curve: LossCurve) -> bool:
 
 
 COLLAPSE_CODE = "class-collapse"
-COLLAPSE_SHARE = 0.9  # of the answers are the same
-COLLAPSE_MORE_THAN_EXPECTED = 0.2  # above the share of rows that expect that answer
-COLLAPSE_NEAR = 0.02  # of the figure that one answer to all rows would give
-COLLAPSE_LEAST_MISSED = (
-    0.1  # of the rows; a model that is nearly always right may say what it likes
-)
+COLLAPSE_SHARE = 0.9  # of the answers that are equal
+COLLAPSE_MORE_THAN_EXPECTED = 0.2  # above the share of rows with that expected answer
+COLLAPSE_NEAR = 0.02  # distance from the value of one answer to all rows
+COLLAPSE_LEAST_MISSED = 0.1  # of the rows; a model that is nearly always right has not collapsed
 _COLLAPSE_ADVICE = (
     "Balance the classes (`ftops data stats` counts them), look whether the separator and the label"
     " are the same in every row, and train for more epochs."
@@ -183,7 +178,7 @@ _COLLAPSE_ADVICE = (
 
 
 def check_class_collapse(data: DiagnosticInput) -> Diagnostic | None:
-    """By the predictions of an evaluation, else by the classification metrics of the results."""
+    """Check the predictions of an evaluation, or the classification metrics of the results."""
     if data.classes:
         return _check_predictions(data.classes)
     figures = _list_classification_metrics(data)
@@ -213,15 +208,15 @@ def _list_classification_metrics(data: DiagnosticInput) -> dict[str, float]:
         for name, figure in row.extra.items():
             if name.startswith("classification/") and figure is not None:
                 found.setdefault(name.removeprefix("classification/"), figure)
-        if found:  # they stand in one row, the last one as a rule
+        if found:  # they are in one row, usually the last one
             break
     return found
 
 
 def _check_weighted_f1(figures: dict[str, float]) -> Diagnostic | None:
-    """One answer to all rows gives a weighted F1 of 2a²/(1+a) at an accuracy of a.
+    """Check for one answer to all rows: a weighted F1 of 2a²/(1+a) at an accuracy of a.
 
-    The predicted class has precision a and recall 1, and its F1 the weight a; the others are 0.
+    The predicted class has precision a, recall 1 and weight a; the F1 of the others is 0.
     """
     accuracy, weighted = figures.get("accuracy"), figures.get("weighted_f1_score")
     if accuracy is None or weighted is None or accuracy > 1 - COLLAPSE_LEAST_MISSED:
@@ -237,7 +232,7 @@ def _check_weighted_f1(figures: dict[str, float]) -> Diagnostic | None:
 
 
 def _check_recall(figures: dict[str, float]) -> Diagnostic | None:
-    """Of two classes, one is always predicted (recall 1, precision its share) or never."""
+    """Check for two classes, one always predicted (recall 1, precision its share) or never."""
     accuracy, recall = figures.get("accuracy"), figures.get("recall")
     precision = figures.get("precision")
     if (
@@ -273,7 +268,7 @@ _LEAKAGE_ADVICE = (
 
 
 def check_validation_leakage(data: DiagnosticInput) -> Diagnostic | None:
-    """Shared rows, validation rows known from the start, or always easier than training rows."""
+    """Check for shared rows, and for validation rows that are known or always easier."""
     return _check_shared_rows(data) or _check_known_rows(data) or _check_easier_rows(data)
 
 
@@ -334,7 +329,7 @@ def _check_easier_rows(data: DiagnosticInput) -> Diagnostic | None:
 
 
 def _find_training_around(train: LossCurve, level: Level) -> Level | None:
-    """The training loss around a stretch, on both sides, as it falls along the stretch."""
+    """The training loss around a section, from both sides, as it falls along the section."""
     if not train:
         return None
     half = max(1, train.steps[-1] // 40)
@@ -352,14 +347,14 @@ def _is_easier(valid: Level, train: Level) -> bool:
 OVERFITTING_CODE = "overfitting"
 OVERFITTING_LEAST_POINTS = 3
 OVERFITTING_RISE = 0.05  # of the lowest validation loss
-OVERFITTING_RISE_OF_MANY = 0.03  # where there are enough points to know their scatter
+OVERFITTING_RISE_OF_MANY = 0.03  # with enough points to know their scatter
 OVERFITTING_LEAST_RISE = 0.02  # nats per token
-OVERFITTING_ERRORS = 4.0  # standard errors that the rise is above what scatter explains
+OVERFITTING_ERRORS = 4.0  # standard errors by which the rise exceeds scatter
 _OVERFITTING_MANY = 8
 
 
 def check_overfitting(data: DiagnosticInput) -> Diagnostic | None:
-    """Validation loss ends above its lowest while training loss has fallen since."""
+    """Check whether validation loss ends above its minimum while training loss has fallen since."""
     curves = data.curves
     levels = curves.split_validation()
     if len(levels) < OVERFITTING_LEAST_POINTS:
@@ -381,7 +376,7 @@ def check_overfitting(data: DiagnosticInput) -> Diagnostic | None:
 
 
 def _find_training_loss(train: LossCurve, level: Level) -> float | None:
-    """The training loss around a stretch of validation: a twentieth of all steps at least."""
+    """The training loss around a section of validation, over at least a twentieth of all steps."""
     if not train:
         return None
     width = max(level.last_step - level.first_step, train.steps[-1] // 20, 1)
@@ -420,7 +415,7 @@ def _describe_overfitting(
 def find_best_checkpoint(
     rows: Sequence[ResultRow], checkpoints: Sequence[Checkpoint], best: Level, end: Level
 ) -> Checkpoint | None:
-    """The checkpoint with the lowest validation loss, if it undoes half of the rise."""
+    """The checkpoint with the lowest validation loss, if it avoids half of the rise."""
     rated = [
         (loss, checkpoint)
         for checkpoint in checkpoints
@@ -433,7 +428,7 @@ def find_best_checkpoint(
 
 
 def _find_validation_loss(rows: Sequence[ResultRow], checkpoint: Checkpoint) -> float | None:
-    """The validation loss of a checkpoint: from the provider, else that of its step."""
+    """The validation loss of a checkpoint from the provider, or else that of its step."""
     for name in ("full_valid_loss", "valid_loss"):
         if name in checkpoint.metrics:
             return checkpoint.metrics[name]
@@ -450,15 +445,15 @@ def _is_accuracy_kept(accuracy: LossCurve) -> bool:
 
 UNDERTRAINING_CODE = "undertraining"
 UNDERTRAINING_LEAST_STEPS = 16
-UNDERTRAINING_SHARE = 0.2  # of the whole fall happens in the second half of the steps
-UNDERTRAINING_STILL_HIGH = 0.1  # of the first loss is left at the end
+UNDERTRAINING_SHARE = 0.2  # of the whole fall, in the second half of the steps
+UNDERTRAINING_STILL_HIGH = 0.1  # of the first loss, at the end
 UNDERTRAINING_LEAST_FALL = 0.05  # nats per token, in the second half
 UNDERTRAINING_ERRORS = 4.0
-UNDERTRAINING_VALIDATION_RISE = 0.01  # above its lowest, validation falls no more
+UNDERTRAINING_VALIDATION_RISE = 0.01  # above its minimum, where validation no longer falls
 
 
 def check_undertraining(data: DiagnosticInput) -> Diagnostic | None:
-    """Training loss falls late in training, and so does validation loss, if any."""
+    """Check whether training loss still falls at the end, and validation loss too, if any."""
     train = data.curves.train
     if len(train) < UNDERTRAINING_LEAST_STEPS:
         return None
@@ -502,7 +497,7 @@ NOISE_ERROR = 0.1  # of the loss over the last quarter
 
 
 def check_noisy_validation(data: DiagnosticInput) -> Diagnostic | None:
-    """Validation has few rows, or its loss scatters too much."""
+    """Check whether validation has few rows, or its loss scatters too much."""
     facts = data.training.facts
     if facts.validation_rows and facts.validation_rows < NOISE_LEAST_ROWS:
         rows = facts.validation_rows
@@ -530,11 +525,11 @@ def check_noisy_validation(data: DiagnosticInput) -> Diagnostic | None:
 
 
 def format_step(training: Training, step: int) -> str:
-    """A step, with its epoch if it is known."""
+    """A step, with its epoch if known."""
     epoch = training.find_epoch(step)
     return f"step {step:,} (epoch {epoch})" if epoch else f"step {step:,}"
 
 
 def format_epochs(count: int) -> str:
-    """A number of epochs in words."""
+    """A number of epochs with its unit."""
     return "1 epoch" if count == 1 else f"{count} epochs"

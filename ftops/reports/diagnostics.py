@@ -1,4 +1,4 @@
-"""The diagnostics of training curves in their order, and their docs page."""
+"""The diagnostics of training curves in order, and their documentation page."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ftops.reports.training import Training
 
 @dataclass(frozen=True, slots=True)
 class DiagnosticRule:
-    """A problem to detect: with `needs_all` if all `conditions` hold, otherwise if one holds."""
+    """A problem, detected if all `conditions` hold (`needs_all`), or if any of them holds."""
 
     code: str
     meaning: str
@@ -133,7 +133,7 @@ RULES: tuple[DiagnosticRule, ...] = (
         checks.check_noisy_validation,
     ),
 )
-# What a diagnostic explains already, and is not reported beside it.
+# The diagnostics that another one explains; they are not reported with it.
 _EXPLAINED = {
     checks.DIVERGENCE_CODE: {
         checks.OVERFITTING_CODE,
@@ -145,9 +145,9 @@ _EXPLAINED = {
 
 
 def diagnose(training: Training, classes: Sequence[ClassResult] = ()) -> list[Diagnostic]:
-    """The problems of a training; empty for clean curves.
+    """The problems of a training; empty if there are none.
 
-    `classes` are those of an evaluation of the fine-tuned model, if there is one.
+    `classes` come from an evaluation of the fine-tuned model, if there is one.
     """
     data = DiagnosticInput(training, create_curves(training), classes)
     diagnostics: list[Diagnostic] = []
@@ -161,7 +161,7 @@ def diagnose(training: Training, classes: Sequence[ClassResult] = ()) -> list[Di
 
 
 def render_rules() -> str:
-    """The rules as sections of the page about diagnostics."""
+    """The rules as sections of the documentation page about diagnostics."""
     return "\n".join(
         f"## {rule.code}\n\n{rule.meaning}\n\n{_list_conditions(rule)}\n\n{rule.advice}\n"
         for rule in RULES

@@ -1,4 +1,4 @@
-"""Rows worth reading, with the words that differ: the worst predictions, and disagreements."""
+"""Example rows with differing words: the worst predictions, and disagreements."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from ftops.records import Json, Prompt
 from ftops.reports.format import MAX_TEXT, show
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
-_MOST_WORDS = 600  # of one text; comparing takes the square of it
+_MOST_WORDS = 600  # of one text; a comparison takes quadratic time
 WORST = 20
 EXAMPLES = 12
 _COLUMNS = 6  # candidates side by side
@@ -25,14 +25,14 @@ _PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class DiffSegment:
-    """Consecutive words that are, or are not, in the other text."""
+    """Consecutive words that the two texts share, or do not share."""
 
     text: str
     differs: bool
 
 
 def diff_words(expected: str, given: str) -> tuple[list[DiffSegment], list[DiffSegment]]:
-    """Both texts in segments; very long texts differ as a whole."""
+    """Both texts in segments; very long texts are only compared as a whole."""
     first, second = _WORDS.findall(expected), _WORDS.findall(given)
     if max(len(first), len(second)) > _MOST_WORDS:
         same = expected == given
@@ -60,7 +60,7 @@ def _split(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class WorstRow:
-    """A wrong row, with the words that differ, and remarks."""
+    """A row with a wrong prediction, the words that differ, and remarks."""
 
     line: int
     prompt: str
@@ -81,7 +81,7 @@ class WorstRow:
 
 @dataclass(frozen=True, slots=True)
 class RowExample:
-    """One row, and the prediction of each candidate: name, text, whether it is correct."""
+    """One row with the prediction of each candidate: name, text, and whether it is correct."""
 
     line: int
     prompt: str
@@ -104,7 +104,7 @@ class RowExample:
 def list_worst(
     predictions: Sequence[Prediction], most: int = WORST, separator: str = ""
 ) -> list[WorstRow]:
-    """The wrong predictions, the most confident first, then the least similar."""
+    """The wrong predictions, most confident first, then least similar."""
     wrong = sorted((row for row in predictions if not row.correct), key=_rank)
     return [_make_worst(row, separator) for row in wrong[:most]]
 
@@ -112,7 +112,7 @@ def list_worst(
 def select_examples(
     predictions: Mapping[str, Sequence[Prediction]], most: int = EXAMPLES, separator: str = ""
 ) -> list[RowExample]:
-    """Rows on which candidates disagree, those first on which the first differs from all.
+    """Rows on which candidates disagree, first those where the first differs from all others.
 
     Empty with fewer than two candidates.
     """
@@ -132,7 +132,7 @@ def select_examples(
 
 
 def format_prompt(prompt: Prompt, separator: str = "") -> str:
-    """A prompt as one text, without its separator; messages of a chat with their roles."""
+    """A prompt as one text, without its separator; chat messages have their roles."""
     if isinstance(prompt, str):
         return prompt.removesuffix(separator).rstrip()
     return "\n".join(f"{message.role}: {message.content}" for message in prompt)
@@ -156,7 +156,7 @@ def _make_worst(answer: Prediction, separator: str) -> WorstRow:
 
 
 def _group(correct: Sequence[bool]) -> str:
-    """How the first candidate compares with the others on one row."""
+    """The group of a row, by the result of the first candidate and the others."""
     first, *others = correct
     if all(others) == first and any(others) == first:
         return "same"
@@ -166,7 +166,7 @@ def _group(correct: Sequence[bool]) -> str:
 
 
 def _take_in_turn(groups: list[list[int]], most: int) -> list[int]:
-    """One line of each group in turn."""
+    """Up to `most` lines, taken from the groups in turn."""
     chosen: list[int] = []
     while any(groups) and len(chosen) < most:
         for group in groups:

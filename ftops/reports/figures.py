@@ -1,4 +1,4 @@
-"""The charts of a report, each with its caption and legend."""
+"""The charts of a report with captions and legends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from ftops.reports.curve_chart import NamedCurve, choose_detail, get_last_step
 from ftops.reports.curves import Curve, Point, downsample, fill_buckets
 from ftops.reports.format import show
 
-MAX_DRAWN = 4  # runs whose candidates are drawn; of more the runs themselves are compared
+MAX_DRAWN = 4  # with more runs, the chart compares runs instead of candidates
 _TITLES = {"loss": "Loss by step", "accuracy": "Token accuracy by step"}
 
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """One entry of a legend; `color` is the number of the colour, from 0."""
+    """One entry of a legend; `color` is the index of the colour."""
 
     text: str
     kind: str  # training, validation, point, best or preferred
@@ -36,7 +36,7 @@ class CurveChart:
     legend: Sequence[LegendEntry]
 
     def to_data(self) -> dict[str, Json]:
-        """The values that the page shows for the cursor, at the resolution of the chart."""
+        """The values that the page shows at the cursor, in the resolution of the chart."""
         series: list[Json] = []
         most = choose_detail(len(self.curves))
         for curve in self.curves:
@@ -53,7 +53,7 @@ class CurveChart:
 
 
 def list_curves(contents: Contents) -> list[CurveChart]:
-    """The charts of loss and accuracy, as far as they were measured."""
+    """The charts of loss and accuracy, if they were measured."""
     charts = []
     for measure in ("loss", "accuracy"):
         curves = [
@@ -77,7 +77,7 @@ def _name_curve(run: RunPart, curve: Curve) -> NamedCurve:
 
 
 def list_bars(evaluation: Evaluation) -> list[Bar]:
-    """The primary metric of each candidate that has one; the first is emphasised."""
+    """The primary metric of each candidate that has it; the first is emphasised."""
     return [
         Bar(show(candidate.name, 60), result, strong=index == 0)
         for index, candidate in enumerate(evaluation.candidates)
@@ -86,14 +86,14 @@ def list_bars(evaluation: Evaluation) -> list[Bar]:
 
 
 def list_leaderboard_bars(contents: Contents) -> list[Bar]:
-    """The primary metric of each run, if it is the same for all."""
+    """The primary metric of each run, if all runs have the same."""
     if len(contents.leaderboard) < 2 or len({entry.metric for entry in contents.leaderboard}) > 1:
         return []
     return [Bar(show(entry.run, 60), entry.result) for entry in contents.leaderboard]
 
 
 def describe_bars(bars: Sequence[Bar], metric: str) -> str:
-    """Values and their intervals in words."""
+    """The values and their intervals as text."""
     parts = []
     for bar in bars:
         interval = format_interval(bar.figure)
@@ -164,7 +164,7 @@ def _list_legend(curves: Sequence[NamedCurve]) -> list[LegendEntry]:
 
 
 def _has_lowest(named: NamedCurve) -> bool:
-    """Whether there is a lowest point among several."""
+    """Whether the curve has several points, and thus a lowest one."""
     return named.best is not None and len(named.curve.validation) > 1
 
 

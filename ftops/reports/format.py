@@ -1,15 +1,15 @@
-"""Numbers and foreign texts in reports, the same in every format."""
+"""Formats numbers and untrusted texts for reports of every format."""
 
 from datetime import datetime
 
 from ftops.text import show_hidden
 
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
-MAX_TEXT = 600  # characters of a prompt or an answer that are shown
+MAX_TEXT = 600  # maximum length of a prompt or an answer
 
 
 def show(text: str, limit: int | None = None) -> str:
-    """A foreign text with its hidden characters escaped, truncated at `limit` characters."""
+    """An untrusted text with escaped hidden characters, truncated to `limit` characters."""
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]} … ({len(text) - limit:,} characters more)"
     return show_hidden(text)
@@ -55,5 +55,5 @@ def format_bytes(value: float | None) -> str:
 
 
 def format_moment(moment: datetime | None) -> str:
-    """ "2026-11-22 14:07 UTC"; "" if it is not known. The same on every machine."""
+    """ "2026-11-22 14:07 UTC"; "" if it is not known. Independent of the time zone."""
     return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"

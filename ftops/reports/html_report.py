@@ -1,8 +1,8 @@
-"""A report as one self-contained HTML file: no request, no font, no library.
+"""A report as one self-contained HTML file, without requests, fonts or libraries.
 
-The template escapes all texts. Three things are not escaped: sanitized charts, the style sheet and
-script next to this module, and the data of the curves, in which nothing can end its element. The
-content security policy of the page allows only that script and style sheet, by their hashes.
+The template escapes all texts except three: sanitized charts, the style sheet and script next to
+this module, and the data of the curves, in which `escape_data` escapes everything that could end
+the element. The page's content security policy allows only this script and style sheet, by hash.
 """
 
 import base64
@@ -33,13 +33,13 @@ from ftops.text import show_hidden
 
 _FOLDER = Path(__file__).parent
 _TAGS = {"good": "✓", "bad": "✗", "warn": "!", "open": "·"}
-# what could end the script element from inside of a text
+# characters that could end the script element
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A chart in both widths; `curves` names the data of an interactive one."""
+    """A chart in both widths; `curves` names the data of an interactive chart."""
 
     wide: str
     narrow: str
@@ -58,7 +58,7 @@ class Tile:
 
 
 def render_page(contents: Contents) -> str:
-    """The page as text."""
+    """The page as HTML."""
     style, script = _read("report.css"), _read("report.js")
     listed = figures.list_curves(contents)
     data = {f"c{number}": one.to_data() for number, one in enumerate(listed)}
@@ -90,17 +90,17 @@ def render_page(contents: Contents) -> str:
 
 
 def escape_data(data: Any) -> str:
-    """JSON in which no text can end its element."""
+    """The data as JSON that cannot end its HTML element."""
     return show_hidden(orjson.dumps(data).decode()).translate(_ESCAPES)
 
 
 def _show(value: object) -> object:
-    """A value of the template with hidden characters made visible; markup is kept."""
+    """A template value with visible hidden characters; markup stays unchanged."""
     return show_hidden(value) if type(value) is str else value
 
 
 def make_policy(style: str, script: str) -> str:
-    """The content security policy: this style sheet and script, and no requests."""
+    """The content security policy, which allows this style sheet and script, and no requests."""
     return (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)};"
         " base-uri 'none'; form-action 'none'"
@@ -134,7 +134,7 @@ def list_tiles(run: RunPart) -> list[Tile]:
 
 
 def list_steps(name: str, learning: TrainingCurves) -> list[str]:
-    """A line of the table of trainings."""
+    """A row of the table of trainings."""
     values = learning.to_json()
     best = f"{learning.best[1]:.3g} at step {learning.best[0]:,.0f}" if learning.best else ""
     losses = [_format_figure(values[key], "{:.3g}") for key in ("train_loss", "valid_loss")]
@@ -181,7 +181,7 @@ def _list_sections(contents: Contents) -> list[tuple[str, str]]:
 
 
 def _list_facts(contents: Contents) -> list[tuple[str, list[str]]]:
-    """A line for each fact with the value of each run; empty lines are dropped."""
+    """A row for each fact, with the value of each run; empty rows are dropped."""
     labels = [label for label, _ in contents.runs[0].pairs]
     known = [dict(run.pairs) for run in contents.runs]
     lines = [(label, [one[label] for one in known]) for label in labels]
@@ -194,7 +194,7 @@ def _draw_curves(figure: figures.CurveChart, name: str) -> Drawing:
 
 
 def _draw_runs(contents: Contents) -> dict[str, Drawing | None]:
-    """The candidates of each run; none for many runs, where tables show them."""
+    """The chart of candidates of each run; None if there are many runs, shown in tables."""
     drawn = len(contents.runs) <= figures.MAX_DRAWN
     return {
         run.name: _draw_run(run, number) if drawn else None

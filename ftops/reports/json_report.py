@@ -1,4 +1,4 @@
-"""A report as JSON, with the content of the page."""
+"""A report as JSON, with the content of the HTML page."""
 
 from ftops import __version__
 from ftops.records import Json

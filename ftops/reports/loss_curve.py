@@ -1,6 +1,6 @@
 """The losses of a training as curves, with levels and their standard errors.
 
-A loss that is measured on a few rows scatters. Two levels count as different only if they differ by
+A loss measured on few rows scatters, so two levels only count as different if they differ by
 several standard errors.
 """
 
@@ -16,12 +16,12 @@ from ftops.reports.results import ResultRow
 from ftops.reports.training import Training
 
 _ENOUGH_FOR_SCATTER = 8  # points; with fewer, scatter and shape cannot be separated
-_MOST_EXACT_AN_EPOCH = 2  # measured more often than that, it is measured on a few rows
-_MAD = 1.4826  # a median distance times this is the standard deviation of a normal distribution
+_MOST_EXACT_AN_EPOCH = 2  # more frequent measurements use a few rows
+_MAD = 1.4826  # converts a median distance to a standard deviation (normal distribution)
 
 
 class Level(NamedTuple):
-    """The mean of a stretch of a curve, with its standard error."""
+    """The mean of a section of a curve, with its standard error."""
 
     value: float
     error: float
@@ -46,7 +46,7 @@ class LossCurve:
     def get_level(self, start: int, stop: int) -> Level:
         """The mean of the points from `start` to before `stop`, with its standard error.
 
-        The scatter is that between neighbours, so a slope does not count.
+        The scatter is measured between neighbours, so a slope does not count.
         """
         points = self.values[start:stop]
         is_enough = len(points) >= _ENOUGH_FOR_SCATTER
@@ -56,11 +56,11 @@ class LossCurve:
         return Level(mean, error, self.steps[start], self.steps[stop - 1])
 
     def split(self, parts: int) -> list[Level]:
-        """The levels of up to `parts` stretches of the same length, in order."""
+        """The levels of up to `parts` sections of equal length, in order."""
         if not self:
             return []
         size = max(1, math.ceil(len(self) / parts))
-        # the last stretch is whole, so the first one takes what does not divide
+        # the last section is complete; the first one may be shorter
         starts = range(len(self) - size, -1, -size)
         cuts = [*(start for start in starts if start >= size), 0]
         cuts.reverse()
@@ -70,14 +70,14 @@ class LossCurve:
         ]
 
     def find_level_at(self, first_step: int, last_step: int) -> Level | None:
-        """The level between two steps, both included; None without points."""
+        """The level between two steps, inclusive; None if there are no points."""
         start, stop = bisect_left(self.steps, first_step), bisect_right(self.steps, last_step)
         return self.get_level(start, stop) if start < stop else None
 
     def smooth(self) -> list[Level]:
         """The points as levels; with eight or more, each is the median of three.
 
-        A single outlier is then neither the best point nor the end.
+        So a single outlier is neither the best point nor the end.
         """
         if len(self) < _ENOUGH_FOR_SCATTER:
             pairs = zip(self.steps, self.values, strict=True)
@@ -102,12 +102,12 @@ class LossCurves:
     valid_accuracy: LossCurve
 
     def split_validation(self, parts: int = 10) -> list[Level]:
-        """The levels of validation: its points if it is exact, else means of stretches."""
+        """The levels of validation: its points if it is exact, else means of sections."""
         return self.valid.smooth() if self.is_exact else self.valid.split(parts)
 
 
 def create_curves(training: Training) -> LossCurves:
-    """The curves of a training; validation on all rows if it has two points, else on some rows."""
+    """The curves of a training; validation on all rows if it has two points, else on few rows."""
     rows = training.rows
     full = _collect(rows, "full_valid_loss")
     is_full = len(full) > 1
@@ -126,12 +126,12 @@ def _collect(rows: Sequence[ResultRow], name: str) -> LossCurve:
 
 
 def _get_scatter(bends: Sequence[float]) -> float:
-    """The standard deviation of a point about its neighbours; 0 for too few points."""
+    """The standard deviation of a point from its neighbours; 0 for too few points."""
     return math.sqrt(sum(map(mul, bends, bends)) / len(bends) / 6) if bends else 0.0
 
 
 def _get_robust_scatter(bends: Sequence[float]) -> float:
-    """The same, robust against outliers and a steep start."""
+    """The scatter by the median, which is robust against outliers and a steep start."""
     return _MAD * median(map(abs, bends)) / math.sqrt(6)
 
 

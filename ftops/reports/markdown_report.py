@@ -11,9 +11,9 @@ from ftops.reports.example_rows import DiffSegment
 from ftops.reports.format import format_moment, format_rows, show
 from ftops.reports.run_facts import TINY_MODEL_NOTE
 
-# what Markdown or the HTML in it would act on, wherever it stands
+# active characters of Markdown and HTML
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
-_LIST_MARK = re.compile(r"^([-+=:]+|\d+(?=[.)](?:\s|$)))")  # a list, a rule or a table begins
+_LIST_MARK = re.compile(r"^([-+=:]+|\d+(?=[.)](?:\s|$)))")  # starts a list, a rule or a table
 _FENCE = re.compile("`{3,}")
 _MARKS = {"good": "✓", "bad": "✗", "warn": "!", "open": "·"}
 _WORST, _EXAMPLES = 10, 6
@@ -28,7 +28,7 @@ def escape(text: str) -> str:
     """A text on one line, escaped for Markdown."""
     flat = " ".join(show(text).split())
     escaped = _ACTIVE.sub(r"\\\1", flat)
-    # an address would become a link, and a name after an @ would be notified
+    # prevent links, and notifications of names after an @
     escaped = escaped.replace("://", ":\u200b//").replace("www.", "www\u200b.")
     escaped = escaped.replace("@", "@\u200b")
     return _LIST_MARK.sub(_quote_mark, escaped)

@@ -1,4 +1,4 @@
-"""A report as one PNG: curves, candidates with intervals, and confusion matrices."""
+"""A report as one PNG with curves, candidates and confusion matrices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _MARKS = {"best": "diamond", "preferred": "upright line"}
 
 
 def render_picture(contents: Contents) -> bytes:
-    """The report as PNG; RunError when there is nothing to draw."""
+    """The report as PNG; RunError if there is nothing to draw."""
     parts = list_parts(contents)
     if not parts:
         raise RunError(
@@ -97,6 +97,6 @@ def _list_headlines(contents: Contents) -> list[str]:
 
 
 def _strip(spec: Spec) -> Spec:
-    """A chart as a part of another, without the keys of a complete one."""
+    """A chart to embed in another one, without top-level keys."""
     whole = ("$schema", "background", "config", "padding")
     return {name: value for name, value in spec.items() if name not in whole}

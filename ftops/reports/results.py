@@ -1,8 +1,8 @@
-"""The results file of a job as one table with the same columns, whichever provider trained.
+"""Parses the results file of a job to a table with the same columns for all providers.
 
-Providers disagree about its columns (OpenAI, Azure, the legacy API, the built-in engine) and about
-its wrapping (plain CSV, or base64 of it). `parse_results` reads them all by header name; columns
-that it does not know are kept, so that `render_csv` writes every value that was read.
+Providers use different columns (OpenAI, Azure, the legacy API, the built-in engine) and encodings
+(plain CSV, or CSV in base64). `parse_results` reads columns by header name and keeps unknown
+columns, so that `render_csv` writes every value.
 """
 
 import base64
@@ -21,7 +21,7 @@ from typing import NamedTuple
 from ftops.errors import InvalidResponse
 
 STEP = "step"
-# field of ResultRow -> the headers that mean it; the first one is what `render_csv` writes
+# field of ResultRow -> its headers; `render_csv` writes the first one
 HEADERS: Mapping[str, tuple[str, ...]] = {
     "train_loss": ("train_loss", "training_loss"),
     "train_accuracy": ("train_accuracy", "train_mean_token_accuracy", "training_token_accuracy"),
@@ -41,16 +41,16 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "tokens_seen": ("elapsed_tokens",),
     "learning_rate": ("learning_rate", "lr"),
 }
-# other columns that providers name differently -> how they are called here
+# other columns with different names -> the name used here
 _SAME_EXTRA: Mapping[str, str] = {
     "training_sequence_accuracy": "train_sequence_accuracy",
     "validation_sequence_accuracy": "valid_sequence_accuracy",
 }
 _NOT_FINITE = frozenset({"nan", "-nan", "inf", "-inf", "infinity", "-infinity"})
 _DIGITS = frozenset("0123456789")
-# what plain numbers never have: signs (but in 1e-05, which is taken out before), letters, quotes
+# never part of plain numbers: signs (except in 1e-05, removed before), letters, quotes
 _ODD = re.compile(r"[^0-9.,\r\n]")
-_MAX_PLAIN = 300  # digits; no number of so few is infinite
+_MAX_PLAIN = 300  # digits; shorter numbers are never infinite
 _NO_NUMBER = _NOT_FINITE | {"", "none", "null"}
 
 _NO_EXTRA: Mapping[str, float | None] = MappingProxyType({})
@@ -59,14 +59,15 @@ _Column = Sequence[float | None]
 
 
 class ResultRow(NamedTuple):
-    """The metrics of one training step; None where there is none.
+    """The metrics of one training step; missing values are None.
 
     Losses are in nats per token, accuracies are shares of tokens from 0 to 1. The `valid_` metrics
-    are of a few validation rows (and noisy), the `full_valid_` metrics of all. `epoch` counts from
-    1; `rows_seen` and `tokens_seen` are totals so far over all epochs. `is_lost`: the training loss
-    is written as NaN or infinity. `extra` has the other columns of the file by their own names.
+    are measured on a few validation rows (and noisy), the `full_valid_` metrics on all rows.
+    `epoch` counts from 1; `rows_seen` and `tokens_seen` are totals over all epochs so far.
+    `is_lost` is true if the training loss is NaN or infinite. `extra` has the other columns of the
+    file by name.
 
-    (A named tuple: there may be 100,000 of them, and it is created five times as fast.)
+    This is a named tuple, which is created five times as fast, because there may be 100,000 rows.
     """
 
     step: int
@@ -85,7 +86,7 @@ class ResultRow(NamedTuple):
 
 
 def parse_results(content: bytes) -> list[ResultRow]:
-    """Read a results file as the provider stores it; InvalidResponse if it is malformed."""
+    """Parse a results file from a provider; InvalidResponse if it is malformed."""
     text = _unwrap(content)
     table = _Table(text)
     known = {name: table.read(title) for title, name in _map_columns(table.header).items()}
@@ -113,17 +114,17 @@ def parse_results(content: bytes) -> list[ResultRow]:
 
 
 def make_rows(fields: Iterable[Sequence[object]]) -> list[ResultRow]:
-    """Rows of all their fields, in order: `ResultRow._make` without a call in Python for each."""
+    """Rows from their fields, in order, without a call of `ResultRow._make` for each row."""
     return list(map(partial(tuple.__new__, ResultRow), fields))
 
 
 def render_csv(rows: Sequence[ResultRow]) -> str:
-    """The rows as CSV with the same columns always, then the extra ones; empty cells for None."""
+    """The rows as CSV: standard columns, then extra ones, with empty cells for None."""
     return render_csv_of_runs([("", rows)])
 
 
 def render_csv_of_runs(runs: Sequence[tuple[str, Sequence[ResultRow]]]) -> str:
-    """The rows of several runs in one CSV; the run's id comes first, if it has one."""
+    """The rows of several runs as one CSV; the first column is the run's id, if it has one."""
     names = dict.fromkeys(name for _, rows in runs for row in rows for name in row.extra)
     extras = list(names)
     named = any(run for run, _ in runs)
@@ -143,12 +144,12 @@ def render_csv_of_runs(runs: Sequence[tuple[str, Sequence[ResultRow]]]) -> str:
 
 
 class _Table:
-    """The cells of the file by column, which is quicker than row by row."""
+    """The cells of the file by column, which is faster than by row."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         head, _, body = text.partition("\n")
-        # small numbers as 1e-05 are as plain as others
+        # small numbers such as 1e-05 count as plain
         self._is_plain = not (
             '"' in head or "\r" in head.rstrip("\r") or _ODD.search(body.replace("e-", ""))
         )
@@ -157,11 +158,11 @@ class _Table:
         if columns is None:
             columns = self._read_columns()
         self._length = len(columns[0]) if columns else 0
-        # of two columns with one title the last counts
+        # if two columns have the same title, the last one counts
         self._cells: dict[str, Sequence[str]] = dict(zip(self.header, columns, strict=True))
 
     def _cut(self, body: str) -> list[Sequence[str]] | None:
-        """The columns of text without quotes; None where a line has another number of cells."""
+        """The columns of a text without quotes; None if lines differ in their number of cells."""
         lines = [line for line in body.splitlines() if line]
         width = len(self.header)
         if {line.count(",") for line in lines} - {width - 1}:
@@ -170,7 +171,7 @@ class _Table:
         return [cells[place::width] for place in range(width)]
 
     def _read_columns(self) -> list[Sequence[str]]:
-        """The columns of any CSV; InvalidResponse with the line if it is malformed."""
+        """The columns of any CSV; InvalidResponse with the line number if it is malformed."""
         reader = csv.reader(io.StringIO(self._text), strict=True)
         try:
             self.header = [name.strip() for name in next(reader)]
@@ -189,10 +190,10 @@ class _Table:
         return self._length
 
     def read(self, title: str, *, strict: bool = True) -> _Column:
-        """The numbers under a title. InvalidResponse for text in a known column (`strict`).
+        """The numbers of a column; InvalidResponse for text in a known column (`strict`).
 
-        There, a negative number is None: losses and shares are never negative, and Azure writes -1
-        where nothing was measured.
+        In a known column, a negative number becomes None: losses and shares are never negative, and
+        Azure writes -1 if nothing was measured.
         """
         cells = self._cells[title]
         if self._is_plain:
@@ -210,7 +211,7 @@ class _Table:
         return [None if number is not None and number < 0 else number for number in numbers]
 
     def read_steps(self) -> list[int]:
-        """The steps; InvalidResponse for one that is no whole number."""
+        """The steps; InvalidResponse for a step that is not a whole number."""
         if self._is_plain:
             with contextlib.suppress(ValueError):
                 return list(map(int, self._cells[STEP]))
@@ -224,16 +225,16 @@ class _Table:
         return [int(number) for number in numbers if number is not None]
 
     def list_lost(self) -> list[bool]:
-        """For each row, whether its training loss is written as NaN or infinity."""
+        """For each row, whether its training loss is NaN or infinite."""
         title = next((title for title in HEADERS["train_loss"] if title in self._cells), None)
         if title is None or self._is_plain:
             return [False] * self._length
         cells = self._cells[title]
-        # most cells start with a digit, and need no closer look
+        # most cells start with a digit and need no further check
         return [cell[:1] not in _DIGITS and cell.strip().lower() in _NOT_FINITE for cell in cells]
 
     def _get_line(self, index: int) -> int:
-        """The line of the file on which the row of that index ends."""
+        """The line number in the file at which the row with this index ends."""
         reader = csv.reader(io.StringIO(self._text), strict=True)
         next(reader)
         lines = [reader.line_num for cells in reader if cells]
@@ -241,7 +242,7 @@ class _Table:
 
 
 def _unwrap(content: bytes) -> str:
-    """The CSV text inside `content`, which may be base64 of it."""
+    """The CSV text in `content`, which may be encoded in base64."""
     text = _decode(content)
     if text is not None and _has_step(text):
         return text
@@ -273,7 +274,7 @@ def _has_step(text: str) -> bool:
 
 
 def _map_columns(header: Sequence[str]) -> dict[str, str]:
-    """Title -> field of ResultRow; of two titles for one field the first listed wins."""
+    """The field of ResultRow by title; the first listed header of a field wins."""
     columns = {}
     for name, candidates in HEADERS.items():
         found = next((candidate for candidate in candidates if candidate in header), None)
@@ -283,9 +284,9 @@ def _map_columns(header: Sequence[str]) -> dict[str, str]:
 
 
 def _read_plain(cells: Sequence[str]) -> _Column:
-    """The numbers of cells of which none can be negative or not finite; ValueError for no number.
+    """The numbers of plain cells, never negative or not finite; ValueError for other text.
 
-    That is almost every file, and half of the time that it takes to read one is spent here.
+    Almost every file takes this path, and half of the time to parse it is spent here.
     """
     if max(map(len, cells), default=0) > _MAX_PLAIN:
         raise ValueError("a number so long may be beyond all numbers")
@@ -295,7 +296,7 @@ def _read_plain(cells: Sequence[str]) -> _Column:
 
 
 def _read_numbers(cells: Sequence[str]) -> tuple[_Column, bool]:
-    """The finite numbers of the cells, and whether it is sure that no cell holds a text."""
+    """The finite numbers of the cells, and whether no cell has other text."""
     try:
         numbers: _Column = [float(cell) if cell else None for cell in cells]
     except ValueError:
@@ -313,7 +314,7 @@ def _parse_number(cell: str) -> float | None:
 
 
 def _count_epochs(numbers: _Column | None, length: int) -> Iterable[int | None]:
-    """Fractions of epochs, as some servers report, are rounded up to the current epoch."""
+    """The current epoch of each row; some servers report fractions, which are rounded up."""
     if numbers is None:
         return repeat(None, length)
     return (None if number is None else math.ceil(number) for number in numbers)

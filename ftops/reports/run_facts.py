@@ -1,4 +1,4 @@
-"""The facts of a run in a report: names and values, lineage, and what is missing."""
+"""The facts of a run for reports: values, lineage, and missing data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ TINY_MODEL_NOTE = (
     "This small model of the built-in engine was trained from random weights: it learned the"
     " format and the labels of its data, not English."
 )
-_HASH = 12  # characters of a hash that are shown
+_HASH = 12  # shown characters of a hash
 
 
 @dataclass(frozen=True, slots=True)
 class DataIssue:
-    """An issue of the data: its severity, what it is, and what to do."""
+    """An issue of the data with its severity and advice."""
 
     severity: str  # error, warning or advice
     message: str
@@ -37,9 +37,9 @@ class DataIssue:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What ledger and run folder know of a run; `missing` says in sentences what is not there.
+    """The data of a run from the ledger and its folder; `missing` has sentences about gaps.
 
-    `predictions` are by the name of the candidate in the evaluation; `job_text` is the job file.
+    `predictions` are by candidate name; `job_text` is the text of the job file.
     """
 
     run: Run
@@ -59,19 +59,19 @@ class RunFacts:
 
 
 def read_object(detail: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    """The mapping of that name; empty if there is none."""
+    """The mapping with this name; empty if there is none."""
     value = detail.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def read_separator(facts: RunFacts) -> str:
-    """The separator at the end of every prompt; "" if there is none, or if it is not known."""
+    """The separator at the end of every prompt; "" if there is none or it is not known."""
     prepared = facts.results.prepare
     return prepared.separator if prepared else ""
 
 
 def name_runs(runs: Sequence[RunFacts]) -> list[str]:
-    """A unique name for each run: that of the job, with the id of the run where needed."""
+    """A unique name for each run: the job name, with the run's id if needed."""
     names = [facts.run.name for facts in runs]
     return [
         name if names.count(name) == 1 else f"{name} ({facts.run.id})"
@@ -89,7 +89,7 @@ class LineageStep:
 
 
 def list_facts(facts: RunFacts) -> list[tuple[str, str]]:
-    """Names and values of the run; a value is "" if it is not known."""
+    """The facts of the run as names and values; unknown values are ""."""
     run = facts.run
     prepared, followed = facts.results.prepare, facts.results.follow
     return [
@@ -126,7 +126,7 @@ def list_times(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def trace_lineage(facts: RunFacts) -> list[LineageStep]:
-    """From the data to the model: data, file at the provider, job file, job, model."""
+    """The lineage of the model: data, file at the provider, job file, job, model."""
     run = facts.run
     prepared, uploaded = facts.results.prepare, facts.results.upload
     data, files = [], []
@@ -150,7 +150,7 @@ def trace_lineage(facts: RunFacts) -> list[LineageStep]:
             files.append(show(f"{role}: {remote_id}"))
     links = [LineageStep("data", data[0], data[1:])] if data else []
     links += [LineageStep("files at the provider", files[0], files[1:])] if files else []
-    name = show(PurePath(run.job_file).name)  # readers of a report need not know its folder
+    name = show(PurePath(run.job_file).name)  # a report does not reveal the folder
     links.append(LineageStep("job file", name, [f"run {run.id}", f"key {run.key[:_HASH]}"]))
     job = show(run.job_id) if run.job_id else "none was created"
     links.append(
@@ -163,7 +163,7 @@ def trace_lineage(facts: RunFacts) -> list[LineageStep]:
 
 
 def list_missing(facts: RunFacts) -> list[str]:
-    """What the report cannot show of the run, and why, in sentences."""
+    """Sentences about data that the report cannot show, and why."""
     run, missing = facts.run, list(facts.missing)
     if run.pruned_at is not None:
         missing.append(
@@ -225,7 +225,7 @@ def _describe_data(file: PreparedFile | None) -> list[str]:
 
 
 def _format_preparation(facts: RunFacts) -> str:
-    """The steps of the plan with the number of encoded labels, and the separator."""
+    """The steps of the plan, the number of encoded labels, and the separator."""
     prepared = facts.results.prepare
     parts = []
     for step in prepared.plan.steps if prepared and prepared.plan else ():
@@ -237,7 +237,7 @@ def _format_preparation(facts: RunFacts) -> str:
 
 
 def _format_hyperparameters(facts: RunFacts) -> str:
-    """Those of the job; those of the job file if the job has not reported any."""
+    """The hyperparameters of the job, or of the job file if the job has not reported any."""
     followed = facts.results.follow
     had = followed.hyperparameters if followed else {}
     asked = read_object(facts.run.spec, "hyperparameters")
@@ -255,7 +255,7 @@ def _format_json(value: Json) -> str:
 
 
 def _measure(facts: RunFacts) -> float | None:
-    """Seconds in all its stages, without the time between commands."""
+    """The seconds spent in all stages, without the time between commands."""
     seconds = [stage.seconds for stage in facts.stages if stage.seconds is not None]
     return sum(seconds) if seconds else None
 

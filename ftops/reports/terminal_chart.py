@@ -1,8 +1,8 @@
 """A chart for the terminal: the first series as a line of braille dots, the others as markers.
 
-Curves to compare are all drawn as markers (`lines=0`). Steps can be marked on the axis. A braille
-cell has 2 x 4 dots; points in one column of dots are averaged. Markers differ by character, not
-by colour.
+For comparisons, all curves are drawn as markers (`lines=0`). Steps can be marked on the axis. A
+braille cell has 2 x 4 dots; points in the same column of dots are averaged. Markers differ by
+character, not by colour.
 """
 
 import math
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_MARKS = "ox+*#@%&=~" + "abcdefghijklmnpqrstuvwyz"  # after them they begin again
+_MARKS = "ox+*#@%&=~" + "abcdefghijklmnpqrstuvwyz"  # repeat after the last one
 _LINE_KEY = "⠒"
 _LONE_POINT = "•"
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row, then column, of a cell
 _BRAILLE = 0x2800
 _MIN_PLOT_WIDTH = 10
 _MIN_HEIGHT = 3
-_USUAL_SHARE = 0.95  # of all points lie within the frame, those above it are drawn at its edge
+_USUAL_SHARE = 0.95  # of all points are within the frame; points above it are drawn at its edge
 _HEADROOM = 1.2
 
 
@@ -31,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """Ticks on the x axis with one sign, which the legend explains by `label`."""
+    """Ticks on the x axis with the same sign, which the legend explains with `label`."""
 
     sign: str
     label: str
@@ -64,8 +64,8 @@ def render_curve(
 ) -> str:
     """The chart as lines of at most `width` characters, with `height` lines for the plot.
 
-    The first `lines` series are drawn as lines, the others as markers; later ticks cover earlier
-    ones. "" when no series has a point.
+    The first `lines` series are drawn as lines, the others as markers. Later ticks cover earlier
+    ones. Returns "" if no series has a point.
     """
     drawn = [Series(one.label, _finite(one.points)) for one in series]
     points = [point for one in drawn for point in one.points]
@@ -92,9 +92,9 @@ def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _get_range(series: Sequence[Series], marked: Sequence[Series]) -> _Scale:
-    """From the minimum to the maximum, or from 0 when that wastes little of the height.
+    """The range from the minimum, or from 0 if that wastes little height, to the maximum.
 
-    A few points far above the others, as at the start of a steep fall, are cut off.
+    A few points far above the others, such as at the start of a steep fall, are cut off.
     """
     values = sorted(y for one in series for _, y in one.points)
     low, high = values[0], values[-1]
@@ -112,14 +112,14 @@ def _get_range(series: Sequence[Series], marked: Sequence[Series]) -> _Scale:
 
 
 def _render_labels(upward: _Scale, height: int) -> list[str]:
-    """One label a line from the top; most are empty."""
+    """One label per line from the top; most are empty."""
     digits = max(0, 2 - math.floor(math.log10(upward.high - upward.low)))
     every = max(2, round((height - 1) / 4))
     labels = []
     for line in range(height):
         share = 1 - line / (height - 1)
         value = upward.low + share * (upward.high - upward.low)
-        # the last line always has its label, and none stands right above it
+        # the last line always has a label, and the line above it has none
         labelled = line == height - 1 or (line % every == 0 and line < height - 2)
         labels.append(f"{value:.{min(digits, 6)}f}" if labelled else "")
     return labels
@@ -143,7 +143,7 @@ def _draw(
 
 
 def _find_mark(index: int, lines: int) -> str | None:
-    """The character of a series; None for the first ones, which are lines."""
+    """The marker of a series; None for the first `lines` series."""
     return None if index < lines else _MARKS[(index - lines) % len(_MARKS)]
 
 
@@ -186,7 +186,7 @@ def _draw_line(
 def _render_heading(
     series: Sequence[Series], y_label: str, upward: _Scale, width: int, lines: int
 ) -> list[str]:
-    """The name of the axis and the legend: on one line, or where they are long on several."""
+    """The name of the axis and the legend, on several lines if they are long."""
     legend = [
         f"{_find_mark(index, lines) or _LINE_KEY} {one.label}"
         for index, one in enumerate(series)

@@ -1,4 +1,4 @@
-"""The steps of a training with facts of its job, from results files or events."""
+"""The steps of a training and facts about its job, from results files or events."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,10 +15,10 @@ _EPOCH, _ROWS, _TOKENS = map(ResultRow._fields.index, ("epoch", "rows_seen", "to
 
 @dataclass(frozen=True, slots=True)
 class TrainingFacts:
-    """Facts that the results file does not have; None if unknown.
+    """Facts that are not in the results file; None if unknown.
 
-    `overlap_rows` is the number of validation rows that are training rows. `checkpoints` are the
-    usable models of the job, by step.
+    `overlap_rows` is the number of validation rows that are also training rows. `checkpoints` are
+    the usable models of the job, by step.
     """
 
     rows: int | None = None
@@ -26,35 +26,35 @@ class TrainingFacts:
     overlap_rows: int | None = None
     n_epochs: int | None = None
     batch_size: int | None = None
-    total_steps: int | None = None  # None: as many as the table has
+    total_steps: int | None = None  # None: the last step in the table
     trained_tokens: int | None = None
     checkpoints: tuple[Checkpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The steps of a job, with epochs, rows and tokens filled in where they follow."""
+    """The steps of a job, with epochs, rows and tokens computed if possible."""
 
     rows: Sequence[ResultRow]
     facts: TrainingFacts = TrainingFacts()
 
     @property
     def epoch_ends(self) -> list[int]:
-        """The last step of each epoch but the last one in the table."""
+        """The last step of each epoch except the last one in the table."""
         known = [(row.step, row.epoch) for row in self.rows if row.epoch is not None]
         return [step for (step, epoch), (_, later) in pairwise(known) if later > epoch]
 
     def find_epoch(self, step: int) -> int | None:
-        """The epoch of a step, if it is known."""
+        """The epoch of a step, if known."""
         epochs = (row.epoch for row in reversed(self.rows) if row.step <= step and row.epoch)
         return next(epochs, None)
 
 
 def create_training(rows: Sequence[ResultRow], facts: TrainingFacts | None = None) -> Training:
-    """The training with each step once, in order, and missing columns computed.
+    """Create the training: each step once, in order, with missing columns computed.
 
-    Epochs and rows follow from steps, rows and batch size; tokens from the trained tokens of the
-    job, spread evenly over its steps. Values of the provider are never replaced.
+    Epochs and rows are computed from steps, rows and batch size. Tokens are the trained tokens of
+    the job, spread evenly over its steps. Values of the provider are never replaced.
     """
     facts = facts or TrainingFacts()
     steps = [row.step for row in rows]
@@ -85,7 +85,7 @@ def _fill_in(rows: Sequence[ResultRow], facts: TrainingFacts) -> Sequence[Result
 
 
 def _complete(reported: Iterable[object], computed: Iterable[object]) -> Iterable[object]:
-    """The reported values, with computed ones where they are missing."""
+    """The reported values, with computed ones in place of missing ones."""
     return [
         own if own is not None else other for own, other in zip(reported, computed, strict=True)
     ]
@@ -136,7 +136,7 @@ def read_event_row(event: JobEvent) -> ResultRow | None:
 
 
 def read_event_rows(events: Iterable[JobEvent]) -> list[ResultRow]:
-    """One row per step, in order; events of the same step are joined."""
+    """One row per step, in order; events of the same step are merged."""
     rows: dict[int, ResultRow] = {}
     for event in events:
         if row := read_event_row(event):
@@ -145,7 +145,7 @@ def read_event_rows(events: Iterable[JobEvent]) -> list[ResultRow]:
 
 
 def join_rows(before: ResultRow | None, now: ResultRow) -> ResultRow:
-    """Both rows in one; later values count."""
+    """Merge two rows of a step; later values win."""
     if before is None:
         return now
     values = {name: getattr(now, name) for name in HEADERS if getattr(now, name) is not None}
