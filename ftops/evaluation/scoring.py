@@ -264,7 +264,6 @@ def _list_notes(
     overlap_lines: Collection[int] | None,
     comparisons: Sequence[Comparison],
 ) -> Iterator[Note]:
-    """Notes about the whole evaluation."""
     predictions, lines = first.predictions, set(overlap_lines or ())
     total = len(predictions)
     overlap = sum(row.line in lines for row in predictions)

@@ -84,7 +84,7 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluate `model` on `file`, and store the predictions below FTOPS_HOME/evaluations.
 
-    `run` is the run that made the model, if known; `training` its training rows otherwise.
+    `run` is the run that created the model, if known; otherwise `training` has its training rows.
     """
     metrics = create_named_metrics(spec, Path(), run_code=True)
     services.open_provider(settings).ensure_ready()
@@ -168,7 +168,6 @@ def _name_folder(model: str, sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _StoredRun:
-    """The stored predictions of the model of a run."""
 
     run: Run
     evaluation: Evaluation

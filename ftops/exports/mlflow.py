@@ -172,7 +172,6 @@ def _is_same(known: float | None, value: float) -> bool:
 
 
 def _log_datasets(client: Any, run_id: str, run: RunData) -> None:
-    """Log the data sets by name and hash."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     lineage = run.lineage

@@ -373,7 +373,6 @@ def _format_cells(result: MetricResult | None) -> tuple[str, str]:
 
 
 def _describe(score: CandidateScore) -> str:
-    """The kind, model and provider of a candidate."""
     model = f"{score.model} at {score.provider}" if score.model and score.provider else score.model
     kind = score.kind.value
     return show(" · ".join(part for part in (kind, model or "") if part and part != score.name))

@@ -87,7 +87,7 @@ def _cancel_and_tell(run: Run, context: RunContext, *, sent: bool) -> Run:
 
 
 def _cancel(run: Run, context: RunContext, *, sent: bool) -> tuple[Run, Job | None]:
-    """The updated run and its job; `sent`: the provider already has the request."""
+    """Cancel the run; returns it and its job. `sent`: the provider already has the request."""
     job_id = run.job_id or _find_unrecorded_job(run, context)
     if job_id is None:
         _drop_uploads(run, context)
@@ -124,7 +124,7 @@ def _find_earlier_job(stage: StageContext) -> str | None:
 
 
 def _drop_uploads(run: Run, context: RunContext) -> None:
-    """Cancel unfinished uploads in parts; otherwise they expire."""
+    """Cancel unfinished multipart uploads, which would otherwise stay until they expire."""
     for call in context.ledger.list_calls(run.id):
         parted = context.ledger.find_parts(call) if call.name == UPLOAD_CALL else None
         if parted is None:

@@ -220,7 +220,7 @@ def _reopen(run: Run, job: LoadedJob, context: RunContext, *, retry: bool) -> Ru
 
 
 def _look_at_job(run: Run, context: RunContext) -> Run:
-    """The run, after a query whether its job has ended."""
+    """Query the provider whether the run's job has ended; returns the updated run."""
     assert run.job_id is not None
     try:
         context.provider.ensure_ready()

@@ -120,7 +120,6 @@ def _list_providers(against: Json) -> Mapping[str, Mapping[str, Json]]:
 
 
 def _place(one: ExportedModel, provider: Mapping[str, Json] | None) -> ExportedModel:
-    """The model with the provider from the job file."""
     if provider is None or provider.get("type") == ENGINE_PROVIDER:
         return one
     return replace(

@@ -204,7 +204,7 @@ class Pruner:
 
     ledger: Ledger
     home: Path
-    made_at: datetime  # when the selection was made
+    made_at: datetime  # the time of the selection
     open_provider: OpenProvider
     _providers: dict[ProviderSettings, Provider | FtopsError] = field(default_factory=dict)
 
@@ -238,7 +238,7 @@ class Pruner:
         return PruneResult(PruneStatus.PRUNED, deleted=tuple(deleted), kept=tuple(kept))
 
     def _delete_remote(self, run: Run, artifacts: RunArtifacts) -> tuple[list[str], list[str]]:
-        """Delete the run's files and models; the ids of deleted and of kept ones."""
+        """Delete the run's files and models; returns the ids of deleted and of kept ones."""
         deleted: list[str] = []
         kept: list[str] = []
         if not (artifacts.uploads or artifacts.models):
@@ -286,7 +286,7 @@ class Pruner:
         return PruneResult(PruneStatus.PRUNED)
 
     def _carry_out(self, provider: Provider, run: Run, call: RemoteCall) -> None:
-        """Delete the object of the intent, which stays open after an error without a response."""
+        """Delete the object of the intent, which stays open if the outcome is unknown."""
         remote_id = get_value(call.request, "id", str)
         crashpoints.reach("pruning.before_call")
         try:

@@ -54,7 +54,6 @@ class ReportLoader:
         return replace(facts, data=self._check_data(facts, folder))
 
     def _check_data(self, facts: RunFacts, folder: RunFolder) -> list[DataIssue]:
-        """The issues that the checks find in the prepared data."""
         remarks: list[DataIssue] = []
         prepared = facts.results.prepare
         for role, path, file in (

@@ -133,7 +133,7 @@ def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
 
 
 def _do_stage(stage: StageContext, record: StageRecord) -> Run:
-    """Execute one attempt of the stage; the updated run."""
+    """Execute one attempt of the stage; returns the updated run."""
     context, run = stage.context, stage.run
     begin = STAGE_TRANSITIONS["begin"].check(record.status)
     running = context.ledger.move_stage(run.id, record, begin)

@@ -114,7 +114,7 @@ def _list_events(
 
 
 class _StallDetector:
-    """Decides from the polls of a job when to poll next, and whether the job has stalled."""
+    """Decides from the polls of a job when to poll next and whether the job has stalled."""
 
     def __init__(self, stage: StageContext) -> None:
         self._stage = stage

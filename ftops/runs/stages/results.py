@@ -99,7 +99,6 @@ def _read_whole(stage: StageContext, file_id: str) -> bytes:
 
 
 def _list_last_values(rows: Sequence[ResultRow]) -> dict[str, float]:
-    """The last value of each column with values."""
     last: dict[str, float] = {}
     for row in rows:
         values = {_get_name(field): getattr(row, field) for field in HEADERS} | dict(row.extra)
