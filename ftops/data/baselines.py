@@ -233,7 +233,7 @@ class Baseline:
 def score_baselines(
     training: Path, validation: Path, options: ReadOptions, *, seed: int = 42
 ) -> Baseline:
-    """Train on one file and score on the other; DatasetError when rows are invalid."""
+    """Train on one file and score on the other; DatasetError if rows are invalid."""
     known = _draw(training, options, MOST_TRAINING, seed)
     held = _draw(validation, options, MOST_VALIDATION, seed)
     texts, labels = zip(*known, strict=True)

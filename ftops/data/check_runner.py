@@ -199,7 +199,7 @@ def _collect(path: Path, workers: list[subprocess.Popen[bytes]]) -> Iterator[Che
 
 
 def serialize(value: object) -> bytes:
-    """`value` as JSON; TypeError when it has a type that cannot be sent."""
+    """`value` as JSON; TypeError if it has a type that cannot be sent."""
     return orjson.dumps(_pack(value))
 
 

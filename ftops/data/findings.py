@@ -13,7 +13,7 @@ _NAMED_PLACES = 3  # in a sentence that lists several places
 
 
 class Severity(StrEnum):
-    """The data cannot be used, will probably train badly, or could be better."""
+    """How serious a finding is: unusable data, probably bad training, or a possible improvement."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -22,7 +22,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: `explanation` is for the docs, `advice` says what to do, and `fix` is the code of
+    """A rule that data may break.
+
+    `explanation` is for the docs, `advice` is the next step for the user, and `fix` is the code of
     the fix that resolves it, if there is one.
     """
 

@@ -56,7 +56,7 @@ class SplitOptions:
     seed: int = 42
     column: str | None = None
     near: bool = False
-    stratify: bool | None = None  # None: if completions look like labels
+    stratify: bool | None = None  # None: only if completions look like labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +281,7 @@ def assign_splits(
     wanted: Mapping[str, int],
     seed: int,
 ) -> list[str]:
-    """The part of each row: groups in a random order of the seed, class by class."""
+    """The part of each row; groups are assigned class by class, in a random order of the seed."""
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups):
         members.setdefault(group, []).append(row)

@@ -1,8 +1,8 @@
 """Words and languages of texts: splitting, counting, shares, and lists of fields.
 
-A language follows from its script (by Unicode blocks) where that is unique, else from common short
-words in the text; texts with fewer than two of them are of unknown language. It finds rows that do
-not belong; it does not distinguish dialects.
+The script determines the language if it is unique (by Unicode blocks), otherwise common short
+words in the text do; with fewer than two such words, the language is unknown. This finds rows in an
+unexpected language, but does not distinguish dialects.
 """
 
 import re
@@ -132,7 +132,7 @@ def count_scripts(text: str) -> Counter[str]:
 
 
 def guess_language(text: str) -> str:
-    """The language of a text; "" when it is unknown."""
+    """The language of a text; "" if it is unknown."""
     text = text[:_LOOKED_AT]
     scripts = count_scripts(text)
     if not scripts:

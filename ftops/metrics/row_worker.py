@@ -32,7 +32,7 @@ FUNCTION_HINT = (
 
 
 class NoScore(Exception):
-    """The row has no score; the message says why."""
+    """The row has no score; the message is the reason."""
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

@@ -55,7 +55,7 @@ class ValueRule(Protocol):
 
     @property
     def of(self) -> Sequence[str]:
-        """The allowed texts of a list; empty when all are allowed."""
+        """The allowed texts of a list; empty if all are allowed."""
 
 
 Known = Mapping[str, Mapping[str, ValueRule]]

@@ -199,7 +199,6 @@ def _make_chat(prompt: Json, answer: Json) -> Mapping[str, Json]:
 
 
 def _list_asserts(test: PromptfooTest) -> Node | None:
-    """The assertions of a test as one list."""
     return SequenceNode(test.asserts[0].span, list(test.asserts)) if test.asserts else None
 
 

@@ -265,7 +265,6 @@ def _render_prepare(fields: Mapping[str, str]) -> str:
 
 
 def _scalar(text: str) -> str:
-    """`text` as a YAML scalar."""
     if re.fullmatch(r"[a-z]+([-_./][a-z0-9]+)*", text) and text not in ("null", "true", "false"):
         return text
     return json.dumps(text, ensure_ascii=False).replace("${", "$${")

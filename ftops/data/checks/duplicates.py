@@ -229,7 +229,7 @@ NEAR = Rule(
 
 
 class NearDuplicates(Check):
-    """Keeps a MinHash sketch of each prompt, or of the completion where prompts are empty."""
+    """Keeps a MinHash sketch of each prompt, or of the completion if prompts are empty."""
 
     RULES = (NEAR,)
     OPTIONAL: ClassVar[str] = "near-duplicates"

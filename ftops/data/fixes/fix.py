@@ -131,7 +131,7 @@ _SHOWN = 2
 
 @dataclass(slots=True)
 class RowHashes:
-    """A 64-bit hash of each row, and of each prompt where a filter needs it.
+    """A 64-bit hash of each row, and of each prompt if a filter needs it.
 
     Equal rows have equal hashes. A dropped row has the hash `DROPPED`.
     """

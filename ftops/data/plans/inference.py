@@ -7,7 +7,7 @@ from ftops.data.fixes.texts import EncodeLabels, invert_labels
 from ftops.data.plans.runner import build_fix
 from ftops.records import DataPlan
 
-# fixes of completions, and those that `get_separator_and_stop` and `get_label_map` return
+# fixes of completions, and fixes that `get_separator_and_stop` and `get_label_map` cover
 _NOT_FOR_PROMPTS = frozenset(
     {
         "add-leading-space",

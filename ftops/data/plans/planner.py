@@ -198,7 +198,7 @@ def _decide(
         if ask is None or stats is None or not stats.count or ask(one, stats):
             accepted.append(one)
         else:
-            refused.append(one)  # the effect of the next proposals changes without it
+            refused.append(one)  # later proposals have another effect without it
             fix_stats = _preview(open_again(), [*before, *accepted, *proposed[number + 1 :]])
     return accepted, refused
 

@@ -50,7 +50,7 @@ class ModerationCache:
         return None if number is None else self._verdicts[number]
 
     def add(self, texts: Sequence[str], verdicts: Sequence[tuple[str, ...]]) -> None:
-        """Store the categories of texts; StorageError when writing fails."""
+        """Store the categories of texts; StorageError if writing fails."""
         lines = []
         for text, categories in zip(texts, verdicts, strict=True):
             digest = self._digest(text)
@@ -98,7 +98,7 @@ class Moderator:
         self._judge = judge
         self._verdicts = verdicts
         self._on_sent = on_sent
-        self.sent = 0  # texts
+        self.sent = 0  # number of texts
 
     def judge(self, rows: Iterable[Sequence[str]]) -> list[frozenset[str]]:
         """The categories of each row, from all of its texts.

@@ -60,7 +60,7 @@ def _choose(together: list[PiiMatch]) -> list[PiiMatch]:
 
 
 def redact(text: str, kinds: Collection[PiiKind] = frozenset(PiiKind)) -> str:
-    """The text with a placeholder such as [EMAIL] for each personal datum and secret.
+    """The text with a placeholder such as [EMAIL] for each piece of personal data and secret.
 
     The same text always gives the same result, and a search of the result finds none of the
     `kinds`.

@@ -29,7 +29,7 @@ _VERHOEFF_STEP = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
 
 
 def is_luhn(digits: str) -> bool:
-    """Whether the last digit is the one that Luhn's formula gives."""
+    """Whether the last digit is the check digit of Luhn's formula."""
     total = 0
     for index, digit in enumerate(reversed(digits)):
         value = int(digit) * (1 + index % 2)

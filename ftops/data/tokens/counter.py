@@ -125,7 +125,7 @@ def estimate_tokens(summary: DataSummary, vocabulary: str = "") -> FileTokenEsti
 
 
 def format_method(method: str, error: float) -> str:
-    """The method of counting with its error, in words."""
+    """Describe the method of counting and its error."""
     return f"{method}, within {error:.0%} for ordinary text" if error else method
 
 
