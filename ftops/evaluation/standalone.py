@@ -168,7 +168,6 @@ def _name_folder(model: str, sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _StoredRun:
-
     run: Run
     evaluation: Evaluation
     predictions: dict[_RowKey, Prediction]
