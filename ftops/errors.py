@@ -46,7 +46,7 @@ _REFUSALS = frozenset({400, 401, 403, 404, 413, 415, 422})  # of a request, for 
 
 
 class FtopsError(Exception):
-    """Base of the tree; `hint` is the next action, shown on a line of its own."""
+    """Base of the tree; `hint` is the next action, shown on a separate line."""
 
     hint: str = ""
 

@@ -1,6 +1,6 @@
 """Locks of the operating system: one holder at a time, released when its process ends.
 
-The lock file is never deleted; only whether a process holds its lock counts.
+The lock file is kept on release; only whether a process holds its lock counts.
 """
 
 import contextlib

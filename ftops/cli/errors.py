@@ -88,7 +88,6 @@ def handle_errors(out: Output) -> Iterator[None]:
 
 
 def _fail(out: Output, error: dict[str, Json], code: int) -> None:
-    """Print the error and exit with `code`."""
     error = error | {"hint": out.name_job_file(str(error["hint"] or "")) or None}
     if out.mode is Mode.JSON:
         with contextlib.suppress(OSError):

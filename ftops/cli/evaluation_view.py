@@ -34,7 +34,7 @@ _VERDICT_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 
 
 def render_evaluation(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """The whole evaluation: candidates, verdicts, requirements, notes, classes."""
+    """The evaluation: candidates, verdicts, requirements, notes, classes."""
     rows = f"{evaluation.rows:,} row{'' if evaluation.rows == 1 else 's'}"
     yield heading(f"Evaluation on {_wrap(evaluation.file)} ({rows})")
     yield indent(render_candidates(evaluation))
@@ -216,7 +216,6 @@ def _render_sentence(mark: Text, sentence: str) -> RenderableType:
 
 
 def _wrap(text: str) -> str:
-    """The escaped text in lines that fit beside a mark."""
     return "\n".join(textwrap.wrap(clean(text), WIDTH - 4))
 
 

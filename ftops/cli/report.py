@@ -92,7 +92,6 @@ def _check_targets(targets: list[Path]) -> None:
 
 
 def _render(suffix: str, contents: Contents) -> bytes:
-    """The report in the format of the file suffix."""
     if suffix == ".md":
         return render_markdown(contents).encode("utf-8", "backslashreplace")
     if suffix == ".json":

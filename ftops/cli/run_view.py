@@ -53,7 +53,7 @@ _STAGE_MARKS = {
 
 
 def describe_stage_result(record: StageRecord) -> str:
-    """The result of a stage, why it was skipped, or why it failed; "" where there is none."""
+    """The result of a stage, why it was skipped, or why it failed; "" if it has none."""
     if record.error:
         return record.error
     if record.status is StageStatus.SKIPPED:

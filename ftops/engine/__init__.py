@@ -1,1 +1,1 @@
-"""The built-in engine: an OpenAI-compatible server that trains; clients use HTTP alone."""
+"""The built-in engine: an OpenAI-compatible server that trains; clients use only HTTP."""

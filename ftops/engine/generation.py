@@ -263,7 +263,7 @@ class ModelPool:
         )
 
     def open(self, row: ModelRow) -> PooledModel:
-        """The model, loaded if need be; EngineError when its folder cannot be read."""
+        """Get the model, loaded on first use; EngineError when its folder cannot be read."""
         with self._lock:
             model = self._open.get(row.name)
             if model is None:

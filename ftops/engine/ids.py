@@ -14,7 +14,7 @@ def new_id(prefix: str) -> str:
 
 
 def result_file_id(job_id: str) -> str:
-    """The id of the job's results file; it depends on the job's id alone."""
+    """The id of the job's results file; it depends only on the job's id."""
     return f"file-{job_id.partition('-')[2][::-1]}"
 
 

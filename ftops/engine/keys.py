@@ -1,8 +1,8 @@
 """API keys: the engine's own token for its user, and named keys for others.
 
 The name of a key is the owner of what is created with it: files, uploads, jobs, models. It outlives
-the key: a lost key is replaced by deleting it and creating another one of the same name. One called
-`local` has the same owner as the engine's token, and is valid from other machines, too.
+the key: a lost key is replaced by deleting it and creating another one of the same name. A key
+named `local` has the same owner as the engine's token, and is also valid from other machines.
 
 Keys are stored as plain SHA-256 hashes: they are 256 random bits, which no dictionary contains, and
 a slow hash would only slow down every request.
@@ -83,7 +83,7 @@ class KeyAuthenticator:
         return holder
 
     def is_record_due(self, caller: KeyHolder) -> bool:
-        """Whether the use of the key has to be recorded: once a minute is enough."""
+        """Whether to record the use of the key: once a minute is enough."""
         if caller.key is None:
             return False
         return self._store.now() - self._recorded.get(caller.key, 0) >= _RECORD_INTERVAL_S

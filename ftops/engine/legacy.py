@@ -79,7 +79,7 @@ def with_defaults(settings: JobHyperparameters, n_rows: int) -> JobHyperparamete
 def parse_organization(header: str | None, owner: str) -> str:
     """The organization in a header, as a part of model names; without one, the owner.
 
-    It has no effect on access, which depends on the key alone.
+    It has no effect on access, which depends only on the key.
     """
     return re.sub(r"[^A-Za-z0-9_-]+", "-", header or "").strip("-")[:64] or owner
 

@@ -19,7 +19,7 @@ from ftops.clock import Clock
 from ftops.engine.store import NewEvent, Store
 from ftops.engine.trainer import StepMetrics
 
-# Measured by preference training alone, and only in the results of such jobs.
+# Only preference training measures these; only its jobs have them in their results.
 REWARD_COLUMNS = (
     "train_reward_accuracy",
     "train_reward_margin",

@@ -46,7 +46,7 @@ class TrainingRequest:
     batch_size: int | str = "auto"
     learning_rate_multiplier: float | str = "auto"
     seed: int = 0
-    beta: float | str = "auto"  # of DPO: how strongly the model is kept close to the reference
+    beta: float | str = "auto"  # DPO: how strongly the model is kept close to the reference
 
 
 def list_documents(rows: Sequence[Document] | Sequence[PreferencePair]) -> Sequence[Document]:
@@ -78,7 +78,7 @@ class StepMetrics:
     Losses are in nats per completion token. Accuracies are between 0 and 1, by token and by whole
     completion (`sequence`), with the true text before each token (teacher forcing).
 
-    Of pairs, losses are in nats per pair, and these accuracies are of the preferred answers. The
+    For pairs, losses are in nats per pair, and these accuracies are of the preferred answers. The
     reward of an answer is beta times the increase of its log probability over the reference model,
     in nats. `reward_margin` is the mean of the preferred answer's reward less the other one's, and
     `reward_accuracy` is the share of pairs where that difference is above 0.

@@ -1,8 +1,8 @@
 """Reads and checks a training file, line by line, in constant memory.
 
 A file holds rows of one format of `ftops.rows.formats`, one JSON object a line; one row is enough.
-The engine trains on text alone: it refuses tool use, refusals and empty assistant messages. An
-error counts all invalid lines, and names the first ones with their reasons.
+The engine trains only on text: it refuses tool use, refusals and empty assistant messages. An error
+counts all invalid lines, and names the first ones with their reasons.
 """
 
 from collections.abc import Iterator

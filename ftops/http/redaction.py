@@ -33,6 +33,6 @@ def redact_bytes(content: bytes, key: str) -> bytes:
 
 
 def _encode(raw: bytes, before: int) -> str:
-    """The base64 digits that encode `raw` alone, after `before` other bytes."""
+    """The base64 digits that encode only `raw`, after `before` other bytes."""
     digits = base64.b64encode(bytes(before) + raw).decode()
     return digits[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]

@@ -202,7 +202,7 @@ def read_pages(
 
 
 def read_event_data(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The data of server-sent events where each line `data: …` is one whole event.
+    """The data of server-sent events where each line `data: …` is a complete event.
 
     Other lines (comments that keep the connection alive, `event:`, `id:`, blank ones) are skipped.
     A line counts only once its end has arrived, so a truncated line is dropped. Raises

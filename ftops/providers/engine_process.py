@@ -187,7 +187,6 @@ def _reap_ended() -> None:
 
 
 def _await_exit(pid: int) -> None:
-    """Wait for the exit of an engine that this process started."""
     for process in _started:
         if process.pid == pid:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What is known about models without a request: prices, limits, dates, vocabularies.
+"""Data about models that needs no request: prices, limits, dates, vocabularies.
 
 A value comes from the first source that has it: the user's `models.toml` before that of ftops; the
 table of a server before that of its provider; the table of a model before that of the model whose
@@ -327,7 +327,7 @@ def _heads(line: str) -> Iterator[str]:
 
 
 def _parse_key(line: str) -> Key:
-    """The names in a line of TOML; empty when the line alone is not valid TOML."""
+    """The names in a line of TOML; empty when the line itself is not valid TOML."""
     try:
         value: Any = tomllib.loads(line)
     except (tomllib.TOMLDecodeError, RecursionError):

@@ -262,7 +262,7 @@ def _send_in_parts(api: OpenAIClient, upload: FileUpload, limits: UploadLimits) 
 
 
 class _PartSender:
-    """Sends one file in parts; the calling thread alone writes the checkpoint."""
+    """Sends one file in parts; only the calling thread writes the checkpoint."""
 
     def __init__(self, api: OpenAIClient, upload: FileUpload, limits: UploadLimits) -> None:
         self._api = api

@@ -167,7 +167,7 @@ def show_change(example: FixExample) -> tuple[str, str | None]:
 
 
 def _excerpt(text: str, at: int, whole: bool) -> str:
-    """About 70 characters of `text` around `at`, in quotes unless it is a row of its own."""
+    """About 70 characters of `text` around `at`, in quotes unless it is a separate row."""
     first = max(0, min(at - _AROUND, len(text) - _SHOWN_CHARACTERS))
     piece = text[first : first + _SHOWN_CHARACTERS]
     lead = "…" if first else ""

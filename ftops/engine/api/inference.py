@@ -72,7 +72,7 @@ class StreamOptions(RequestBody):
 
 
 def _check_bias(value: Any) -> Any:
-    """Count before validation, in which each invalid entry is an error of its own."""
+    """Check the number of entries before validation, which reports an error for each."""
     if isinstance(value, dict) and len(value) > _MAX_BIASES:
         raise ValueError(f"at most {_MAX_BIASES} tokens can have a bias")
     return value

@@ -1,6 +1,6 @@
 """The objects of the API, with its field names, and lists of them.
 
-Requests are strict: unknown fields are refused, and known ones that have no effect here, too.
+Requests are strict: unknown fields are refused, as are known fields without effect here.
 
 A page reads one row more than its limit, to know whether more follow. Long lists are written from
 plain dictionaries: creating and validating an object for each row would take most of the time. The

@@ -222,7 +222,6 @@ def _clear(upload_id: str, engine: Engine) -> None:
 
 
 def _list_ranges(upload_id: str, engine: Engine) -> Sequence[ByteRange]:
-    """The ranges of parts in the assembled file."""
     return [
         ByteRange(part.start, part.start + part.bytes)
         for part in engine.store.uploads.list_parts(upload_id)
@@ -322,7 +321,6 @@ def _link_assembled(
 
 
 def _list_slices(parts: Sequence[PartRow], engine: Engine) -> list[FileSlice]:
-    """The locations of the parts."""
     return [
         FileSlice(
             engine.paths.upload(part.upload_id) / (part.id if part.start is None else ASSEMBLED),

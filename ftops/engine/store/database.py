@@ -30,7 +30,7 @@ _DISK_ERRORS = ("full", "readonly", "read-only", "unable to open", "disk i/o")
 class Database:
     """One connection, guarded by a lock. Creates the file if it does not exist.
 
-    Raises EngineError, and leaves the file as it is, when it is not a database of this engine or
+    Raises EngineError, and leaves the file unchanged, when it is not a database of this engine or
     has another schema version.
     """
 

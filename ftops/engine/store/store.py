@@ -116,7 +116,7 @@ class _Tables:
 
 
 class TenantStore(_Tables):
-    """The rows of one owner; what is added through it belongs to that owner.
+    """The rows of one owner; all added rows belong to that owner.
 
     This is the only store that requests get: every table adds the owner to every statement, so
     that no endpoint can read or change the rows of another owner.

@@ -4,7 +4,7 @@ A model is a folder with `config.json`, `tokenizer.json` and `weights.safetensor
 written last, so a folder with one is complete; reading it checks every shape.
 
 A checkpoint has the weights, Adam's moments, the counters and the tokenizer: the order of rows and
-the dropout of each step depend on the seed and the step alone. It is written atomically. A
+the dropout of each step depend only on the seed and the step. It is written atomically. A
 checkpoint that is damaged or of another job is ignored: training restarts, with the same result.
 
 Both use safetensors, a JSON header and numbers, so no file contains code. The format has no

@@ -26,7 +26,7 @@ class StepTotals:
     """Sums over the rows in the loss; the totals of packs can be added.
 
     `loss` is weighted, in nats. The counts are of tokens of weight 1 (completions), so that they do
-    not depend on the prompt loss weight. Of pairs, `weight` is their number, and the tokens are
+    not depend on the prompt loss weight. For pairs, `weight` is their number, and the tokens are
     those of the preferred answers.
     """
 

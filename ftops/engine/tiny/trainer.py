@@ -3,7 +3,7 @@
 A model learns the format and the labels of its training data from random weights; it has no
 knowledge of a language. NumPy should run on one thread: a worker sets OPENBLAS_NUM_THREADS=1 before
 NumPy is imported. Two threads are faster on an idle machine only, and many times slower on a busy
-one; the order of sums, and so the last bits of the weights, depend on their number, too.
+one; the order of sums, and so the last bits of the weights, also depend on their number.
 """
 
 import math
