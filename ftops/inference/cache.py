@@ -1,7 +1,7 @@
 """Caches responses of models on disk, so that none is paid for twice.
 
 `FTOPS_HOME/responses` has one file per model and account, with one line of JSON per response. The
-key of a response covers everything that the response depends on. Lines are appended atomically, so
+key of a response covers everything that the response depends on. Each write appends whole lines, so
 that several processes can write at the same time. A line that a power cut has truncated is skipped,
 and its prompt is sent again. If the folder grows too large, the least recently used files are
 deleted.

@@ -263,7 +263,7 @@ def to_state_change(row: SqlRow) -> StateChange:
 
 
 def run_values(run: Run) -> SqlRow:
-    """The values of RUN_COLUMNS, in their order."""
+    """The values of RUN_COLUMNS, in order."""
     return (
         run.id,
         run.key,
@@ -287,7 +287,7 @@ def run_values(run: Run) -> SqlRow:
 
 
 def model_values(model: TunedModel) -> SqlRow:
-    """The values of MODEL_COLUMNS, in their order."""
+    """The values of MODEL_COLUMNS, in order."""
     return (
         model.name,
         model.run_id,
