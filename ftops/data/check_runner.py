@@ -97,7 +97,7 @@ def choose_processes(path: Path, wanted: int | None) -> int:
 def _count_busy() -> float:
     """The number of busy processors; a large number if it is unknown.
 
-    On Linux, it is the number of runnable threads, this one included. Elsewhere, it is the load
+    On Linux, it is the number of runnable threads besides this one. Elsewhere, it is the load
     average of the last minute.
     """
     try:

@@ -189,7 +189,7 @@ def create_auprc(name: str, context: MetricContext, positive: str | None = None)
 
 @dataclass(frozen=True, slots=True)
 class CalibrationError:
-    """Expected calibration error: the mean difference of confidence and accuracy.
+    """Expected calibration error: the mean absolute difference of confidence and accuracy.
 
     Predictions are grouped by probability into bins of equal width. Source: C. Guo and others, On
     Calibration of Modern Neural Networks (2017).
