@@ -16,7 +16,7 @@ from typing import BinaryIO
 from ftops import crashpoints
 from ftops.errors import StorageError
 
-if sys.platform != "win32":  # where a file that is open cannot be removed or renamed anyway
+if sys.platform != "win32":  # Windows does not remove or rename open files anyway
     import fcntl
 
 PRIVATE_DIR = 0o700

@@ -1,6 +1,6 @@
 """The values that packages exchange: frozen, without behaviour beyond reading them.
 
-Times are aware datetimes in UTC. `Json` values are what `json.loads` gives.
+Times are aware datetimes in UTC. `Json` values are those of `json.loads`.
 """
 
 import re
@@ -124,7 +124,7 @@ _TWICE = re.compile(r"(/v\d[a-z0-9]*)\1+$")
 
 
 def find_api_address(base_url: str) -> str | None:
-    """The address of the API, where `base_url` names one of its routes or doubles its version.
+    """The address of the API, if `base_url` names one of its routes or doubles its version.
 
     None if it does neither, and can be used unchanged.
     """

@@ -79,7 +79,7 @@ def _parse_tool(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _choose_targets(run: Run, chosen: list[tuple[str, dict[str, str]]]) -> list[ExportTarget]:
-    """The targets of the options, with the settings of the job file where an option has none."""
+    """The targets of the options, with settings of the job file if an option has none."""
     own = list(list_export_targets(run))
     if not chosen and not own:
         raise ExportFailed(

@@ -155,7 +155,7 @@ class TargetModel:
         return Sampling(options.max_tokens, options.temperature, options.top_p, stop, options.seed)
 
     def get_label_map(self) -> Mapping[str, str]:
-        """The label of each response, where the model was trained on encoded labels."""
+        """The label of each response, if the model was trained on encoded labels."""
         return get_label_map(None if self.raw else self.model.plan)
 
     def find_system(self) -> str | None:

@@ -156,7 +156,7 @@ def measure_classification(
 def _predict(
     model: LoadedModel, rows: Sequence[TrainingRow], should_stop: Callable[[], bool]
 ) -> list[str]:
-    """The answer to the prompt of each row; "" where the prompt is too long."""
+    """The answer to the prompt of each row; "" if the prompt is too long."""
     prompts = [render_prompt_of(row) for row in rows]
     longest = max(model.count_tokens((TextSpan(text=get_answer(row)),)) for row in rows)
     params = SamplingParams(max_tokens=longest + 4, temperature=0.0)

@@ -3,7 +3,7 @@
 Workers write events to the database themselves, so it is polled. One thread polls for all
 subscriptions, and only while there are any: it reads whether anything was committed
 (`data_version`, a few microseconds), and only then which jobs have new events. Every transition of
-a job adds an event in the same transaction, so a job's end is notified, too.
+a job adds an event in the same transaction, so the end of a job also notifies.
 """
 
 import asyncio

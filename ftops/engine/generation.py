@@ -131,7 +131,7 @@ class _RunningBatch:
         try:
             request_ids = self._batch.add(request.prompts, request.params)
         except Exception as error:
-            request.finish(error)  # raised again where the chunks are read
+            request.finish(error)  # raised again when the chunks are read
             return
         request.unfinished = len(request_ids)
         if not request_ids:

@@ -10,7 +10,7 @@ from ftops.records import Json
 
 @dataclass(frozen=True, slots=True)
 class JobHyperparameters:
-    """The hyperparameters of a job; "auto" where the trainer chooses."""
+    """The hyperparameters of a job; "auto" if the trainer chooses."""
 
     n_epochs: int | str
     batch_size: int | str

@@ -1,8 +1,8 @@
 """API keys: the engine's own token for its user, and named keys for others.
 
-The name of a key is the owner of what is created with it: files, uploads, jobs, models. It outlives
-the key: a lost key is replaced by deleting it and creating another one of the same name. A key
-named `local` has the same owner as the engine's token, and is also valid from other machines.
+The name of a key is the owner of all objects created with it: files, uploads, jobs, models. It
+outlives the key: a lost key is replaced by deleting it and creating another one of the same name. A
+key named `local` has the same owner as the engine's token, and is also valid from other machines.
 
 Keys are stored as plain SHA-256 hashes: they are 256 random bits, which no dictionary contains, and
 a slow hash would only slow down every request.

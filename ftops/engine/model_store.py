@@ -85,7 +85,7 @@ def make_empty_dir(path: Path) -> Path:
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Make `target` a hard link to `source`, or a copy where links are not possible."""
+    """Make `target` a hard link to `source`, or a copy if links are not possible."""
     try:
         target.hardlink_to(source)
     except OSError:

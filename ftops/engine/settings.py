@@ -102,7 +102,7 @@ class EngineFolder:
 
     @property
     def incoming(self) -> Path:
-        """Files that are being received; an engine deletes the stale ones on start."""
+        """Files that are being received; on start an engine deletes stale ones."""
         return self.root / "incoming"
 
     @property

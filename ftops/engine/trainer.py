@@ -70,7 +70,7 @@ class ResolvedHyperparameters:
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """The metrics of one optimizer step; the `valid_` ones only where validation was due.
+    """The metrics of one optimizer step; the `valid_` ones only if validation was due.
 
     `valid_` metrics use the same validation rows each time, so that they can be compared, and only
     some rows if all take too long. `full_valid_` metrics, at the last step, use all rows.
@@ -81,7 +81,7 @@ class StepMetrics:
     For pairs, losses are in nats per pair, and these accuracies are of the preferred answers. The
     reward of an answer is beta times the increase of its log probability over the reference model,
     in nats. `reward_margin` is the mean of the preferred answer's reward less the other one's, and
-    `reward_accuracy` is the share of pairs where that difference is above 0.
+    `reward_accuracy` is the share of pairs with a difference above 0.
     """
 
     step: int  # from 1

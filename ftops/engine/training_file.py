@@ -94,7 +94,7 @@ def get_format(row: TrainingRow) -> RowFormat:
 
 
 def get_request_format(row: TrainingRow) -> RowFormat:
-    """The request format of a model trained on the row: chat for preferences, too."""
+    """The request format of a model trained on the row: also chat for preferences."""
     return RowFormat.COMPLETION if isinstance(row, CompletionRow) else RowFormat.CHAT
 
 
@@ -179,7 +179,7 @@ def _parse_row(line: bytes) -> TrainingRow:
 
 
 def _read_turns(messages: Json, where: str) -> tuple[Turn, ...]:
-    """The messages of a valid row; InvalidRow where the engine cannot train on one."""
+    """The messages of a valid row; InvalidRow if the engine cannot train on one."""
     valid = cast("list[JsonObject]", messages)
     return tuple(_read_turn(message, f"{where}[{n}]") for n, message in enumerate(valid))
 

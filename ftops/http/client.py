@@ -27,8 +27,8 @@ def make_timeout(read_s: float = READ_TIMEOUT_S) -> httpx2.Timeout:
 class LoggingClient(httpx2.Client):
     """An `httpx2.Client` with a line in `log` for each request, and without redirects.
 
-    `secret` is redacted, even where a server puts it into an address or a request id.
-    With `hide_paths` the log has no path: the path of a webhook is a secret.
+    `secret` is redacted, even if a server puts it into an address or a request id. With
+    `hide_paths` the log has no path: the path of a webhook is a secret.
     """
 
     def __init__(

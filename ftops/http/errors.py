@@ -266,7 +266,7 @@ def find_retry_after_s(headers: Mapping[str, str], now: datetime) -> float | Non
 
 
 def _parse_error(content: bytes) -> Mapping[str, Json]:
-    """The error object of a body, or the body itself where it has none; empty without JSON."""
+    """The error object of a body, or the body itself if it has none; empty without JSON."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ _LENGTH, _CHAT_LENGTH = "max_tokens", "max_completion_tokens"
 # Without `max_tokens` a completion may cost any amount: it is renamed, never left out.
 _OPTIONAL = ("top_p", "temperature", "stop", "seed", "top_logprobs", "logprobs")
 _DEFAULTS = {"top_p": 1, "temperature": 1}  # of the API: leaving such a value out changes nothing
-_ORDINARY_WORDS = ("stop", "seed")  # count only where the message marks them as names
+_ORDINARY_WORDS = ("stop", "seed")  # count only if the message marks them as names
 _REFUSED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
 _REFUSED_WORDS = re.compile(
     r"(not|n't|no longer|cannot)\b.{0,20}\b(support|allow|permit|accept|recogni|specif|both\b)"

@@ -204,8 +204,8 @@ class JobTable(Table):
         """The queued jobs in the order in which they start.
 
         Owners take turns: first comes the oldest job of each, then the second of each, and so on.
-        The owner whose last turn is longest ago comes first; of those without one, the owner of
-        the oldest job.
+        Owners without a turn come first, by their oldest job, then the owner whose last turn is the
+        earliest.
         """
         sql = f"{_QUEUE_SQL}{self._scope} ORDER BY round, last, first"
         return [_job(row) for row in self._database.rows(sql, self._scope_values)]

@@ -16,7 +16,7 @@ from ftops.records import Json
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """One key. `name` is the owner of what is created with it; `hint` is the key's beginning."""
+    """One key. `name` is the owner of objects created with it; `hint` is the key's beginning."""
 
     name: str
     sha256: str
@@ -64,7 +64,7 @@ class KeyTable:
 
 @dataclass(frozen=True, slots=True)
 class StorageUsage:
-    """What an owner stores; `bytes` are those of files and of pending uploads."""
+    """The storage of one owner; `bytes` counts files and pending uploads."""
 
     files: int
     bytes: int

@@ -19,7 +19,7 @@ from ftops.errors import EngineError
 
 _TOKEN_BUDGET = 220_000  # of all epochs
 _CHARACTERS_PER_TOKEN = 2.9
-_EPOCHS = (2, 24)  # minimum and maximum, where they are enough steps
+_EPOCHS = (2, 24)  # minimum and maximum, if these are enough steps
 _MIN_STEPS = 450
 _MAX_EPOCHS = 100  # for very few rows
 _BATCH = (4, 32)

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ftops.engine.tiny.config import ModelShape
 
-Array: TypeAlias = NDArray[np.floating[Any]]  # float32; float64 where gradients are checked
+Array: TypeAlias = NDArray[np.floating[Any]]  # float32; float64 when gradients are checked
 Indices: TypeAlias = NDArray[np.intp]
 Tokens: TypeAlias = NDArray[np.uint16]  # vocabularies are far smaller than 65,536
 
