@@ -2,7 +2,9 @@
 and nobody waits for them meanwhile."""
 
 import contextlib
+import http.client
 import itertools
+import json
 import socket
 import threading
 import time
@@ -267,7 +269,9 @@ def test_a_kept_connection_takes_a_file_of_many_lines_in_one_segment(
     body = start + row * 400 + b"\r\n--b--\r\n"
     headers = ("Content-Type: multipart/form-data; boundary=b", f"Content-Length: {len(body)}")
     with open_socket(reading) as connection:
-        connection.sendall(head(reading, "GET /v1/models"))
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(head(reading, "GET /v1/models/ada"))
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert (response.status, json.loads(response.read())["id"]) == (200, "ada")
         connection.sendall(head(reading, "POST /v1/files", *headers, "Connection: close") + body)
         assert rest_of(connection).startswith(b"HTTP/1.1 200 ")
