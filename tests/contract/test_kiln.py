@@ -1,5 +1,6 @@
 """A provider with a protocol of its own goes through a whole run, by `ProviderEntry` alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,10 +41,11 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def bench(site: Site) -> Bench:
-    made = Bench(site.folder, site.clock)
-    made.provider = site.connect()  # type: ignore[assignment]
-    return made
+def bench(site: Site) -> Iterator[Bench]:
+    bench = Bench(site.folder, site.clock)
+    bench.provider = site.connect()  # type: ignore[assignment]
+    yield bench
+    bench.ledger.close()
 
 
 def test_a_job_file_goes_through_all_six_stages(site: Site, bench: Bench) -> None:
