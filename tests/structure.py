@@ -8,7 +8,7 @@ A limit is what `tests/test_architecture.py` and `docs/architecture.md` hold the
 import ast
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,24 +120,20 @@ class Structure:
 
     def list_nested_imports(self) -> list[str]:
         """Imports of this package inside functions, as `path:line`."""
-        return sorted(
-            {
-                f"{module.path.relative_to(ROOT)}:{found.line}"
-                for module in self.modules.values()
-                for found in self.list_imports(module)
-                if found.is_nested and found.target.split(".")[0] == self._package
-            }
-        )
+        return self._list_nested(lambda package: package == self._package)
 
     def list_nested_third_parties(self) -> list[str]:
         """Imports of other packages inside functions, but for optional ones."""
         allowed = OPTIONAL_IMPORTS | sys.stdlib_module_names | {self._package}
+        return self._list_nested(lambda package: package not in allowed)
+
+    def _list_nested(self, is_counted: Callable[[str], bool]) -> list[str]:
         return sorted(
             {
                 f"{module.path.relative_to(ROOT)}:{found.line}"
                 for module in self.modules.values()
                 for found in self.list_imports(module)
-                if found.is_nested and found.target.split(".")[0] not in allowed
+                if found.is_nested and is_counted(found.target.split(".")[0])
             }
         )
 
