@@ -24,7 +24,7 @@ PROOF_schedules := tests/crash/test_schedules.py
 PROOF_faults    := tests/faults
 PROOF_engine    := tests/crash/test_engine.py tests/crash/test_mishaps.py
 
-.PHONY: setup run test test-latest test-crash structure check fix bench conformance lock clean
+.PHONY: setup run test test-latest test-crash test-lora structure check fix bench conformance lock clean
 
 run: $(VENV)/.installed          ## train a first model and show its results
 	$(BIN)/ftops run $(JOB)
@@ -43,6 +43,9 @@ test-crash: $(VENV)/.installed-dev  ## kill engines, trainers and commands; PART
 	$(BIN)/python -m pytest $(or $(PROOF_$(PART)),$(error unknown part: $(PART))) \
 	    -m "slow_proof or not slow_proof"; \
 	    code=$$?; $(BIN)/python docs/generate.py; exit $$code
+
+test-lora: $(VENV)/.installed-lora  ## the trainer `lora`, with PyTorch and a real model
+	$(BIN)/python -m pytest tests/engine/lora -m "slow_proof or not slow_proof"
 
 check: $(VENV)/.installed-dev    ## style, types, import directions, generated files
 	$(BIN)/ruff format --check .
@@ -85,3 +88,7 @@ $(VENV)/.installed: $(VENV)/.made constraints.txt pyproject.toml
 $(VENV)/.installed-dev: $(VENV)/.made constraints-dev.txt pyproject.toml
 	$(call INSTALL,constraints-dev.txt,[dev])
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-lora: $(VENV)/.installed-dev
+	$(PIP) -e '.[lora,lora-serve]'
+	@touch $@

@@ -11,11 +11,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+UNLOCKED = ("bench", "lora", "lora-serve")  # a developer does not need PyTorch
 FILES = {
     "constraints.txt": PROJECT["dependencies"],
     "constraints-dev.txt": [
         *PROJECT["dependencies"],
-        *(text for extra in ("dev", *PROJECT["optional-dependencies"]) if extra != "bench"
+        *(text for extra in ("dev", *PROJECT["optional-dependencies"]) if extra not in UNLOCKED
           for text in PROJECT["optional-dependencies"][extra]),
     ],
 }  # fmt: skip

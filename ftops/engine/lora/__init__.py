@@ -1,0 +1,1 @@
+"""The trainer `lora`: pre-trained open models, fine-tuned with PyTorch, Transformers and PEFT."""

@@ -1,0 +1,73 @@
+"""The options of LoRA training: in the job file, in the engine's API, and for the trainer.
+
+Importing pydantic takes a third of a second, so only code that needs the options imports this
+module: the engine's worker passes them as JSON to the trainer.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LoraOptions(BaseModel):
+    """How a pre-trained model is fine-tuned with low-rank adapters (Hu et al. 2021)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    rank: int = Field(16, ge=1, le=1024, description="Rank of the adapter matrices.")
+    alpha: float | None = Field(
+        None, gt=0, le=4096, description="Scale of the adapters; twice the rank by default."
+    )
+    dropout: float = Field(
+        0.0, ge=0, le=0.9, description="Share of the adapters' inputs that a step leaves out."
+    )
+    targets: (
+        Literal["all-linear"]
+        | Annotated[
+            tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
+            Field(strict=False, min_length=1, max_length=64),
+        ]
+    ) = Field(
+        "all-linear",
+        description="Modules that get an adapter: `all-linear` (without the head), or a list of"
+        " their names.",
+    )
+    variant: Literal["lora", "rslora", "dora"] = Field(
+        "lora",
+        description="`rslora` scales by the square root of the rank; `dora` also trains the"
+        " magnitude of each weight.",
+    )
+    scheduler: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="Course of the learning rate after the warm-up."
+    )
+    warmup_ratio: float = Field(
+        0.05, ge=0, le=0.5, description="Share of the steps in which the learning rate rises."
+    )
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Weight decay of AdamW.")
+    max_grad_norm: float = Field(
+        1.0, gt=0, le=1000, description="Norm to which the gradient of a step is clipped."
+    )
+    gradient_accumulation: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Parts in which a batch is computed, one after the other: less memory, the"
+        " same result but for rounding.",
+    )
+    max_length: int | None = Field(
+        None,
+        ge=16,
+        le=1_048_576,
+        description="Longest row in tokens; the model's context length by default.",
+    )
+    dtype: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Type of the base weights; `auto`: fp32 on a CPU, bf16 on a GPU."
+    )
+    full: bool = Field(
+        False, description="Train all weights instead of adapters; `rank` has no effect then."
+    )
+
+    @property
+    def lora_alpha(self) -> float:
+        """`alpha`, or its default."""
+        return 2.0 * self.rank if self.alpha is None else self.alpha
