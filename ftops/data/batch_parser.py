@@ -15,7 +15,7 @@ import orjson
 
 from ftops.data.keys import check_placeholders, classify_unexpected, may_hold_placeholder
 from ftops.data.reading.batch import Batch, RowError
-from ftops.data.reading.json_text import count_quotes, duplicate_reason, read_literally
+from ftops.data.reading.json_text import read_literally
 from ftops.records import RowFormat
 from ftops.rows.formats import (
     COMPLETION,
@@ -24,7 +24,7 @@ from ftops.rows.formats import (
     check_format,
     check_row_without_nulls,
 )
-from ftops.rows.json_values import has_nul
+from ftops.rows.json_values import count_quotes, duplicate_reason, has_nul
 from ftops.rows.messages import InvalidRow, JsonObject, UnexpectedKeys, message_text
 from ftops.rows.tools import answer_text, number_calls, write_tools
 from ftops.text import all_to_nfc, json_to_nfc, to_nfc

@@ -15,6 +15,7 @@ import orjson
 from ftops.engine.bounded_json import TooManyValues, read_bounded
 from ftops.records import Json, RowFormat
 from ftops.rows.formats import OUTPUTS, check_row
+from ftops.rows.json_values import count_quotes, duplicate_reason
 from ftops.rows.messages import InvalidRow, JsonObject, message_text
 from ftops.rows.tools import find_tool_use
 
@@ -165,7 +166,9 @@ def _parse_row(line: bytes) -> TrainingRow:
         raise InvalidRow(f"not valid JSON: {reason} (column {error.colno})") from None
     if isinstance(value, dict) and (where := find_tool_use(value)):
         raise InvalidRow(f"{where}: the local engine does not train tool use")
-    row, row_format, _ = check_row(value)
+    row, row_format, strings = check_row(value)
+    if count_quotes(line) != 2 * strings:
+        raise InvalidRow(duplicate_reason(line), "duplicate-key")
     if row_format is RowFormat.COMPLETION:
         return CompletionRow(cast(str, row["prompt"]), cast(str, row["completion"]))
     if row_format is RowFormat.CHAT:

@@ -1,5 +1,7 @@
-"""Measures parsed JSON: nesting depth, number of strings, nulls and NUL characters."""
+"""Measures JSON: nesting depth, number of strings, nulls, NUL characters and duplicate keys."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_DEPTH = 64
@@ -62,3 +64,27 @@ def has_null(record: object) -> bool:
         elif isinstance(item, list):
             pending.extend(item)
     return False
+
+
+def count_quotes(text: bytes) -> int:
+    """The number of quotes that begin or end a string, in valid JSON."""
+    quotes = text.count(b'"')
+    if b"\\" not in text:
+        return quotes
+    if b"\\\\" in text:  # a pair of backslashes does not escape the next character
+        text = text.replace(b"\\\\", b"")
+        quotes = text.count(b'"')
+    return quotes - text.count(b'\\"')
+
+
+def duplicate_reason(text: bytes) -> str:
+    """A message with the duplicate keys of an object in `text`."""
+    duplicates: list[str] = []
+
+    def see(pairs: Sequence[tuple[str, object]]) -> None:
+        keys = [key for key, _ in pairs]
+        duplicates.extend(key for key in dict.fromkeys(keys) if keys.count(key) > 1)
+
+    json.loads(text, object_pairs_hook=see)
+    names = ", ".join(repr(key) for key in duplicates[:3])
+    return f"the key {names} is duplicated"

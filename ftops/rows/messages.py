@@ -159,7 +159,9 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
     if not isinstance(content, list):
         raise InvalidRow(f"{where}.content is {describe_non_text(content)}")
     for index, part in enumerate(content):
-        plain = isinstance(part, dict) and part.get("type", "text") == "text"
+        if isinstance(part, dict) and "text" in part and "type" not in part:
+            raise InvalidRow(f'{where}.content[{index}].type is missing; that of text is "text"')
+        plain = isinstance(part, dict) and part.get("type") == "text"
         if not plain or set(part) - {"type", "text"} or not isinstance(part.get("text"), str):
             raise InvalidRow(f"{where}.content[{index}] is not a text part; only text is supported")
 

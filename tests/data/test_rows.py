@@ -134,6 +134,7 @@ def message(**fields: object) -> dict[str, object]:
         (message(content=None), "messages[0].content is null"),
         (message(content=3), "messages[0].content is a number, not text"),
         (message(content=[{"type": "image_url"}]), "messages[0].content[0] is not a text part"),
+        (message(content=[{"text": "a"}]), "messages[0].content[0].type is missing"),
         (message(mood="good"), "messages[0] has the unexpected key 'mood'"),
         (message(weight=2), "messages[0].weight is neither 0 nor 1"),
         (message(weight=True), "messages[0].weight is neither 0 nor 1"),

@@ -109,6 +109,14 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
             "messages[0].content[0] is not a text part",
         ),
         (
+            '{"messages": [{"role": "user", "content": [{"type": "text", "text": "a"},'
+            ' {"text": "b"}]}]}',
+            "messages[0].content[1].type is missing",
+        ),
+        ('{"prompt": "a", "completion": "b", "completion": "c"}', "the key 'completion' is dup"),
+        (CHAT[:-1] + ', "messages": []}', "messages is empty"),
+        (CHAT.replace('"a"', '"x", "content": "a"'), "the key 'content' is duplicated"),
+        (
             '{"messages": [{"role": "user", "content": "", "weight": 1},'
             ' {"role": "assistant", "content": "a"}]}',
             "messages[0].weight is only for the assistant",

@@ -10,14 +10,12 @@ from ftops.data.keys import without_keys
 from ftops.data.reading.batch import Batch, Batches, RowError
 from ftops.data.reading.json_text import (
     WHOLE_NUMBER,
-    count_quotes,
-    duplicate_reason,
     get_value_type,
     read_literally,
     value_to_text,
 )
 from ftops.errors import DatasetError
-from ftops.rows.json_values import count_strings
+from ftops.rows.json_values import count_quotes, count_strings, duplicate_reason
 from ftops.rows.messages import InvalidRow, JsonObject
 from ftops.text import find_nearest
 

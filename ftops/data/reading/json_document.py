@@ -7,12 +7,12 @@ import orjson
 
 from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.conversations import is_message
-from ftops.data.reading.json_text import count_quotes, syntax_error
+from ftops.data.reading.json_text import syntax_error
 from ftops.data.reading.options import MAX_DOCUMENT_BYTES, MAX_LINE_BYTES
 from ftops.data.reading.streams import Pieces
 from ftops.data.reading.tables import check_columns
 from ftops.errors import DatasetError
-from ftops.rows.json_values import count_strings
+from ftops.rows.json_values import count_quotes, count_strings
 
 _BATCH_ROWS = 500
 _BATCH_CHARACTERS = 1 << 19

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from decimal import Decimal
 
 import orjson
@@ -12,33 +12,9 @@ from ftops.data.reading.options import MAX_LINE_BYTES
 from ftops.rows.json_values import Literal
 
 
-def count_quotes(text: bytes) -> int:
-    """The number of quotes that begin or end a string, in valid JSON."""
-    quotes = text.count(b'"')
-    if b"\\" not in text:
-        return quotes
-    if b"\\\\" in text:  # a pair of backslashes does not escape the next character
-        text = text.replace(b"\\\\", b"")
-        quotes = text.count(b'"')
-    return quotes - text.count(b'\\"')
-
-
 def read_literally(text: bytes) -> object:
     """The value of valid JSON that is not nested too deep, with literals for numbers."""
     return json.loads(text, parse_int=Literal, parse_float=Literal)
-
-
-def duplicate_reason(text: bytes) -> str:
-    """A message with the duplicate keys of an object in `text`."""
-    duplicates: list[str] = []
-
-    def see(pairs: Sequence[tuple[str, object]]) -> None:
-        keys = [key for key, _ in pairs]
-        duplicates.extend(key for key in dict.fromkeys(keys) if keys.count(key) > 1)
-
-    json.loads(text, object_pairs_hook=see)
-    names = ", ".join(repr(key) for key in duplicates[:3])
-    return f"the key {names} is duplicated"
 
 
 def syntax_error(place: int, text: bytes, error: orjson.JSONDecodeError) -> RowError:

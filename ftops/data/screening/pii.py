@@ -26,6 +26,7 @@ _NO_MAIL: Final = frozenset(
 )
 _EXAMPLES: Final = (b"example.com", b"example.org", b"example.net")
 _RANK = {kind: rank for rank, kind in enumerate(PiiKind)}
+_ESCAPED_AT = r"\u0040"
 _ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|.)")  # JSON escapes
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BARE = re.compile(r'[^\s,:\[\]{}"]*')  # a JSON number, true, false or null
@@ -74,13 +75,16 @@ def blank_escapes(text: str) -> str:
     """Replace JSON escapes, so that none of their letters and digits is part of a match.
 
     The length is unchanged. White space, quotes and control characters become spaces, other `\\u`
-    characters question marks, as in `list_pii` for characters beyond ASCII. A backslash stays.
+    characters question marks, as in `list_pii` for characters beyond ASCII. A backslash and an
+    escaped @ stay.
     """
     return _ESCAPE.sub(_blank_escape, text)
 
 
 def _blank_escape(match: re.Match[str]) -> str:
     if match["code"]:
+        if match.group() == _ESCAPED_AT:
+            return match.group()
         return ("?" if int(match["code"], 16) > ord(" ") else " ") * len(match.group())
     return "  " if match.group()[1] in 'bfnrt/"' else match.group()
 
@@ -134,18 +138,20 @@ def mask(text: str) -> str:
 
 def _scan_addresses(data: bytes) -> Iterator[PiiMatch]:
     """E-mail addresses, and passwords in web addresses, by their @."""
-    at = data.find(b"@")
-    while at >= 0:
-        password = find_password(data, at)
-        if password is not None:
-            yield password
-        else:
-            yield from _scan_email(data, at)
-        at = data.find(b"@", at + 1)
+    for sign in (b"@", _ESCAPED_AT.encode()):
+        at = data.find(sign)
+        while at >= 0:
+            end = at + len(sign)
+            password = find_password(data, at, end)
+            if password is not None:
+                yield password
+            else:
+                yield from _scan_email(data, at, end)
+            at = data.find(sign, end)
 
 
-def _scan_email(data: bytes, at: int) -> Iterator[PiiMatch]:
-    domain = _DOMAIN.match(data, at + 1, at + 1 + _LONGEST_DOMAIN)
+def _scan_email(data: bytes, at: int, end: int) -> Iterator[PiiMatch]:
+    domain = _DOMAIN.match(data, end, end + _LONGEST_DOMAIN)
     if domain is None or domain["top"].lower() in _NO_MAIL:
         return
     name = domain.group().lower()
@@ -204,9 +210,7 @@ _BLOCK = (
     rb"[A-Za-z0-9+/=\\ \t\r\n]{40,}[A-Za-z0-9+/=]"
     rb"(?:[ \t\r\n]*-----END [A-Z0-9 ]{0,24}PRIVATE KEY(?: BLOCK)?-----)?"
 )
-_IN_ADDRESS = (
-    rb"[a-z][a-z0-9+.\-]{1,20}://[^\s\x1e:/@?#\[]{1,64}:(?P<value>[^\s\x1e/@\[]{3,128})@[A-Za-z0-9]"
-)
+_IN_ADDRESS = rb"[a-z][a-z0-9+.\-]{1,20}://[^\s\x1e:/@?#\[]{1,64}:(?P<value>[^\s\x1e/@\[]{3,128}?)(?:@|\\u0040)[A-Za-z0-9]"
 _NO_PASSWORDS = frozenset(  # values used in examples
     b"password mypassword passwd pass pwd pw secret token key xxx xxxx repo".split()
 )
@@ -261,12 +265,12 @@ def is_random(value: bytes) -> bool:
     return entropy >= _LEAST_ENTROPY
 
 
-def find_password(data: bytes, at: int) -> PiiMatch | None:
-    """The password in an address such as https://name:password@host; `at` is the index of the @."""
+def find_password(data: bytes, at: int, end: int) -> PiiMatch | None:
+    """The password in a URL such as https://name:password@host; the @ is from `at` to `end`."""
     begin = max(0, at - _LONGEST_ADDRESS)
     if data.find(b"://", begin, at) < 0:
         return None
-    for found in _compile(_IN_ADDRESS).finditer(data, begin, at + 2):
-        if found.end() == at + 2 and found["value"].lower() not in _NO_PASSWORDS:
+    for found in _compile(_IN_ADDRESS).finditer(data, begin, end + 1):
+        if found.end() == end + 1 and found["value"].lower() not in _NO_PASSWORDS:
             return PiiMatch(*found.span("value"), PiiKind.PASSWORD, "address")
     return None

@@ -126,6 +126,19 @@ def test_an_escape_of_json_before_a_match_stays_whole(text: str, clean: str) -> 
     assert json.loads(clean) == redact(json.loads(text))
 
 
+def test_an_address_with_an_escaped_at_sign_is_found_and_redacted(tmp_path: Path) -> None:
+    escaped = MAIL.replace("@", r"\u0040")
+    row = call_row({"to": "MAIL"})
+    raw = json.dumps(row).replace("MAIL", escaped.replace("\\", r"\\"))
+    rows = [json.loads(raw), chat(f"Ask {escaped}.", r"https://jo:s3cr3t\u0040firma.de")]
+    assert list_arguments(rows[0]) == [f'{{"to": "{escaped}"}}']
+    assert run_steps(tmp_path, rows, ALL_FORMATS) == [
+        call_row({"to": "[EMAIL]"}), chat("Ask [EMAIL].", r"https://jo:[PASSWORD]\u0040firma.de"),
+    ]  # fmt: skip
+    assert private(tmp_path / "rows.jsonl") == {"email-address", "password-in-address"}
+    assert private(tmp_path / "out.jsonl") == set()
+
+
 def test_both_answers_of_a_preference_are_searched(tmp_path: Path) -> None:
     rows = [preference(f"Ask {MAIL}.", f"Ask him, {MAIL}.")]
     assert run_steps(tmp_path, rows, MAILS) == [preference("Ask [EMAIL].", "Ask him, [EMAIL].")]
