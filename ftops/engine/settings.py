@@ -115,6 +115,11 @@ class EngineFolder:
         return self.root / "models"
 
     @property
+    def base_models(self) -> Path:
+        """The registered base models, in a folder for each."""
+        return self.root / "base_models"
+
+    @property
     def jobs(self) -> Path:
         return self.root / "jobs"
 
