@@ -17,6 +17,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ftops.cli.reference import render_reference as render_cli
@@ -25,6 +26,7 @@ from ftops.data.checks.registry import render_checks
 from ftops.data.fixes.registry import render_fixes
 from ftops.data.reading.layouts import BY_NAME, LAYOUTS, PAIRS
 from ftops.metrics.registry import render_table as render_metric_table
+from ftops.providers.registry import PROVIDERS
 from ftops.reports.diagnostics import render_rules
 from ftops.runs.states import render_states
 from ftops.spec.schema import render_reference as render_fields
@@ -95,7 +97,7 @@ evaluate:
 
 `ftops check` lists the candidates and the maximum cost. Predictions are cached: a repeated evaluation costs nothing.
 
-{render_fields()}"""
+{render_fields(PROVIDERS)}"""
 
 
 def render_data_checks() -> str:
@@ -179,7 +181,7 @@ what to do, and the best checkpoint, if there is one. Of 5,000 random clean curv
 
 
 TARGETS: dict[str, Callable[[], str]] = {
-    "job.schema.json": render_schema,
+    "job.schema.json": partial(render_schema, PROVIDERS),
     "docs/job-file.md": render_job_file,
     "docs/cli.md": render_cli,
     "ftops/cli/help.txt": render_transcript,

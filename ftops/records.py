@@ -208,6 +208,7 @@ class JobRequest:
     metadata: Mapping[str, str] = field(default_factory=dict)
     method: Method = Method.SUPERVISED
     idempotency_key: str | None = None  # the same for each attempt at the request
+    sections: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)  # of the provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftops.capabilities import Naming
 from ftops.data.summary import check_file
 from ftops.providers.registry import get_capabilities
 from ftops.spec.job_file import check_provider, load_job, resolve_data
@@ -61,7 +62,7 @@ def test_a_job_file_opens_with_the_line_that_gives_editors_its_schema(job_file: 
 def test_the_data_files_that_a_job_file_names_pass_the_checks(job_file: Path) -> None:
     spec = load_job(job_file, environ={}).spec
     named = [spec.training_file, spec.validation_file, spec.evaluate.file]
-    paths = [resolve_data(job_file, value) for value in named if value is not None]
+    paths = [resolve_data(job_file, value, Naming()) for value in named if value is not None]
     assert paths
     for path in paths:
         assert path is not None

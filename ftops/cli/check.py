@@ -29,7 +29,7 @@ from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowForma
 from ftops.runs.estimate import TokenCounter
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
-from ftops.spec.job_file import LoadedJob, list_code, resolve_data
+from ftops.spec.job_file import LoadedJob, list_code
 
 _SHOWN_CLASSES = 5
 
@@ -125,6 +125,7 @@ def preview_job(
 def render_request(request: JobRequest) -> dict[str, Json]:
     """The request body for the API, without unset fields."""
     document = asdict(request)
+    document |= document.pop("sections")
     hyperparameters = document.pop("hyperparameters")
     document["hyperparameters"] = {
         name: list(value) if isinstance(value, tuple) else value
@@ -180,10 +181,9 @@ def _render_request(details: Preview) -> Iterator[RenderableType]:
     yield render_pairs((name, f"from {source}") for name, source in details.uploads.items())
     yield heading("Request")
     request = render_request(details.request)
-    hyperparameters = request.pop("hyperparameters")
-    metadata = request.pop("metadata", None)
-    pairs = [(name, value) for name, value in request.items()]
-    for section in (hyperparameters, metadata):
+    sections = [request.pop(name) for name, value in [*request.items()] if isinstance(value, dict)]
+    pairs = [*request.items()]
+    for section in sections:
         pairs += section.items() if isinstance(section, dict) else ()
     yield render_pairs(pairs)
 
@@ -193,7 +193,7 @@ def _list_changes(job: LoadedJob, provider: Provider) -> tuple[str, ...]:
     recipe = choose_recipe(job.spec, job.path, provider)
     changes = []
     for value in (job.spec.training_file, job.spec.validation_file):
-        path = resolve_data(job.path, value) if value else None
+        path = job.find_data(value) if value else None
         if path is None:
             continue
         if recipe.plan is not None:

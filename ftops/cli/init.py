@@ -13,12 +13,7 @@ import typer
 
 from ftops.cli.command import command
 from ftops.cli.data.next_steps import find_plan_file
-from ftops.cli.data.options import (
-    CompletionColumn,
-    LayoutName,
-    PromptColumn,
-    print_layout,
-)
+from ftops.cli.data.options import CompletionColumn, LayoutName, PromptColumn, print_layout
 from ftops.cli.output import Output
 from ftops.data.findings import format_rows
 from ftops.data.fixes.registry import FIX_PARAMS
@@ -28,6 +23,7 @@ from ftops.data.reading.source import open_source
 from ftops.data.summary import DataSummary, check_file
 from ftops.errors import StorageError
 from ftops.files import write_atomic
+from ftops.providers.registry import PROVIDERS
 from ftops.records import Json, RowFormat
 from ftops.spec.job_file import ALLOW_OUTSIDE, find_outside
 from ftops.spec.plan_file import read_plan
@@ -156,5 +152,5 @@ def _make_name(stem: str) -> str:
 @command("schema", examples=["ftops schema > job.schema.json"])
 def schema(out: Output) -> None:
     """Print the JSON Schema of the job file."""
-    text = render_schema()
+    text = render_schema(PROVIDERS)
     out.finish_text(json.loads(text), text)

@@ -5,9 +5,7 @@ from pathlib import Path
 from ftops.cli.environment import read_environ
 from ftops.cli.options import JobFileOptions
 from ftops.exports.exporter import check_tools_installed
-from ftops.providers.address import (
-    find_destination,
-)
+from ftops.providers.address import find_destination
 from ftops.providers.registry import PROVIDERS, get_capabilities
 from ftops.runs.preprocessing import check_data_for_keys
 from ftops.spec.job_file import LoadedJob, check_addresses, check_paths, check_provider, load_job
@@ -19,7 +17,7 @@ def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = Fal
     Needs no key and no network, runs no code that the file names, and writes nothing.
     """
     environ = read_environ()
-    job = load_job(path, environ=environ, overrides=overrides, known_providers=PROVIDERS)
+    job = load_job(path, environ=environ, overrides=overrides, providers=PROVIDERS)
     check_provider(job, get_capabilities(job.spec.provider_settings()))
     check_addresses(job, lambda settings: find_destination(settings, environ))
     check_paths(job, allow_outside=allow_outside)

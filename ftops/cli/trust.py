@@ -35,7 +35,7 @@ from ftops.providers.trust import (
     make_approval,
 )
 from ftops.records import Json, ProviderSettings
-from ftops.spec.job_file import LoadedJob, list_providers, list_variables, resolve_data
+from ftops.spec.job_file import LoadedJob, list_providers, list_variables
 from ftops.spec.notify import hide_path
 
 Host = Annotated[
@@ -312,7 +312,7 @@ def _list_files(job: LoadedJob) -> Iterator[tuple[str, str, int]]:
         "evaluate.file": spec.evaluate.file,
     }
     for field, name in files.items():
-        path = resolve_data(job.path, name) if name else None
+        path = job.find_data(name) if name else None
         if name and path is not None:
             yield field, name, _get_size(path)
 

@@ -19,18 +19,13 @@ from ftops.evaluation.inference import MAX_COST, create_sampling
 from ftops.evaluation.judge import JUDGE_SAMPLING, list_judges, make_blank_prompt
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.evaluation.result import FREE_KINDS, SkippedCandidate
-from ftops.evaluation.rows import check_leak, prepare_rows, read_evaluation_rows
+from ftops.evaluation.rows import FindData, check_leak, prepare_rows, read_evaluation_rows
 from ftops.evaluation.scoring import create_named_metrics
-from ftops.inference.budget import (
-    CostEstimate,
-    create_cost_estimator,
-    find_prices,
-    format_usd,
-)
+from ftops.inference.budget import CostEstimate, create_cost_estimator, find_prices, format_usd
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.job_file import LoadedJob, resolve_data
+from ftops.spec.job_file import LoadedJob
 from ftops.spec.metrics import JudgeMetric
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
@@ -169,9 +164,9 @@ def estimate_evaluation(
     """
     spec = job.spec.evaluate
     named = spec.file or job.spec.validation_file
-    if named is None or resolve_data(job.path, named) is None:
+    if named is None or job.find_data(named) is None:
         return None
-    path, source = prepare_rows(job.spec, job.path, prepared, folder)
+    path, source = prepare_rows(job.spec, job.find_data, prepared, folder)
     prompt_format = PromptFormat(
         prepared.request_format, prepared.separator, prepared.stop, get_label_map(prepared.plan)
     )
@@ -207,7 +202,13 @@ def estimate_evaluation(
 
 
 def check_evaluation(
-    spec: JobSpec, job_file: Path, prepared: PreparedData, folder: Path, *, run_code: bool
+    spec: JobSpec,
+    job_file: Path,
+    find_data: FindData,
+    prepared: PreparedData,
+    folder: Path,
+    *,
+    run_code: bool,
 ) -> None:
     """Raise errors that would occur after training: invalid metrics and leaked rows.
 
@@ -220,5 +221,5 @@ def check_evaluation(
         return
     if spec.evaluate.file is None and prepared.validation is None:
         return
-    rows, source = prepare_rows(spec, job_file, prepared, folder)
+    rows, source = prepare_rows(spec, find_data, prepared, folder)
     check_leak(folder / prepared.training.filename, rows, source, spec.evaluate)

@@ -39,12 +39,7 @@ from ftops.evaluation.judge import (
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.evaluation.result import CandidateKind, Evaluation, Note, NoteKind, SkippedCandidate
 from ftops.evaluation.rows import EvaluationRows
-from ftops.evaluation.scoring import (
-    CandidatePredictions,
-    ScoringOptions,
-    evaluate,
-    select_metrics,
-)
+from ftops.evaluation.scoring import CandidatePredictions, ScoringOptions, evaluate, select_metrics
 from ftops.inference.budget import find_prices
 from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction

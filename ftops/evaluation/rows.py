@@ -1,9 +1,10 @@
 """The rows of an evaluation: prepared like the training data, checked for leaks, sampled."""
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ftops.data.leakage import LeakedRows, detect_leaked_rows
 from ftops.data.prepare import get_row_format, make_recipe, prepare_file
@@ -15,13 +16,14 @@ from ftops.files import measure_path
 from ftops.records import Prompt, RowFormat
 from ftops.run_folder import RunFolder
 from ftops.spec.evaluate import EvaluateSpec
-from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
 
 # Tokenizers of small models may work on bytes, so an answer may have as many tokens as bytes.
 _SPARE_TOKENS = 8
 _MAX_TOKENS = 4096
+# The path of a data file in the job file; None for the id of an uploaded file.
+FindData: TypeAlias = Callable[[str], Path | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class EvaluationRows:
 
 
 def prepare_rows(
-    spec: JobSpec, job_file: Path, prepared: PreparedData, folder: Path
+    spec: JobSpec, find_data: FindData, prepared: PreparedData, folder: Path
 ) -> tuple[Path, str]:
     """The prepared rows in `folder`, and the name of their file in the job file.
 
@@ -69,7 +71,7 @@ def prepare_rows(
     if named is None:
         source = prepared.validation.source if prepared.validation else ""
         return RunFolder(folder).validation_rows, source
-    file = resolve_data(job_file, named)
+    file = find_data(named)
     if file is None:
         raise DatasetError(f"evaluate.file: {named} is a file at the provider; name a local file")
     row_format = _choose_format(file, prepared, options_from_plan(spec.prepare.reading))

@@ -30,14 +30,7 @@ from ftops.providers.openai import (
 )
 from ftops.providers.openai_response import read_event, read_ids, read_job
 from ftops.providers.provider import JobFilter, Provider, any_job
-from ftops.records import (
-    FAILED_JOB_STATUSES,
-    Job,
-    JobError,
-    JobEvent,
-    JobRequest,
-    Json,
-)
+from ftops.records import FAILED_JOB_STATUSES, Job, JobError, JobEvent, JobRequest, Json
 
 _MIN_WAIT_S = 1.0  # between two streams if a server or a proxy ends each at once
 _END = b"[DONE]"

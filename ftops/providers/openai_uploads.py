@@ -27,12 +27,7 @@ from ftops.http.api_client import RawResponse
 from ftops.http.client import make_timeout
 from ftops.http.response import JsonObject
 from ftops.providers.openai_client import OpenAIClient
-from ftops.providers.openai_files import (
-    PURPOSE,
-    fetch_file,
-    wait_for_file,
-    wait_until_processed,
-)
+from ftops.providers.openai_files import PURPOSE, fetch_file, wait_for_file, wait_until_processed
 from ftops.providers.provider import NoCheckpoint, OnBytes, UploadCheckpoint
 from ftops.records import MultipartUpload, RemoteFile
 

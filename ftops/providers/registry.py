@@ -5,10 +5,10 @@ takes most of a second to import, is imported only when a provider is built.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 from ftops.capabilities import BatchRule, Capabilities, EpochRule
 from ftops.errors import ProviderError
@@ -29,7 +29,9 @@ class Build(Protocol):
 class ProviderEntry:
     """One provider: `summary` describes it, `settings` names the settings that it reads.
 
-    `protocols` holds the differences of other values of `protocol:` in the job file.
+    `protocols` holds the differences of other values of `protocol:` in the job file. `sections`
+    are the sections of the job file that only this provider reads: strict Pydantic models, imported
+    when a job file is read. `JobRequest.sections` has their values.
     """
 
     summary: str
@@ -37,6 +39,7 @@ class ProviderEntry:
     build: Build
     settings: frozenset[str] = frozenset()
     protocols: Mapping[JobProtocol, tuple[Capabilities, Build]] = field(default_factory=dict)
+    sections: Mapping[str, Callable[[], type[Any]]] = field(default_factory=dict)
 
 
 def _import_when_built(module: str, function: str) -> Build:

@@ -15,6 +15,7 @@ from ftops.run_folder import RunFolder
 from ftops.runs.commands import format_follow_command
 from ftops.runs.estimate import TokenCounter
 from ftops.runs.observer import Observer
+from ftops.spec.job_file import resolve_data
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData, StageResults
 
@@ -72,6 +73,10 @@ class StageContext:
     @property
     def folder(self) -> RunFolder:
         return RunFolder.of(self.context.home, self.run.id)
+
+    def find_data(self, value: str) -> Path | None:
+        """The absolute path of a data file; None for the id of an uploaded file."""
+        return resolve_data(Path(self.run.job_file), value, self.provider.capabilities.naming)
 
     def sleep(self, seconds: float) -> None:
         """Sleep for at most `seconds`; WaitedTooLong if `limits.max_wait` has expired."""

@@ -9,15 +9,9 @@ from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import CounterFactory, FileTokenEstimate, estimate_tokens
 from ftops.data.tokens.segments import count_file_tokens
 from ftops.errors import LimitExceeded
-from ftops.providers.model_catalog import (
-    ENGINE_VOCABULARY,
-    EngineEstimate,
-    get_vocabulary_name,
-)
+from ftops.providers.model_catalog import ENGINE_VOCABULARY, EngineEstimate, get_vocabulary_name
 from ftops.providers.provider import Provider
-from ftops.records import (
-    Auto,
-)
+from ftops.records import Auto
 from ftops.spec.model import JobSpec, LimitSpec
 
 _UNKNOWN_EPOCHS = (

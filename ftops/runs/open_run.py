@@ -39,7 +39,7 @@ from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import find_earlier_job, rebuild_request, record_job_end
 from ftops.runs.runner import drive
 from ftops.runs.states import RUN_TRANSITIONS, plan_retry
-from ftops.spec.job_file import LoadedJob, resolve_data
+from ftops.spec.job_file import LoadedJob
 from ftops.stage_results import StageResults
 
 __all__ = [
@@ -285,7 +285,7 @@ def _has_lost_evaluation(run: Run, context: RunContext) -> bool:
 def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
     """Whether the content of `evaluate.file` has changed since the run was evaluated."""
     named = job.spec.evaluate.file
-    path = resolve_data(job.path, named) if named else None
+    path = job.find_data(named) if named else None
     evaluated = _read_results(run, ledger).evaluate
     if path is None or evaluated is None or evaluated.source_sha256 is None:
         return False
@@ -308,8 +308,8 @@ def make_key(job: LoadedJob, account: str) -> str:
     spec = job.spec
     parts: dict[str, object] = {
         "spec": _fill_first_defaults(spec.canonical()),
-        "training": _content(job.path, spec.training_file),
-        "validation": _content(job.path, spec.validation_file) if spec.validation_file else None,
+        "training": _content(job, spec.training_file),
+        "validation": _content(job, spec.validation_file) if spec.validation_file else None,
         "account": account,
     }
     plan = load_plan(spec, job.path)
@@ -335,8 +335,8 @@ def _fill_first_defaults(canonical: Mapping[str, Json]) -> dict[str, Json]:
     return filled
 
 
-def _content(job_file: Path, value: str) -> str:
-    path = resolve_data(job_file, value)
+def _content(job: LoadedJob, value: str) -> str:
+    path = job.find_data(value)
     if path is None:
         return value  # a file at the provider; its id identifies its content
     try:

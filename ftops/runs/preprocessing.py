@@ -31,7 +31,7 @@ def check_data_for_keys(job: LoadedJob) -> None:
     spec = job.spec
     plan, options = load_plan(spec, job.path), options_from_plan(spec.prepare.reading)
     for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
-        path = resolve_data(job.path, value) if value else None
+        path = job.find_data(value) if value else None
         if path is not None:
             check_for_secrets(path, options, plan)
 
@@ -102,20 +102,22 @@ def prepare_job(
 ) -> PreparedJob:
     """Prepare the data files of the job file in `folder`; DatasetError if the data is bad."""
     recipe = choose_recipe(spec, job_file, provider)
-    training = prepare_data_file(job_file, "train", spec.training_file, recipe, folder)
-    on_file(training)
-    validation = None
-    if spec.validation_file:
-        validation = prepare_data_file(job_file, "validation", spec.validation_file, recipe, folder)
-        on_file(validation)
-    return PreparedJob(recipe, training, validation)
+
+    def prepare(role: Role, value: str) -> PreparedFileResult:
+        source = resolve_data(job_file, value, provider.capabilities.naming)
+        result = prepare_data_file(source, role, value, recipe, folder)
+        on_file(result)
+        return result
+
+    training = prepare("train", spec.training_file)
+    named = spec.validation_file
+    return PreparedJob(recipe, training, prepare("validation", named) if named else None)
 
 
 def prepare_data_file(
-    job_file: Path, role: Role, value: str, recipe: Recipe, folder: Path
+    source: Path | None, role: Role, value: str, recipe: Recipe, folder: Path
 ) -> PreparedFileResult:
-    """Prepare the data file `value` of the job file in `folder`."""
-    source = resolve_data(job_file, value)
+    """Prepare the data file `value` of the job file in `folder`; no `source`: at the provider."""
     file = PreparedFile(role=role, source=value)
     if source is None:
         return PreparedFileResult(replace(file, file_id=value))
@@ -154,7 +156,7 @@ def _choose_format(
         return RowFormat.PREFERENCE
     if spec.prepare.row_format:
         return spec.prepare.row_format
-    training = resolve_data(job_file, spec.training_file)
+    training = resolve_data(job_file, spec.training_file, provider.capabilities.naming)
     if provider.capabilities.any_row_format and training is not None:
         return get_row_format(training, options_from_plan(spec.prepare.reading), plan)
     return provider.row_format(spec.model)

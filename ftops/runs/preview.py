@@ -11,11 +11,7 @@ from pathlib import Path
 
 from ftops.data.summary import DataSummary
 from ftops.errors import DatasetError
-from ftops.evaluation.estimate import (
-    EvaluationEstimate,
-    check_evaluation,
-    estimate_evaluation,
-)
+from ftops.evaluation.estimate import EvaluationEstimate, check_evaluation, estimate_evaluation
 from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
@@ -74,7 +70,7 @@ def preview(
         overlap_rows = prepared_job.count_overlap()
         estimate = prepared_job.estimate(spec, provider, tokens)
         prepared = prepared_job.to_result(estimate, overlap_rows)
-        check_evaluation(spec, job.path, prepared, folder, run_code=False)
+        check_evaluation(spec, job.path, job.find_data, prepared, folder, run_code=False)
         evaluation = estimate_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
         )
@@ -98,6 +94,7 @@ def preview(
             seed=spec.seed,
             metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
             method=Method(spec.method),
+            sections=spec.sections,
         ),
         uploads={
             result.remote_name: result.file.source

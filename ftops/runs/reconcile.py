@@ -210,6 +210,7 @@ def build_request(
         metadata={**spec.metadata, **marks} if capabilities.metadata else {},
         method=Method(spec.method),
         idempotency_key=_make_idempotency_key(stage),
+        sections=spec.sections,
     )
 
 

@@ -14,9 +14,9 @@ from ftops.spec.metrics import EXPECTED_REQUIREMENT, METRIC_TYPES
 from ftops.spec.problem import KeyPath, ProblemReport, SourceText, quoted
 from ftops.spec.provider import Provider, to_provider_settings
 from ftops.spec.section import (
-    EntryError,
     EntryType,
     Expected,
+    FieldError,
     ListEntry,
     Section,
     list_entry_errors,
@@ -215,20 +215,20 @@ class EvaluateSpec(Section):
         return {name: str(text) for name, text in self.require.items()}
 
 
-def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
+def list_evaluation_errors(section: Json) -> Iterator[FieldError]:
     """The errors in the lists and requirements of the section; paths are relative to it."""
     if not isinstance(section, dict):
         return
     for key, types in (("against", CANDIDATES), ("metrics", METRIC_TYPES)):
         for error in list_entry_errors(section.get(key), types):
-            yield EntryError((key, *error.path), error.message, error.suggestion, error.at_key)
+            yield error.under(key)
     require = section.get("require")
     for name, text in require.items() if isinstance(require, dict) else ():
         try:
             requirement = parse_requirement(name, text)
         except ValueError:
             is_number = isinstance(text, int | float) and not isinstance(text, bool)
-            yield EntryError(
+            yield FieldError(
                 ("require", name),
                 f"{name} must be {EXPECTED_REQUIREMENT.text}",
                 f'write ">= {text}"' if is_number else "",
@@ -239,7 +239,7 @@ def list_evaluation_errors(section: Json) -> Iterator[EntryError]:
 
 def _list_requirement_errors(
     path: KeyPath, requirement: Requirement, section: dict[str, Json]
-) -> Iterator[EntryError]:
+) -> Iterator[FieldError]:
     """Metrics and candidates in a requirement that the section does not define."""
     against, metrics = section.get("against", ["baseline"]), section.get("metrics", [])
     if any(list_entry_errors(against, CANDIDATES)) or any(list_entry_errors(metrics, METRIC_TYPES)):
@@ -255,7 +255,7 @@ def _list_requirement_errors(
         known = f"known here: {', '.join(dict.fromkeys(names))}"
         suggestion = suggest_name(requirement.name, names, known)
         message = f"unknown metric {quoted(requirement.name)}"
-        yield EntryError(path, message, suggestion, at_key=True)
+        yield FieldError(path, message, suggestion, at_key=True)
     elif requirement.over is not None:
         entries = read_entries(tuple(against), CANDIDATES)
         slugs = [slug for entry in entries for slug in _list_candidate_slugs(entry)]
@@ -263,7 +263,7 @@ def _list_requirement_errors(
             known = f"`against` lists: {', '.join(slugs) or 'no candidates'}"
             suggestion = suggest_name(requirement.over, slugs, known)
             message = f"unknown candidate {quoted(requirement.over)}"
-            yield EntryError(path, message, suggestion, at_key=True)
+            yield FieldError(path, message, suggestion, at_key=True)
 
 
 def _list_metric_names(metrics: tuple[ListEntry, ...]) -> list[str]:
@@ -367,7 +367,7 @@ def _split_requirement(text: str) -> tuple[str, Json]:
     return match[1], match[2]
 
 
-def _format_option_error(error: EntryError, texts: Mapping[str, Sequence[str]]) -> str:
+def _format_option_error(error: FieldError, texts: Mapping[str, Sequence[str]]) -> str:
     key, position = str(error.path[0]), error.path[1] if len(error.path) > 1 else 0
     options = texts[key]
     shown = str(position)

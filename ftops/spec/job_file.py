@@ -26,14 +26,13 @@ from ftops.spec.metrics import to_choice
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
 from ftops.spec.problem import KeyPath, ProblemReport, SourceText, Span
-from ftops.spec.provider import read_provider
+from ftops.spec.provider import KnownProvider, read_provider
 from ftops.spec.validation import validate
 from ftops.spec.values import Values, apply_overrides, read_values, report_secrets
 from ftops.spec.yaml_reader import MappingNode, Node, SequenceNode, parse_yaml, read_source
 from ftops.text import suggest_name
 
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # the model reports other names
-_NAMING = Naming()
 DATA_FIELDS: tuple[tuple[str, ...], ...] = (
     ("training_file",),
     ("validation_file",),
@@ -41,11 +40,7 @@ DATA_FIELDS: tuple[tuple[str, ...], ...] = (
     ("prepare", "plan"),
 )
 ALLOW_OUTSIDE = "--allow-outside"
-_WRITTEN = {
-    "json": "file",
-    "tensorboard": "folder",
-    "wandb": "folder",
-}  # of the tools under `export`
+_WRITTEN = {"json": "file", "tensorboard": "folder", "wandb": "folder"}  # of `export`
 _MAX_ENTRIES = 10_000  # in a folder that is a data set
 _LOCAL_FIELDS = (("notify", "on"), ("notify", "command"), ("notify", "webhook_secret_env"))
 
@@ -55,7 +50,8 @@ class LoadedJob:
     """A valid job file: the spec, its absolute path, its text, and its values with locations.
 
     `overrides` are the `--set` texts, which are part of the spec but not of the text. Text and
-    overrides are for display: the path of a webhook is removed from them.
+    overrides are for display: the path of a webhook is removed from them. `naming` is how the
+    provider names files, jobs and models.
     """
 
     spec: JobSpec
@@ -63,6 +59,11 @@ class LoadedJob:
     text: str
     values: Values = field(repr=False)
     overrides: tuple[str, ...] = ()
+    naming: Naming = field(default_factory=Naming)
+
+    def find_data(self, value: str) -> Path | None:
+        """The absolute path of a data file; None for the id of an uploaded file."""
+        return resolve_data(self.path, value, self.naming)
 
 
 def load_job(
@@ -70,12 +71,12 @@ def load_job(
     *,
     environ: Mapping[str, str],
     overrides: Sequence[str] = (),
-    known_providers: Collection[str] | None = None,
+    providers: Mapping[str, KnownProvider] | None = None,
 ) -> LoadedJob:
     """Read and validate the job file at `path`; SpecError with all its problems at once.
 
     `environ` fills in `${VAR}`; `overrides` are the texts of `--set`; a provider that is not in
-    `known_providers` is a problem (None allows any).
+    `providers` is a problem (None allows any, without sections of its own).
     """
     source = read_source(path)
     report = ProblemReport()
@@ -83,9 +84,9 @@ def load_job(
     root = _read_root(source, report)
     apply_overrides(root, overrides, report)
     values = read_values(root, environ, report)
-    spec = validate(values, report)
-    if known_providers is not None:
-        _report_providers(values, known_providers, report)
+    spec = validate(values, report, providers or {})
+    if providers is not None:
+        _report_providers(values, providers, report)
     if spec is None or report.problems:
         raise report.error()
     hide = partial(_hide_webhook, values=values, url=spec.notify.webhook_url)
@@ -95,7 +96,13 @@ def load_job(
         text=hide(source.text),
         values=values,
         overrides=tuple(map(hide, overrides)),
+        naming=_get_naming(spec, providers or {}),
     )
+
+
+def _get_naming(spec: JobSpec, providers: Mapping[str, KnownProvider]) -> Naming:
+    provider = providers.get(spec.provider_settings().type)
+    return provider.capabilities.naming if provider else Naming()
 
 
 def _hide_webhook(text: str, *, values: Values, url: str | None) -> str:
@@ -141,11 +148,11 @@ def list_variables(job: LoadedJob) -> list[tuple[str, str]]:
 
 def _stays_local(job: LoadedJob, path: KeyPath) -> bool:
     if path in DATA_FIELDS:  # only the id of an uploaded file is sent
-        return resolve_data(job.path, str(job.values.find(*path))) is not None
+        return job.find_data(str(job.values.find(*path))) is not None
     return path[0] == "limits" or path[:2] in _LOCAL_FIELDS
 
 
-def resolve_data(job_file: Path, value: str, naming: Naming = _NAMING) -> Path | None:
+def resolve_data(job_file: Path, value: str, naming: Naming) -> Path | None:
     """The absolute path of `value` in `job_file`; None if it is the id of an uploaded file."""
     if naming.is_file_id(value):
         return None
@@ -259,7 +266,7 @@ def check_paths(job: LoadedJob, *, allow_outside: bool = False) -> None:
     resolving links.
     """
     report = ProblemReport()
-    for key_path, path in _list_paths(job.values.value, job.path):
+    for key_path, path in _list_paths(job.values.value, job.path, job.naming):
         span = job.values.span(key_path)
         name = key_path[min(3, len(key_path) - 1)]  # the metric, or the field
         if not allow_outside and not span.source.override:
@@ -292,7 +299,7 @@ def find_outside(path: Path, folder: Path) -> Path | None:
 
 def leads_outside(job: Mapping[str, Json], job_file: Path) -> bool:
     """Whether a job file with this content needs `--allow-outside`."""
-    paths = _list_paths(dict(job), job_file)
+    paths = _list_paths(dict(job), job_file, Naming())
     return any(find_outside(path, job_file.parent) is not None for _, path in paths)
 
 
@@ -316,12 +323,12 @@ def list_functions(spec: EvaluateSpec, folder: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _list_paths(job: Json, job_file: Path) -> Iterator[tuple[KeyPath, Path]]:
+def _list_paths(job: Json, job_file: Path, naming: Naming) -> Iterator[tuple[KeyPath, Path]]:
     """Each path on this machine, with its path of keys; uploaded files have no path."""
     folder = job_file.absolute().parent
     for key_path in DATA_FIELDS:
         value = _get_value(job, *key_path)
-        path = resolve_data(job_file, value) if isinstance(value, str) else None
+        path = resolve_data(job_file, value, naming) if isinstance(value, str) else None
         if path is not None:
             yield key_path, path
     for inner, name in list_named_files(_get_value(job, "evaluate")):

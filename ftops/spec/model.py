@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
 from ftops.records import Auto, Hyperparameters, Json, ProviderSettings, RowFormat
 from ftops.spec.evaluate import EvaluateSpec
@@ -251,6 +251,9 @@ class LimitSpec(Section):
 class JobSpec(Section):
     """One fine-tuning job: model, data, method, evaluation and limits."""
 
+    model_config = ConfigDict(extra="allow")  # `validation.py` allows the provider's sections only
+    __pydantic_extra__: dict[str, dict[str, JsonValue]]
+
     name: Annotated[
         str,
         Expected("text of 1 to 64 characters without spaces or slashes, a letter or digit first"),
@@ -331,6 +334,11 @@ class JobSpec(Section):
     def provider_settings(self) -> ProviderSettings:
         """The provider, from its name or its mapping."""
         return to_provider_settings(self.provider)
+
+    @property
+    def sections(self) -> Mapping[str, Mapping[str, Json]]:
+        """The sections that only the provider knows: what differs from their defaults."""
+        return self.__pydantic_extra__
 
     def canonical(self) -> dict[str, Json]:
         """The fields that differ from their default, as stable JSON; equal for equal jobs.

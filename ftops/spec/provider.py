@@ -1,9 +1,11 @@
 """The provider of a job file: its name, or a mapping with its settings."""
 
-from typing import Annotated, ClassVar, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar, Protocol, TypeAlias
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag
 
+from ftops.capabilities import Capabilities
 from ftops.records import JobProtocol, ProviderSettings
 from ftops.spec.section import Expected, Section
 
@@ -58,6 +60,20 @@ Provider: TypeAlias = Annotated[
     | Annotated[ProviderSpec, Tag("mapping")],
     Discriminator(_provider_shape),
 ]
+
+
+class KnownProvider(Protocol):
+    """What the job file needs to know of a provider.
+
+    `sections` are the sections of the job file that only this provider reads, such as
+    `together: {…}`: each is a strict Pydantic model, imported when a job file is read.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def sections(self) -> Mapping[str, Callable[[], type[BaseModel]]]: ...
 
 
 def read_provider(value: object) -> ProviderSettings:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
@@ -15,7 +16,8 @@ from ftops.spec.evaluate import CANDIDATES, EvaluateSpec
 from ftops.spec.export import EXPORT_TYPES
 from ftops.spec.metrics import METRIC_TYPES
 from ftops.spec.model import JobSpec
-from ftops.spec.section import EntryType, Section, get_expected
+from ftops.spec.provider import KnownProvider
+from ftops.spec.section import EntryType, get_expected
 from ftops.spec.validation import SECTIONS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
@@ -61,11 +63,13 @@ _MORE_CLASSES = """\
 """
 
 
-def render_schema() -> str:
-    """The JSON Schema of a job file, with a newline at the end."""
-    schema = JobSpec.model_json_schema()
+def render_schema(providers: Mapping[str, KnownProvider]) -> str:
+    """The JSON Schema of a job file at these providers, with a newline at the end."""
+    schema = JobSpec.model_json_schema() | {"additionalProperties": False}
     sections: dict[str, Json] = schema["$defs"]
     _complete(schema, JobSpec)
+    for name, entry_type in _list_provider_sections(providers):
+        schema["properties"][name] = _describe_entry(entry_type, sections)
     for section in SECTIONS.values():
         _complete(sections[section.__name__], section)
     _describe_entries(sections)
@@ -81,7 +85,15 @@ def render_schema() -> str:
     return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def render_reference() -> str:
+def _list_provider_sections(
+    providers: Mapping[str, KnownProvider],
+) -> Iterator[tuple[str, EntryType]]:
+    for provider, entry in providers.items():
+        for name, load_section in entry.sections.items():
+            yield name, EntryType(f"Settings of the provider {provider}.", load_section())
+
+
+def render_reference(providers: Mapping[str, KnownProvider]) -> str:
     """A Markdown table of every field: its values, default and description."""
     lines = ["| field | value | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in JobSpec.model_fields.items():
@@ -98,6 +110,10 @@ def render_reference() -> str:
             lines.extend(_rows(name, SECTIONS[name]))
         if name == "export":
             lines.extend(_list_export_rows())
+    for name, entry_type in _list_provider_sections(providers):
+        assert entry_type.section is not None
+        lines.append(_row(f"`{name}`", "a mapping", "", entry_type.description))
+        lines.extend(_rows(name, entry_type.section))
     return "\n".join(lines) + "\n"
 
 
@@ -169,7 +185,7 @@ def _list_export_rows() -> Iterator[str]:
         yield from _rows(f"export.{name}", entry_type.section)
 
 
-def _complete(schema: Json, section: type[Section]) -> None:
+def _complete(schema: Json, section: type[BaseModel]) -> None:
     """Extend pydantic's schema of a section with other forms that the reader accepts."""
     assert isinstance(schema, dict)
     fields = schema["properties"]
@@ -199,7 +215,7 @@ def _widen(field: Json, description: str) -> Json:
     return {"anyOf": kinds, **note} if len(kinds) > 1 else {**widened, **note}
 
 
-def _rows(name: str, section: type[Section]) -> list[str]:
+def _rows(name: str, section: type[BaseModel]) -> list[str]:
     return [
         _row(f"`{name}.{key}`", get_expected(field).text, _default(field), field.description)
         for key, field in section.model_fields.items()

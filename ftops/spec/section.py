@@ -6,7 +6,7 @@ of which one field can be written without its name.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -125,7 +125,7 @@ class EntryType:
     """
 
     description: str
-    section: type[Section] | None = None
+    section: type[BaseModel] | None = None
     short: str | None = None
     alone: bool = True
 
@@ -142,25 +142,29 @@ class ListEntry:
     """A valid item; `settings` is None for a name without settings."""
 
     word: str
-    settings: Section | None = None
+    settings: BaseModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class EntryError:
-    """An error in an item, and its path; with `at_key` the key is wrong, not its value."""
+class FieldError:
+    """An error in a field, and its path; with `at_key` the key is wrong, not its value."""
 
     path: KeyPath
     message: str
     suggestion: str = ""
     at_key: bool = False
 
+    def under(self, *parent: str | int) -> "FieldError":
+        """The same error with a path that starts at `parent`."""
+        return replace(self, path=(*parent, *self.path))
 
-def list_entry_errors(value: Json, types: Mapping[str, EntryType]) -> Iterator[EntryError]:
+
+def list_entry_errors(value: Json, types: Mapping[str, EntryType]) -> Iterator[FieldError]:
     """The errors in the whole list; none for a value that is not a list."""
     for number, item in enumerate(value if isinstance(value, list) else ()):
         entry = read_entry(item, types)
         for error in entry if isinstance(entry, list) else ():
-            yield EntryError((number, *error.path), error.message, error.suggestion, error.at_key)
+            yield error.under(number)
 
 
 def read_entries(items: tuple[Json, ...], types: Mapping[str, EntryType]) -> tuple[ListEntry, ...]:
@@ -174,12 +178,12 @@ def read_entries(items: tuple[Json, ...], types: Mapping[str, EntryType]) -> tup
     return tuple(entries)
 
 
-def read_entry(value: Json, types: Mapping[str, EntryType]) -> ListEntry | list[EntryError]:
+def read_entry(value: Json, types: Mapping[str, EntryType]) -> ListEntry | list[FieldError]:
     """The item, or all of its errors."""
     if isinstance(value, str):
         return _read_name(value, types)
     if not isinstance(value, dict) or not value:
-        return [EntryError((), f"expected a name or `name: …`, not {_show(value)}")]
+        return [FieldError((), f"expected a name or `name: …`, not {_show(value)}")]
     name = next(iter(value))
     if name not in types:
         return [_make_unknown_name_error((name,), name, types)]
@@ -187,25 +191,25 @@ def read_entry(value: Json, types: Mapping[str, EntryType]) -> ListEntry | list[
     if len(value) > 1:
         second = list(value)[1]
         message = f"an item has one name, and {quoted(second)} is a second one"
-        return [EntryError((second,), message, "start a new item with it: `- name`", at_key=True)]
+        return [FieldError((second,), message, "start a new item with it: `- name`", at_key=True)]
     if section is None:
-        return [EntryError((name,), f"{name} takes no settings", f"write `{name}` alone")]
+        return [FieldError((name,), f"{name} takes no settings", f"write `{name}` alone")]
     return _read_settings(name, value[name], types[name], section)
 
 
-def _read_name(name: str, types: Mapping[str, EntryType]) -> ListEntry | list[EntryError]:
+def _read_name(name: str, types: Mapping[str, EntryType]) -> ListEntry | list[FieldError]:
     entry_type = types.get(name)
     if entry_type is None:
         return [_make_unknown_name_error((), name, types)]
     if not entry_type.alone:
         suggestion = f"write `{name}: …`: {entry_type.describe_settings()}"
-        return [EntryError((), f"{name} needs settings", suggestion)]
+        return [FieldError((), f"{name} needs settings", suggestion)]
     return ListEntry(name, entry_type.section() if entry_type.section else None)
 
 
 def _read_settings(
-    name: str, value: Json, entry_type: EntryType, section: type[Section]
-) -> ListEntry | list[EntryError]:
+    name: str, value: Json, entry_type: EntryType, section: type[BaseModel]
+) -> ListEntry | list[FieldError]:
     if isinstance(value, dict):
         settings = value
     elif value is None and entry_type.alone:
@@ -214,7 +218,7 @@ def _read_settings(
         settings = {entry_type.short: value}
     else:
         message = f"{name} must be {entry_type.describe_settings()}, not {_show(value)}"
-        return [EntryError((name,), message)]
+        return [FieldError((name,), message)]
     try:
         return ListEntry(name, section.model_validate(settings))
     except ValidationError as error:
@@ -225,11 +229,11 @@ def _read_settings(
 
 def _explain(
     error: ValidationError,
-    section: type[Section],
+    section: type[BaseModel],
     settings: Mapping[str, Json],
     name: str,
     paths: Mapping[str, KeyPath],
-) -> Iterator[EntryError]:
+) -> Iterator[FieldError]:
     reported: set[str] = set()
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         key = str(detail["loc"][0]) if detail["loc"] else ""
@@ -237,32 +241,32 @@ def _explain(
             continue
         reported.add(key)
         if detail["type"] == "missing" and len(detail["loc"]) == 1:
-            yield EntryError((name,), f"{name} lacks {key}", f"add `{key}: …`", at_key=True)
+            yield FieldError((name,), f"{name} lacks {key}", f"add `{key}: …`", at_key=True)
         elif key not in section.model_fields:
             known = f"known here: {', '.join(section.model_fields)}"
             suggestion = suggest_name(key, section.model_fields, known)
             if is_secret_field(key):
                 suggestion = "keep it in the environment"
             message = f"unknown key {quoted(key)} under {name}"
-            yield EntryError(paths.get(key, ()), message, suggestion, at_key=True)
+            yield FieldError(paths.get(key, ()), message, suggestion, at_key=True)
         elif isinstance(settings.get(key), dict):
             inner = str(detail["loc"][-1])
             message = f"{name}.{key}: the value of {quoted(inner)} is wrong"
             path = (*paths[key], inner)
-            yield EntryError(path, message, f"`{key}` is written as at the top level")
+            yield FieldError(path, message, f"`{key}` is written as at the top level")
         else:
             expected, value = get_expected(section.model_fields[key]), settings.get(key)
             shown = _show(value)
             message = f"{key} must be {expected.text}, not {shown}"
             suggestion = suggest_value(expected, value, shown)
-            yield EntryError(paths.get(key, (name,)), message, suggestion)
+            yield FieldError(paths.get(key, (name,)), message, suggestion)
 
 
 def _make_unknown_name_error(
     path: KeyPath, name: str, types: Mapping[str, EntryType]
-) -> EntryError:
+) -> FieldError:
     suggestion = suggest_name(name, types, f"known here: {', '.join(types)}")
-    return EntryError(path, f"unknown name {quoted(name)}", suggestion, at_key=bool(path))
+    return FieldError(path, f"unknown name {quoted(name)}", suggestion, at_key=bool(path))
 
 
 def _show(value: Json) -> str:

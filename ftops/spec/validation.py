@@ -5,7 +5,8 @@ even if other fields are wrong; they ignore values of a wrong type, which the mo
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -16,9 +17,18 @@ from ftops.spec.export import EXPORT_TYPES, MAX_EXPORTS
 from ftops.spec.model import OWN_METADATA, JobSpec
 from ftops.spec.notify import OUTCOMES, NotifySpec
 from ftops.spec.problem import KeyPath, ProblemReport, quoted
-from ftops.spec.provider import ProviderSpec
+from ftops.spec.provider import KnownProvider, ProviderSpec
 from ftops.spec.secret import is_secret_field
-from ftops.spec.section import Expected, Section, get_expected, list_entry_errors, suggest_value
+from ftops.spec.section import (
+    EntryType,
+    Expected,
+    FieldError,
+    Section,
+    get_expected,
+    list_entry_errors,
+    read_entry,
+    suggest_value,
+)
 from ftops.spec.values import Values
 from ftops.text import find_nearest
 
@@ -34,28 +44,63 @@ _ITEMS: Mapping[KeyPath, Expected] = {
 }
 
 
-def validate(values: Values, report: ProblemReport) -> JobSpec | None:
-    """The values as a `JobSpec`, or None; adds each problem once to `report`."""
+def validate(
+    values: Values, report: ProblemReport, providers: Mapping[str, KnownProvider]
+) -> JobSpec | None:
+    """The values as a `JobSpec`, or None; adds each problem once to `report`.
+
+    The file may have the sections of its own provider, one of `providers`.
+    """
     spec = None
-    reported: set[KeyPath] = set()
+    job = values.value if isinstance(values.value, dict) else {}
+    sections, errors = _read_sections(values, providers)
+    fields = {key: value for key, value in job.items() if key in JobSpec.model_fields}
+    details: list[Any] = [
+        {"type": "extra_forbidden", "loc": (key,)} for key in job if key not in {*fields, *sections}
+    ]
     try:
-        spec = JobSpec.model_validate(values.value)
+        spec = JobSpec.model_validate({**fields, **sections})
     except ValidationError as error:
-        reported = _explain(error, values, report)
-    for conflict in _list_conflicts(values):
-        if conflict.path not in reported and not values.is_invalid(conflict.path):
-            span = values.span(conflict.path, key=conflict.at_key)
-            report.add(span, conflict.message, conflict.suggestion)
+        details += error.errors(include_url=False, include_context=False, include_input=False)
+    reported = _explain(details, values, report)
+    for wrong in (*errors, *chain.from_iterable(rule(values) for rule in RULES)):
+        if wrong.path not in reported and not values.is_invalid(wrong.path):
+            span = values.span(wrong.path, key=wrong.at_key)
+            report.add(span, wrong.message, wrong.suggestion)
     return spec
 
 
-def _explain(error: ValidationError, values: Values, report: ProblemReport) -> set[KeyPath]:
+def _read_sections(
+    values: Values, providers: Mapping[str, KnownProvider]
+) -> tuple[dict[str, dict[str, Json]], list[FieldError]]:
+    """The sections that only one provider knows, without defaults, and their errors."""
+    job = values.value if isinstance(values.value, dict) else {}
+    own = values.find("provider", "type") or values.find("provider")
+    is_current = values.find("provider", "protocol") in (None, "current")
+    sections: dict[str, dict[str, Json]] = {}
+    errors: list[FieldError] = []
+    for provider, entry in providers.items():
+        for name in entry.sections.keys() & job:
+            sections[name] = {}
+            if provider != own or not is_current:
+                message = f"only the provider {provider} reads {name}"
+                errors.append(FieldError((name,), message, "remove it", at_key=True))
+                continue
+            item = read_entry({name: job[name]}, {name: EntryType("", entry.sections[name]())})
+            if isinstance(item, list):
+                errors += item
+            elif item.settings is not None:
+                sections[name] = item.settings.model_dump(mode="json", exclude_defaults=True)
+    return sections, errors
+
+
+def _explain(details: list[Any], values: Values, report: ProblemReport) -> set[KeyPath]:
     """Add the errors of the model to `report`; returns their paths."""
     reported: set[KeyPath] = set()
     missing: list[KeyPath] = []
     guesses: set[KeyPath] = set()
     unknowns = 0
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+    for detail in details:
         path = _to_path(detail["loc"], values)
         if path[:1] == ("export",):
             continue  # reported by a rule, item by item
@@ -187,174 +232,174 @@ def _label(path: KeyPath) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """A field that conflicts with another one; with `at_key` the location is its key."""
-
-    path: KeyPath
-    message: str
-    suggestion: str = ""
-    at_key: bool = True
-
-
-Rule = Callable[[Values], Iterator[Conflict]]
+Rule = Callable[[Values], Iterator[FieldError]]
 _SECTION = "hyperparameters"
 
 
-def _list_conflicts(values: Values) -> Iterator[Conflict]:
-    for rule in RULES:
-        yield from rule(values)
-
-
-def classification_options_need_the_metrics(values: Values) -> Iterator[Conflict]:
+def classification_options_need_the_metrics(values: Values) -> Iterator[FieldError]:
     if values.find(_SECTION, "compute_classification_metrics") not in (None, False):
         return
     names = ("n_classes", "positive_class", "betas")
     for name in (f"classification_{name}" for name in names):
         if values.find(_SECTION, name) is not None:
-            yield Conflict(
+            yield FieldError(
                 (_SECTION, name),
                 f"{name} has no effect without compute_classification_metrics: true",
                 "add that line, or remove this one",
+                at_key=True,
             )
 
 
-def classification_metrics_need_their_classes(values: Values) -> Iterator[Conflict]:
+def classification_metrics_need_their_classes(values: Values) -> Iterator[FieldError]:
     path: KeyPath = (_SECTION, "compute_classification_metrics")
     if values.find(*path) is not True:
         return
     if values.find("validation_file") is None and not values.is_invalid(("validation_file",)):
-        yield Conflict(path, "classification metrics need a validation_file")
+        yield FieldError(path, "classification metrics need a validation_file", at_key=True)
     n_classes = values.find(_SECTION, "classification_n_classes")
     positive = values.find(_SECTION, "classification_positive_class")
     if positive is None and n_classes in (None, 2):
-        yield Conflict(
+        yield FieldError(
             path,
             "classification metrics need the classes",
             "add classification_positive_class for two classes,"
             " classification_n_classes for more than two",
+            at_key=True,
         )
 
 
-def positive_class_and_betas_are_for_two_classes(values: Values) -> Iterator[Conflict]:
+def positive_class_and_betas_are_for_two_classes(values: Values) -> Iterator[FieldError]:
     n_classes = values.find(_SECTION, "classification_n_classes")
     if not isinstance(n_classes, int) or isinstance(n_classes, bool) or n_classes <= 2:
         return
     for name in ("classification_positive_class", "classification_betas"):
         if values.find(_SECTION, name) is not None:
-            yield Conflict((_SECTION, name), f"{name} is for two classes, not {n_classes}")
+            yield FieldError(
+                (_SECTION, name), f"{name} is for two classes, not {n_classes}", at_key=True
+            )
 
 
-def validation_data_is_other_data(values: Values) -> Iterator[Conflict]:
+def validation_data_is_other_data(values: Values) -> Iterator[FieldError]:
     validation = values.find("validation_file")
     if isinstance(validation, str) and validation == values.find("training_file"):
-        yield Conflict(
+        yield FieldError(
             ("validation_file",),
             "the validation file is the training file, so it would not measure generalization",
-            at_key=False,
         )
 
 
-def metadata_keys_are_free(values: Values) -> Iterator[Conflict]:
+def metadata_keys_are_free(values: Values) -> Iterator[FieldError]:
     metadata = values.find("metadata")
     for key in metadata if isinstance(metadata, dict) else ():
         if key.startswith(OWN_METADATA):
             message = f"keys starting with {OWN_METADATA} are reserved for ftops"
-            yield Conflict(("metadata", key), message, "choose another key")
+            yield FieldError(("metadata", key), message, "choose another key", at_key=True)
 
 
-def system_message_is_for_chats(values: Values) -> Iterator[Conflict]:
+def system_message_is_for_chats(values: Values) -> Iterator[FieldError]:
     has_system = values.find("prepare", "system") is not None
     if has_system and values.find("prepare", "format") == "completion":
-        yield Conflict(
+        yield FieldError(
             ("prepare", "system"),
             "completion rows have no system message",
             "write format: chat, or remove this line",
+            at_key=True,
         )
 
 
-def beta_is_for_preferences(values: Values) -> Iterator[Conflict]:
+def beta_is_for_preferences(values: Values) -> Iterator[FieldError]:
     if values.find(_SECTION, "beta") is not None and values.find("method") != "dpo":
         message = "beta has no effect without method: dpo"
-        yield Conflict((_SECTION, "beta"), message, "add that line, or remove this one")
+        yield FieldError(
+            (_SECTION, "beta"), message, "add that line, or remove this one", at_key=True
+        )
 
 
-def preferences_are_sent_unchanged(values: Values) -> Iterator[Conflict]:
+def preferences_are_sent_unchanged(values: Values) -> Iterator[FieldError]:
     if values.find("method") != "dpo":
         return
     for name in ("prompt_loss_weight", "compute_classification_metrics"):
         if values.find(_SECTION, name) not in (None, False):
-            yield Conflict((_SECTION, name), f"{name} has no effect with method: dpo")
+            yield FieldError(
+                (_SECTION, name), f"{name} has no effect with method: dpo", at_key=True
+            )
     for name in ("separator", "stop", "format"):
         if values.find("prepare", name) not in (None, "auto"):
             message = f"{name} has no effect with method: dpo, whose rows hold chats"
-            yield Conflict(("prepare", name), message, "remove this line")
+            yield FieldError(("prepare", name), message, "remove this line", at_key=True)
 
 
-def notifications_need_a_target(values: Values) -> Iterator[Conflict]:
+def notifications_need_a_target(values: Values) -> Iterator[FieldError]:
     section = values.find("notify")
     if not isinstance(section, dict) or not section or set(section) - set(NotifySpec.model_fields):
         return  # the unknown key is reported, and may be a misspelling of the missing one
     if section.get("command") is None and section.get("webhook_url") is None:
         if not any(values.is_invalid(("notify", name)) for name in ("command", "webhook_url")):
-            yield Conflict(("notify",), "notify has no target", "add command or webhook_url")
+            yield FieldError(
+                ("notify",), "notify has no target", "add command or webhook_url", at_key=True
+            )
     elif section.get("webhook_url") is not None and section.get("webhook_secret_env") is None:
-        yield Conflict(
+        yield FieldError(
             ("notify", "webhook_url"),
             "a webhook needs a secret that signs its requests",
             "add webhook_secret_env: the variable that holds the secret",
+            at_key=True,
         )
 
 
-def a_webhook_secret_needs_a_webhook(values: Values) -> Iterator[Conflict]:
+def a_webhook_secret_needs_a_webhook(values: Values) -> Iterator[FieldError]:
     named = values.find("notify", "webhook_secret_env") is not None
     if named and values.find("notify", "webhook_url") is None:
         message = "webhook_secret_env has no effect without webhook_url"
-        yield Conflict(("notify", "webhook_secret_env"), message, "add that line, or remove this")
+        yield FieldError(
+            ("notify", "webhook_secret_env"), message, "add that line, or remove this", at_key=True
+        )
 
 
-def notify_env_needs_a_command(values: Values) -> Iterator[Conflict]:
+def notify_env_needs_a_command(values: Values) -> Iterator[FieldError]:
     if values.find("notify", "env") and values.find("notify", "command") is None:
         message = "env has no effect without command"
-        yield Conflict(("notify", "env"), message, "add that line, or remove this one")
+        yield FieldError(
+            ("notify", "env"), message, "add that line, or remove this one", at_key=True
+        )
 
 
-def a_plan_replaces_other_options(values: Values) -> Iterator[Conflict]:
+def a_plan_replaces_other_options(values: Values) -> Iterator[FieldError]:
     if values.find("prepare", "plan") is None:
         return
     for name in ("separator", "stop", "prompt", "completion"):
         if values.find("prepare", name) is not None:
             message = f"{name} has no effect beside a plan"
-            yield Conflict(("prepare", name), message, "remove this line, or change the plan")
+            yield FieldError(
+                ("prepare", name), message, "remove this line, or change the plan", at_key=True
+            )
 
 
-def evaluation_entries_are_valid(values: Values) -> Iterator[Conflict]:
+def evaluation_entries_are_valid(values: Values) -> Iterator[FieldError]:
     for error in list_evaluation_errors(values.find("evaluate")):
-        path: KeyPath = ("evaluate", *error.path)
-        yield Conflict(path, error.message, error.suggestion, at_key=error.at_key)
+        yield error.under("evaluate")
 
 
-def export_entries_are_valid(values: Values) -> Iterator[Conflict]:
+def export_entries_are_valid(values: Values) -> Iterator[FieldError]:
     items, known = values.find("export"), ", ".join(EXPORT_TYPES)
     if items is None:
         return
     if not isinstance(items, list):
         message = f"export must be a list of {known}, not {_show(values, ('export',))}"
-        yield Conflict(("export",), message, "write export: [mlflow]", at_key=False)
+        yield FieldError(("export",), message, "write export: [mlflow]")
         return
     if len(items) > MAX_EXPORTS:
         message = f"export must have at most {MAX_EXPORTS} items"
-        yield Conflict(("export",), message, at_key=False)
+        yield FieldError(("export",), message)
     seen: list[Json] = []
     for number, item in enumerate(items):
         plain: Json = {item: None} if isinstance(item, str) else item
         if plain in seen:
             path: KeyPath = ("export", number)
-            yield Conflict(path, "the same tool with the same settings again", at_key=False)
+            yield FieldError(path, "the same tool with the same settings again")
         seen.append(plain)
     for error in list_entry_errors(items, EXPORT_TYPES):
-        path = ("export", *error.path)
-        yield Conflict(path, error.message, error.suggestion, at_key=error.at_key)
+        yield error.under("export")
 
 
 def _show(values: Values, path: KeyPath) -> str:

@@ -8,9 +8,10 @@ metadata, no events and no results file; a trained model answers only once it is
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
+from pydantic import BaseModel, ConfigDict, Field
 
 from ftops.capabilities import Capabilities, Naming
 from ftops.errors import NotFound, Rejected
@@ -40,6 +41,15 @@ from ftops.records import (
 
 BASE_URL = "https://kiln.example/v2"
 _STATUSES = {"DONE": "succeeded", "CRACKED": "failed", "STOPPED": "cancelled"}
+
+
+class KilnOptions(BaseModel):
+    """The section `kiln` of the job file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    queue: Literal["day", "night"] = Field("day", description="When the training starts.")
+    layers: int | None = Field(None, ge=1, le=64, description="Layers that are trained.")
 
 
 class KilnProvider(Provider):
@@ -110,6 +120,7 @@ class KilnProvider(Provider):
             "label": request.suffix,
             "passes": request.hyperparameters.n_epochs,
             "rate": request.hyperparameters.learning_rate,
+            **KilnOptions.model_validate(request.sections.get("kiln", {})).model_dump(),
         }
         response = self._api.send_once(
             action, lambda client: client.post(f"{BASE_URL}/trainings", json=body)
@@ -215,4 +226,5 @@ KILN = ProviderEntry(
         naming=Naming(r"kiln://datasets/\d+", r"\d+", r"(.+)@\d+"),
     ),
     build=KilnProvider,
+    sections={"kiln": lambda: KilnOptions},
 )

@@ -1,5 +1,6 @@
 """A provider with a protocol of its own goes through a whole run, by `ProviderEntry` alone."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,10 @@ from ftops.errors import AuthFailed, NotFound, Rejected, SpecError
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import PROVIDERS, build_provider, get_capabilities
 from ftops.records import JobRequest, ProviderSettings, RunStatus, Sampling, Stage
-from ftops.spec.job_file import check_provider
+from ftops.runs.open_run import make_key
+from ftops.spec.job_file import LoadedJob, check_paths, check_provider, load_job
+from ftops.spec.model import JobSpec
+from ftops.spec.schema import render_reference, render_schema
 from tests.contract.kiln import KILN
 from tests.contract.kiln_server import KilnServer
 from tests.fakes import FakeClock
@@ -65,6 +69,83 @@ def test_a_job_file_goes_through_all_six_stages(site: Site, bench: Bench) -> Non
     assert (training["passes"], training["rate"]) == (2, 1e-4)
     assert training["holdout"] == "kiln://datasets/2"
     assert bench.detail(run, Stage.EVALUATE)["rows"] == 3
+
+
+def load_kiln(bench: Bench, text: str) -> LoadedJob:
+    """A job file at Kiln with `text` at its end."""
+    job = bench.write_job()
+    head = "name: pots\nprovider: kiln\nmodel: clay\ntraining_file: train.jsonl\n"
+    job.path.write_text(head + text)
+    return load_job(job.path, environ={}, providers=WITH_KILN)
+
+
+def test_a_section_of_the_provider_is_checked_and_sent(site: Site, bench: Bench) -> None:
+    job = load_kiln(bench, "kiln: {queue: night, layers: 3}\n")
+    assert job.spec.sections == {"kiln": {"queue": "night", "layers": 3}}
+    assert JobSpec.from_json(job.spec.to_json()) == job.spec
+    assert JobSpec.from_json(job.spec.canonical()).sections == job.spec.sections
+    bench.run(job)
+    (training,) = site.server.trainings
+    assert (training["queue"], training["layers"]) == ("night", 3)
+
+
+def test_a_section_of_defaults_is_the_same_job(bench: Bench) -> None:
+    keys = {
+        make_key(load_kiln(bench, text), "kiln:acme")
+        for text in ("", "kiln:\n", "kiln: {}\n", "kiln: {queue: day, layers: null}\n")
+    }
+    assert len(keys) == 1
+    assert make_key(load_kiln(bench, "kiln: {queue: night}\n"), "kiln:acme") not in keys
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kiln: {quue: night}\n", "job.yaml:5:8: unknown key 'quue' under kiln"),
+        ("kiln:\n  layers: 65\n", "job.yaml:6:11: layers must be a whole number from 1 to 64"),
+        ("kiln: {queue: nigth}\n", "did you mean 'night'?"),
+        ("kiln: night\n", "job.yaml:5:7: kiln must be a mapping of queue, layers, not 'night'"),
+        ("klin: {}\n", "job.yaml:5:1: unknown key 'klin'"),
+    ],
+)
+def test_a_mistake_in_a_section_has_its_line_and_column(
+    bench: Bench, text: str, message: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_kiln(bench, text)
+    assert message in caught.value.message
+
+
+def test_a_section_of_another_provider_is_refused(bench: Bench) -> None:
+    job = load_kiln(bench, "")
+    for provider in ("local", "openai"):
+        job.path.write_text(f"{job.text.replace(': kiln', f': {provider}')}kiln: {{layers: 3}}\n")
+        with pytest.raises(SpecError, match=r"job.yaml:5:1: only the provider kiln reads kiln"):
+            load_job(job.path, environ={}, providers=WITH_KILN)
+
+
+def test_a_section_is_in_the_schema_and_in_the_reference() -> None:
+    schema = json.loads(render_schema(WITH_KILN))
+    assert {"$ref": "#/$defs/KilnOptions"} in schema["properties"]["kiln"]["anyOf"]
+    assert schema["$defs"]["KilnOptions"]["additionalProperties"] is False
+    assert schema["additionalProperties"] is False
+    assert "`kiln.queue`" in render_reference(WITH_KILN)
+
+
+def test_an_id_of_the_provider_is_no_path(site: Site, bench: Bench) -> None:
+    provider = site.connect()
+    file = provider.upload_file(
+        bench.write_job().path.with_name("train.jsonl"),
+        filename="clay.jsonl",
+        on_bytes=lambda *_bytes: None,
+    )
+    job = load_kiln(bench, "")
+    job.path.write_text(job.text.replace("train.jsonl", file.id))
+    job = load_job(job.path, environ={}, providers=WITH_KILN)
+    check_paths(job)
+    assert job.find_data(file.id) is None
+    assert bench.run(job).status == RunStatus.SUCCEEDED
+    assert site.server.trainings[0]["dataset"] == file.id
 
 
 def test_a_model_is_deployed_for_its_evaluation_alone(site: Site, bench: Bench) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from ftops.errors import SpecError, UsageError
 from ftops.metrics.registry import METRICS, MetricChoice
+from ftops.providers.registry import PROVIDERS
 from ftops.records import Json
 from ftops.spec.evaluate import (
     BaseCandidate,
@@ -160,7 +161,7 @@ def test_a_provider_that_does_not_exist_is_reported_where_it_is_named(tmp_path: 
     metrics = "metrics: [judge: {model: m, provider: {type: x}}]"
     path = write_job(tmp_path, f"{MINIMAL}evaluate:\n  {against}\n  {metrics}\n")
     with pytest.raises(SpecError) as caught:
-        load_job(path, environ={}, known_providers=["local", "openai"])
+        load_job(path, environ={}, providers=PROVIDERS)
     assert ":6:40: unknown provider 'opnai'" in caught.value.message
     assert "did you mean 'openai'?" in caught.value.message
     assert ":7:48: unknown provider 'x'" in caught.value.message

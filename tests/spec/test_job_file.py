@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ftops.capabilities import Capabilities
+from ftops.capabilities import Capabilities, Naming
 from ftops.errors import SpecError, UsageError
+from ftops.providers.registry import PROVIDERS
 from ftops.records import (
     ProviderSettings,
 )
@@ -262,10 +263,12 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, reason: str) -
 
 def test_data_paths_are_relative_to_the_job_file_and_ids_are_no_paths(tmp_path: Path) -> None:
     job_file = tmp_path / "jobs" / "a.yaml"
-    assert resolve_data(job_file, "data/x.jsonl") == tmp_path / "jobs" / "data" / "x.jsonl"
-    assert resolve_data(job_file, "/data/x.jsonl") == Path("/data/x.jsonl")
-    assert resolve_data(job_file, "file-Ab12") is None
-    assert resolve_data(job_file, "file-1.jsonl") == tmp_path / "jobs" / "file-1.jsonl"
+    assert (
+        resolve_data(job_file, "data/x.jsonl", Naming()) == tmp_path / "jobs" / "data" / "x.jsonl"
+    )
+    assert resolve_data(job_file, "/data/x.jsonl", Naming()) == Path("/data/x.jsonl")
+    assert resolve_data(job_file, "file-Ab12", Naming()) is None
+    assert resolve_data(job_file, "file-1.jsonl", Naming()) == tmp_path / "jobs" / "file-1.jsonl"
 
 
 def test_what_the_provider_would_refuse_or_ignore_is_reported_at_its_place(tmp_path: Path) -> None:
@@ -335,12 +338,12 @@ def test_an_unknown_provider_is_reported_at_its_place_beside_every_other_problem
     path = tmp_path / "job.yaml"
     path.write_text(MINIMAL.replace("local", "{type: opnai}") + "seed: yes\n")
     with pytest.raises(SpecError) as caught:
-        load_job(path, environ={}, known_providers=["local", "openai"])
+        load_job(path, environ={}, providers=PROVIDERS)
     assert "job.yaml:2:18: unknown provider 'opnai'" in caught.value.message
     assert "did you mean 'openai'?" in caught.value.message
     assert "seed must be a whole number" in caught.value.message
     path.write_text(MINIMAL)
-    assert load_job(path, environ={}, known_providers=["local"]).spec.provider == "local"
+    assert load_job(path, environ={}, providers=PROVIDERS).spec.provider == "local"
 
 
 def test_a_method_that_the_provider_does_not_offer_is_reported_with_its_place(

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from ftops.providers.registry import PROVIDERS
 from ftops.spec.job_file import load_job
 from ftops.spec.schema import render_reference, render_schema, render_starter
 from tests.spec.job_files import load_text
 
 ROOT = Path(__file__).parents[2]
-SCHEMA: dict[str, Any] = json.loads(render_schema())
+SCHEMA: dict[str, Any] = json.loads(render_schema(PROVIDERS))
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
@@ -81,7 +82,7 @@ BASE: dict[str, Any] = {"name": "a", "provider": "local", "model": "ada", "train
 
 
 def test_the_committed_schema_is_the_models() -> None:
-    assert (ROOT / "job.schema.json").read_text() == render_schema()
+    assert (ROOT / "job.schema.json").read_text() == render_schema(PROVIDERS)
 
 
 def test_every_object_is_closed_and_every_field_described() -> None:
@@ -163,7 +164,7 @@ def test_the_configs_fit_the_reader() -> None:
 
 
 def test_the_reference_has_a_row_for_every_field() -> None:
-    reference = render_reference()
+    reference = render_reference(PROVIDERS)
     for item in objects(SCHEMA):
         for name, field in item["properties"].items():
             assert f"{name}` |" in reference

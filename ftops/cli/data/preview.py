@@ -300,7 +300,9 @@ def _choose_of_job(path: Path, options: PreviewOptions, *, allow_outside: bool) 
         open_provider(spec.provider_settings()) as provider,
     ):
         recipe = choose_recipe(spec, job.path, provider)
-        made = prepare_data_file(job.path, "train", spec.training_file, recipe, Path(folder))
+        made = prepare_data_file(
+            job.find_data(spec.training_file), "train", spec.training_file, recipe, Path(folder)
+        )
         if made.summary is None:
             raise DatasetError(
                 f"{path}: training_file is {spec.training_file}, which lies at the provider",

@@ -27,13 +27,7 @@ from ftops.ledger.ledger import RemoteCall
 from ftops.records import Job, JobRequest, Run, Stage
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.reconcile import (
-    CALL,
-    build_request,
-    reconcile,
-    render_request,
-    take_earlier_job,
-)
+from ftops.runs.reconcile import CALL, build_request, reconcile, render_request, take_earlier_job
 from ftops.stage_results import CreateResult
 
 # Pauses after a 429: those of the provider, or exponentially growing ones.

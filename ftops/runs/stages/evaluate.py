@@ -14,7 +14,6 @@ from ftops.inference.cache import ResponseCache
 from ftops.providers.provider import deployed
 from ftops.records import Stage
 from ftops.runs.context import StageContext, StageResult
-from ftops.spec.job_file import resolve_data
 from ftops.stage_results import EvaluateResult
 
 
@@ -28,7 +27,7 @@ def evaluate(stage: StageContext) -> StageResult:
     evaluated = find_evaluated_model(stage.run, context.ledger, context.home)
     if evaluated is None:
         raise RunError(f"{stage.run.id} has made no model")
-    path, source = prepare_rows(stage.spec, Path(stage.run.job_file), prepared, stage.folder.path)
+    path, source = prepare_rows(stage.spec, stage.find_data, prepared, stage.folder.path)
     leak = check_leak(evaluated.training, path, source, spec)
     metrics = create_named_metrics(spec, Path(stage.run.job_file).parent, run_code=True)
     with deployed(context.provider, evaluated.model):
@@ -72,7 +71,7 @@ def _reason_to_skip(stage: StageContext) -> str | None:
     named = stage.spec.evaluate.file or stage.spec.validation_file
     if named is None:
         return "no validation_file and no evaluate.file"
-    if resolve_data(Path(stage.run.job_file), named) is None:
+    if stage.find_data(named) is None:
         return f"{named} is a file at the provider; name a local file with evaluate.file"
     return None
 
@@ -80,7 +79,7 @@ def _reason_to_skip(stage: StageContext) -> str | None:
 def _hash_source(stage: StageContext) -> str | None:
     """The hash of `evaluate.file`, which detects a changed file."""
     named = stage.spec.evaluate.file
-    path = resolve_data(Path(stage.run.job_file), named) if named else None
+    path = stage.find_data(named) if named else None
     return None if path is None else measure_path(path)[1]
 
 

@@ -35,7 +35,7 @@ def prepare(stage: StageContext) -> StageResult:
         stage.observer.on_note(warning)
     prepared = job.to_result(estimate, _note_overlap(stage, job))
     _check_unchanged(stage, prepared)
-    check_evaluation(spec, job_file, prepared, stage.folder.path, run_code=True)
+    check_evaluation(spec, job_file, stage.find_data, prepared, stage.folder.path, run_code=True)
     return StageResult(prepared.to_json())
 
 
