@@ -22,7 +22,7 @@ from ftops.spec.section import (
     list_entry_errors,
     read_entries,
 )
-from ftops.spec.values import read_values
+from ftops.spec.values import Values, read_values
 from ftops.spec.yaml_reader import parse_yaml
 from ftops.text import suggest_name
 
@@ -330,30 +330,34 @@ def read_evaluation_options(
     `more` holds further fields, whose values are valid.
     """
     section: dict[str, Json] = dict(more or {})
-    if against:
-        section["against"] = [_read_option("--against", text, environ) for text in against]
-    if metrics:
-        section["metrics"] = [_read_option("--metric", text, environ) for text in metrics]
+    texts = {"against": against, "metrics": metrics, "require": require}
+    read: dict[str, list[Values]] = {}
+    for key in ("against", "metrics"):
+        if texts[key]:
+            read[key] = [_read_option(_OPTIONS[key], text, environ) for text in texts[key]]
+            section[key] = [values.value for values in read[key]]
     if require:
         section["require"] = dict(_split_requirement(text) for text in require)
-    texts = {"against": against, "metrics": metrics, "require": require}
     for error in list_evaluation_errors(section):
+        if isinstance(number := error.path[1], int):
+            values = read[str(error.path[0])][number]
+            error = values.hide_variables(error, error.path[2:])
         message = _format_option_error(error, texts)
         raise UsageError(message, hint=error.suggestion or "Correct the option.")
     return EvaluateSpec.model_validate(section)
 
 
-def _read_option(option: str, text: str, environ: Mapping[str, str]) -> Json:
+def _read_option(option: str, text: str, environ: Mapping[str, str]) -> Values:
     """The text as in the job file; the space after a colon is optional."""
     compact = _COMPACT.match(text)
     spaced = f"{compact[1]}: {text[compact.end() :]}" if compact else text
     source = SourceText(f"{option} {quoted(text)}", spaced, override=True)
     report = ProblemReport()
     root = parse_yaml(source, report)
-    value = read_values(root, environ, report).value if root is not None else None
+    values = read_values(root, environ, report) if root is not None else Values()
     if report.problems:
         raise report.error()
-    return value
+    return values
 
 
 def _split_requirement(text: str) -> tuple[str, Json]:

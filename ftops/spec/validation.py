@@ -66,7 +66,8 @@ def validate(
     for wrong in (*errors, *chain.from_iterable(rule(values) for rule in RULES)):
         if wrong.path not in reported and not values.is_invalid(wrong.path):
             span = values.span(wrong.path, key=wrong.at_key)
-            report.add(span, wrong.message, wrong.suggestion)
+            hidden = values.hide_variables(wrong, wrong.path)
+            report.add(span, hidden.message, hidden.suggestion)
     return spec
 
 

@@ -11,11 +11,12 @@ there. The last override of a key wins.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ftops.records import Json
 from ftops.spec.problem import KeyPath, ProblemReport, SourceText, Span, quoted
 from ftops.spec.secret import is_secret_field, list_secrets, mask_secrets
+from ftops.spec.section import FieldError
 from ftops.spec.yaml_reader import (
     InvalidNode,
     MappingNode,
@@ -82,6 +83,22 @@ class Values:
             else:
                 return None
         return value
+
+    def hide_variables(self, error: FieldError, path: KeyPath) -> FieldError:
+        """The error about the value at `path`, without values of environment variables.
+
+        They may be secrets. A suggestion that repeats such a value becomes empty.
+        """
+        message, suggestion = error.message, error.suggestion
+        for inner, location in self.locations.items():
+            if not location.variables or inner[: len(path)] != path:
+                continue
+            value = self.find(*inner)
+            shown = quoted(value) if isinstance(value, str) else f"not {str(value).lower()}"
+            hidden = location.shown if isinstance(value, str) else f"not {location.shown}"
+            message = message.replace(shown, hidden)
+            suggestion = "" if str(value) in suggestion else suggestion
+        return replace(error, message=message, suggestion=suggestion)
 
     def span(self, path: KeyPath, *, key: bool = False) -> Span:
         """The location of the value or key at `path`, else of the nearest parent."""

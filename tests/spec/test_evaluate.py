@@ -20,7 +20,7 @@ from ftops.spec.evaluate import (
 from ftops.spec.job_file import load_job
 from ftops.spec.metrics import METRIC_TYPES, JudgeMetric, to_choice
 from ftops.spec.model import JobSpec
-from tests.spec.job_files import MINIMAL, load_text, write_job
+from tests.spec.job_files import MINIMAL, load_text, refusal, write_job
 
 
 def read(folder: Path, *lines: str) -> JobSpec:
@@ -278,3 +278,17 @@ def test_every_metric_that_there_is_can_be_named_with_the_settings_that_it_takes
         fields = set(section.model_fields if section else ()) - {"name"}
         assert {setting.name for setting in metric.settings} == fields
         assert METRIC_TYPES[name].alone is not metric.needs_settings
+
+
+@pytest.mark.parametrize(
+    "text", ["${A}", "few-shot: ${A}", 'few-shot: {examples: 2, selection: "${A}"}']
+)
+def test_a_value_from_the_environment_is_not_shown(tmp_path: Path, text: str) -> None:
+    environ = {"A": "hunter2-is-my-password"}
+    job = f"{MINIMAL}evaluate:\n  against:\n    - {text}\n"
+    message = refusal(tmp_path, job, environ=environ)
+    assert "the value of '${A}'" in message and "hunter2" not in message
+    with pytest.raises(UsageError) as info:
+        read_evaluation_options([text], [], [], environ=environ)
+    assert "the value of '${A}'" in info.value.message
+    assert "hunter2" not in info.value.message + info.value.hint

@@ -94,3 +94,12 @@ def test_a_secret_key_is_refused(tmp_path: Path) -> None:
     assert "unknown key 'api_key' under wandb" in said
     assert "0123456789abcdef" not in said
     assert "keep it in the environment" in said
+
+
+def test_a_value_from_the_environment_is_not_shown(tmp_path: Path) -> None:
+    items = ("${A}", "wandb: {entity: '${A}'}", "json:\n      file: ${B}")
+    text = f"{MINIMAL}export:\n" + "".join(f"  - {item}\n" for item in items)
+    message = refusal(tmp_path, text, environ={"A": "hunter2/x", "B": "83729138"})
+    assert "unknown name the value of '${A}'" in message
+    assert "not the value of '${B}'" in message
+    assert "hunter2" not in message and "83729138" not in message
