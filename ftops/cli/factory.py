@@ -2,11 +2,12 @@
 
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.output import Mode, Output
-from ftops.clock import SystemClock
+from ftops.clock import Clock, SystemClock
 from ftops.http.request_log import FILENAME, RequestLog
 from ftops.providers.address import (
     Destination,
@@ -61,18 +62,10 @@ def open_provider(
 ) -> Iterator[Provider]:
     """A provider; the built-in engine is started when it does not run.
 
-    `on_note` shows notes; the default is stderr. `typed` are the settings given as options of the
-    command: their address needs no approval.
+    `on_note` and `typed` as for `open_providers`.
     """
-    context = ProviderContext(
-        environ=read_environ(),
-        home=get_home(),
-        clock=SystemClock(),
-        request_log=open_request_log(on_note),
-        typed=typed,
-    )
-    with contextlib.closing(build_provider(settings, context)) as provider:
-        yield provider
+    with open_providers(typed, on_note=on_note) as get_provider:
+        yield get_provider(settings)
 
 
 def open_trust() -> Trust:
@@ -97,17 +90,31 @@ def find_export_destination(
 @contextlib.contextmanager
 def open_providers(
     typed: ProviderSettings | None = None,
+    *,
+    on_note: Callable[[str], None] | None = None,
+    clock: Clock | None = None,
 ) -> Iterator[Callable[[ProviderSettings], Provider]]:
-    """A function that opens each provider once; all are closed at the end of the block.
+    """A function that opens each provider once, for several threads; the block's end closes all.
 
-    `typed` as for `open_provider`.
+    `typed` are the settings given as options of the command: their address needs no approval.
+    `on_note` shows notes; the default is stderr.
     """
+    context = ProviderContext(
+        environ=read_environ(),
+        home=get_home(),
+        clock=clock or SystemClock(),
+        request_log=open_request_log(on_note),
+        typed=typed,
+    )
     opened: dict[ProviderSettings, Provider] = {}
+    lock = threading.Lock()
     with contextlib.ExitStack() as stack:
 
         def get_provider(settings: ProviderSettings) -> Provider:
-            if settings not in opened:
-                opened[settings] = stack.enter_context(open_provider(settings, typed=typed))
-            return opened[settings]
+            with lock:
+                if settings not in opened:
+                    provider = build_provider(settings, context)
+                    opened[settings] = stack.enter_context(contextlib.closing(provider))
+                return opened[settings]
 
         yield get_provider

@@ -1,13 +1,11 @@
 """Builds run contexts, with the exporter and the token counter."""
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import (
     find_export_destination,
-    open_provider,
     open_providers,
     open_request_log,
     open_trust,
@@ -19,8 +17,6 @@ from ftops.exports.exporter import Exporter, SubprocessExporter
 from ftops.ledger.ledger import Ledger
 from ftops.notifications.notifier import DefaultNotifier
 from ftops.providers.engine_process import estimate_with_engine
-from ftops.providers.provider import Provider, ProviderContext
-from ftops.providers.registry import build_provider
 from ftops.records import ProviderSettings
 from ftops.runs.context import RunContext
 from ftops.runs.estimate import TokenCounter
@@ -49,60 +45,27 @@ def open_run_context(
     ledger: Ledger, settings: ProviderSettings, observer: Observer
 ) -> Iterator[RunContext]:
     """The context of one run."""
-    clock = SystemClock()
-    with (
-        open_provider(settings, on_note=observer.on_note) as provider,
-        open_providers() as get_provider,
-    ):
-        yield RunContext(
-            ledger=ledger,
-            provider=provider,
-            clock=clock,
-            home=get_home(),
-            observer=observer,
-            notifier=DefaultNotifier(read_environ(), clock, open_request_log(observer.on_note)),
-            exporter=create_exporter(),
-            tokens=create_token_counter(),
-            open_provider=get_provider,
-        )
+    with open_run_contexts(ledger, SystemClock(), on_note=observer.on_note) as create_context:
+        yield create_context(settings, observer)
 
 
 @contextlib.contextmanager
 def open_run_contexts(
-    ledger: Ledger, clock: Clock
+    ledger: Ledger, clock: Clock, *, on_note: Callable[[str], None] | None = None
 ) -> Iterator[Callable[[ProviderSettings, Observer], RunContext]]:
     """Run contexts for several threads, with one provider for all runs of an account."""
-    request_log = open_request_log(None)
-    context = ProviderContext(
-        environ=read_environ(), home=get_home(), clock=clock, request_log=request_log
-    )
-    notifier = DefaultNotifier(context.environ, clock, request_log)
+    notifier = DefaultNotifier(read_environ(), clock, open_request_log(on_note))
     exporter = create_exporter()
-    counting = create_token_counter()
-    providers: dict[ProviderSettings, Provider] = {}
-    lock = threading.Lock()
-
-    def get_provider(settings: ProviderSettings) -> Provider:
-        with lock:
-            if settings not in providers:
-                providers[settings] = build_provider(settings, context)
-            return providers[settings]
-
-    def create_context(settings: ProviderSettings, observer: Observer) -> RunContext:
-        return RunContext(
+    tokens = create_token_counter()
+    with open_providers(on_note=on_note, clock=clock) as get_provider:
+        yield lambda settings, observer: RunContext(
             ledger=ledger,
             provider=get_provider(settings),
             clock=clock,
-            home=context.home,
+            home=get_home(),
             observer=observer,
             notifier=notifier,
             exporter=exporter,
-            tokens=counting,
+            tokens=tokens,
             open_provider=get_provider,
         )
-
-    try:
-        yield create_context
-    finally:
-        for provider in providers.values():
-            provider.close()
