@@ -13,6 +13,7 @@ from ftops.errors import ExportFailed
 from ftops.exports.exporter import ExportTarget
 from ftops.records import Json, Run
 from ftops.runs.export import export_now, list_export_targets
+from ftops.spec.model import JobSpec
 
 # The setting that WHERE sets in `--to TOOL=WHERE`.
 _SETTINGS = {"mlflow": "tracking_uri", "tensorboard": "folder", "wandb": "project", "json": "file"}
@@ -47,28 +48,26 @@ def export(out: Output, refs: Refs, tools: Tools = None) -> None:
     chosen = [_parse_tool(text) for text in tools or ()]
     exporter = create_exporter()
     documents: list[Json] = []
+    locations: list[str] = []
     failures: list[ExportFailed] = []
     with open_ledger() as ledger:
         for run in [ledger.get_run(ref) for ref in refs]:
             for target in _choose_targets(run, chosen):
                 try:
-                    place = export_now(run, ledger, get_home(), exporter, target)
+                    location = export_now(run, ledger, get_home(), exporter, target)
                 except ExportFailed as error:
                     failures.append(error)
                 else:
-                    documents.append({"run_id": run.id, "tool": target.tool, "place": place})
+                    locations.append(location)
+                    documents.append({"run_id": run.id, "tool": target.tool, "location": location})
                     if out.mode is Mode.HUMAN:
-                        out.show(f"{run.id}  {target.tool}: {place}")
+                        out.show(f"{run.id}  {target.tool}: {location}")
     if failures:
         out.about = {"exported": documents}
         raise ExportFailed(
             "\n".join(failure.message for failure in failures), hint=failures[0].hint
         )
-    out.finish(documents, essential=_list_places(documents), human=list)
-
-
-def _list_places(documents: list[Json]) -> list[str]:
-    return [str(document["place"]) for document in documents if isinstance(document, dict)]
+    out.finish(documents, essential=locations, human=list)
 
 
 def _parse_tool(text: str) -> tuple[str, dict[str, str]]:
@@ -80,7 +79,7 @@ def _parse_tool(text: str) -> tuple[str, dict[str, str]]:
 
 def _choose_targets(run: Run, chosen: list[tuple[str, dict[str, str]]]) -> list[ExportTarget]:
     """The targets of the options, with settings of the job file if an option has none."""
-    own = list(list_export_targets(run))
+    own = list(list_export_targets(JobSpec.from_json(run.spec), run.job_file))
     if not chosen and not own:
         raise ExportFailed(
             f"the job file of {run.id} has no `export` section",

@@ -153,8 +153,8 @@ def _read_result(tool: ExportTool, stdout: bytes, stderr: bytes) -> str:
     except orjson.JSONDecodeError:
         end = _shorten(stderr.decode("utf-8", errors="replace"))
         raise ExportFailed(f"export: {tool.name} exited unexpectedly{end}") from None
-    if "place" in result:
-        return str(result["place"])
+    if "location" in result:
+        return str(result["location"])
     if "missing_library" in result:
         raise _make_library_error(tool, str(result["missing_library"]))
     raise ExportFailed(f"export: {tool.name} refuses the run{_shorten(str(result['error']))}")

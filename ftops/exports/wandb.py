@@ -57,7 +57,7 @@ def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
     written = Path(session.dir).parent
     try:
         _log(session, run)
-        place = str(session.url or "") if mode == "online" else str(written)
+        location = str(session.url or "") if mode == "online" else str(written)
     except BaseException:
         session.finish(exit_code=1)
         raise
@@ -66,7 +66,7 @@ def write(run: RunData, settings: Mapping[str, str], folder: Path) -> str:
     for run_folder in unsent:
         if run_folder != written:
             shutil.rmtree(run_folder, ignore_errors=True)
-    return f"run {run.id} at {place}"
+    return f"run {run.id} at {location}"
 
 
 def _choose_root(settings: Mapping[str, str], default: str, folder: Path) -> Path:

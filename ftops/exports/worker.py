@@ -24,14 +24,14 @@ def main() -> int:
     with output:
         result = _export(request)
         output.write(orjson.dumps(result))
-    return 0 if "place" in result else 1
+    return 0 if "location" in result else 1
 
 
 def _export(request: dict[str, Json]) -> dict[str, Json]:
     tool, settings, run = request["tool"], request["settings"], request["run"]
     assert isinstance(tool, str) and isinstance(settings, dict) and isinstance(run, dict)
     try:
-        place = (
+        location = (
             TOOLS[tool]
             .load_writer()
             .write(
@@ -44,7 +44,7 @@ def _export(request: dict[str, Json]) -> dict[str, Json]:
         return {"missing_library": error.name or str(error)}
     except Exception as error:  # a library may raise any exception
         return {"error": f"{type(error).__name__}: {error}"}
-    return {"place": place}
+    return {"location": location}
 
 
 if __name__ == "__main__":

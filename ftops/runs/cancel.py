@@ -1,6 +1,9 @@
 """Cancels a run in any state, and its job."""
 
 import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 
 from ftops import crashpoints
 from ftops.errors import (
@@ -19,6 +22,7 @@ from ftops.run_folder import hold_run
 from ftops.runs.commands import format_follow_command
 from ftops.runs.context import RunContext, StageContext
 from ftops.runs.notifications import end_run
+from ftops.runs.poll import schedule_polls
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import (
     CANCEL_CALL,
@@ -30,11 +34,10 @@ from ftops.runs.reconcile import (
 )
 from ftops.runs.stages.create import make_request
 from ftops.runs.states import DONE, ENDED, RUN_TRANSITIONS
-from ftops.spec.model import JobSpec
 
 UPLOAD_CALL = "upload_file"
 _MAX_WAIT_S = 60.0  # for another process to stop, or for the provider to end the job
-_LOOK_EVERY_S = 1.0
+_POLL_INTERVAL_S = 1.0
 
 
 @in_run_scope
@@ -51,32 +54,33 @@ def cancel_run(run: Run, context: RunContext) -> Run:
         close_unanswered(context.ledger, run, run.status)
         return run
     context.ledger.ask_cancel(run.id)
-    deadline_s = context.clock.monotonic_s() + _MAX_WAIT_S
     sent = False
-    while True:
+    for _ in _schedule_polls(context):
         with hold_run(run, context.home) as held:
             run = context.ledger.get_run(run.id)
             if held:
-                return run if run.status in ENDED else _cancel_and_tell(run, context, sent=sent)
+                if run.status in ENDED:
+                    return run
+                return _cancel_or_raise(StageContext.load(run, context), sent=sent)
         # Another process drives the run: it stops before it creates the job, or sees the job end.
         if run.job_id and not sent:
             _send(run, context, run.job_id)
             sent = True
-        if run.status in ENDED or context.clock.monotonic_s() >= deadline_s:
-            return run
-        context.clock.sleep(_LOOK_EVERY_S)
+        if run.status in ENDED:
+            break
+    return run
 
 
-def cancel_held(run: Run, context: RunContext) -> Run:
+def cancel_held(stage: StageContext) -> Run:
     """Cancel a run whose lock the caller holds.
 
     The returned run is still running if its job ended before the cancellation or is still ending.
     """
-    return _cancel(run, context, sent=False)[0]
+    return _cancel(stage, sent=False)[0]
 
 
-def _cancel_and_tell(run: Run, context: RunContext, *, sent: bool) -> Run:
-    run, job = _cancel(run, context, sent=sent)
+def _cancel_or_raise(stage: StageContext, *, sent: bool) -> Run:
+    run, job = _cancel(stage, sent=sent)
     if job is None or run.status in ENDED or not job.ended:
         return run
     error = RunError if job.status == "succeeded" else JobFailed
@@ -86,26 +90,26 @@ def _cancel_and_tell(run: Run, context: RunContext, *, sent: bool) -> Run:
     )
 
 
-def _cancel(run: Run, context: RunContext, *, sent: bool) -> tuple[Run, Job | None]:
+def _cancel(stage: StageContext, *, sent: bool) -> tuple[Run, Job | None]:
     """Cancel the run; returns it and its job. `sent`: the provider already has the request."""
-    job_id = run.job_id or _find_unrecorded_job(run, context)
+    run, context = stage.run, stage.context
+    job_id = run.job_id or _find_unrecorded_job(stage)
     if job_id is None:
         _drop_uploads(run, context)
-        return _end(run, context, "cancelled before it had a job"), None
+        return _end(stage, "cancelled before it had a job"), None
     job = context.provider.get_job(job_id) if sent else _send(run, context, job_id)
-    return _settle(context.ledger.get_run(run.id), context, job)
+    return _settle(replace(stage, run=context.ledger.get_run(run.id)), job)
 
 
-def _find_unrecorded_job(run: Run, context: RunContext) -> str | None:
+def _find_unrecorded_job(stage: StageContext) -> str | None:
     """The job of an unanswered request, or one that another ledger created for the same key."""
-    stage = StageContext(run, JobSpec.from_json(run.spec), context)
-    call = context.ledger.find_open_call(run.id, CREATE_CALL)
+    call = stage.ledger.find_open_call(stage.run.id, CREATE_CALL)
     if call:
-        context.provider.ensure_ready()
+        stage.provider.ensure_ready()
         if job := reconcile(stage, call):
             return job.id
         reason = "the provider does not know the job; the request was lost"
-        context.ledger.record_failed(call, reason)
+        stage.ledger.record_failed(call, reason)
     return _find_earlier_job(stage)  # the call may also have been about to adopt that job
 
 
@@ -165,20 +169,27 @@ def _send(run: Run, context: RunContext, job_id: str) -> Job:
     return job
 
 
-def _settle(run: Run, context: RunContext, job: Job) -> tuple[Run, Job]:
-    deadline_s = context.clock.monotonic_s() + _MAX_WAIT_S
-    while not job.ended and context.clock.monotonic_s() < deadline_s:
-        context.clock.sleep(_LOOK_EVERY_S)
-        with contextlib.suppress(ProviderError):  # accepted, but the outcome is unknown
-            job = context.provider.get_job(job.id)
+def _settle(stage: StageContext, job: Job) -> tuple[Run, Job]:
+    run, context = stage.run, stage.context
+    for number in _schedule_polls(context):
+        if number:
+            with contextlib.suppress(ProviderError):  # accepted, but the outcome is unknown
+                job = context.provider.get_job(job.id)
+        if job.ended:
+            break
     if job.ended:
         record_job_end(context.ledger, run, job)
     if job.status == "cancelled":
-        return _end(run, context, f"{job.id} was cancelled"), job
+        return _end(stage, f"{job.id} was cancelled"), job
     if not job.ended:
         context.observer.on_note(f"{job.id} is {job.status}: the provider has not ended it yet")
     return run, job
 
 
-def _end(run: Run, context: RunContext, reason: str) -> Run:
-    return end_run(run, context, RUN_TRANSITIONS["cancel"], reason)
+def _schedule_polls(context: RunContext) -> Iterator[int]:
+    pauses_s = itertools.repeat(_POLL_INTERVAL_S)
+    return schedule_polls(context.clock, pauses_s, timeout_s=_MAX_WAIT_S)
+
+
+def _end(stage: StageContext, reason: str) -> Run:
+    return end_run(stage, RUN_TRANSITIONS["cancel"], reason)

@@ -1,4 +1,4 @@
-"""The context of a run and of a stage: clock, ledger, provider, observer and so on."""
+"""The context of runs and of one run: clock, ledger, provider, observer and so on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """One attempt of one stage of `run`.
+    """A run with its validated spec, as its stages get it.
 
     `until_s` is when `limits.max_wait` expires, on the monotonic clock; None: never.
     """
@@ -53,6 +53,11 @@ class StageContext:
     spec: JobSpec
     context: RunContext
     until_s: float | None = None
+
+    @classmethod
+    def load(cls, run: Run, context: RunContext) -> "StageContext":
+        """Validate the recorded spec of the run."""
+        return cls(run, JobSpec.from_json(run.spec), context)
 
     @property
     def ledger(self) -> Ledger:

@@ -22,21 +22,20 @@ from ftops.runs.states import ENDED
 from ftops.spec.model import JobSpec
 from ftops.stage_results import get_object, get_value
 
-CALL = "track"
+CALL = "export"
 
 
-def create_pending_exports(run: Run) -> Iterator[Intent]:
+def create_pending_exports(spec: JobSpec, job_file: str) -> Iterator[Intent]:
     """One intent for each tool in the job file."""
-    for target in list_export_targets(run):
+    for target in list_export_targets(spec, job_file):
         yield Intent(Stage.EVALUATE, CALL, _to_request(target))
 
 
-def list_export_targets(run: Run) -> Iterator[ExportTarget]:
-    """The tools in the run's job file, with their settings."""
-    folder = Path(run.job_file).parent
-    for item in JobSpec.from_json(run.spec).export:
+def list_export_targets(spec: JobSpec, job_file: str) -> Iterator[ExportTarget]:
+    """The tools in the job file, with their settings."""
+    for item in spec.export:
         for tool, settings in item.items():
-            yield ExportTarget(tool, settings, folder)
+            yield ExportTarget(tool, settings, Path(job_file).parent)
 
 
 def export_pending(run: Run, context: RunContext) -> None:
@@ -46,12 +45,12 @@ def export_pending(run: Run, context: RunContext) -> None:
             continue
         tool = get_value(call.request, "tool", str)
         try:
-            place = _export(run, context.ledger, context.home, context.exporter, call)
+            location = _export(run, context.ledger, context.home, context.exporter, call)
         except ExportFailed as error:
             again = format_command("export", run.id, "--to", tool)
             context.observer.on_note(f"{error.message}; {again} exports it later")
         else:
-            context.observer.on_note(f"{tool} has this run: {place}")
+            context.observer.on_note(f"{tool} has this run: {location}")
 
 
 def has_pending_exports(run: Run, context: RunContext) -> bool:
@@ -90,14 +89,14 @@ def _export(run: Run, ledger: Ledger, home: Path, exporter: Exporter, call: Remo
     target = _read_target(call)
     crashpoints.reach("track.before_call")
     try:
-        tracked = collect_run_data(run, ledger.list_stages(run.id), RunFolder.of(home, run.id))
-        place = exporter.export(tracked, target)
+        data = collect_run_data(run, ledger.list_stages(run.id), RunFolder.of(home, run.id))
+        location = exporter.export(data, target)
     except (ExportFailed, StorageError) as error:
         ledger.record_failed(call, error.message)
         raise ExportFailed(error.message) from error
     crashpoints.reach("track.after_call")
-    ledger.record_done(call, place)
-    return place
+    ledger.record_done(call, location)
+    return location
 
 
 def _to_request(target: ExportTarget) -> dict[str, Json]:

@@ -1,5 +1,6 @@
 """Pauses and resumes the job of a run at its provider; `follow` commands keep running."""
 
+import itertools
 from collections.abc import Callable
 
 from ftops import crashpoints
@@ -8,6 +9,7 @@ from ftops.http.request_log import in_run_scope
 from ftops.records import Job, Run, RunStatus, Stage
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.context import RunContext
+from ftops.runs.poll import schedule_polls
 from ftops.runs.reconcile import PAUSE_CALL, RESUME_CALL
 from ftops.runs.states import ENDED
 
@@ -34,11 +36,11 @@ def pause_run(run: Run, context: RunContext) -> Job:
 def resume_run(run: Run, context: RunContext) -> Job:
     """Resume the run's paused job; a job that is not paused is returned unchanged."""
     run, job_id = _get_open_job(run, context, "resumed")
-    deadline_s = context.clock.monotonic_s() + _PAUSING_TIMEOUT_S
-    job = context.provider.get_job(job_id)
-    while job.status == "pausing" and context.clock.monotonic_s() < deadline_s:
-        context.clock.sleep(_POLL_INTERVAL_S)
+    pauses_s = itertools.repeat(_POLL_INTERVAL_S)
+    for _ in schedule_polls(context.clock, pauses_s, timeout_s=_PAUSING_TIMEOUT_S):
         job = context.provider.get_job(job_id)
+        if job.status != "pausing":
+            break
     if job.status not in _PAUSED:
         context.ledger.close_calls(run.id, (RESUME_CALL,), remote_id=job_id)
         return job

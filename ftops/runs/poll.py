@@ -1,8 +1,10 @@
-"""Polls a provider for an object, and retries after transient errors."""
+"""Schedules the polls of a provider, and retries after transient errors."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias, TypeVar
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
+from ftops.clock import Clock
 from ftops.errors import (
     AuthFailed,
     NotFound,
@@ -14,7 +16,6 @@ from ftops.errors import (
 )
 from ftops.runs.context import StageContext
 
-Found = TypeVar("Found")
 Limits: TypeAlias = Mapping[type[ProviderError], float]  # seconds, by the most specific class
 
 LONGEST_PAUSE_S = 60.0  # even if the server requests a longer one
@@ -99,19 +100,21 @@ class PollBackoff:
         return limit_s
 
 
-def poll_for(
-    stage: StageContext,
-    find: Callable[[], Found | None],
-    *,
+def schedule_polls(
+    clock: Clock,
     pauses_s: Iterable[float],
-    timeout_s: float,
-) -> Found | None:
-    """Call `find` until it returns a value or `timeout_s` have passed, and once after that."""
-    until_s = stage.clock.monotonic_s() + timeout_s
-    for pause_s in pauses_s:
-        left_s = until_s - stage.clock.monotonic_s()
-        found = find()
-        if found is not None or left_s <= 0:
-            return found
-        stage.sleep(min(pause_s, left_s))
-    return None
+    *,
+    timeout_s: float = _FOREVER_S,
+    sleep: Callable[[float], None] | None = None,
+) -> Iterator[int]:
+    """Yield the number of each poll, from 0, and sleep between two polls.
+
+    The last poll follows the last pause, or is the first one that starts after `timeout_s`.
+    """
+    until_s = clock.monotonic_s() + timeout_s
+    for number, pause_s in enumerate(itertools.chain(pauses_s, [None])):
+        left_s = until_s - clock.monotonic_s()
+        yield number
+        if pause_s is None or left_s <= 0:
+            return
+        (sleep or clock.sleep)(min(pause_s, left_s))

@@ -17,7 +17,7 @@ from ftops.ledger.ledger import Ledger, RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
 from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Method, Run, RunStatus, Stage
 from ftops.runs.context import RunContext, StageContext
-from ftops.runs.poll import poll_for
+from ftops.runs.poll import schedule_polls
 from ftops.runs.preprocessing import prepare_job
 from ftops.runs.states import RUN_TRANSITIONS
 from ftops.spec.job_file import LoadedJob
@@ -116,12 +116,11 @@ def read_request(value: Mapping[str, Json]) -> JobRequest:
 def _poll_job(
     stage: StageContext, request: JobRequest, job_filter: JobFilter, lag_s: float
 ) -> Job | None:
-    return poll_for(
-        stage,
-        lambda: stage.provider.find_job(request, job_filter=job_filter),
-        pauses_s=itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1])),
-        timeout_s=lag_s,
-    )
+    pauses_s = itertools.chain(_PAUSES_S, itertools.repeat(_PAUSES_S[-1]))
+    for _ in schedule_polls(stage.clock, pauses_s, timeout_s=lag_s, sleep=stage.sleep):
+        if job := stage.provider.find_job(request, job_filter=job_filter):
+            return job
+    return None
 
 
 def _may_be_of(job: Job, call: RemoteCall, stage: StageContext) -> bool:

@@ -5,7 +5,7 @@ ledger.
 """
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ftops.errors import (
     FtopsError,
@@ -39,14 +39,12 @@ from ftops.runs.states import (
     ENDED,
     RUN_TRANSITIONS,
     STAGE_TRANSITIONS,
-    Transition,
     find_ending,
     plan,
 )
-from ftops.spec.model import JobSpec
 from ftops.stage_results import StageResults
 
-LOOK_EVERY_S = 1.0  # interval of watching a run that another process drives
+POLL_INTERVAL_S = 1.0  # of watching a run that another process drives
 
 
 @in_run_scope
@@ -60,7 +58,8 @@ def drive(run: Run, context: RunContext, *, detach: bool = False) -> Run:
     while True:
         with hold_run(run, context.home) as held:
             if held:
-                return _drive_held(context.ledger.get_run(run.id), context, detach=detach)
+                stage = StageContext.load(context.ledger.get_run(run.id), context)
+                return _drive_held(stage, detach=detach)
         run = watch(run, context, detach=detach)
         if run.status in ENDED:
             if not has_pending(run, context):
@@ -83,9 +82,10 @@ def get_result(run: Run, records: list[StageRecord]) -> Run:
     raise (JobFailed if followed else RunError)(message, hint=hint)
 
 
-def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
-    send_pending(run, context)  # what an interrupted command left open
-    run = reopen_for_job(run, context)
+def _drive_held(stage: StageContext, *, detach: bool) -> Run:
+    send_pending(stage)  # what an interrupted command left open
+    context = stage.context
+    run = reopen_for_job(stage.run, context)
     records = context.ledger.list_stages(run.id)
     if run.status in ENDED:
         close_unanswered(context.ledger, run, run.status)
@@ -94,11 +94,11 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
                 context.observer.on_stage_end(record)
         return get_result(run, records)
     if run.status is RunStatus.PENDING:
-        run = _move(context, run, RUN_TRANSITIONS["start"])
-    warn_of_unusable_targets(run, context)
-    spec = JobSpec.from_json(run.spec)
-    max_wait_s = spec.limits.max_wait_s
+        run = context.ledger.move_run(run, RUN_TRANSITIONS["start"].check(run.status))
+    max_wait_s = stage.spec.limits.max_wait_s
     until_s = None if max_wait_s is None else context.clock.monotonic_s() + max_wait_s
+    stage = replace(stage, run=run, until_s=until_s)
+    warn_of_unusable_targets(stage)
     left = plan(
         records,
         has_prepared_files=_has_prepared_files(context, run, records),
@@ -108,19 +108,20 @@ def _drive_held(run: Run, context: RunContext, *, detach: bool) -> Run:
         if record.stage not in left:
             context.observer.on_stage_end(record)
             continue
-        if _must_cancel(run, context, record.stage):
-            before, run = run, cancel_held(run, context)
+        if _must_cancel(stage.run, context, record.stage):
+            run = cancel_held(stage)
             if run.status in ENDED:
                 return get_result(run, records)
-            if run.job_id != before.job_id:  # an ended job was found: fewer stages remain
-                return _drive_held(run, context, detach=detach)
+            has_found_job = run.job_id != stage.run.job_id
+            stage = replace(stage, run=run)
+            if has_found_job:  # it has ended: fewer stages remain
+                return _drive_held(stage, detach=detach)
         if detach and record.stage is Stage.FOLLOW:
-            return run
-        stage = StageContext(run, spec, context, until_s)
+            return stage.run
         stage.limit_pause(0.0)  # raises if `limits.max_wait` has expired
-        run = _do_stage(stage, record)
-    close_unanswered(context.ledger, run, RunStatus.SUCCEEDED)
-    return _move(context, run, RUN_TRANSITIONS["succeed"])
+        stage = replace(stage, run=_do_stage(stage, record))
+    close_unanswered(context.ledger, stage.run, RunStatus.SUCCEEDED)
+    return end_run(stage, RUN_TRANSITIONS["succeed"])
 
 
 def _must_cancel(run: Run, context: RunContext, stage: Stage) -> bool:
@@ -142,7 +143,7 @@ def _do_stage(stage: StageContext, record: StageRecord) -> Run:
         outcome = STAGES[record.stage](stage)
     except JobStalled as error:
         with contextlib.suppress(StorageError, LedgerError):
-            notify_stall(context.ledger.get_run(run.id), context, error)
+            notify_stall(replace(stage, run=context.ledger.get_run(run.id)), error)
         raise
     except (RunBusy, LedgerError, WaitedTooLong):
         raise  # the stage has not failed
@@ -172,20 +173,12 @@ def _record_failure(stage: StageContext, running: StageRecord, error: FtopsError
     context.observer.on_stage_end(failed)
     ending = find_ending(running.stage, error)
     if ending is not None:
-        _move(context, context.ledger.get_run(run.id), ending, error.message)
+        end_run(replace(stage, run=context.ledger.get_run(run.id)), ending, error.message)
         error.hint = f"{format_run_command(run, '--retry')} tries again. {error.hint}".strip()
 
 
-def _move(
-    context: RunContext, run: Run, transition: Transition[RunStatus], error: str | None = None
-) -> Run:
-    if transition.after in ENDED:
-        return end_run(run, context, transition, error)
-    return context.ledger.move_run(run, transition.check(run.status), error=error)
-
-
 def _has_prepared_files(context: RunContext, run: Run, records: list[StageRecord]) -> bool:
-    is_done = any(one.stage is Stage.PREPARE and one.status in DONE for one in records)
+    is_done = any(record.stage is Stage.PREPARE and record.status in DONE for record in records)
     prepared = StageResults.read(records).prepare if is_done else None
     if prepared is None:
         return False
@@ -222,7 +215,7 @@ def watch(run: Run, context: RunContext, *, detach: bool = False) -> Run:
             is_enough = detach and run.job_id is not None
         if is_enough or not driven:
             return run
-        context.clock.sleep(LOOK_EVERY_S)
+        context.clock.sleep(POLL_INTERVAL_S)
 
 
 def _get_last_shown(context: RunContext, run_id: RunId) -> int:

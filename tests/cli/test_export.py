@@ -95,7 +95,7 @@ def test_one_tool_that_fails_keeps_no_other_from_the_run(home: Path, tmp_path: P
     )
     assert done.code == 1
     assert str(done.error["message"]).startswith("export: json: ")
-    assert done.document["exported"] == [{"run_id": RUN_ID, "tool": "json", "place": str(good)}]
+    assert done.document["exported"] == [{"run_id": RUN_ID, "tool": "json", "location": str(good)}]
 
 
 def test_a_run_that_goes_on_is_not_told(home: Path, tmp_path: Path) -> None:

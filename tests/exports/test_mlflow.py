@@ -55,10 +55,10 @@ def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path, store: str) -
     report = tmp_path / "job.yaml"
     report.write_text("name: news\n")
     run = make_run(files=(str(report),))
-    place = export_run(tmp_path, "mlflow", run, tracking_uri=store, experiment="topics")
+    location = export_run(tmp_path, "mlflow", run, tracking_uri=store, experiment="topics")
     client = open_client(tmp_path, store)
     (found,) = list_runs(client)
-    assert f"run {found.info.run_id} at " in place
+    assert f"run {found.info.run_id} at " in location
     assert client.get_experiment(found.info.experiment_id).name == "topics"
     assert (found.info.run_name, found.info.status) == ("news topics/1", "FINISHED")
     assert (found.info.start_time, found.info.end_time) == (STARTED * 1000, STARTED * 1000 + 60_000)

@@ -28,9 +28,9 @@ def points(events: Any, tag: str) -> list[tuple[int, float]]:
 
 
 def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path) -> None:
-    place = export_run(tmp_path, "tensorboard", make_run(), folder="logs")
-    assert place == str(tmp_path / "logs" / f"news_topics_1-{RUN_ID}")
-    events = read(Path(place))
+    location = export_run(tmp_path, "tensorboard", make_run(), folder="logs")
+    assert location == str(tmp_path / "logs" / f"news_topics_1-{RUN_ID}")
+    events = read(Path(location))
     assert points(events, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0), (4, 0.75)]
     assert points(events, "valid_loss") == [(4, 0.75)]
     assert points(events, "eval/tuned/accuracy") == [(4, 0.9375)]
@@ -43,8 +43,8 @@ def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path) -> None:
 
 
 def test_parameters_are_those_of_its_page_of_hyperparameters(tmp_path: Path) -> None:
-    place = export_run(tmp_path, "tensorboard", make_run())
-    metadata = read(Path(place)).SummaryMetadata("_hparams_/session_start_info")
+    location = export_run(tmp_path, "tensorboard", make_run())
+    metadata = read(Path(location)).SummaryMetadata("_hparams_/session_start_info")
     from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
 
     info = parse_session_start_info_plugin_data(metadata.plugin_data.content)
@@ -55,9 +55,9 @@ def test_parameters_are_those_of_its_page_of_hyperparameters(tmp_path: Path) -> 
 
 def test_a_run_that_is_exported_again_is_there_once(tmp_path: Path) -> None:
     for steps in (2, 3):
-        place = Path(export_run(tmp_path, "tensorboard", make_run(steps=steps)))
-    assert len(list(place.iterdir())) == 1
-    assert points(read(place), "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
+        location = Path(export_run(tmp_path, "tensorboard", make_run(steps=steps)))
+    assert len(list(location.iterdir())) == 1
+    assert points(read(location), "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
 
 
 def test_names_and_values_of_any_kind_are_written(tmp_path: Path) -> None:

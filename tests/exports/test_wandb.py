@@ -22,9 +22,9 @@ def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text("name: news\n")
     run = make_run(files=(str(job),))
-    place = find_place(export_run(tmp_path, "wandb", run, project="topics", folder="logs"))
-    assert place.parent == tmp_path / "logs" / "wandb"
-    found = read_offline_run(place)
+    location = find_place(export_run(tmp_path, "wandb", run, project="topics", folder="logs"))
+    assert location.parent == tmp_path / "logs" / "wandb"
+    found = read_offline_run(location)
     assert (found.id, found.name, found.project) == (RUN_ID, "news topics/1", "topics")
     assert found.history["train_loss"] == {1: 3.0, 2: 1.5, 3: 1.0, 4: 0.75}
     assert found.history["valid_loss"] == {4: 0.75}
@@ -34,7 +34,7 @@ def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path) -> None:
     assert found.config["ftops"]["lineage"]["training_sha256"] == "ab" * 32
     assert found.config["ftops"]["lineage"]["model"] == "ft:ada:local:news:1"
     assert "job.yaml" in found.files
-    assert (place / "files" / "job.yaml").read_text() == "name: news\n"
+    assert (location / "files" / "job.yaml").read_text() == "name: news\n"
     assert found.exit_code == 0
 
 
@@ -83,7 +83,7 @@ def test_who_has_disabled_it_is_heard(tmp_path: Path) -> None:
 def test_the_folder_is_the_one_of_the_environment_unless_one_is_named(tmp_path: Path) -> None:
     environ = make_environ(tmp_path, WANDB_DIR=str(tmp_path / "mine"), WANDB_PROJECT="ours")
     said = SubprocessExporter(environ).export(make_run(), ExportTarget("wandb", {}, tmp_path))
-    place = find_place(said)
-    assert place.parent == tmp_path / "mine" / "wandb"
-    assert read_offline_run(place).project == "ours"
+    location = find_place(said)
+    assert location.parent == tmp_path / "mine" / "wandb"
+    assert read_offline_run(location).project == "ours"
     assert not (tmp_path / "wandb").exists()

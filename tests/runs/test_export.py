@@ -68,7 +68,7 @@ def refuse() -> None:
 
 def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
     found = bench.ledger.list_calls(run.id)
-    return [(call.state, call.remote_id) for call in found if call.name == "track"]
+    return [(call.state, call.remote_id) for call in found if call.name == "export"]
 
 
 def test_each_tool_is_told_once_when_the_run_has_ended(
@@ -165,8 +165,8 @@ def test_a_run_that_exists_can_be_told_later(
     run = run_job(context, bench.write_job())
     target = ExportTarget("json", {}, bench.folder)
     for _ in range(2):
-        place = export_now(run, bench.ledger, bench.home, archive, target)
-    assert (place, len(archive.told)) == ("at json", 2)
+        location = export_now(run, bench.ledger, bench.home, archive, target)
+    assert (location, len(archive.told)) == ("at json", 2)
     assert calls(bench, run) == [("done", "at json")] * 2
 
 
@@ -195,9 +195,11 @@ def test_a_run_that_somebody_drives_is_not_told_beside(
 def test_a_run_that_has_not_ended_is_told_to_nobody(
     bench: Bench, context: RunContext, archive: Archive
 ) -> None:
-    run = drive(open_run(bench.write_job(export=["mlflow"]), context), context, detach=True)
+    job = bench.write_job(export=["mlflow"])
+    run = drive(open_run(job, context), context, detach=True)
+    (target,) = list_export_targets(job.spec, run.job_file)
     with pytest.raises(ExportFailed, match="running: a run is exported when it has ended"):
-        export_now(run, bench.ledger, bench.home, archive, next(list_export_targets(run)))
+        export_now(run, bench.ledger, bench.home, archive, target)
     assert archive.told == []
 
 

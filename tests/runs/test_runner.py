@@ -12,7 +12,7 @@ from ftops.records import JobError, Run, RunStatus
 from ftops.run_folder import hold_run
 from ftops.runs.context import RunContext
 from ftops.runs.open_run import drive, open_run
-from ftops.runs.runner import LOOK_EVERY_S
+from ftops.runs.runner import POLL_INTERVAL_S
 from tests.fakes import FakeClock
 from tests.runs.bench import Bench, Recorder
 
@@ -63,7 +63,7 @@ def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
     ]
     assert watcher.events == [f"Step {number}/4" for number in range(1, 5)]
     assert bench.provider.count("create_job") == 1
-    assert clock.slept_s[0] == LOOK_EVERY_S
+    assert clock.slept_s[0] == POLL_INTERVAL_S
     second.ledger.close()
 
 

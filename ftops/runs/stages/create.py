@@ -8,6 +8,7 @@ for a job that an earlier command created with another ledger.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -27,6 +28,7 @@ from ftops.ledger.ledger import RemoteCall
 from ftops.records import Job, JobRequest, Run, Stage
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.context import StageContext, StageResult
+from ftops.runs.poll import schedule_polls
 from ftops.runs.reconcile import CALL, build_request, reconcile, render_request, take_earlier_job
 from ftops.stage_results import CreateResult
 
@@ -34,7 +36,7 @@ from ftops.stage_results import CreateResult
 _FIRST_PAUSE_S = 20.0
 _LONGEST_PAUSE_S = 3600.0  # also for a daily limit without a pause from the provider
 _MAX_WAIT_S = 48 * 3600.0  # in total; `limits.max_wait` may be shorter
-_LOOK_EVERY_S = 10.0  # interval of checks for a cancellation while waiting
+_POLL_INTERVAL_S = 10.0  # of checks for a cancellation while waiting
 _DAILY_LIMIT = "daily_rate_limit_exceeded"
 _CLOSED = "training_not_available"
 
@@ -106,10 +108,11 @@ def _find_wait_s(error: RateLimited, pause_s: float) -> float | None:
 
 
 def _wait_unless_cancelled(stage: StageContext, until_s: float) -> None:
-    clock = stage.clock
-    while (left_s := until_s - clock.monotonic_s()) > 0:
+    left_s = until_s - stage.clock.monotonic_s()
+    for _ in schedule_polls(
+        stage.clock, itertools.repeat(_POLL_INTERVAL_S), timeout_s=left_s, sleep=stage.sleep
+    ):
         _check_not_cancelled(stage)
-        stage.sleep(min(left_s, _LOOK_EVERY_S))
 
 
 def _check_not_cancelled(stage: StageContext) -> None:

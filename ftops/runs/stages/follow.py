@@ -10,7 +10,7 @@ from ftops.runs.commands import format_command, format_follow_command, format_ru
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.observer import find_progress, show_progress, show_unshown
 from ftops.runs.pause import note_if_paused
-from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff
+from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff, schedule_polls
 from ftops.runs.reconcile import record_job_end
 from ftops.stage_results import FollowResult
 
@@ -178,14 +178,13 @@ def _show_last_progress(stage: StageContext) -> None:
 
 
 def _wait_for_name(stage: StageContext, job: Job, backoff: PollBackoff) -> Job:
-    for pause_s in _NAME_PAUSES_S:
+    for number in schedule_polls(stage.clock, _NAME_PAUSES_S, sleep=stage.sleep):
+        if number:
+            job = _get_job(stage, job.id, backoff)
+            backoff.record_success()
         if job.fine_tuned_model:
             return job
-        stage.sleep(pause_s)
-        job = _get_job(stage, job.id, backoff)
-        backoff.record_success()
-    if not job.fine_tuned_model:
-        stage.observer.on_note(f"{job.id} succeeded, but the provider returns no model name")
+    stage.observer.on_note(f"{job.id} succeeded, but the provider returns no model name")
     return job
 
 

@@ -20,6 +20,7 @@ from ftops.files import write_atomic
 from ftops.records import Checkpoint
 from ftops.reports.results import HEADERS, ResultRow, parse_results
 from ftops.runs.context import StageContext, StageResult
+from ftops.runs.poll import schedule_polls
 from ftops.stage_results import TrainingSummary
 
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # the file may appear shortly after the success
@@ -30,14 +31,14 @@ _NOT_THERE = (NotFound, Rejected, PermissionRefused, InvalidResponse, Unavailabl
 
 def results(stage: StageContext) -> StageResult:
     """Store the results file; the result is a `TrainingSummary`."""
-    found = _fetch(stage)
-    if not isinstance(found, tuple):
+    fetched = _fetch(stage)
+    if not isinstance(fetched, tuple):
         reason = "the provider has no results file for this job"
-        if found is not None:
-            reason += f" ({found.message})"
+        if fetched is not None:
+            reason += f" ({fetched.message})"
         stage.observer.on_note(reason)
         return StageResult(skipped=reason)
-    file_id, content = found
+    file_id, content = fetched
     path = stage.folder.results
     write_atomic(path, content)
     result = TrainingSummary(file_id, len(content), checkpoints=_list_checkpoints(stage))
@@ -57,7 +58,7 @@ def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
     refusal: ProviderError | None = None
     if job_id is None:
         raise RunError(f"{stage.run.id} has no job whose results could be fetched")
-    for pause_s in (*_PAUSES_S, None):
+    for _ in schedule_polls(stage.clock, _PAUSES_S, sleep=stage.sleep):
         file_ids: tuple[str, ...] = ()
         try:
             file_ids = stage.provider.get_job(job_id).result_files[:1]
@@ -68,8 +69,6 @@ def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
                 return file_id, _read_whole(stage, file_id)
         except _NOT_THERE as error:
             refusal = error
-        if pause_s is not None:
-            stage.sleep(pause_s)
     return refusal
 
 
@@ -87,14 +86,12 @@ def _read_whole(stage: StageContext, file_id: str) -> bytes:
     A file that stays smaller than the provider reports is accepted.
     """
     provider = stage.provider
-    size, content = provider.get_file(file_id).bytes, provider.read_file(file_id)
-    for pause_s in _CUT_PAUSES_S:
+    size, content = provider.get_file(file_id).bytes, b""
+    for _ in schedule_polls(stage.clock, _CUT_PAUSES_S, sleep=stage.sleep):
+        content = provider.read_file(file_id)
         if len(content) >= size:
             return content
-        stage.sleep(pause_s)
-        content = provider.read_file(file_id)
-    if len(content) < size:
-        stage.observer.on_note(f"{file_id} has {size} bytes, of which {len(content)} come")
+    stage.observer.on_note(f"{file_id} has {size} bytes, of which {len(content)} were received")
     return content
 
 

@@ -15,7 +15,7 @@ from ftops.ledger.ledger import Ledger, RemoteCall, Upload
 from ftops.records import MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.poll import poll_for
+from ftops.runs.poll import schedule_polls
 from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
@@ -86,17 +86,13 @@ def _find_there(
     ledger = stage.ledger
     parted = ledger.find_parts(call) if call else None
     may_be_young = call is not None and (parted is None or parted.completing)
-
-    def find() -> RemoteFile | None:
+    lag_s = stage.provider.capabilities.file_listing_lag_s if may_be_young else 0.0
+    pauses_s = (_FIRST_PAUSE_S * 2**attempt for attempt in itertools.count())
+    for _ in schedule_polls(stage.clock, pauses_s, timeout_s=lag_s, sleep=stage.sleep):
         there = stage.provider.find_file(name, size)
-        return there if there and not ledger.is_deletion_begun(there.id) else None
-
-    return poll_for(
-        stage,
-        find,
-        pauses_s=(_FIRST_PAUSE_S * 2**attempt for attempt in itertools.count()),
-        timeout_s=stage.provider.capabilities.file_listing_lag_s if may_be_young else 0.0,
-    )
+        if there and not ledger.is_deletion_begun(there.id):
+            return there
+    return None
 
 
 def _find_known(stage: StageContext, file: PreparedFile) -> str | None:
