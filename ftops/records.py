@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, NewType, TypeAlias
+from typing import Any, Literal, NewType, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -133,14 +133,47 @@ def find_api_address(base_url: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a function by a model; `arguments` is JSON as text, valid or not."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat.
 
-    role: str  # system, user or assistant
+    `extra` holds the other fields of the message in the API: `name`, `tool_calls`, `tool_call_id`
+    and `function_call`.
+    """
+
+    role: str  # system, developer, user, assistant, tool or function
     content: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Json]:
+        """The message as in a request."""
+        return {"role": self.role, "content": self.content, **self.extra}
 
 
-Prompt: TypeAlias = str | tuple[Message, ...]
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """The messages of a chat before the answer.
+
+    `options` holds the parameters of the request that are part of the chat: `tools`,
+    `parallel_tool_calls` and `functions`.
+    """
+
+    messages: tuple[Message, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Json]:
+        """The messages and options as in a request."""
+        return {"messages": [message.to_json() for message in self.messages], **self.options}
+
+
+Prompt: TypeAlias = str | Chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,12 +344,13 @@ class Completion:
     """
 
     text: str
-    finish_reason: str | None = None  # stop, length or content_filter
+    finish_reason: str | None = None  # stop, tool_calls, length or content_filter
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     refusal: str | None = None  # the text of a refusal by the model or a content filter
     # log probabilities of the candidates for the first token, if requested
     first_token: Mapping[str, float] = field(default_factory=dict)
+    tool_calls: tuple[ToolCall, ...] = ()
     seconds: float | None = field(default=None, compare=False)
     shared: int = field(default=1, compare=False)
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict, compare=False)

@@ -241,16 +241,16 @@ def _row_document(
 ) -> dict[str, Json]:
     """One line of the output file: the unchanged prompt and the response."""
     completion = result.completion
-    document: dict[str, Json] = {"line": row.line}
-    if isinstance(row.prompt, str):
-        document["prompt"] = row.prompt
-    else:
-        document["messages"] = [
-            {"role": message.role, "content": message.content} for message in row.prompt
-        ]
+    prompt = row.prompt
+    shown = {"prompt": prompt} if isinstance(prompt, str) else prompt.to_json()
+    document: dict[str, Json] = {"line": row.line, **shown}
     if completion is None:
         return document | {"answer": None, "failure": result.failure}
     document |= {"answer": completion.text}
+    if completion.tool_calls:
+        document["tool_calls"] = [
+            {"name": call.name, "arguments": call.arguments} for call in completion.tool_calls
+        ]
     if completion.refused_parameters:
         document |= {"refused_parameters": dict(completion.refused_parameters)}
     if labels:

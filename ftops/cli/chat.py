@@ -11,7 +11,7 @@ from ftops.cli.options import MaxTokens, ModelRefs, ProviderOptions, SamplingOpt
 from ftops.cli.output import Mode, Output
 from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.errors import FtopsError
-from ftops.records import Json, Message, Prompt, Sampling
+from ftops.records import Chat, Json, Message, Prompt, Sampling
 
 _HELP = "/quit ends, /reset starts over, /system TEXT sets the system message"
 
@@ -65,7 +65,7 @@ class _ChatModel:
         if target.takes_chats:
             turn = target.format_turn(text)
             system = (Message("system", self.system),) if self.system else ()
-            prompt = (*system, *self.messages, turn)
+            prompt = Chat((*system, *self.messages, turn))
         else:
             prompt = target.format_prompt(text)
         response = ""

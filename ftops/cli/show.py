@@ -307,7 +307,7 @@ def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:
 def _get_user_text(prompt: Prompt, separator: str) -> str:
     """The text of a user: the last message of a chat, or the prompt without separator."""
     if not isinstance(prompt, str):
-        return prompt[-1].content if prompt else ""
+        return prompt.messages[-1].content if prompt.messages else ""
     return prompt.removesuffix(separator)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ftops.cli.environment import open_ledger
 from ftops.cli.factory import get_default_provider, open_providers
@@ -14,6 +14,7 @@ from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider
 from ftops.providers.registry import get_capabilities
 from ftops.records import (
+    Chat,
     DataPlan,
     Message,
     Prompt,
@@ -173,7 +174,7 @@ class TargetModel:
         if not isinstance(prompt, str):
             return self._format_chat(prompt)
         if self.takes_chats:
-            return self._format_chat((Message("user", self._prepare(prompt)),))
+            return self._format_chat(Chat((Message("user", self._prepare(prompt)),)))
         text = self._prepare(prompt)
         tuned = self.model.tuned
         if self.raw or tuned is None or text.endswith(tuned.separator):
@@ -191,16 +192,17 @@ class TargetModel:
         text = prepare_prompt(plan, text)
         return text.removesuffix(get_separator_and_stop(plan)[0]) if self.takes_chats else text
 
-    def _format_chat(self, messages: tuple[Message, ...]) -> Prompt:
+    def _format_chat(self, chat: Chat) -> Prompt:
         if not self.takes_chats:
             raise DatasetError(
                 f"the rows are chat messages, but {self.name} is a completion model",
                 hint="Give rows with a prompt, or name a chat model.",
             )
         system = self.find_system()
-        if system is None or any(message.role in ("system", "developer") for message in messages):
-            return messages
-        return (Message("system", system), *messages)
+        roles = {message.role for message in chat.messages}
+        if system is None or roles & {"system", "developer"}:
+            return chat
+        return replace(chat, messages=(Message("system", system), *chat.messages))
 
 
 @contextlib.contextmanager

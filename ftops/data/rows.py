@@ -4,7 +4,7 @@ A row of prompts needs no completion; if it has one, it is ignored.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import repeat
@@ -19,7 +19,7 @@ from ftops.data.reading.options import AS_IS, Format, ReadOptions
 from ftops.data.reading.recognition import suggest_columns
 from ftops.data.reading.source import Source, open_source
 from ftops.errors import DatasetError
-from ftops.records import Message, Prompt, RowFormat
+from ftops.records import Chat, Message, Prompt, RowFormat, ToolCall
 from ftops.rows.formats import COMPLETION, PREFERENCE
 from ftops.rows.messages import (
     InvalidRow,
@@ -29,7 +29,7 @@ from ftops.rows.messages import (
     describe_type,
     message_text,
 )
-from ftops.rows.tools import answer_text
+from ftops.rows.tools import CHAT_OPTIONS, MESSAGE_OPTIONS, answer_text, read_calls
 
 _SHOWN_ROWS = 10
 _ID_CHARS = 16
@@ -47,13 +47,11 @@ class Row:
 
     @property
     def prompt(self) -> Prompt:
-        """The prompt, or all messages but the answer."""
+        """The prompt, or all messages but the answer, with the tools."""
         if self.format is COMPLETION:
             return cast(str, self.raw["prompt"])
-        return tuple(
-            Message(role=cast(str, message["role"]), content=message_text(message))
-            for message in self.messages[:-1]
-        )
+        inside = self.raw["input"] if self.format is PREFERENCE else self.raw
+        return _make_chat(self.messages[:-1], cast(JsonObject, inside))
 
     @property
     def completion(self) -> str:
@@ -64,6 +62,16 @@ class Row:
         if self.format is COMPLETION:
             return cast(str, self.raw["completion"])
         return answer_text(self.messages[-1])
+
+    @property
+    def answer(self) -> Message:
+        """The answer of a chat, with its tool calls."""
+        return _make_message(self.messages[-1])
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls in the answer."""
+        return () if self.format is COMPLETION else read_calls(self.messages[-1])
 
     @property
     def messages(self) -> list[JsonObject]:
@@ -225,9 +233,9 @@ def _read_prompt(record: object, kind: Format) -> Prompt:
         raise InvalidRow(f"{describe_type(record)}, not an object in braces", "not-an-object")
     preference = record.get("input")
     if isinstance(preference, dict):
-        return _read_chat(preference.get("messages"))
+        return _read_chat(preference)
     if "messages" in record:
-        return _read_chat(record["messages"])
+        return _read_chat(record)
     key = "completion" if kind is Format.TXT else "prompt"
     if key not in record:
         raise InvalidRow("it has neither prompt nor messages", "missing-key")
@@ -237,12 +245,26 @@ def _read_prompt(record: object, kind: Format) -> Prompt:
     return prompt
 
 
-def _read_chat(messages: object) -> Prompt:
+def _read_chat(record: JsonObject) -> Chat:
+    messages = record.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRow("messages is not a list of messages")
     for index, message in enumerate(messages):
         check_message(message, f"messages[{index}]")
-    prompt = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+    turns = cast(list[JsonObject], messages)
+    prompt = turns[:-1] if turns[-1]["role"] == "assistant" else turns
     if not prompt:
         raise InvalidRow("messages holds an answer alone: there is nothing to ask")
-    return tuple(Message(one["role"], message_text(one)) for one in prompt)
+    return _make_chat(prompt, record)
+
+
+def _make_message(message: JsonObject) -> Message:
+    extra = {key: message[key] for key in MESSAGE_OPTIONS if message.get(key)}
+    return Message(cast(str, message["role"]), message_text(message), extra)
+
+
+def _make_chat(messages: Sequence[JsonObject], options: JsonObject) -> Chat:
+    return Chat(
+        tuple(map(_make_message, messages)),
+        {key: options[key] for key in CHAT_OPTIONS if options.get(key) not in (None, [])},
+    )

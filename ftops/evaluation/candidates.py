@@ -27,6 +27,7 @@ _UNTRAINED = (
 )
 # Separates examples if there is no stop sequence; a response ends there too.
 GAP = "\n\n###\n\n"
+_HEAD_ROLES = ("system", "developer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,17 +366,21 @@ def _name_entry(entry: ListEntry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FewShotExample:
-    """A training row: its prepared prompt and its answer as a label."""
+    """A training row: its prepared prompt, its answer as a label, and an answer with tool calls."""
 
     prompt: Prompt
     answer: str
+    message: Message | None = None
 
 
 def read_examples(path: Path, prompt_format: PromptFormat) -> list[FewShotExample]:
     """The training rows, with answers as labels."""
-    return [
-        FewShotExample(row.prompt, prompt_format.parse(row.completion)) for row in read_rows(path)
-    ]
+    examples = []
+    for row in read_rows(path):
+        answer = prompt_format.parse(row.completion)
+        message = row.answer if row.tool_calls else None
+        examples.append(FewShotExample(row.prompt, answer, message))
+    return examples
 
 
 def select_examples(
@@ -428,18 +433,26 @@ def build_prompt(
     """The prompt with the examples before it: as turns of a chat, or as text."""
     if prompt_format.row_format is RowFormat.CHAT:
         chat = to_chat(prompt, prompt_format.separator)
-        head = tuple(message for message in chat if message.role in ("system", "developer"))
+        head = tuple(message for message in chat.messages if message.role in _HEAD_ROLES)
         turns: list[Message] = []
         for example in examples:
-            messages = to_chat(example.prompt, prompt_format.separator)
-            turns += [
-                message for message in messages if message.role not in ("system", "developer")
-            ]
-            turns.append(Message("assistant", example.answer))
-        return (*head, *turns, *chat[len(head) :])
+            messages = to_chat(example.prompt, prompt_format.separator).messages
+            turns += [message for message in messages if message.role not in _HEAD_ROLES]
+            answer = example.message or Message("assistant", example.answer)
+            turns += [answer, *_list_tool_answers(answer)]
+        return replace(chat, messages=(*head, *turns, *chat.messages[len(head) :]))
     gap = prompt_format.stop or GAP
     texts = [f"{to_text(example.prompt)} {example.answer}{gap}" for example in examples]
     return "".join([*texts, to_text(prompt)])
+
+
+def _list_tool_answers(message: Message) -> list[Message]:
+    """An empty answer to each tool call of an example: the API requires one after a call."""
+    calls = message.extra.get("tool_calls", ())
+    answers = [Message("tool", "", {"tool_call_id": call["id"]}) for call in calls]
+    if called := message.extra.get("function_call"):
+        answers.append(Message("function", "", {"name": called["name"]}))
+    return answers
 
 
 def list_stops(prompt_format: PromptFormat) -> tuple[str, ...]:

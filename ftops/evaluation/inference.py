@@ -7,7 +7,7 @@ a probability.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ftops.clock import Clock
 from ftops.data.tokens.counter import CounterFactory
@@ -21,7 +21,8 @@ from ftops.inference.cache import CompletionResult, ResponseCache
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.registry import METRICS
 from ftops.providers.provider import Provider
-from ftops.records import Completion, Prompt, Sampling
+from ftops.records import Completion, Json, Prompt, Sampling
+from ftops.rows.tools import answer_text
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.text import to_nfc
 
@@ -142,9 +143,17 @@ def _make_prediction(
     completion = result.completion
     if completion is None:
         return Prediction(
-            row.line, prompt, row.expected, "", problem=Problem.FAILED, note=result.failure
+            row.line,
+            prompt,
+            row.expected,
+            "",
+            problem=Problem.FAILED,
+            note=result.failure,
+            expected_calls=row.tool_calls,
         )
-    predicted = prompt_format.parse(completion.text)
+    calls: list[Json] = [asdict(call) for call in completion.tool_calls]
+    text = prompt_format.parse(completion.text)
+    predicted = answer_text({"content": text, "tool_calls": calls})
     problem, note = _find_problem(completion)
     if problem is Problem.TRUNCATED and predicted == row.expected:
         problem = None  # a correct prediction is complete
@@ -160,6 +169,8 @@ def _make_prediction(
         probabilities=probabilities,
         problem=problem,
         note=note,
+        expected_calls=row.tool_calls,
+        predicted_calls=completion.tool_calls,
     )
 
 

@@ -17,7 +17,7 @@ from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.registry import JUDGE
 from ftops.metrics.result import Unit
 from ftops.providers.provider import Provider
-from ftops.records import Message, Prompt, RowFormat, Sampling, render_refused
+from ftops.records import Chat, Message, Prompt, RowFormat, Sampling, render_refused
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import JudgeMetric
 
@@ -178,12 +178,12 @@ def make_blank_prompt(judge: JudgeMetric, prompt: Prompt, expected: str) -> Prom
 
 def _make_pair_prompt(judge: JudgeMetric, row: Prediction, first: str, second: str) -> Prompt:
     texts = [*_quote_row(row), f"Answer A: {_quote(first)}", f"Answer B: {_quote(second)}"]
-    return (Message("user", "\n\n".join([_HEAD, *texts, judge.question, _PAIR_END])),)
+    return Chat((Message("user", "\n\n".join([_HEAD, *texts, judge.question, _PAIR_END])),))
 
 
 def _make_grade_prompt(judge: JudgeMetric, row: Prediction) -> Prompt:
     texts = [*_quote_row(row), f"Answer: {_quote(row.predicted)}"]
-    return (Message("user", "\n\n".join([_HEAD, *texts, judge.question, _GRADE_END])),)
+    return Chat((Message("user", "\n\n".join([_HEAD, *texts, judge.question, _GRADE_END])),))
 
 
 def _quote_row(row: Prediction) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ftops.records import Message, Prompt, RowFormat
+from ftops.records import Chat, Message, Prompt, RowFormat
 from ftops.text import to_nfc
 
 
@@ -42,16 +42,17 @@ def add_instructions(prompt: Prompt, instructions: str | None) -> Prompt:
         return prompt
     if isinstance(prompt, str):
         return f"{instructions.rstrip()}\n{prompt}"
-    if prompt and prompt[0].role in ("system", "developer"):
-        first = replace(prompt[0], content=f"{instructions.rstrip()}\n\n{prompt[0].content}")
-        return (first, *prompt[1:])
-    return (Message("system", instructions), *prompt)
+    messages = prompt.messages
+    if messages and messages[0].role in ("system", "developer"):
+        first = replace(messages[0], content=f"{instructions.rstrip()}\n\n{messages[0].content}")
+        return replace(prompt, messages=(first, *messages[1:]))
+    return replace(prompt, messages=(Message("system", instructions), *messages))
 
 
-def to_chat(prompt: Prompt, separator: str) -> tuple[Message, ...]:
+def to_chat(prompt: Prompt, separator: str) -> Chat:
     """The prompt as a chat; a text becomes a user message."""
     if isinstance(prompt, str):
-        return (Message("user", prompt.removesuffix(separator).strip()),)
+        return Chat((Message("user", prompt.removesuffix(separator).strip()),))
     return prompt
 
 
@@ -59,4 +60,4 @@ def to_text(prompt: Prompt) -> str:
     """The prompt as text: the contents of its messages, without roles."""
     if isinstance(prompt, str):
         return prompt
-    return "\n".join(message.content for message in prompt)
+    return "\n".join(message.content for message in prompt.messages)

@@ -13,7 +13,7 @@ from ftops.data.rows import prompt_text, read_rows
 from ftops.errors import DatasetError
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.files import measure_path
-from ftops.records import Prompt, RowFormat
+from ftops.records import Prompt, RowFormat, ToolCall
 from ftops.run_folder import RunFolder
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.model import JobSpec
@@ -30,13 +30,15 @@ FindData: TypeAlias = Callable[[str], Path | None]
 class EvaluationRow:
     """One row of the evaluation file: its prepared prompt and its expected answer as a label.
 
-    `text` is the prompt without the separator and roles, for baselines.
+    `tool_calls` are those of the expected answer, which are part of `expected` too. `text` is the
+    prompt without the separator and roles, for baselines.
     """
 
     line: int
     prompt: Prompt
     expected: str
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ def read_evaluation_rows(
                 prompt=row.prompt,
                 expected=prompt_format.parse(row.completion),
                 text=prompt_text(row).removesuffix(prompt_format.separator),
+                tool_calls=row.tool_calls,
             )
         )
         label = rows[-1].expected.encode("utf-8", "replace")

@@ -1,5 +1,6 @@
 """Estimates and limits the cost of completions."""
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from ftops.data.tokens.counter import (
 from ftops.errors import LimitExceeded
 from ftops.providers.model_catalog import ModelInfo, get_vocabulary_name
 from ftops.providers.provider import Provider
-from ftops.records import Completion, Prompt
+from ftops.records import Chat, Completion, Prompt
 
 _HINT = "Raise the limit, ask fewer rows, or allow shorter answers; answers that came are kept."
 
@@ -38,14 +39,27 @@ def find_prices(figures: ModelInfo) -> Prices | None:
 
 
 def count_prompt_tokens(prompts: Sequence[Prompt], counter: VocabularyCounter) -> list[int]:
-    """The number of tokens of each prompt, including the special tokens around chat messages."""
-    texts = [[one] if isinstance(one, str) else [part.content for part in one] for one in prompts]
+    """The number of tokens of each prompt, including the special tokens around chat messages.
+
+    Tools and tool calls count as JSON.
+    """
+    texts = [[prompt] if isinstance(prompt, str) else _list_texts(prompt) for prompt in prompts]
     counts = iter(counter.count([text for some in texts for text in some]))
     return [
         sum(next(counts) for _ in some)
-        + (0 if isinstance(one, str) else TOKENS_A_CHAT + TOKENS_A_MESSAGE * len(one))
-        for one, some in zip(prompts, texts, strict=True)
+        + (
+            0
+            if isinstance(prompt, str)
+            else TOKENS_A_CHAT + TOKENS_A_MESSAGE * len(prompt.messages)
+        )
+        for prompt, some in zip(prompts, texts, strict=True)
     ]
+
+
+def _list_texts(chat: Chat) -> list[str]:
+    extras = [chat.options, *(message.extra for message in chat.messages)]
+    contents = [message.content for message in chat.messages]
+    return contents + [json.dumps(extra) for extra in extras if extra]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ import threading
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from ftops.clock import Clock
 from ftops.errors import StorageError
 from ftops.files import append_lines, make_private_dir, storage_error, sync_data
 from ftops.locks import hold_lock
-from ftops.records import Completion, Json, Prompt, Sampling
+from ftops.records import Chat, Completion, Json, Prompt, Sampling, ToolCall
 
 FOLDER = "responses"
 MAX_BYTES = 1_000_000_000  # in all
@@ -48,13 +49,17 @@ def make_key(prompt: Prompt, sampling: Sampling, occurrence: int = 0) -> str:
 
     `occurrence` numbers the samples of a prompt if sampling is random.
     """
-    content: Json = (
-        prompt
-        if isinstance(prompt, str)
-        else [[message.role, message.content] for message in prompt]
-    )
+    content: Json = prompt if isinstance(prompt, str) else _list_content(prompt)
     text = json.dumps([_VERSION, content, _render_sampling(sampling), occurrence])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _list_content(chat: Chat) -> list[Json]:
+    messages: list[Json] = [
+        [message.role, message.content, *([dict(message.extra)] if message.extra else [])]
+        for message in chat.messages
+    ]
+    return [messages, dict(chat.options)] if chat.options else messages
 
 
 @functools.lru_cache(maxsize=8)
@@ -184,7 +189,8 @@ def _to_json(result: CompletionResult) -> dict[str, Json]:
     if completion is None:
         return {"failure": result.failure, "declined": result.declined}
     values = {name: getattr(completion, name) for name in _FIELDS}  # asdict copies, which is slow
-    return {name: value for name, value in values.items() if value is not None and value != {}}
+    values["tool_calls"] = [asdict(call) for call in completion.tool_calls]
+    return {name: value for name, value in values.items() if value not in (None, {}, [])}
 
 
 def _find_key(line: bytes) -> str | None:
@@ -205,7 +211,8 @@ def _read_values(values: dict[str, Json]) -> CompletionResult:
         return CompletionResult(
             failure=failure, declined=values.get("declined") is True, cached=True
         )
-    known = {name: value for name, value in values.items() if name in _FIELDS}
+    known: dict[str, Any] = {name: value for name, value in values.items() if name in _FIELDS}
     if not isinstance(known.get("text"), str):
         raise TypeError("no completion")
-    return CompletionResult(Completion(**known), cached=True)  # type: ignore[arg-type]
+    known["tool_calls"] = tuple(ToolCall(**call) for call in known.get("tool_calls", ()))
+    return CompletionResult(Completion(**known), cached=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ftops.records import Prompt
+from ftops.records import Prompt, ToolCall
 from ftops.text import to_nfc
 
 
@@ -21,7 +21,9 @@ class Problem(StrEnum):
 class Prediction:
     """What a candidate predicts for one row (`line` counts from 1) of the evaluation file.
 
-    `predicted` is the text before the stop sequence, mapped to a label if the data has labels.
+    `predicted` is the text before the stop sequence, mapped to a label if the data has labels. Tool
+    calls are the JSON at the end of `expected` and `predicted`, and in `expected_calls` and
+    `predicted_calls`.
     `probabilities` are those of labels, from 0 to 1; empty if the model returns none. Tokens are
     None if unknown. `seconds` is the latency of the request; None for baselines and if several
     prompts share one request.
@@ -38,6 +40,8 @@ class Prediction:
     probabilities: Mapping[str, float] = field(default_factory=dict)
     problem: Problem | None = None
     note: str = ""  # describes the problem
+    expected_calls: tuple[ToolCall, ...] = ()
+    predicted_calls: tuple[ToolCall, ...] = ()
 
     @property
     def correct(self) -> bool:

@@ -182,9 +182,7 @@ def _takes_three(arguments: ast.arguments) -> bool:
 
 def _prompt_to_json(prompt: Prompt) -> Json:
     """A text, or a chat as a list of {"role": …, "content": …}."""
-    if isinstance(prompt, str):
-        return prompt
-    return [{"role": message.role, "content": message.content} for message in prompt]
+    return prompt if isinstance(prompt, str) else prompt.to_json()["messages"]
 
 
 def _shorten(text: str, most: int = 120) -> str:

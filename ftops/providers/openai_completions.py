@@ -26,7 +26,8 @@ from ftops.providers.refused_parameters import (
     render_chat_sampling,
     render_text_sampling,
 )
-from ftops.records import Completion, Json, Message, Prompt, Sampling
+from ftops.records import Chat, Completion, Json, Prompt, Sampling
+from ftops.rows.tools import read_calls
 
 T = TypeVar("T")
 
@@ -96,14 +97,16 @@ def stream(
         if isinstance(prompt, str):
             stream = sdk.completions.create(model=model, prompt=prompt, **options)
         else:
-            messages = _render_messages(prompt)
+            messages: Any = prompt.to_json()["messages"]
             stream = sdk.chat.completions.create(model=model, messages=messages, **options)
         pieces = filter(None, _read_pieces(api, action, stream))
         return itertools.chain([next(pieces, "")], pieces)
 
     pieces, _ = refused.send(
         model,
-        render_text_sampling(sampling) if is_text else render_chat_sampling(sampling),
+        render_text_sampling(sampling)
+        if isinstance(prompt, str)
+        else {**render_chat_sampling(sampling), **prompt.options},
         lambda parameters: api.send(action, lambda sdk: open_stream(sdk, parameters)),
         chat=not is_text,
     )
@@ -163,19 +166,20 @@ def _complete_chat(
     api: OpenAIClient,
     refused: RefusedParameters,
     model: str,
-    messages: tuple[Message, ...],
+    chat: Chat,
     sampling: Sampling,
 ) -> Completion:
     timer = _Timer(api.clock)
+    messages: Any = chat.to_json()["messages"]
     fields, changes = refused.send(
         model,
-        render_chat_sampling(sampling),
+        {**render_chat_sampling(sampling), **chat.options},
         lambda parameters: api.fetch(
             f"request a completion from {model}",
             lambda sdk: timer.time(
                 lambda: sdk.chat.completions.with_raw_response.create(
                     model=model,
-                    messages=_render_messages(messages),
+                    messages=messages,
                     timeout=make_timeout(_TIMEOUT_S),
                     **parameters,
                 )
@@ -193,6 +197,7 @@ def _complete_chat(
     return replace(
         _read_completion(choices[0], message.values.get("content")),
         refusal=message.find_text("refusal"),
+        tool_calls=read_calls(message.values),
         prompt_tokens=usage.find_int("prompt_tokens"),
         completion_tokens=usage.find_int("completion_tokens"),
         seconds=timer.seconds,
@@ -343,7 +348,3 @@ def _check_finish_reason(choice: JsonObject) -> None:
             f" (finish_reason {reason!r})",
             status=500,
         )
-
-
-def _render_messages(messages: tuple[Message, ...]) -> Any:
-    return [{"role": message.role, "content": message.content} for message in messages]

@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import Json, Prompt
 from ftops.reports.format import MAX_TEXT, show
+from ftops.rows.tools import answer_text
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _MOST_WORDS = 600  # of one text; a comparison takes quadratic time
@@ -135,7 +136,9 @@ def format_prompt(prompt: Prompt, separator: str = "") -> str:
     """A prompt as one text, without its separator; chat messages have their roles."""
     if isinstance(prompt, str):
         return prompt.removesuffix(separator).rstrip()
-    return "\n".join(f"{message.role}: {message.content}" for message in prompt)
+    return "\n".join(
+        f"{message.role}: {answer_text(message.to_json())}" for message in prompt.messages
+    )
 
 
 def _rank(answer: Prediction) -> tuple[float, float, int]:

@@ -13,7 +13,7 @@ from typing import cast
 
 import orjson
 
-from ftops.records import Json
+from ftops.records import Json, ToolCall
 from ftops.rows.json_values import count_strings
 from ftops.rows.messages import (
     ARGUMENT_KEYS,
@@ -61,7 +61,7 @@ def find_tool_use(row: JsonObject) -> str | None:
     """
     prompt = row.get("input")
     inside, chat = ("input.", prompt) if isinstance(prompt, dict) else ("", row)
-    for key in (*TOOL_KEYS, "parallel_tool_calls"):
+    for key in CHAT_OPTIONS:
         if chat.get(key):
             return f"{inside}{key}"
     for where, messages in (
@@ -207,6 +207,8 @@ def _check_function(call: Json, where: str, offered: frozenset[str], *, lenient:
 
 CALL_KEYS = ("tool_calls", "function_call")
 TOOL_KEYS = ("tools", "functions")
+CHAT_OPTIONS = (*TOOL_KEYS, "parallel_tool_calls")
+MESSAGE_OPTIONS = (*CALL_KEYS, "name", "tool_call_id")
 
 
 def answer_text(message: Mapping[str, Json]) -> str:
@@ -233,6 +235,19 @@ def list_calls(message: Mapping[str, Json]) -> Iterator[Json]:
         yield call.get("function", call) if isinstance(call, dict) else call
     if message.get("function_call"):
         yield message["function_call"]
+
+
+def read_calls(message: Mapping[str, Json]) -> tuple[ToolCall, ...]:
+    """The calls of a message from a row or a model; arguments that are an object become text."""
+    return tuple(
+        ToolCall(str(call.get("name") or ""), _to_text(call.get("arguments")))
+        for call in list_calls(message)
+        if isinstance(call, dict)
+    )
+
+
+def _to_text(arguments: Json) -> str:
+    return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
 
 
 def read_arguments(text: Json) -> JsonObject | None:

@@ -119,8 +119,7 @@ def _write_prompt(prompt: Prompt, separator: str) -> str:
     """The value of the variable: a text without its separator, or messages as JSON."""
     if isinstance(prompt, str):
         return prompt.removesuffix(separator)
-    messages = [{"role": message.role, "content": message.content} for message in prompt]
-    return json.dumps(messages, ensure_ascii=False)
+    return json.dumps(prompt.to_json()["messages"], ensure_ascii=False)
 
 
 def _make_test(row: ExportedRow, text: str, asserts: Sequence[Json], *, with_expected: bool) -> str:

@@ -11,7 +11,7 @@ from ftops.clock import SystemClock
 from ftops.errors import NotFound, ProviderError, Rejected
 from ftops.providers.provider import Provider
 from ftops.providers.registry import PROVIDERS
-from ftops.records import Hyperparameters, JobEvent, JobRequest, Message, Sampling
+from ftops.records import Chat, Hyperparameters, JobEvent, JobRequest, Message, Sampling
 from tests.contract.conftest import (
     SITES,
     Trained,
@@ -367,7 +367,7 @@ def test_a_model_trained_on_chats_answers_chats(provider: Provider, tmp_path: Pa
     )
     job = wait_for_end(provider, provider.create_job(request))
     assert job.fine_tuned_model is not None
-    chat = (Message("user", "Where?"),)
+    chat = Chat((Message("user", "Where?"),))
     answers = provider.complete(job.fine_tuned_model, [chat] * 20, SHORT)
     assert len({answer.text for answer in answers}) == 1
     assert answers[0].prompt_tokens

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ftops.data.reading.options import MAX_LINE_BYTES, ReadOptions, parse_format
 from ftops.data.rows import PromptRow, read_prompts, read_rows
 from ftops.errors import DatasetError
-from ftops.records import Message, RowFormat
+from ftops.records import Chat, Message, RowFormat
 from tests.data.data_files import (
     call,
     chat,
@@ -58,12 +58,16 @@ def test_chat_rows_split_before_the_last_answer(tmp_path: Path) -> None:
     assert read.format is RowFormat.CHAT
     assert read.raw == row
     assert read.completion == "the end"
-    assert read.prompt == (
-        Message("system", "brief"),
-        Message("user", "aa"),
-        Message("assistant", ""),
-        Message("tool", "42"),
-    )
+    assert isinstance(read.prompt, Chat)
+    assert [(turn.role, turn.content) for turn in read.prompt.messages] == [
+        ("system", "brief"),
+        ("user", "aa"),
+        ("assistant", ""),
+        ("tool", "42"),
+    ]
+    assert read.prompt.options == {
+        "tools": row["tools"], "parallel_tool_calls": False
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -233,7 +237,7 @@ def test_a_line_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
     empty = len(orjson.dumps(pair("")))
     line = orjson.dumps(pair("x" * (MAX_LINE_BYTES - empty)))
     rows = read_all(write_bytes(tmp_path, line + b"\n" + orjson.dumps(pair())))
-    assert [len(row.prompt) for row in rows] == [MAX_LINE_BYTES - empty, 1]
+    assert [len(str(row.prompt)) for row in rows] == [MAX_LINE_BYTES - empty, 1]
 
 
 def test_good_rows_come_before_the_error_about_bad_ones(tmp_path: Path) -> None:
@@ -323,10 +327,10 @@ def test_a_chat_is_asked_up_to_its_last_answer() -> None:
     questions = read("\n".join(map(json.dumps, rows)))
     asked, answered = Message("user", "u"), Message("assistant", "a")
     assert [one.prompt for one in questions] == [
-        (asked,),
-        (asked,),
-        (asked, answered, asked),
-        (asked,),
+        Chat((asked,)),
+        Chat((asked,)),
+        Chat((asked, answered, asked)),
+        Chat((asked,)),
     ]
 
 

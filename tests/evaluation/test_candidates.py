@@ -10,7 +10,7 @@ from ftops.evaluation.candidates import (
     select_examples,
 )
 from ftops.evaluation.prompt_format import PromptFormat
-from ftops.records import Message, RowFormat
+from ftops.records import Chat, Message, RowFormat
 from ftops.spec.evaluate import FewShotCandidate
 
 ROWS = [
@@ -82,8 +82,10 @@ def test_text_examples_without_a_stop_sequence_are_parted_by_a_mark_that_ends_an
 def test_chat_examples_are_turns_after_the_system_message() -> None:
     system = Message("system", "Answer with a colour.")
     question = (system, Message("user", "sea"))
-    shown = [FewShotExample((system, Message("user", "apple")), "red")]
-    assert build_prompt(shown, question, CHAT) == (
+    shown = [FewShotExample(Chat((system, Message("user", "apple"))), "red")]
+    prompt = build_prompt(shown, Chat(question), CHAT)
+    assert isinstance(prompt, Chat)
+    assert prompt.messages == (
         system,
         Message("user", "apple"),
         Message("assistant", "red"),

@@ -30,7 +30,7 @@ class Judge:
 
     def ask(self, prompts: Sequence[Prompt]) -> list[str | None]:
         self.heard += [
-            prompt if isinstance(prompt, str) else prompt[-1].content for prompt in prompts
+            prompt if isinstance(prompt, str) else prompt.messages[-1].content for prompt in prompts
         ]
         return [self.said.pop(0) for _ in prompts]
 

@@ -1,7 +1,7 @@
 """How models are asked that learned of rows of different shapes."""
 
 from ftops.evaluation.prompt_format import PromptFormat, add_instructions
-from ftops.records import Message, RowFormat
+from ftops.records import Chat, Message, RowFormat
 
 TEXT = PromptFormat(RowFormat.COMPLETION, separator=" ->", stop="\n")
 
@@ -14,7 +14,7 @@ def test_an_answer_ends_at_the_stop_sequence_and_stands_for_its_label() -> None:
 
 
 def test_a_chat_model_is_asked_a_text_without_its_separator() -> None:
-    assert PromptFormat().convert("Who won? ->", TEXT) == (Message("user", "Who won?"),)
+    assert PromptFormat().convert("Who won? ->", TEXT) == Chat((Message("user", "Who won?"),))
 
 
 def test_a_text_model_gets_its_own_separator_in_place_of_the_other() -> None:
@@ -24,23 +24,24 @@ def test_a_text_model_gets_its_own_separator_in_place_of_the_other() -> None:
 
 
 def test_a_text_model_is_asked_the_words_of_a_chat() -> None:
-    chat = (Message("system", "Be short."), Message("user", "Who won?"))
+    chat = Chat((Message("system", "Be short."), Message("user", "Who won?")))
     assert TEXT.convert(chat, PromptFormat()) == "Be short.\nWho won? ->"
 
 
 def test_instructions_are_a_line_before_a_text_and_a_system_message_before_a_chat() -> None:
     assert add_instructions("Who won? ->", "Name one team.\n") == "Name one team.\nWho won? ->"
     question = Message("user", "Who won?")
-    assert add_instructions((question,), "Name one team.") == (
-        Message("system", "Name one team."),
-        question,
+    assert add_instructions(Chat((question,)), "Name one team.") == Chat(
+        (Message("system", "Name one team."), question)
     )
 
 
 def test_instructions_stand_before_what_a_system_message_says_already() -> None:
-    chat = (Message("system", "Be short."), Message("user", "Who won?"))
+    chat = Chat((Message("system", "Be short."), Message("user", "Who won?")))
     told = add_instructions(chat, "Name one team.")
-    assert told == (Message("system", "Name one team.\n\nBe short."), chat[1])
+    assert told == Chat(
+        (Message("system", "Name one team.\n\nBe short."), Message("user", "Who won?"))
+    )
 
 
 def test_without_instructions_a_prompt_stays_as_it_is() -> None:

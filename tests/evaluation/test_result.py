@@ -21,7 +21,7 @@ from ftops.evaluation.result import (
 )
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.result import ClassResult, Comparison, Confusion, MetricResult, Verdict
-from ftops.records import Json, Message
+from ftops.records import Chat, Json, Message
 
 WHOLE = Evaluation(
     file="test.jsonl",
@@ -53,7 +53,7 @@ WHOLE = Evaluation(
 PREDICTIONS = [
     Prediction(
         line=1,
-        prompt=(Message("user", "Wo ist die Fackel? \u2192"),),
+        prompt=Chat((Message("user", "Wo ist die Fackel? \u2192"),)),
         expected="drawer",
         predicted="dra",
         finish_reason="length",

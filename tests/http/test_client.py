@@ -12,7 +12,7 @@ from ftops.errors import AuthFailed, InvalidResponse, ProviderError, Rejected, U
 from ftops.http.request_log import RequestLog, RequestLogEntry, RequestLogReader, run_scope
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
-from ftops.records import JobRequest, Message, ProviderSettings, Sampling
+from ftops.records import Chat, JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.scripted_server import Reply, scripted_server
 
@@ -86,7 +86,7 @@ def test_a_query_and_what_is_sent_stay_out(path: Path, tmp_path: Path) -> None:
 
 def test_questions_that_are_asked_side_by_side_belong_to_their_run(path: Path) -> None:
     answer = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}
-    prompts = [(Message("user", f"secret {number}"),) for number in range(5)]
+    prompts = [Chat((Message("user", f"secret {number}"),)) for number in range(5)]
     with (
         scripted_server(Reply(body=json.dumps(answer).encode())) as server,
         opened(server.base_url, path) as provider,

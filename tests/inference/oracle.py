@@ -14,7 +14,7 @@ Reply = Callable[[Prompt], Completion]
 
 def shout(prompt: Prompt) -> Completion:
     """The prompt in capitals, of one token for each word."""
-    text = prompt if isinstance(prompt, str) else prompt[-1].content
+    text = prompt if isinstance(prompt, str) else prompt.messages[-1].content
     return Completion(text.upper(), "stop", len(text.split()), len(text.split()), seconds=0.5)
 
 

@@ -16,7 +16,7 @@ from ftops.errors import (
     Unreachable,
 )
 from ftops.inference.batch import LOADING_PAUSES_S
-from ftops.records import Completion, Message, Prompt, Sampling
+from ftops.records import Chat, Completion, Message, Prompt, Sampling
 from tests.inference.conftest import Parlour
 from tests.inference.oracle import Oracle, shout
 
@@ -57,7 +57,7 @@ def test_texts_share_requests_where_the_provider_likes_it_and_chats_do_not(
     parlour: Parlour,
 ) -> None:
     parlour.oracle = Oracle(parlour.folder / "other", parlour.clock, prompts_per_request=8)
-    chats: list[Prompt] = [(Message("user", f"chat {number}"),) for number in range(3)]
+    chats: list[Prompt] = [Chat((Message("user", f"chat {number}"),)) for number in range(3)]
     mixed: list[Prompt] = [*PROMPTS, *chats]
     assert parlour.texts(mixed) == [*SHOUTED, "CHAT 0", "CHAT 1", "CHAT 2"]
     sizes = sorted(len(request) for request in parlour.oracle.requests.prompts)

@@ -1,5 +1,7 @@
 """What asking costs, before and as answers come."""
 
+from dataclasses import replace
+
 import pytest
 
 from ftops.data.tokens.counter import Estimator
@@ -14,7 +16,7 @@ from ftops.inference.budget import (
     format_usd,
 )
 from ftops.providers.model_catalog import ModelInfo
-from ftops.records import Completion, Message
+from ftops.records import Chat, Completion, Message
 from tests.inference.conftest import Parlour
 
 PROMPTS = [f"question {number}" for number in range(40)]
@@ -73,10 +75,12 @@ def test_a_forecast_is_told_and_may_forbid_it(parlour: Parlour) -> None:
 
 
 def test_a_chat_has_tokens_for_its_messages_too() -> None:
-    chat = (Message("system", "Be brief."), Message("user", "Why?"))
+    chat = Chat((Message("system", "Be brief."), Message("user", "Why?")))
     plain = sum(count_prompt_tokens(["Be brief.", "Why?"], Estimator("")))
     (counted,) = count_prompt_tokens([chat], Estimator(""))
     assert counted > plain
+    (with_tools,) = count_prompt_tokens([replace(chat, options={"tools": [{}]})], Estimator(""))
+    assert with_tools > counted
 
 
 def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:

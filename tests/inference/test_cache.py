@@ -8,12 +8,19 @@ import pytest
 
 from ftops.errors import StorageError
 from ftops.inference.cache import CompletionResult, ResponseCache, make_key
-from ftops.records import Completion, Message, Sampling
+from ftops.records import Chat, Completion, Message, Sampling, ToolCall
 from tests.fakes import FakeClock
 from tests.inference.conftest import Parlour
 
 ANSWER = Completion(
-    "yes", "stop", 3, 1, first_token={" yes": -0.1, " no": -2.5}, seconds=0.25, shared=4
+    "yes",
+    "stop",
+    3,
+    1,
+    first_token={" yes": -0.1, " no": -2.5},
+    tool_calls=(ToolCall("light", '{"on"'),),
+    seconds=0.25,
+    shared=4,
 )
 
 
@@ -162,12 +169,14 @@ def test_what_was_not_used_for_the_longest_time_goes_when_there_is_too_much(
 
 
 def test_a_key_tells_apart_all_that_may_change_an_answer() -> None:
-    chat = (Message("user", "a"),)
+    chat = Chat((Message("user", "a"),))
     keys = [
         make_key("a", Sampling()),
         make_key("b", Sampling()),
         make_key(chat, Sampling()),
-        make_key((Message("system", "a"),), Sampling()),
+        make_key(Chat((Message("system", "a"),)), Sampling()),
+        make_key(Chat((Message("user", "a", {"name": "b"}),)), Sampling()),
+        make_key(Chat((Message("user", "a"),), {"tools": []}), Sampling()),
         make_key("a", Sampling(seed=1)),
         make_key("a", Sampling(top_p=0.5)),
         make_key("a", Sampling(temperature=0.5)),

@@ -12,7 +12,7 @@ from ftops.metrics.metric import Metric, create_metrics
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.python_function import FunctionMetric
 from ftops.metrics.registry import MetricChoice
-from ftops.records import Message
+from ftops.records import Chat, Message
 from tests.metrics.predictions import answer, fail
 
 Make = Callable[[str], Metric]
@@ -38,7 +38,7 @@ def test_a_function_of_true_and_false_gives_a_share(make: Make) -> None:
 
 def test_a_function_gets_a_chat_as_a_list_of_turns(make: Make) -> None:
     metric = make("def score(prompt, expected, given):\n    return prompt[0]['content'] == 'hi'\n")
-    assert metric.measure([Prediction(1, (Message("user", "hi"),), "a", "b")]).value == 1
+    assert metric.measure([Prediction(1, Chat((Message("user", "hi"),)), "a", "b")]).value == 1
 
 
 def test_a_row_on_which_it_raises_counts_as_wrong_and_is_told(make: Make) -> None:

@@ -23,7 +23,7 @@ from ftops.errors import (
 )
 from ftops.http.errors import find_tls_error
 from ftops.providers.provider import Provider
-from ftops.records import Hyperparameters, JobRequest, Message, ProviderSettings, Sampling
+from ftops.records import Chat, Hyperparameters, JobRequest, Message, ProviderSettings, Sampling
 from tests.fakes import FakeClock
 from tests.providers.conftest import KEY, Bench
 
@@ -161,7 +161,7 @@ def test_a_model_that_the_key_does_not_see_points_to_its_project(
         return_value=refusal(404, message="There is no such model.", code="model_not_found")
     )
     with pytest.raises(NotFound, match="There is no such model") as caught:
-        provider.complete("ft:gpt-4.1:acme::x", [(Message("user", "Hello"),)], Sampling())
+        provider.complete("ft:gpt-4.1:acme::x", [Chat((Message("user", "Hello"),))], Sampling())
     assert "`project`" in caught.value.hint
     assert "a few minutes" in caught.value.hint
 
@@ -318,7 +318,7 @@ def test_a_success_that_is_not_the_protocols_is_a_bad_answer(
         lambda: list(provider.list_files()),
         lambda: list(provider.list_models()),
         lambda: provider.complete("m", ["hello"], Sampling()),
-        lambda: provider.complete("m", [(Message("user", "hello"),)], Sampling()),
+        lambda: provider.complete("m", [Chat((Message("user", "hello"),))], Sampling()),
     ]
     for ask in asked:
         with pytest.raises(InvalidResponse) as caught:
@@ -411,7 +411,7 @@ def test_an_error_with_a_status_of_success_is_the_error_that_it_says(
         lambda: list(provider.list_models()),
         lambda: list(provider.list_files()),
         lambda: provider.complete("m", ["hello"], Sampling()),
-        lambda: provider.complete("m", [(Message("user", "hello"),)], Sampling()),
+        lambda: provider.complete("m", [Chat((Message("user", "hello"),))], Sampling()),
         lambda: list(provider.stream("m", "hello", Sampling())),
     ]
     for ask in asked:
@@ -466,7 +466,7 @@ def test_another_server_is_not_explained_by_openais_projects(bench: Bench) -> No
     )
     other = bench.build(ProviderSettings("openai", base_url="https://127.0.0.1/v1"))
     with pytest.raises(NotFound) as caught:
-        other.complete("ft:gpt-4.1:acme::x", [(Message("user", "Hello"),)], Sampling())
+        other.complete("ft:gpt-4.1:acme::x", [Chat((Message("user", "Hello"),))], Sampling())
     assert "project" not in caught.value.hint
     assert "`ftops models list`" in caught.value.hint
     bench.client.close()

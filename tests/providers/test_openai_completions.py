@@ -11,7 +11,7 @@ import respx
 from ftops.errors import InvalidResponse, NotFound, PermissionRefused, RateLimited, Unavailable
 from ftops.providers.openai_completions import MAX_CONCURRENT_CHATS
 from ftops.providers.provider import Provider
-from ftops.records import Completion, Json, Message, Sampling
+from ftops.records import Chat, Completion, Json, Message, Prompt, Sampling, ToolCall
 from tests.fakes import FakeClock
 from tests.providers.conftest import BASE_URL
 
@@ -214,6 +214,45 @@ def test_a_model_that_declines_and_a_filter_that_cuts_can_be_told(
         assert provider.complete("m", [chat_of(1)], GREEDY) == [wanted]
 
 
+def test_a_chat_is_sent_with_its_tools_and_the_calls_of_the_response_are_read(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    tools = [{"type": "function", "function": {"name": "light", "parameters": {}}}]
+    earlier = {"id": "c1", "type": "function", "function": {"name": "light", "arguments": "{}"}}
+    chat = Chat(
+        (
+            Message("user", "Light!"),
+            Message("assistant", "", {"tool_calls": [earlier]}),
+            Message("tool", "done", {"tool_call_id": "c1"}),
+        ),
+        {"tools": tools, "parallel_tool_calls": False},
+    )
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "light", "arguments": '{"on": tru'}},
+        {"id": "b", "type": "function", "function": {"name": "light", "arguments": {"on": True}}},
+    ]
+    choice = {"message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}
+    route = api.post("/chat/completions").respond(json={"choices": [choice]})
+    (completion,) = provider.complete("m", [chat], GREEDY)
+    assert (completion.text, completion.finish_reason) == ("", "tool_calls")
+    assert completion.tool_calls == (
+        ToolCall("light", '{"on": tru'),
+        ToolCall("light", '{"on":true}'),
+    )
+    body = sent(route.calls[0].request)
+    assert body["messages"] == [message.to_json() for message in chat.messages]
+    assert (body["tools"], body["parallel_tool_calls"]) == (tools, False)
+
+
+def test_a_function_call_of_a_legacy_model_is_a_tool_call(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    message = {"function_call": {"name": "light", "arguments": "{}"}}
+    api.post("/chat/completions").respond(json={"choices": [{"message": message}]})
+    (completion,) = provider.complete("m", [chat_of(1)], GREEDY)
+    assert completion.tool_calls == (ToolCall("light", "{}"),)
+
+
 def test_a_stream_in_which_a_model_declines_says_so(
     api: respx.MockRouter, provider: Provider
 ) -> None:
@@ -230,11 +269,11 @@ def test_too_few_answers_are_a_bad_answer(api: respx.MockRouter, provider: Provi
         provider.complete("m", ["a", "b"], GREEDY)
     api.post("/chat/completions").respond(json={"choices": []})
     with pytest.raises(InvalidResponse, match="no choices"):
-        provider.complete("m", [(Message("user", "a"),)], GREEDY)
+        provider.complete("m", [Chat((Message("user", "a"),))], GREEDY)
 
 
-def chat_of(number: int) -> tuple[Message, ...]:
-    return (Message("system", "Be brief."), Message("user", f"question {number}"))
+def chat_of(number: int) -> Chat:
+    return Chat((Message("system", "Be brief."), Message("user", f"question {number}")))
 
 
 def test_chats_are_asked_a_few_at_a_time_and_keep_their_order(
@@ -335,10 +374,10 @@ WHOLE: Json = {"choices": [{"text": "yes", "delta": {"content": "yes"}, "finish_
 PART: Json = {"choices": [{"text": "ye", "delta": {"content": "ye"}, "finish_reason": None}]}
 
 
-@pytest.mark.parametrize("prompt", ["?", (Message("user", "?"),)])
+@pytest.mark.parametrize("prompt", ["?", Chat((Message("user", "?"),))])
 @pytest.mark.parametrize("end", [b"", b'data: {"choices": [{"te', b": ping\n\n", b"data: {}\n\n"])
 def test_a_stream_without_an_end_is_an_error_after_the_part_that_came(
-    api: respx.MockRouter, provider: Provider, prompt: str | tuple[Message, ...], end: bytes
+    api: respx.MockRouter, provider: Provider, prompt: Prompt, end: bytes
 ) -> None:
     api.route(method="POST").mock(return_value=stream_of(PART, end=end))
     pieces = provider.stream("m", prompt, GREEDY)
@@ -348,9 +387,9 @@ def test_a_stream_without_an_end_is_an_error_after_the_part_that_came(
     assert "base_url" not in caught.value.hint
 
 
-@pytest.mark.parametrize("prompt", ["?", (Message("user", "?"),)])
+@pytest.mark.parametrize("prompt", ["?", Chat((Message("user", "?"),))])
 def test_a_stream_is_whole_with_a_finish_reason_or_with_its_mark(
-    api: respx.MockRouter, provider: Provider, prompt: str | tuple[Message, ...]
+    api: respx.MockRouter, provider: Provider, prompt: Prompt
 ) -> None:
     api.route(method="POST").mock(return_value=stream_of(WHOLE, end=b""))
     assert "".join(provider.stream("m", prompt, GREEDY)) == "yes"

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from ftops.errors import ProviderError
 from ftops.providers.provider import Provider
-from ftops.records import Message, Prompt, Sampling
+from ftops.records import Chat, Message, Prompt, Sampling
 from tests.examples import examples
 from tests.providers.conftest import Bench
 
 TEXTS = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("\r\n\u2028\u0085😀")))
 CUTS = st.lists(st.integers(0, 3000), max_size=10)
-CHAT: Prompt = (Message("user", "hello"),)
+CHAT: Prompt = Chat((Message("user", "hello"),))
 
 
 class Cut(httpx.SyncByteStream):

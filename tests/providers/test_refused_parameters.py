@@ -11,9 +11,9 @@ import respx
 
 from ftops.errors import Rejected
 from ftops.providers.provider import Provider
-from ftops.records import Json, Message, Prompt, Sampling, render_refused
+from ftops.records import Chat, Json, Message, Prompt, Sampling, render_refused
 
-CHAT: Prompt = (Message("user", "Is water wet?"),)
+CHAT: Prompt = Chat((Message("user", "Is water wet?"),))
 ALL = Sampling(max_tokens=7, temperature=0.0, top_p=0.5, stop=("\n",), seed=3, logprobs=2)
 
 

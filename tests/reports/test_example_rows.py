@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.metrics.prediction import Prediction, Problem
-from ftops.records import Message
+from ftops.records import Chat, Message
 from ftops.reports.example_rows import (
     diff_words,
     format_prompt,
@@ -67,7 +67,7 @@ def test_only_rows_that_all_candidates_answered_are_compared() -> None:
 
 
 def test_a_chat_is_shown_turn_by_turn() -> None:
-    assert format_prompt((Message("system", "Be brief."), Message("user", "Hi"))) == (
+    assert format_prompt(Chat((Message("system", "Be brief."), Message("user", "Hi")))) == (
         "system: Be brief.\nuser: Hi"
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.result import MetricResult
-from ftops.records import Message
+from ftops.records import Chat, Message
 from ftops.reports import figures
 from ftops.reports.chart_rendering import render_svg, sanitize_svg
 from ftops.reports.charts import NARROW, SERIES, WIDE, Bar, draw_bars
@@ -92,7 +92,7 @@ def test_control_characters_are_shown_and_not_sent() -> None:
 @FEW
 @given(st.text(min_size=1, max_size=40))
 def test_any_text_is_shown_as_it_is_and_changes_no_structure(text: str) -> None:
-    answers = [Prediction(1, (Message("user", text),), text, text + "x")]
+    answers = [Prediction(1, Chat((Message("user", text),)), text, text + "x")]
     page = pages.render_rows(answers, name=text)
     outline = Outline(page)
     assert outline.count()["script"] == 2

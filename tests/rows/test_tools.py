@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from ftops.records import Json, Message
+from ftops.records import Chat, Json, ToolCall
 from ftops.rows.tools import (
     answer_text,
     change_arguments,
@@ -146,12 +146,28 @@ def test_tool_use_is_located_by_the_first_key_that_has_it(tmp_path: Path) -> Non
     assert find_tool_use(asked.raw) == "input.tools"
 
 
-def test_a_call_in_the_middle_is_a_message_without_text(tmp_path: Path) -> None:
-    (row,) = read_all(write_rows(tmp_path / "a.jsonl", [call_row({})]))
-    assert row.prompt == (
-        Message("user", "Send it."), Message("assistant", ""), Message("tool", "sent")
-    )  # fmt: skip
+def test_the_prompt_has_calls_their_answers_and_tools_as_in_the_row(tmp_path: Path) -> None:
+    options = {"tools": [SEND], "parallel_tool_calls": False}
+    (row,) = read_all(write_rows(tmp_path / "a.jsonl", [call_row({}) | options]))
+    assert isinstance(row.prompt, Chat)
+    assert row.prompt.to_json() == {
+        "messages": [
+            {"role": "user", "content": "Send it."},
+            {"role": "assistant", "content": "", "tool_calls": [call({})]},
+            {"role": "tool", "content": "sent", "tool_call_id": "call_1"},
+        ],
+        **options,
+    }
     assert row.completion == "Done."
+    assert row.tool_calls == ()
+
+
+def test_the_calls_of_an_answer_have_the_arguments_as_written(tmp_path: Path) -> None:
+    raw = dialogue(asks(call('{"to":  "a"}')))
+    (row,) = read_all(write_rows(tmp_path / "a.jsonl", [raw]))
+    assert row.tool_calls == (ToolCall("send", '{"to":  "a"}'),)
+    (old,) = read_all(write_rows(tmp_path / "b.jsonl", [legacy()]))
+    assert old.tool_calls == (ToolCall("send", "{}"),)
 
 
 def saying(*calls: dict[str, object], text: Json = None) -> dict[str, Json]:

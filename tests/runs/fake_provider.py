@@ -448,4 +448,4 @@ def _to_job(value: dict[str, Any]) -> Job:
 
 
 def _text(prompt: Prompt) -> str:
-    return prompt if isinstance(prompt, str) else prompt[-1].content
+    return prompt if isinstance(prompt, str) else prompt.messages[-1].content

@@ -52,7 +52,7 @@ def always(answer: str) -> Callable[[Prompt], str]:
 
 def knowing(prompt: Prompt) -> str:
     """Right about every question of the exam."""
-    text = prompt if isinstance(prompt, str) else prompt[-1].content
+    text = prompt if isinstance(prompt, str) else prompt.messages[-1].content
     number = int(text.rstrip().rpartition(" ")[2])
     return f" {number % 3 + 1}"
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.records import Message
+from ftops.records import Chat, Message
 from ftops.spec.promptfoo_export import (
     CONFIG,
     TESTS,
@@ -83,7 +83,7 @@ def test_prompt_separator_and_answer_come_out_as_they_were(
 def test_a_chat_is_handed_over_as_its_messages() -> None:
     messages = (Message("system", "s"), Message("user", "{{ hello }}"))
     made = render_promptfoo(
-        replace(USED, rows=(ExportedRow(1, messages, "x"),), is_chat=True, separator="")
+        replace(USED, rows=(ExportedRow(1, Chat(messages), "x"),), is_chat=True, separator="")
     )
     config, (test,) = load(made)
     assert config["providers"][0]["id"] == "openai:chat:ft:ada:local:x:y"
