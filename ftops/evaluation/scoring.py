@@ -35,6 +35,7 @@ from ftops.metrics.python_function import FunctionMetric
 from ftops.metrics.registry import JUDGE, METRICS, MetricChoice
 from ftops.metrics.requirement import Requirement
 from ftops.metrics.result import Comparison, MetricResult
+from ftops.metrics.row_worker import read_json
 from ftops.records import render_refused
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import to_choice
@@ -391,13 +392,19 @@ def choose_default_metrics(
     """Metrics that suit the expected answers, the primary metric first.
 
     For classes: accuracy and F1, with AUROC and calibration error if probabilities are known. For
-    texts: exact match, F1 of words, and ROUGE-L if its library is installed.
+    tool calls: exact calls, names and well-formed arguments. For JSON objects: equal fields, exact
+    match and valid JSON. For texts: exact match, F1 of words, and ROUGE-L if its library is
+    installed.
     """
-    if labels or list_labels(predictions):
+    if any(row.expected_calls for row in predictions):
+        names = ["tool_call_exact", "tool_call_name", "tool_call_valid"]
+    elif labels or list_labels(predictions):
         names = ["accuracy", "f1"]
         if any(row.probabilities for row in predictions):
             names += ["auroc"] if is_installed("sklearn") else []
             names.append("calibration_error")
+    elif predictions and all(isinstance(read_json(row.expected), dict) for row in predictions):
+        names = ["json_fields", "exact_match", "json_valid"]
     else:
         names = ["exact_match", "token_f1", *(["rouge_l"] if is_installed("rapidfuzz") else [])]
     return create_metrics([MetricChoice(name) for name in names], labels=labels)

@@ -127,20 +127,24 @@ class Metric(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RowMetric:
-    """The mean of a score of each prediction; a failed one has the score `worst`."""
+    """The mean of a score of each prediction; a failed one has the score `worst`.
+
+    A row whose score is None is left out.
+    """
 
     name: str
-    score: Callable[[Prediction], float]
+    score: Callable[[Prediction], float | None]
     worst: float = 0.0
     unit: Unit = Unit.SHARE
     higher_is_better: bool = True
 
     def measure(self, predictions: Sequence[Prediction]) -> MetricSample:
-        """The mean over all rows."""
+        """The mean over all rows with a score; no value if there are none."""
         scores = [
-            self.worst if row.problem is Problem.FAILED else float(self.score(row))
-            for row in predictions
+            self.worst if row.problem is Problem.FAILED else self.score(row) for row in predictions
         ]
+        if all(score is None for score in scores):
+            return MetricSample.none("it applies to no row")
         return MetricSample.of_scores(scores, higher_is_better=self.higher_is_better)
 
 

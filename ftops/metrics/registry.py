@@ -78,6 +78,38 @@ def _list_class_metrics() -> Iterator[MetricType]:
             yield MetricType(f"{name}{suffix}", text, factory, arguments=arguments)
 
 
+def _list_tool_call_metrics() -> Iterator[MetricType]:
+    for name, text in (
+        (
+            "exact",
+            "Share of predictions whose tool calls are those expected: the same functions with the"
+            " same arguments, in any order.",
+        ),
+        (
+            "present",
+            "Share of predictions that call a tool exactly if a call is expected.",
+        ),
+        ("name", "Share of predictions that call the expected functions, in any order."),
+        (
+            "valid",
+            "Share of predictions with tool calls whose arguments are all JSON objects; the others"
+            " are malformed.",
+        ),
+        (
+            "key_precision",
+            "Mean share of the predicted argument keys that are expected; predictions without"
+            " arguments are left out.",
+        ),
+        (
+            "key_recall",
+            "Mean share of the expected argument keys that are predicted; rows that expect no"
+            " arguments are left out.",
+        ),
+    ):
+        factory = f"tool_calls:create_{name}"
+        yield MetricType(f"tool_call_{name}", text, factory)
+
+
 _POSITIVE = Setting(
     "positive",
     str,
@@ -228,6 +260,12 @@ METRICS: Mapping[str, MetricType] = MappingProxyType(
                 promptfoo="is-json",
             ),
             MetricType(
+                "json_fields",
+                "Mean share of the fields of the expected and the predicted JSON object that are"
+                " equal in both; rows that expect no JSON object are left out.",
+                "structure:create_json_fields",
+            ),
+            MetricType(
                 "json_schema",
                 "Share of predictions that are JSON and valid against a JSON Schema.",
                 "structure:create_json_schema",
@@ -248,6 +286,7 @@ METRICS: Mapping[str, MetricType] = MappingProxyType(
                 "structure:create_stop_reached",
                 promptfoo="finish-reason",
             ),
+            *_list_tool_call_metrics(),
             MetricType(
                 "max_chars",
                 "Share of predictions that have at most `max` characters.",

@@ -1,5 +1,6 @@
 """Metrics of form: the share of predictions that a program can use."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,43 @@ from ftops.metrics.row_worker import NOTHING, compile_pattern, read_json
 ROW_LIMIT_S = 5.0
 TOTAL_LIMIT_S = 300.0  # for all predictions of a candidate
 SCHEMA_LIMIT_S = 30.0  # to read and check a schema
+_COMPLETE = ("stop", "tool_calls", "function_call")  # the finish reasons of whole answers
 
 
 def create_json_valid(name: str, _context: MetricContext) -> RowMetric:
     """The share of predictions that are a JSON value (RFC 8259: no NaN or Infinity)."""
     return RowMetric(name, lambda row: float(read_json(row.predicted) is not NOTHING))
+
+
+def create_json_fields(name: str, _context: MetricContext) -> RowMetric:
+    """The mean share of fields that are equal in the expected and the predicted JSON object."""
+    return RowMetric(name, compare_fields)
+
+
+def compare_fields(prediction: Prediction) -> float | None:
+    """Equal fields by all fields of both objects; None if no JSON object is expected.
+
+    Fields of nested objects count one by one, lists as a whole. 1 and 1.0 are different.
+    """
+    expected = read_json(prediction.expected)
+    if not isinstance(expected, dict):
+        return None
+    predicted = read_json(prediction.predicted)
+    if not isinstance(predicted, dict):
+        return 0.0
+    ours, theirs = _flatten(predicted), _flatten(expected)
+    equal = sum(ours.get(path) == value for path, value in theirs.items())
+    return equal / len(ours.keys() | theirs.keys())
+
+
+def _flatten(value: object, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str]:
+    """The fields of an object as JSON, by their path; an empty object is a field."""
+    if isinstance(value, dict) and value:
+        fields: dict[tuple[str, ...], str] = {}
+        for key, inner in value.items():
+            fields |= _flatten(inner, (*path, key))
+        return fields
+    return {path: json.dumps(value, sort_keys=True)}
 
 
 def create_max_chars(name: str, _context: MetricContext, max: int) -> RowMetric:
@@ -98,7 +131,7 @@ class StopReached:
             return MetricSample.none("no finish reason is known")
         return MetricSample.of_scores(
             [
-                0.0 if row.problem is Problem.FAILED else float(row.finish_reason == "stop")
+                float(row.problem is not Problem.FAILED and row.finish_reason in _COMPLETE)
                 for row in predictions
             ]
         )

@@ -8,8 +8,9 @@ import pytest
 from ftops.errors import ScoringError
 from ftops.evaluation.scoring import choose_default_metrics
 from ftops.metrics.metric import create_metrics
+from ftops.metrics.prediction import Prediction
 from ftops.metrics.registry import JUDGE, METRICS, MetricChoice, render_table
-from ftops.records import Json
+from ftops.records import Json, ToolCall
 from tests.metrics.predictions import answer, draw_labels, draw_texts
 
 
@@ -62,6 +63,12 @@ def test_metrics_are_chosen_by_what_is_expected() -> None:
     assert [one.name for one in choose_default_metrics(draw_labels(60, 1))] == ["accuracy", "f1"]
     texts = [one.name for one in choose_default_metrics(draw_texts(60, 1))]
     assert texts == ["exact_match", "token_f1", "rouge_l"]
+    objects = choose_default_metrics(answer([(f'{{"a": {n}}}', "") for n in range(9)]))
+    assert [one.name for one in objects] == ["json_fields", "exact_match", "json_valid"]
+    calls = choose_default_metrics(
+        [Prediction(1, "q", "", "", expected_calls=(ToolCall("f", ""),))]
+    )
+    assert calls[0].name == "tool_call_exact"
     assert (
         choose_default_metrics(answer([("a", "a"), ("b", "b")]), labels=["a", "b"])[0].name
         == "accuracy"

@@ -151,3 +151,20 @@ def test_max_chars_and_stop_reached() -> None:
     assert measure("stop_reached", fail(answers, 1)).value == 0.5
     silent = [replace(one, finish_reason=None) for one in answers]
     assert not measure("stop_reached", silent).rows
+
+
+def test_fields_of_json_objects_are_compared_one_by_one() -> None:
+    expected = '{"to": {"name": "Ann", "age": 3}, "tags": ["a", "b"]}'
+    pairs = [
+        ('{"tags": ["a", "b"], "to": {"age": 3, "name": "Ann"}}', 1.0),
+        ('{"tags": ["b"], "to": {"age": 3, "name": "Ann"}}', 2 / 3),
+        ('{"tags": ["a", "b"], "to": {"age": 3, "name": "Ann"}, "more": 1}', 3 / 4),
+        ('{"to": "Ann"}', 0.0),
+        ("{}", 0.0),
+        ("[1]", 0.0),
+        ('{"tags": ["a", "b"]', 0.0),
+    ]
+    for predicted, value in pairs:
+        assert measure("json_fields", answer([(expected, predicted)])).value == value, predicted
+    mixed = measure("json_fields", answer([("no JSON", "no JSON"), (expected, expected)]))
+    assert (mixed.value, mixed.rows) == (1.0, 1)
