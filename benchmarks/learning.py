@@ -17,8 +17,9 @@ from statistics import mean
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # must be set before NumPy comes in
 
-from ftops.engine.trainer import Document, SamplingParams, TextSpan, TrainingHooks, TrainingRequest
+from ftops.engine.trainer import SamplingParams, TrainingHooks, TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
+from ftops.engine.training_file import CompletionRow
 
 _DATA = Path(__file__).parent.parent / "configs" / "data"
 _LONGEST_ANSWER = 64  # tokens
@@ -77,22 +78,15 @@ def _learn(name: str, base: str, separator: str, seed: int) -> Outcome:
     asked = validation or training
     answers = [""] * len(asked)
     greedy = SamplingParams(max_tokens=_LONGEST_ANSWER, temperature=0)
-    for delta in model.generate([document[:1] for document in asked], greedy):
+    for delta in model.generate([row.prompt for row in asked], greedy):
         answers[delta.index] += delta.text
-    right = [answer == document[1].text for answer, document in zip(answers, asked, strict=True)]
+    right = [answer == row.completion for answer, row in zip(answers, asked, strict=True)]
     return Outcome(mean(right), cpu_s)
 
 
-def _read(path: Path, separator: str) -> list[Document]:
+def _read(path: Path, separator: str) -> list[CompletionRow]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [
-        (
-            TextSpan(row["prompt"] + separator, weight=0.0),
-            TextSpan(row["completion"]),
-            TextSpan(special="end_of_text"),
-        )
-        for row in rows
-    ]
+    return [CompletionRow(row["prompt"] + separator, row["completion"]) for row in rows]
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ftops.engine.tiny.batch import TrainingExample, encode_examples
 from ftops.engine.tiny.config import SIZES, ModelShape
+from ftops.engine.tiny.document import TextSpan
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import TextSpan
 
 RATE, DECAY, CLIP = 1e-3, 0.5, 1.0  # of AdamW; the gradient's greatest length
 _DATA = Path(__file__).parent.parent / "configs" / "data" / "household-faq" / "train.jsonl"

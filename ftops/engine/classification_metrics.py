@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ftops.engine.document import render_answer, render_prompt_of
-from ftops.engine.trainer import LoadedModel, SamplingParams, TextSpan, TrainingStopped
-from ftops.engine.training_file import TrainingRow, get_answer
+from ftops.engine.trainer import LoadedModel, SamplingParams, TrainingStopped, get_prompt
+from ftops.engine.training_file import TrainingRow, get_answer, get_answer_text
 
 PREFIX = "classification/"
 
@@ -148,8 +147,8 @@ def measure_classification(
     for row in rows if positive is not None else ():
         if should_stop():
             raise TrainingStopped
-        document = render_answer(render_prompt_of(row), positive or row)
-        scores.append(model.log_probability(document))
+        answer = get_answer_text(positive or row)
+        scores.append(model.log_probability(get_prompt(row), answer))
     return compute_classification(expected, predicted, classes, scores)
 
 
@@ -157,11 +156,11 @@ def _predict(
     model: LoadedModel, rows: Sequence[TrainingRow], should_stop: Callable[[], bool]
 ) -> list[str]:
     """The answer to the prompt of each row; "" if the prompt is too long."""
-    prompts = [render_prompt_of(row) for row in rows]
-    longest = max(model.count_tokens((TextSpan(text=get_answer(row)),)) for row in rows)
+    prompts = [get_prompt(row) for row in rows]
+    longest = max(model.count_tokens(get_answer(row)) for row in rows)
     params = SamplingParams(max_tokens=longest + 4, temperature=0.0)
     max_prompt = model.context_length - params.max_tokens
-    fitting = [index for index, doc in enumerate(prompts) if model.count_tokens(doc) <= max_prompt]
+    fitting = [n for n, prompt in enumerate(prompts) if model.count_tokens(prompt) <= max_prompt]
     predicted = [""] * len(rows)
     for start in range(0, len(fitting), _BATCH_ROWS):
         if should_stop():

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import orjson
 
-from ftops.engine.document import render_rows
 from ftops.engine.trainer import TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
 from ftops.engine.training_file import InvalidTrainingFile, read_rows
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="ada", help="the base model to train")
     options = parser.parse_args(arguments)
     try:
-        rows = render_rows(list(read_rows(options.file)))
+        rows = list(read_rows(options.file))
         trainer = get_trainer(options.model)
         resolved = trainer.resolve(
             TrainingRequest(base=options.model, training=rows, validation=())

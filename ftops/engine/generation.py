@@ -22,9 +22,9 @@ from ftops.engine.store import ModelRow
 from ftops.engine.trainer import (
     Batch,
     BatchingModel,
-    Document,
     GenerationChunk,
     LoadedModel,
+    Prompt,
     SamplingParams,
     Trainer,
 )
@@ -41,7 +41,7 @@ class GenerationRequest:
     `is_buffered`: the reader needs all chunks at once, so it is woken only at the end.
     """
 
-    prompts: Sequence[Document]
+    prompts: Sequence[Prompt]
     params: SamplingParams
     is_buffered: bool = False
     unfinished: int = 0  # answers
@@ -194,7 +194,7 @@ class _SequentialBatch:
     def __len__(self) -> int:
         return sum(len(request.unfinished) for request in self._requests)
 
-    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Prompt], params: SamplingParams) -> Sequence[int]:
         chunks = self._model.generate(prompts, params)
         request_ids = range(self._n_added, self._n_added + len(prompts))
         self._n_added = request_ids.stop
@@ -238,15 +238,15 @@ class PooledModel:
         self.batcher = ContinuousBatcher(self.loaded)
 
     def generate(
-        self, prompts: Sequence[Document], params: SamplingParams, *, is_buffered: bool = False
+        self, prompts: Sequence[Prompt], params: SamplingParams, *, is_buffered: bool = False
     ) -> GenerationRequest:
         """Start to answer the prompts; the chunks are read from the result."""
         request = GenerationRequest(prompts, params, is_buffered)
         self.batcher.submit(request)
         return request
 
-    def count_tokens(self, documents: Sequence[Document]) -> int:
-        return sum(self.loaded.count_tokens(document) for document in documents)
+    def count_tokens(self, prompts: Sequence[Prompt]) -> int:
+        return sum(map(self.loaded.count_tokens, prompts))
 
 
 class ModelPool:

@@ -5,56 +5,75 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from ftops.engine.training_file import (
+    ChatRow,
+    CompletionRow,
+    PreferenceRow,
+    TrainingRow,
+    Turn,
+)
+from ftops.records import Json
+from ftops.rows.messages import JsonObject
+
 
 @dataclass(frozen=True, slots=True)
-class TextSpan:
-    """A piece of a document: `text`, or one `special` token.
+class ChatPrompt:
+    """A chat that the model continues with the assistant's next message.
 
-    `weight` is the weight of each of its tokens in the loss.
+    `tools` are the functions that it may call, as in a request of the API.
     """
 
-    text: str = ""
-    weight: float = 1.0  # 1: completions; 0: not trained on; between: `prompt_loss_weight`
-    special: str = (
-        ""  # the name of a special token (see the trainer's tokenizer); then `text` is empty
-    )
+    turns: tuple[Turn, ...]
+    tools: tuple[JsonObject, ...] = ()
 
 
-Document: TypeAlias = tuple[TextSpan, ...]  # one training row, its end token included
+Prompt: TypeAlias = str | ChatPrompt  # a text to complete, or a chat
+
+
+def get_prompt(row: TrainingRow) -> Prompt:
+    """The row without its last answer."""
+    match row:
+        case CompletionRow(prompt=prompt):
+            return prompt
+        case ChatRow(turns=turns, tools=tools):
+            return ChatPrompt(turns[:-1], tools)
+        case PreferenceRow(turns=turns, tools=tools):
+            return ChatPrompt(turns, tools)
 
 
 @dataclass(frozen=True, slots=True)
-class PreferencePair:
-    """A row of preference data: the preferred answer to a prompt and another one."""
+class EarlyStopping:
+    """When to stop before the last epoch, with the best checkpoint as the result.
 
-    preferred: Document
-    other: Document
+    The training stops when `metric` has not improved for `patience` evaluations in a row.
+    """
+
+    metric: str = "valid_loss"
+    patience: int = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
     """One job, ready to train: rows in file order, hyperparameters as requested or "auto".
 
-    Documents are trained on by supervised fine-tuning, pairs by direct preference optimization
-    (DPO) with the model that the job starts from as the reference.
+    A trainer renders the rows with the template of its models. Completions and chats are trained on
+    by supervised fine-tuning, preferences by direct preference optimization (DPO) with the model
+    that the job starts from as the reference.
     """
 
-    base: str  # a size of the trainer, or the folder of an earlier fine-tuned model
-    training: Sequence[Document] | Sequence[PreferencePair]
-    validation: Sequence[Document] | Sequence[PreferencePair]
+    base: str  # a base model of the trainer, or the folder of an earlier fine-tuned model
+    training: Sequence[TrainingRow]
+    validation: Sequence[TrainingRow]
     n_epochs: int | str = "auto"
     batch_size: int | str = "auto"
     learning_rate_multiplier: float | str = "auto"
     seed: int = 0
     beta: float | str = "auto"  # DPO: how strongly the model is kept close to the reference
-
-
-def list_documents(rows: Sequence[Document] | Sequence[PreferencePair]) -> Sequence[Document]:
-    """The documents of the rows: both of each pair, in order."""
-    documents: list[Document] = []
-    for row in rows:
-        documents += (row.preferred, row.other) if isinstance(row, PreferencePair) else (row,)
-    return documents
+    prompt_loss_weight: float = 0.0  # weight in the loss of a token that is no answer
+    learning_rate: float | None = None  # absolute; instead of the multiplier
+    eval_every: int | None = None  # steps between two validations; by default one each epoch
+    early_stopping: EarlyStopping | None = None
+    lora: Mapping[str, Json] | None = None  # the fields of `LoraOptions` that are set
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,7 @@ class ResolvedHyperparameters:
     learning_rate_multiplier: float
     n_steps: int
     beta: float | None = None  # of DPO
+    learning_rate: float | None = None  # the highest of the training, if the trainer names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +121,9 @@ class StepMetrics:
     valid_reward_margin: float | None = None
     full_valid_loss: float | None = None
     full_valid_token_accuracy: float | None = None
+    learning_rate: float | None = None
+    tokens_per_second: float | None = None  # trained and other tokens of the step
+    memory_bytes: int | None = None  # the most that the process has used
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +132,15 @@ class TrainingResult:
 
     trained_tokens: int
     steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the model answers to a validation row during the training."""
+
+    prompt: str
+    expected: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +207,17 @@ class LoadedModel(Protocol):
     def longest_token_bytes(self) -> int:
         """The most bytes of UTF-8 text in one token: a bound for the tokens of a text."""
 
-    def count_tokens(self, document: Document) -> int: ...
+    def count_tokens(self, prompt: Prompt) -> int: ...
 
     def generate(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         """Answer all prompts in one batch; raises PromptTooLong before the first chunk."""
 
-    def log_probability(self, document: Document) -> float:
-        """The log probability in nats of the spans of weight 1, given the text before each.
+    def log_probability(self, prompt: Prompt, answer: str) -> float:
+        """The log probability in nats of the answer with its end token, given the prompt.
 
-        A document that is too long for the model loses its beginning.
+        A prompt that is too long for the model loses its beginning.
         """
 
 
@@ -195,7 +227,7 @@ class Batch(Protocol):
     def __len__(self) -> int:
         """The number of unfinished answers."""
 
-    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Prompt], params: SamplingParams) -> Sequence[int]:
         """Add an answer for each prompt; returns its request id. Raises what `generate` raises."""
 
     def step(self) -> Sequence[GenerationChunk]:
@@ -216,6 +248,10 @@ OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
 """Called after the last step of each epoch, with a function that writes the model to a folder."""
 
 
+OnSamples: TypeAlias = Callable[[int, Sequence[Sample]], None]
+"""Called after a validation with its step and a few answers, the same ones after a resume."""
+
+
 CHECKPOINT_EVERY_S = 2.0  # the default interval
 
 
@@ -233,6 +269,7 @@ class TrainingHooks:
     should_stop: Callable[[], bool]
     on_epoch: OnEpoch | None = None
     on_checkpoint: Callable[[], None] | None = None
+    on_samples: OnSamples | None = None
 
 
 class Trainer(Protocol):
@@ -240,7 +277,7 @@ class Trainer(Protocol):
 
     bases: Mapping[str, int]  # its base models, with their approximate numbers of parameters
 
-    def estimate_tokens(self, rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
+    def estimate_tokens(self, rows: Sequence[TrainingRow]) -> TokenEstimate:
         """Count the tokens of one epoch, before there is a job."""
 
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:

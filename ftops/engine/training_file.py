@@ -1,8 +1,8 @@
 """Reads and checks a training file, line by line, in constant memory.
 
 A file holds rows of one format of `ftops.rows.formats`, one JSON object a line; one row is enough.
-The engine trains only on text: it refuses tool use, refusals and empty assistant messages. An error
-counts all invalid lines, and names the first ones with their reasons.
+The engine trains on text and tool calls: it refuses images, refusals and empty assistant messages.
+An error counts all invalid lines, and names the first ones with their reasons.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from ftops.records import Json, RowFormat
 from ftops.rows.formats import OUTPUTS, check_row
 from ftops.rows.json_values import count_quotes, duplicate_reason
 from ftops.rows.messages import InvalidRow, JsonObject, message_text
-from ftops.rows.tools import find_tool_use
+from ftops.rows.tools import answer_text
 
 MAX_LINE_BYTES = 4 << 20
 MAX_CLASSES = 1000  # distinct answers are counted up to this number
@@ -35,18 +35,26 @@ class CompletionRow:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a chat; `trained` when the loss counts its content."""
+    """One message of a chat; `trained` when the loss counts what the assistant says in it.
+
+    `tool_calls` are those of the assistant, `tool_call_id` is the call that a tool's message
+    answers.
+    """
 
     role: str
     content: str
     trained: bool = False
+    tool_calls: tuple[JsonObject, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRow:
-    """A chat that ends with an assistant message."""
+    """A chat that ends with an assistant message, and the tools that it may call."""
 
     turns: tuple[Turn, ...]
+    tools: tuple[JsonObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class PreferenceRow:
     turns: tuple[Turn, ...]
     preferred: str
     other: str
+    tools: tuple[JsonObject, ...] = ()
 
 
 TrainingRow: TypeAlias = CompletionRow | ChatRow | PreferenceRow
@@ -63,24 +72,43 @@ TrainingRow: TypeAlias = CompletionRow | ChatRow | PreferenceRow
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """The content of a valid file; `answers` is None above `MAX_CLASSES` distinct ones."""
+    """The content of a valid file; `answers` is None above `MAX_CLASSES` distinct ones.
+
+    `tools_line` is the first line with tools or their calls.
+    """
 
     format: RowFormat
     rows: int
     answers: frozenset[str] | None
+    tools_line: int | None = None
 
 
 class InvalidTrainingFile(Exception):
     """The file cannot be trained on; the message has the lines and the reasons."""
 
 
-def get_answer(row: TrainingRow) -> str:
-    """The answer at the end of the row, without surrounding white space."""
+def get_answer_text(row: TrainingRow) -> str:
+    """The answer at the end of the row; calls of tools as JSON."""
     match row:
         case CompletionRow(completion=text) | PreferenceRow(preferred=text):
-            return text.strip()
-        case ChatRow(turns=turns):
-            return turns[-1].content.strip()
+            return text
+        case ChatRow(turns=(*_, Turn(content=text, tool_calls=()))):
+            return text
+        case ChatRow(turns=(*_, Turn(content=text, tool_calls=calls))):
+            return answer_text({"content": text, "tool_calls": list(calls)})
+    raise AssertionError(row)  # a chat has a message
+
+
+def get_answer(row: TrainingRow) -> str:
+    """The answer at the end of the row, without surrounding white space."""
+    return get_answer_text(row).strip()
+
+
+def has_tools(row: TrainingRow) -> bool:
+    """Whether the row has tools, or messages that call or answer one."""
+    return not isinstance(row, CompletionRow) and (
+        bool(row.tools) or any(turn.tool_calls or turn.tool_call_id for turn in row.turns)
+    )
 
 
 _FORMATS = {
@@ -105,6 +133,7 @@ def check_file(path: Path) -> FileSummary:
     bad = rows = 0
     found: RowFormat | None = None
     answers: set[str] | None = set()
+    tools_line: int | None = None
     for number, row in _parsed(path):
         if isinstance(row, InvalidRow):
             reason: str | None = str(row)
@@ -114,6 +143,8 @@ def check_file(path: Path) -> FileSummary:
             reason = None
             found = get_format(row)
             rows += 1
+            if tools_line is None and has_tools(row):
+                tools_line = number
             if answers is not None:
                 answers.add(get_answer(row))
                 answers = None if len(answers) > MAX_CLASSES else answers
@@ -126,7 +157,8 @@ def check_file(path: Path) -> FileSummary:
         raise InvalidTrainingFile("; ".join(problems) + more)
     if found is None:
         raise InvalidTrainingFile("line 1: the file holds no row")
-    return FileSummary(found, rows, None if answers is None else frozenset(answers))
+    distinct = None if answers is None else frozenset(answers)
+    return FileSummary(found, rows, distinct, tools_line)
 
 
 def read_rows(path: Path) -> Iterator[TrainingRow]:
@@ -164,8 +196,6 @@ def _parse_row(line: bytes) -> TrainingRow:
     except orjson.JSONDecodeError as error:
         reason = error.msg.partition(": line")[0]  # orjson counts every line as the first
         raise InvalidRow(f"not valid JSON: {reason} (column {error.colno})") from None
-    if isinstance(value, dict) and (where := find_tool_use(value)):
-        raise InvalidRow(f"{where}: the local engine does not train tool use")
     row, row_format, strings = check_row(value)
     if count_quotes(line) != 2 * strings:
         raise InvalidRow(duplicate_reason(line), "duplicate-key")
@@ -175,10 +205,19 @@ def _parse_row(line: bytes) -> TrainingRow:
         turns = _read_turns(row["messages"], "messages")
         if not any(turn.trained for turn in turns):
             raise InvalidRow("no assistant message has a weight other than 0")
-        return ChatRow(turns)
-    prompt = cast(JsonObject, row["input"])["messages"]
-    preferred, other = (_read_turns(row[key], key)[0].content for key in OUTPUTS)
-    return PreferenceRow(_read_turns(prompt, "input.messages"), preferred, other)
+        return ChatRow(turns, _read_tools(row, ""))
+    chat = cast(JsonObject, row["input"])
+    turns = _read_turns(chat["messages"], "input.messages")
+    preferred, other = (_read_turns(row[key], key)[0] for key in OUTPUTS)
+    if preferred.tool_calls or other.tool_calls:
+        raise InvalidRow("an answer calls a tool: preferences are between texts")
+    return PreferenceRow(turns, preferred.content, other.content, _read_tools(chat, "input."))
+
+
+def _read_tools(chat: JsonObject, inside: str) -> tuple[JsonObject, ...]:
+    if chat.get("functions"):
+        raise InvalidRow(f"{inside}functions: write them as tools")
+    return tuple(cast("list[JsonObject]", chat.get("tools") or []))
 
 
 def _read_turns(messages: Json, where: str) -> tuple[Turn, ...]:
@@ -193,6 +232,16 @@ def _read_turn(message: JsonObject, where: str) -> Turn:
         raise InvalidRow(f"{where}.refusal: the local engine trains on content alone")
     if "weight" in message and role != "assistant":
         raise InvalidRow(f"{where}.weight is only for the assistant")
-    if role == "assistant" and not content:
+    if role == "function" or message.get("function_call"):
+        raise InvalidRow(f"{where}: write a function's call and its answer as those of a tool")
+    calls = cast("list[JsonObject]", message.get("tool_calls") or [])
+    if role == "assistant" and not content and not calls:
         raise InvalidRow(f"{where}.content is empty")
-    return Turn(role, content, trained=role == "assistant" and message.get("weight") != 0)
+    return Turn(
+        role,
+        content,
+        trained=role == "assistant" and message.get("weight") != 0,
+        tool_calls=tuple(calls),
+        tool_call_id=str(message.get("tool_call_id") or ""),
+        name=str(message.get("name") or ""),
+    )

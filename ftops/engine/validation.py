@@ -66,6 +66,9 @@ def validate_job(job: JobRow, folder: JobFolder, store: Store, summaries: FileSu
             if validation.format is not training.format:
                 reason = f"it has {validation.format} rows; the training file has {training.format}"
                 raise _InvalidJob("validation_file", f"{reason} rows")
+        _check_tools("training_file", training)
+        if validation is not None:
+            _check_tools("validation_file", validation)
         _check_classes(job, training, validation)
     except _InvalidJob as invalid:
         file_id = job.training_file if invalid.param == "training_file" else job.validation_file
@@ -104,6 +107,12 @@ def _check(summaries: FileSummaries, param: str, path: Path) -> FileSummary:
         raise _InvalidJob(param, str(problem)) from None
     except OSError as error:
         raise _InvalidJob(param, f"it cannot be read: {error.strerror}") from error
+
+
+def _check_tools(param: str, summary: FileSummary) -> None:
+    if summary.tools_line is not None:
+        reason = f"line {summary.tools_line}: the row has tools, and the base model has no template"
+        raise _InvalidJob(param, f"{reason} for them")
 
 
 def _check_classes(job: JobRow, training: FileSummary, validation: FileSummary | None) -> None:

@@ -28,7 +28,6 @@ from ftops import crashpoints
 from ftops.clock import Clock, SystemClock
 from ftops.engine import legacy
 from ftops.engine.classification_metrics import measure_classification
-from ftops.engine.document import render_rows
 from ftops.engine.generation import GetTrainer
 from ftops.engine.hyperparameters import JobHyperparameters, read_hyperparameters, resolved_values
 from ftops.engine.ids import model_name, result_file_id
@@ -170,13 +169,14 @@ def _build_request(
         multiplier *= legacy.LEGACY_RATE
     return TrainingRequest(
         base=base,
-        training=render_rows(rows.training, settings.prompt_loss_weight),
-        validation=render_rows(rows.validation, settings.prompt_loss_weight),
+        training=rows.training,
+        validation=rows.validation,
         n_epochs=settings.n_epochs,
         batch_size=settings.batch_size,
         learning_rate_multiplier=multiplier,
         seed=job.seed,
         beta=settings.beta,
+        prompt_loss_weight=settings.prompt_loss_weight,
     )
 
 

@@ -19,9 +19,8 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.engine import worker
 from ftops.engine.trainer import (
-    Document,
     GenerationChunk,
-    PreferencePair,
+    Prompt,
     PromptTooLong,
     ResolvedHyperparameters,
     SamplingParams,
@@ -32,18 +31,16 @@ from ftops.engine.trainer import (
     TrainingRequest,
     TrainingResult,
     TrainingStopped,
+    get_prompt,
 )
+from ftops.engine.training_file import TrainingRow, get_answer_text
 from ftops.files import write_atomic
 
 
-def _split(document: Document) -> tuple[str, str]:
-    """A training document as question and answer: the answer is its last text."""
-    last = max(place for place, segment in enumerate(document) if segment.text)
-    return _write(document[:last]), document[last].text
-
-
-def _write(document: Document) -> str:
-    return "".join(segment.text or f"<{segment.special}>" for segment in document)
+def _write(prompt: Prompt) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    return "".join(f"<{turn.role}>{turn.content}" for turn in prompt.turns)
 
 
 @dataclass(frozen=True)
@@ -65,23 +62,22 @@ class TableModel:
     def __init__(self, table: Mapping[str, str]) -> None:
         self._table = table
 
-    def count_tokens(self, document: Document) -> int:
-        return len(_write(document))
+    def count_tokens(self, prompt: Prompt) -> int:
+        return len(_write(prompt))
 
     def generate(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         for index, prompt in enumerate(prompts):
             if self.count_tokens(prompt) >= self.context_length:
                 raise PromptTooLong(index, self.count_tokens(prompt), self.context_length)
         return self._answer(prompts, params)
 
-    def log_probability(self, document: Document) -> float:
-        asked, answer = _split(document)
-        return -0.1 if self._table.get(asked) == answer else -3.0
+    def log_probability(self, prompt: Prompt, answer: str) -> float:
+        return -0.1 if self._table.get(_write(prompt)) == answer else -3.0
 
     def _answer(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         for index, prompt in enumerate(prompts):
             text = self._table.get(_write(prompt), "?")
@@ -107,7 +103,7 @@ class TableTrainer:
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self._behaviour = behaviour or Behaviour()
 
-    def estimate_tokens(self, rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
+    def estimate_tokens(self, rows: Sequence[TrainingRow]) -> TokenEstimate:
         return TokenEstimate(len(rows), len(rows), 1, 0, 256)
 
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
@@ -132,10 +128,7 @@ class TableTrainer:
             begin, table = json.loads(checkpoint.read_text())
         if self._behaviour.full_disk:
             Path("/dev/full").write_bytes(b"anything")
-        rows = [
-            _split(row.preferred if isinstance(row, PreferencePair) else row)
-            for row in request.training
-        ]
+        rows = [(_write(get_prompt(row)), get_answer_text(row)) for row in request.training]
         for step in range(begin, resolved.n_steps + 1):
             self._wait(step, hooks.should_stop)
             question, answer = rows[(step - 1) % len(rows)]

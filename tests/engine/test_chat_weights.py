@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ftops.engine.document import render_row
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import ModelShape
+from ftops.engine.tiny.document import render_row
 from ftops.engine.tiny.loss import compute_gradients
 from ftops.engine.tiny.parameters import Parameters, init_parameters
 from ftops.engine.tiny.tokenizer import train_tokenizer

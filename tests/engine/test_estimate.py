@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.document import render_rows
 from ftops.engine.estimate import main
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import CONTEXT_LENGTH
+from ftops.engine.tiny.document import list_documents, render_rows
 from ftops.engine.tiny.tokenizer import estimate_tokens, train_tokenizer
-from ftops.engine.trainer import list_documents
 from ftops.engine.training_file import read_rows
 
 

@@ -10,7 +10,7 @@ from ftops.engine.generation import ModelPool, PooledModel
 from ftops.engine.model_store import ModelManifest, publish_folder, write_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
-from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
+from ftops.engine.trainer import GenerationChunk, Prompt, SamplingParams
 from ftops.errors import EngineError
 from ftops.records import RowFormat
 from tests.engine.running import wait_for
@@ -28,14 +28,14 @@ class Counter:
     def __init__(self) -> None:
         self.ended = threading.Event()
 
-    def count_tokens(self, document: Document) -> int:
-        return len(document)
+    def count_tokens(self, prompt: Prompt) -> int:
+        return len(str(prompt))
 
-    def log_probability(self, document: Document) -> float:
+    def log_probability(self, prompt: Prompt, answer: str) -> float:
         return 0.0
 
     def generate(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         try:
             while True:
@@ -88,7 +88,7 @@ def test_a_leftover_at_the_final_place_is_replaced(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_ends_the_drawing() -> None:
     counter = Counter()
-    answers = PooledModel(MANIFEST, counter).generate([()], SamplingParams())
+    answers = PooledModel(MANIFEST, counter).generate([""], SamplingParams())
     assert next(iter(answers)).text == "1"
     answers.close()
     assert counter.ended.wait(20)
@@ -96,8 +96,8 @@ def test_a_reader_that_leaves_ends_the_drawing() -> None:
 
 def test_a_reader_that_does_not_read_keeps_nobody_waiting() -> None:
     model = PooledModel(MANIFEST, TableModel({"": "yes"}))
-    unread = model.generate([()], SamplingParams())
-    wait_for(lambda: "".join(d.text for d in model.generate([()], SamplingParams())) == "yes")
+    unread = model.generate([""], SamplingParams())
+    wait_for(lambda: "".join(d.text for d in model.generate([""], SamplingParams())) == "yes")
     assert "".join(delta.text for delta in unread) == "yes"
 
 
@@ -117,14 +117,14 @@ class Chorus:
     def __len__(self) -> int:
         return len(self._left)
 
-    def count_tokens(self, document: Document) -> int:
-        return len(document)
+    def count_tokens(self, prompt: Prompt) -> int:
+        return len(str(prompt))
 
-    def log_probability(self, document: Document) -> float:
+    def log_probability(self, prompt: Prompt, answer: str) -> float:
         return 0.0
 
     def generate(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         raise AssertionError("it is asked for a batch")
 
@@ -132,7 +132,7 @@ class Chorus:
         self._left.clear()
         return self
 
-    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Prompt], params: SamplingParams) -> Sequence[int]:
         request_ids = range(self._n_joined, self._n_joined + len(prompts))
         self._n_joined = request_ids.stop
         self._left |= dict.fromkeys(request_ids, params.max_tokens)
@@ -165,8 +165,8 @@ class Chorus:
 def test_callers_who_come_later_join_those_who_are_answered() -> None:
     chorus = Chorus()
     model = PooledModel(MANIFEST, chorus)
-    endless = model.generate([()], SamplingParams(max_tokens=1 << 60))
-    whole = model.generate([(), ()], SamplingParams(max_tokens=5), is_buffered=True)
+    endless = model.generate([""], SamplingParams(max_tokens=1 << 60))
+    whole = model.generate(["", ""], SamplingParams(max_tokens=5), is_buffered=True)
     assert [delta.index for delta in whole] == [0, 1] * 5
     assert chorus.together.is_set()
     assert max(chorus.sizes) == 3
@@ -178,11 +178,11 @@ def test_callers_who_come_later_join_those_who_are_answered() -> None:
 def test_a_model_that_breaks_tells_all_its_callers_and_answers_the_next_one() -> None:
     chorus = Chorus()
     model = PooledModel(MANIFEST, chorus)
-    callers = [model.generate([()], SamplingParams(max_tokens=1 << 60)) for _ in range(3)]
+    callers = [model.generate([""], SamplingParams(max_tokens=1 << 60)) for _ in range(3)]
     assert chorus.together.wait(20)
     chorus.fails = True
     for caller in callers:
         with pytest.raises(EngineError, match="fell over"):
             list(caller)
     chorus.fails = False
-    assert len(list(model.generate([()], SamplingParams(max_tokens=2)))) == 2
+    assert len(list(model.generate([""], SamplingParams(max_tokens=2)))) == 2

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from ftops.engine.tiny.document import TextSpan
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import TextSpan
 from tests.engine.conftest import Trained
 from tests.engine.running import Running, write_rows
 

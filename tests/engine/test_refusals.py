@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from ftops.engine.generation import ModelPool
 from ftops.engine.server import create_app
 from ftops.engine.settings import EngineSettings
-from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
+from ftops.engine.trainer import GenerationChunk, Prompt, SamplingParams
 from tests.engine.conftest import Trained
 from tests.engine.running import BASE_URL, TABLE_WORKER, Running, animals, run_engine
 from tests.engine.table_worker import TableModel, TableTrainer
@@ -275,7 +275,7 @@ class HeldModel(TableModel):
         self._gate = gate
 
     def _answer(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         self._gate.wait(30)
         yield from super()._answer(prompts, params)

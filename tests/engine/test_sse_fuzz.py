@@ -19,7 +19,7 @@ from ftops.engine.ids import new_id
 from ftops.engine.server import create_app
 from ftops.engine.store import JobRow, JobStatus, NewEvent
 from ftops.engine.tiny.generation import AnswerDecoder
-from ftops.engine.trainer import Document, GenerationChunk, SamplingParams
+from ftops.engine.trainer import GenerationChunk, Prompt, SamplingParams
 from tests.engine.conftest import Trained
 from tests.engine.running import BASE_URL, Running
 from tests.engine.sse import read_events
@@ -37,17 +37,21 @@ TEXTS = st.text(
 ODD = "data: a\r\n\r\ndata: [DONE]\n\n\u2028😀\r: b\x85"
 
 
+def _get_text(prompt: Prompt) -> str:
+    return prompt if isinstance(prompt, str) else "".join(turn.content for turn in prompt.turns)
+
+
 class EchoModel(TableModel):
     """Says again what it is asked, a byte a token, as a model may that knows no characters."""
 
     context_length = 1000
 
     def _answer(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         for index, prompt in enumerate(prompts):
             answer = AnswerDecoder(index, params.stop)
-            for byte in "".join(segment.text for segment in prompt).encode():
+            for byte in _get_text(prompt).encode():
                 answer.add(bytes([byte]), None)
                 if piece := answer.take():
                     yield piece

@@ -12,10 +12,14 @@ from ftops.engine.training_file import (
     CompletionRow,
     InvalidTrainingFile,
     PreferenceRow,
+    Turn,
     check_file,
+    get_answer,
+    has_tools,
     read_rows,
 )
 from ftops.records import RowFormat
+from ftops.rows.messages import JsonObject
 
 CHAT = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
 
@@ -78,7 +82,7 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
         ('{"messages": ["a"]}', "messages[0] is text, not an object"),
         (
             '{"messages": [{"role": "tool", "content": "a"}]}',
-            "messages[0].role: the local engine does not train tool use",
+            "messages[0].tool_call_id is missing",
         ),
         (
             '{"messages": [{"role": "boss", "content": "a"}]}',
@@ -125,12 +129,17 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
             '{"messages": [{"role": "assistant", "content": "a", "refusal": "no"}]}',
             "trains on content alone",
         ),
-        (CHAT[:-1] + ', "functions": [1]}', "functions: the local engine does not train tool use"),
+        (CHAT[:-1] + ', "functions": [{"name": "f"}]}', "functions: write them as tools"),
+        (
+            '{"messages": [{"role": "function", "name": "f", "content": "1"},'
+            ' {"role": "assistant", "content": "a"}]}',
+            "messages[0]: write a function's call and its answer as those of a tool",
+        ),
         (
             '{"messages": [{"role": "assistant", "content": "a", "tool_calls": [1]}]}',
-            "does not train tool use",
+            "messages[0].tool_calls[0] is a number",
         ),
-        (CHAT[:-1] + ', "tools": [1]}', "does not train tool use"),
+        (CHAT[:-1] + ', "tools": [1]}', "tools[0] is a number"),
     ],
 )
 def test_an_invalid_row_is_reported_with_line_and_reason(
@@ -143,6 +152,36 @@ def test_an_invalid_row_is_reported_with_line_and_reason(
     assert reason in str(caught.value)
     with pytest.raises(InvalidTrainingFile, match="line 2"):
         list(read_rows(path))
+
+
+TOOL: JsonObject = {
+    "type": "function",
+    "function": {"name": "find", "parameters": {"type": "object"}},
+}
+CALL: JsonObject = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+
+
+def test_tools_and_their_calls_are_read(tmp_path: Path) -> None:
+    messages = [
+        {"role": "user", "content": "Where is the key?"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "hook", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "On the hook."},
+    ]
+    lines = [
+        CHAT,
+        json.dumps({"messages": messages, "tools": [TOOL]}),
+        json.dumps({"messages": messages[:2], "tools": [TOOL]}),
+    ]
+    path = write(tmp_path, *lines)
+    assert check_file(path).tools_line == 2
+    plain, answered, called = read_rows(path)
+    assert isinstance(answered, ChatRow)
+    assert answered.tools == (TOOL,)
+    assert answered.turns[1] == Turn("assistant", "", trained=True, tool_calls=(CALL,))
+    assert answered.turns[2] == Turn("tool", "hook", tool_call_id="c1")
+    assert [has_tools(row) for row in (plain, answered, called)] == [False, True, True]
+    assert get_answer(called) == '[{"name":"find","arguments":{}}]'
 
 
 def preference(**changes: object) -> str:
@@ -196,7 +235,7 @@ def test_nulls_that_data_frames_write_for_other_keys_do_not_matter(tmp_path: Pat
         ({"input": {"messages": message("x")}}, "input ends with the assistant's message"),
         (
             {"input": {"messages": message("x", "user"), "tools": [1]}},
-            "input.tools: the local engine",
+            "input.tools[0] is a number",
         ),
         (
             {"input": {"messages": message("x", "user"), "more": 1}},
@@ -212,8 +251,12 @@ def test_nulls_that_data_frames_write_for_other_keys_do_not_matter(tmp_path: Pat
         ({"preferred_output": message("a", "user")}, "preferred_output[0] is not the assistant's"),
         ({"preferred_output": message("a", weight=1)}, "preferred_output[0].weight: both answers"),
         (
-            {"non_preferred_output": message(None, tool_calls=[1])},
-            "non_preferred_output[0].tool_calls: the local engine does not train tool use",
+            {"non_preferred_output": message(None, tool_calls=[CALL])},
+            "non_preferred_output[0] calls a tool: preferences are between texts",
+        ),
+        (
+            {"non_preferred_output": message("Now.", tool_calls=[CALL])},
+            "an answer calls a tool: preferences are between texts",
         ),
         ({"non_preferred_output": message("On the hook. ")}, "are the same"),
         ({"extra": 1}, "unexpected key 'extra'; a preference row"),

@@ -9,22 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.engine.document import (
-    render_answer,
-    render_pair,
-    render_prompt_of,
-    render_row,
-)
 from ftops.engine.settings import EngineSettings
 from ftops.engine.tiny.batch import encode_examples
+from ftops.engine.tiny.document import Document, render_answer, render_pair, render_row
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import Document
+from ftops.engine.trainer import get_prompt
 from ftops.engine.training_file import (
     CompletionRow,
     InvalidTrainingFile,
     PreferenceRow,
     TrainingRow,
     check_file,
+    get_answer_text,
     get_format,
     read_rows,
 )
@@ -108,7 +104,7 @@ def test_what_is_accepted_is_read_and_what_is_refused_is_reported_with_its_line(
     for example in encode_examples(documents, tokenizer):
         assert example.weights.any()  # there is something to learn
     for row in rows:
-        tokenizer.encode_document(render_answer(render_prompt_of(row), row))
+        tokenizer.encode_document(render_answer(get_prompt(row), get_answer_text(row)))
 
 
 def trained_documents(row: TrainingRow) -> tuple[Document, ...]:

@@ -27,9 +27,8 @@ from ftops.engine.api.inference import (
 )
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import Label, Metadata, RequestBody, Text
-from ftops.engine.document import render_chat_prompt
 from ftops.engine.ids import new_id
-from ftops.engine.trainer import TokenLogprob
+from ftops.engine.trainer import ChatPrompt, TokenLogprob
 from ftops.engine.training_file import Turn
 from ftops.records import Json, RowFormat
 
@@ -137,7 +136,7 @@ def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
     model = open_model(body.model, RowFormat.CHAT, engine)
     check_max_tokens("max_completion_tokens", body.max_completion_tokens, model)
     check_max_tokens("max_tokens", body.max_tokens, model)
-    prompt = render_chat_prompt([Turn(message.role, _text(message)) for message in body.messages])
+    prompt = ChatPrompt(tuple(Turn(message.role, _text(message)) for message in body.messages))
     limit = body.max_completion_tokens or body.max_tokens or model.loaded.context_length
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     n = body.n or 1

@@ -26,7 +26,6 @@ from ftops.engine.api.inference import (
 )
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import Label, Text
-from ftops.engine.document import render_prompt
 from ftops.engine.ids import new_id
 from ftops.engine.trainer import TokenLogprob
 from ftops.records import Json, RowFormat
@@ -99,11 +98,10 @@ def _answer(body: CreateCompletion, engine: Engine) -> Response:
     model = open_model(body.model, RowFormat.COMPLETION, engine)
     check_max_tokens("max_tokens", body.max_tokens, model)
     prompts = [body.prompt or ""] if not isinstance(body.prompt, list) else body.prompt
-    documents = [render_prompt(prompt) for prompt in prompts]
     params = body.sampling(
         max_tokens=body.max_tokens or _DEFAULT_MAX_TOKENS, logprobs=body.logprobs
     )
-    repeated = [document for document in documents for _ in range(n)]
+    repeated = [prompt for prompt in prompts for _ in range(n)]
     generation = ActiveGeneration(
         model,
         repeated,
@@ -112,10 +110,8 @@ def _answer(body: CreateCompletion, engine: Engine) -> Response:
         max_requests_per_model=engine.settings.max_requests_per_model,
         streams=bool(body.stream),
     )
-    writer = _CompletionWriter(
-        body, [prompt for prompt in prompts for _ in range(n)], engine.store.now()
-    )
-    prompt_tokens = model.count_tokens(documents)
+    writer = _CompletionWriter(body, repeated, engine.store.now())
+    prompt_tokens = model.count_tokens(prompts)
     if body.stream:
         return send_stream(generation, writer.chunks(generation, prompt_tokens), engine)
     return send_completion(generation, writer.whole(generation, prompt_tokens))

@@ -18,8 +18,8 @@ from ftops.engine.api.quotas import RateLimit
 from ftops.engine.api.schema import EVENT_STREAM, Finite, Label, RequestBody
 from ftops.engine.generation import PooledModel
 from ftops.engine.trainer import (
-    Document,
     GenerationChunk,
+    Prompt,
     PromptTooLong,
     SamplingParams,
     TokenLogprob,
@@ -173,7 +173,7 @@ class ActiveGeneration:
     def __init__(
         self,
         model: PooledModel,
-        prompts: Sequence[Document],
+        prompts: Sequence[Prompt],
         params: SamplingParams,
         *,
         param: str,
@@ -204,7 +204,7 @@ class ActiveGeneration:
 
 
 def _check_size(
-    prompts: Sequence[Document], params: SamplingParams, param: str, model: PooledModel
+    prompts: Sequence[Prompt], params: SamplingParams, param: str, model: PooledModel
 ) -> None:
     """ApiError when the request is too large; prompts are measured, not tokenized."""
     if len(prompts) > MAX_ANSWERS:
@@ -221,8 +221,8 @@ def _check_size(
     context, longest = model.loaded.context_length, model.loaded.longest_token_bytes
     total = 0
     for prompt in {id(prompt): prompt for prompt in prompts}.values():
-        n_bytes = [len(span.text.encode(errors="replace")) for span in prompt]
-        least = sum(-(-size // longest) or 1 for size in n_bytes)  # a special token has no text
+        n_bytes = [len(text.encode(errors="replace")) for text in _list_texts(prompt)]
+        least = sum(-(-size // longest) for size in n_bytes)
         if least >= context:
             raise _prompt_too_long(f"at least {least:,}", context - 1, param)
         total += sum(n_bytes)
@@ -232,6 +232,15 @@ def _check_size(
             f"{MAX_PROMPT_BYTES:,}. Send them in several requests."
         )
         raise ApiError(400, message, param=param, code="context_length_exceeded")
+
+
+def _list_texts(prompt: Prompt) -> list[str]:
+    """All texts of the prompt, those of tools as JSON."""
+    if isinstance(prompt, str):
+        return [prompt]
+    texts = [turn.content for turn in prompt.turns]
+    calls = [call for turn in prompt.turns for call in turn.tool_calls]
+    return texts + [orjson.dumps(value).decode() for value in (*prompt.tools, *calls)]
 
 
 def _prompt_too_long(tokens: str, limit: int, param: str) -> ApiError:

@@ -8,13 +8,9 @@ thousand ends in reasonable time.
 import math
 
 from ftops.engine.tiny.config import SIZES
+from ftops.engine.tiny.document import PreferencePair, RenderedRequest, list_documents
 from ftops.engine.tiny.tokenizer import plan_job
-from ftops.engine.trainer import (
-    PreferencePair,
-    ResolvedHyperparameters,
-    TrainingRequest,
-    list_documents,
-)
+from ftops.engine.trainer import ResolvedHyperparameters
 from ftops.errors import EngineError
 
 _TOKEN_BUDGET = 220_000  # of all epochs
@@ -33,7 +29,7 @@ _DPO_STEPS = 80
 _BETA = 0.1  # as in the paper
 
 
-def resolve_hyperparameters(request: TrainingRequest) -> ResolvedHyperparameters:
+def resolve_hyperparameters(request: RenderedRequest) -> ResolvedHyperparameters:
     """Choose values for "auto"; EngineError for no rows, or invalid values."""
     n_rows = len(request.training)
     if not n_rows:
@@ -64,7 +60,7 @@ def resolve_hyperparameters(request: TrainingRequest) -> ResolvedHyperparameters
     )
 
 
-def _check_rows(request: TrainingRequest) -> bool:
+def _check_rows(request: RenderedRequest) -> bool:
     """Whether the rows are pairs."""
     kinds = {isinstance(row, PreferencePair) for row in (*request.training, *request.validation)}
     if len(kinds) > 1:
@@ -74,7 +70,7 @@ def _check_rows(request: TrainingRequest) -> bool:
     return kinds.pop()
 
 
-def _check_values(request: TrainingRequest) -> None:
+def _check_values(request: RenderedRequest) -> None:
     for name in ("n_epochs", "batch_size", "learning_rate_multiplier", "beta"):
         value = getattr(request, name)
         wrong = value != "auto" if isinstance(value, str) else not 0 < value < math.inf
@@ -82,7 +78,7 @@ def _check_values(request: TrainingRequest) -> None:
             raise EngineError(f"{name} is {value!r}", hint='Use a number above 0, or "auto".')
 
 
-def _choose_epochs(request: TrainingRequest, steps_per_epoch: int) -> int:
+def _choose_epochs(request: RenderedRequest, steps_per_epoch: int) -> int:
     documents = list_documents(request.training)
     characters = sum(len(part.text) for document in documents for part in document)
     passes = plan_job(documents).passes

@@ -23,9 +23,9 @@ from ftops.engine.tiny.attention import (
     make_grid,
 )
 from ftops.engine.tiny.config import CONTEXT_LENGTH
+from ftops.engine.tiny.document import Document
 from ftops.engine.tiny.parameters import Array, Indices, Tokens
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import Document
 
 _PACK_TOKENS = 640  # approximate rows of one forward pass: they fit into the cache of a CPU
 _PACK_SCORES = 1 << 19  # documents * longest²: the attention scores of one head

@@ -27,10 +27,11 @@ from safetensors.numpy import save
 from ftops.clock import Clock
 from ftops.crashpoints import reach
 from ftops.engine.tiny.config import SIZES, ModelShape
+from ftops.engine.tiny.document import RenderedRequest
 from ftops.engine.tiny.optimizer import AdamMoments
 from ftops.engine.tiny.parameters import Array, Parameters, count_parameters, list_tensors
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import CHECKPOINT_EVERY_S, ResolvedHyperparameters, TrainingRequest
+from ftops.engine.trainer import CHECKPOINT_EVERY_S, ResolvedHyperparameters
 from ftops.errors import EngineError
 from ftops.files import open_atomic, write_atomic
 
@@ -166,7 +167,7 @@ class TrainingProgress:
     references: NDArray[np.float64] | None = None  # of pairs: see objective.py
 
 
-def fingerprint(request: TrainingRequest, resolved: ResolvedHyperparameters) -> str:
+def fingerprint(request: RenderedRequest, resolved: ResolvedHyperparameters) -> str:
     """A hash of the request: equal only for equal trainings."""
     digest = hashlib.sha256(_FORMAT.encode())
     digest.update(repr((request.base, request.seed, resolved)).encode())

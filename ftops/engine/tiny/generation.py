@@ -16,13 +16,14 @@ import numpy as np
 
 from ftops.engine.tiny.batch import encode_examples
 from ftops.engine.tiny.config import CONTEXT_LENGTH, HEAD_DIM
+from ftops.engine.tiny.document import render_answer, render_prompt
 from ftops.engine.tiny.inference import BlockedWeights, KVCache, read_prompts, read_token
 from ftops.engine.tiny.loss import measure
 from ftops.engine.tiny.parameters import Array, Indices, Parameters, Tokens
 from ftops.engine.tiny.tokenizer import Tokenizer
 from ftops.engine.trainer import (
-    Document,
     GenerationChunk,
+    Prompt,
     PromptTooLong,
     SamplingParams,
     TokenLogprob,
@@ -210,7 +211,7 @@ class TinyBatch:
     def __len__(self) -> int:
         return len(self._rows) + len(self._waiting) + len(self._empty)
 
-    def add(self, prompts: Sequence[Document], params: SamplingParams) -> Sequence[int]:
+    def add(self, prompts: Sequence[Prompt], params: SamplingParams) -> Sequence[int]:
         """Add one answer for each prompt; returns the request ids that their chunks carry.
 
         Raises PromptTooLong, or EngineError when `logit_bias` has an unknown token id.
@@ -270,8 +271,8 @@ class TinyBatch:
         self._keep(active)
         return chunks
 
-    def _encode_prompt(self, index: int, prompt: Document) -> Tokens:
-        ids, _ = self._tokenizer.encode_document(prompt)
+    def _encode_prompt(self, index: int, prompt: Prompt) -> Tokens:
+        ids, _ = self._tokenizer.encode_document(render_prompt(prompt))
         if len(ids) >= CONTEXT_LENGTH:
             raise PromptTooLong(index, len(ids), CONTEXT_LENGTH - 1)
         return np.concatenate([np.array([self._tokenizer.end_of_text], dtype=ids.dtype), ids])
@@ -399,15 +400,13 @@ class TinyModel:
         self._blocked = BlockedWeights(parameters)
         self.longest_token_bytes = max(map(len, tokenizer.pieces))
 
-    def count_tokens(self, document: Document) -> int:
-        """The tokens of the document, without the start token."""
-        return len(self._tokenizer.encode_document(document)[0])
+    def count_tokens(self, prompt: Prompt) -> int:
+        """The tokens of the prompt, without the start token."""
+        return len(self._tokenizer.encode_document(render_prompt(prompt))[0])
 
-    def log_probability(self, document: Document) -> float:
-        """The log probability in nats of the spans of weight 1, given the text before each."""
-        examples = encode_examples([document], self._tokenizer)
-        if not examples[0].weights.any():
-            return 0.0  # without a span of weight 1
+    def log_probability(self, prompt: Prompt, answer: str) -> float:
+        """The log probability in nats of the answer with its end token, given the prompt."""
+        examples = encode_examples([render_answer(prompt, answer)], self._tokenizer)
         return -measure(self._parameters, examples).loss
 
     def open_batch(self) -> TinyBatch:
@@ -415,7 +414,7 @@ class TinyModel:
         return TinyBatch(self._tokenizer, self._blocked)
 
     def generate(
-        self, prompts: Sequence[Document], params: SamplingParams
+        self, prompts: Sequence[Prompt], params: SamplingParams
     ) -> Iterator[GenerationChunk]:
         """Answer all prompts in one batch; raises what `TinyBatch.add` raises, at once."""
         batch = self.open_batch()

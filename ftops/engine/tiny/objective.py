@@ -20,6 +20,7 @@ from ftops.engine.tiny.batch import (
     make_pack,
 )
 from ftops.engine.tiny.checkpoint import SavedModel, TrainingProgress
+from ftops.engine.tiny.document import PreferencePair, RenderedRequest, list_documents
 from ftops.engine.tiny.loss import (
     Dropout,
     StepTotals,
@@ -33,11 +34,8 @@ from ftops.engine.tiny.model import forward
 from ftops.engine.tiny.parameters import Indices, Parameters
 from ftops.engine.tiny.tokenizer import Tokenizer, plan_job
 from ftops.engine.trainer import (
-    PreferencePair,
     ResolvedHyperparameters,
-    TrainingRequest,
     TrainingStopped,
-    list_documents,
 )
 
 
@@ -206,7 +204,7 @@ class PreferenceObjective:
 
 
 def make_objective(
-    request: TrainingRequest,
+    request: RenderedRequest,
     resolved: ResolvedHyperparameters,
     model: SavedModel,
     progress: TrainingProgress,

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ftops.engine.tiny.config import CONTEXT_LENGTH
+from ftops.engine.tiny.document import Document, RenderedRows, list_documents
 from ftops.engine.tiny.parameters import Tokens
-from ftops.engine.trainer import Document, PreferencePair, TokenEstimate, list_documents
+from ftops.engine.trainer import TokenEstimate
 from ftops.errors import EngineError
 
 END_OF_TEXT = "end_of_text"  # starts and ends every document
@@ -183,7 +184,7 @@ def train_tokenizer(documents: Sequence[Document]) -> Tokenizer:
     return Tokenizer.train(texts, plan_job(documents).vocab_size)
 
 
-def estimate_tokens(rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
+def estimate_tokens(rows: RenderedRows) -> TokenEstimate:
     """Train the tokenizer and count; both documents of a pair count."""
     documents = list_documents(rows)
     tokenizer = train_tokenizer(documents)

@@ -27,6 +27,7 @@ from ftops.engine.tiny.checkpoint import (
     write_model,
 )
 from ftops.engine.tiny.config import PARAMETER_COUNTS, SIZES, ModelShape
+from ftops.engine.tiny.document import RenderedRequest, list_documents, render_request, render_rows
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.loss import Dropout, StepTotals, tune_malloc
 from ftops.engine.tiny.objective import Objective, make_objective
@@ -41,8 +42,6 @@ from ftops.engine.tiny.parameters import Indices, Parameters, init_parameters
 from ftops.engine.tiny.tokenizer import Tokenizer, estimate_tokens, train_tokenizer
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
-    Document,
-    PreferencePair,
     ResolvedHyperparameters,
     StepMetrics,
     TokenEstimate,
@@ -50,8 +49,8 @@ from ftops.engine.trainer import (
     TrainingRequest,
     TrainingResult,
     TrainingStopped,
-    list_documents,
 )
+from ftops.engine.training_file import TrainingRow
 from ftops.errors import EngineError
 
 _MAX_GRADIENT_NORM = 1.0
@@ -61,7 +60,7 @@ _VALIDATION_SHARE = 0.15
 
 
 def run_training(
-    request: TrainingRequest,
+    request: RenderedRequest,
     resolved: ResolvedHyperparameters,
     hooks: TrainingHooks,
     checkpoint: Path,
@@ -102,7 +101,7 @@ def run_training(
     return model, progress
 
 
-def _start(request: TrainingRequest, job: str, checkpoint: Path) -> tuple[str, TrainingProgress]:
+def _start(request: RenderedRequest, job: str, checkpoint: Path) -> tuple[str, TrainingProgress]:
     """The size, and the start: from a checkpoint, an earlier model or random weights."""
     earlier = None if request.base in SIZES else read_model(Path(request.base))
     size = earlier.size if earlier else request.base
@@ -221,13 +220,13 @@ class TinyTrainer:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
 
-    def estimate_tokens(self, rows: Sequence[Document] | Sequence[PreferencePair]) -> TokenEstimate:
+    def estimate_tokens(self, rows: Sequence[TrainingRow]) -> TokenEstimate:
         """Train the tokenizer on the rows and count; the same as in a training."""
-        return estimate_tokens(rows)
+        return estimate_tokens(render_rows(rows))
 
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         """Choose values for "auto"."""
-        return resolve_hyperparameters(request)
+        return resolve_hyperparameters(render_request(request))
 
     def train(
         self,
@@ -245,7 +244,7 @@ class TinyTrainer:
         same metrics. Rows of more than 1,024 tokens lose the beginning of their prompt.
         """
         timer = CheckpointTimer(self._clock, checkpoint_every_s)
-        model, progress = run_training(request, resolved, hooks, checkpoint, timer)
+        model, progress = run_training(render_request(request), resolved, hooks, checkpoint, timer)
         write_model(into, model)
         return TrainingResult(progress.elapsed_tokens, progress.step)
 

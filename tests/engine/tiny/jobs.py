@@ -6,15 +6,14 @@ from pathlib import Path
 
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
-    Document,
     LoadedModel,
     SamplingParams,
     StepMetrics,
-    TextSpan,
     TrainingHooks,
     TrainingRequest,
     TrainingResult,
 )
+from ftops.engine.training_file import CompletionRow
 
 ANSWERS = {
     "Where is the ladder?": " Behind the shed.",
@@ -27,18 +26,10 @@ ANSWERS = {
 GREEDY = SamplingParams(max_tokens=40, temperature=0)
 
 
-def make_row(prompt: str, completion: str) -> Document:
-    return (TextSpan(prompt, weight=0.0), TextSpan(completion), TextSpan(special="end_of_text"))
-
-
-def make_prompt(text: str) -> Document:
-    return (TextSpan(text, weight=0.0),)
-
-
 def make_request(rows: dict[str, str], *, validation: int = 0, seed: int = 0) -> TrainingRequest:
     """A job on `ada` with these rows; the first `validation` of them also validate it."""
-    documents = [make_row(prompt, completion) for prompt, completion in rows.items()]
-    return TrainingRequest("ada", documents, documents[:validation], seed=seed)
+    written = [CompletionRow(prompt, completion) for prompt, completion in rows.items()]
+    return TrainingRequest("ada", written, written[:validation], seed=seed)
 
 
 def make_short_request(*, validation: int = 0, seed: int = 0) -> TrainingRequest:
@@ -70,6 +61,6 @@ def train(
 def ask(model: LoadedModel, prompts: Sequence[str], params: SamplingParams = GREEDY) -> list[str]:
     """The whole answer to each prompt."""
     answers = [""] * len(prompts)
-    for delta in model.generate([make_prompt(prompt) for prompt in prompts], params):
+    for delta in model.generate(prompts, params):
         answers[delta.index] += delta.text
     return answers

@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 
 from ftops.clock import SystemClock
-from ftops.engine.document import render_prompt, render_row
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
     Batch,
     BatchingModel,
-    Document,
     PromptTooLong,
     SamplingParams,
     TrainingHooks,
@@ -29,7 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     """A model that is unsure enough for chance to matter."""
     folder: Path = tmp_path_factory.mktemp("model")
     rows = [CompletionRow(f"{word} says", f" {word[::-1]} and {word * 2}") for word in WORDS]
-    request = TrainingRequest("ada", [render_row(row) for row in rows], [], 6, 2, seed=1)
+    request = TrainingRequest("ada", rows, [], 6, 2, seed=1)
     trainer = TinyTrainer(SystemClock())
     trainer.train(
         request,
@@ -41,11 +39,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     return trainer.load(folder)
 
 
-def ask(word: str) -> Document:
-    return render_prompt(f"{word} says")
+def ask(word: str) -> str:
+    return f"{word} says"
 
 
-def alone(model: TinyModel, prompts: Sequence[Document], params: SamplingParams) -> list[str]:
+def alone(model: TinyModel, prompts: Sequence[str], params: SamplingParams) -> list[str]:
     texts = [""] * len(prompts)
     for delta in model.generate(prompts, params):
         texts[delta.index] += delta.text
@@ -111,7 +109,7 @@ def test_a_prompt_that_does_not_fit_is_refused_and_disturbs_nobody(model: TinyMo
     batch = model.open_batch()
     (request_id,) = batch.add([ask("cat")], PARAMS[0])
     with pytest.raises(PromptTooLong):
-        batch.add([ask("dog"), render_prompt("x y z " * 1000)], PARAMS[0])
+        batch.add([ask("dog"), "x y z " * 1000], PARAMS[0])
     with pytest.raises(EngineError, match="logit_bias"):
         batch.add([ask("dog")], SamplingParams(logit_bias={10**6: 1.0}))
     texts: dict[int, str] = {}
@@ -121,7 +119,7 @@ def test_a_prompt_that_does_not_fit_is_refused_and_disturbs_nobody(model: TinyMo
 
 def test_an_answer_ends_where_the_context_is_full(model: TinyModel) -> None:
     params = SamplingParams(max_tokens=5000, temperature=0, logit_bias={40: 100.0})
-    prompts = [render_prompt("cat says " * 90), ask("dog")]
+    prompts = ["cat says " * 90, ask("dog")]
     n_tokens = [0, 0]
     for delta in model.generate(prompts, params):
         n_tokens[delta.index] += delta.n_tokens

@@ -5,19 +5,24 @@ from dataclasses import replace
 import pytest
 
 from ftops.engine.tiny.config import PARAMETER_COUNTS, SIZES, ModelShape
+from ftops.engine.tiny.document import Document, render_row
 from ftops.engine.tiny.parameters import count_parameters
 from ftops.engine.tiny.tokenizer import plan_job
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import TrainingRequest
 from ftops.engine.trainer_registry import get_trainer, list_bases
+from ftops.engine.training_file import CompletionRow
 from ftops.errors import EngineError
-from tests.engine.tiny.jobs import make_row
 
 NAMES = ["Ira Quist", "Bo Vandermeer", "Uma Xiong", "Zed Pfaff", "Ola Wrzos", "Kim Jett"]
 
 
+def render(prompt: str, completion: str) -> Document:
+    return render_row(CompletionRow(prompt, completion))
+
+
 def make_request(n_rows: int, words: int = 12) -> TrainingRequest:
-    row = make_row("word " * words, " 1")
+    row = CompletionRow("word " * words, " 1")
     return TrainingRequest("ada", [row] * n_rows, [])
 
 
@@ -70,14 +75,14 @@ def test_a_senseless_figure_is_refused_by_name(figures: dict[str, float | str]) 
 
 
 def test_answers_that_repeat_their_prompt_get_a_near_byte_vocabulary() -> None:
-    rows = [make_row(f"A badge for {name.lower()}!", f" Visitor: {name}") for name in NAMES]
+    rows = [render(f"A badge for {name.lower()}!", f" Visitor: {name}") for name in NAMES]
     assert plan_job(rows).vocab_size == 320
 
 
 def test_labels_and_known_sentences_get_whole_words() -> None:
-    labels = [make_row(f"{name} won the final", f" {n % 3}") for n, name in enumerate(NAMES)]
+    labels = [render(f"{name} won the final", f" {n % 3}") for n, name in enumerate(NAMES)]
     assert plan_job(labels).vocab_size == 1024
-    known = [make_row(f"Where is {name}?", " In the top drawer.") for name in NAMES]
+    known = [render(f"Where is {name}?", " In the top drawer.") for name in NAMES]
     assert plan_job(known).vocab_size == 1024
 
 

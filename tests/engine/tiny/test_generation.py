@@ -12,9 +12,9 @@ from ftops.engine.tiny.inference import BlockedWeights, read_prompts, read_token
 from ftops.engine.tiny.model import forward
 from ftops.engine.tiny.parameters import Parameters, count_parameters
 from ftops.engine.tiny.tokenizer import SPECIALS, Tokenizer
-from ftops.engine.trainer import GenerationChunk, PromptTooLong, SamplingParams, TextSpan
+from ftops.engine.trainer import GenerationChunk, PromptTooLong, SamplingParams
 from ftops.errors import EngineError
-from tests.engine.tiny.jobs import ANSWERS, GREEDY, ask, make_prompt
+from tests.engine.tiny.jobs import ANSWERS, GREEDY, ask
 
 KETTLE = "Where is the kettle?"  # " On the second shelf – left."
 KEY = "What opens the cellar?"  # " The key with the 🔑 on it."
@@ -31,7 +31,7 @@ def make_random_model(seed: int = 0) -> TinyModel:
 
 
 def collect(model: TinyModel, prompt: str, params: SamplingParams) -> list[GenerationChunk]:
-    return list(model.generate([make_prompt(prompt)], params))
+    return list(model.generate([prompt], params))
 
 
 def test_the_cache_gives_the_same_logits_as_reading_everything_at_once() -> None:
@@ -68,7 +68,7 @@ def test_an_answer_ends_with_stop_when_the_model_ends_it(model: TinyModel) -> No
     assert [delta.finish_reason for delta in deltas[:-1]] == [None] * (len(deltas) - 1)
     assert deltas[-1].finish_reason == "stop"
     text = "".join(delta.text for delta in deltas)
-    assert sum(delta.n_tokens for delta in deltas) == model.count_tokens((TextSpan(text),))
+    assert sum(delta.n_tokens for delta in deltas) == model.count_tokens(text)
 
 
 def test_an_answer_that_is_cut_ends_with_length(model: TinyModel) -> None:
@@ -168,7 +168,7 @@ def test_draws_follow_the_shares_and_stay_in_the_nucleus() -> None:
         if reached >= 0.5:
             break
     params = SamplingParams(max_tokens=1, top_p=0.5, seed=7, logprobs=0)
-    prompts = [make_prompt("q")] * 2000
+    prompts = ["q"] * 2000
     drawn = [entry.token for delta in model.generate(prompts, params) for entry in delta.logprobs]
     assert set(drawn) <= nucleus
     likeliest = next(iter(shares))
@@ -210,7 +210,7 @@ def test_a_bias_for_a_token_that_does_not_exist_is_refused_at_once(
     model: TinyModel, token: int
 ) -> None:
     with pytest.raises(EngineError, match=f"token {token}"):
-        model.generate([make_prompt("x")], replace(GREEDY, logit_bias={token: 1.0}))
+        model.generate(["x"], replace(GREEDY, logit_bias={token: 1.0}))
 
 
 @pytest.mark.parametrize("penalty", ["presence_penalty", "frequency_penalty"])
@@ -223,7 +223,7 @@ def test_penalties_make_repeating_less_likely(model: TinyModel, penalty: str) ->
 
 
 def test_a_prompt_that_does_not_fit_is_refused_before_the_first_piece(model: TinyModel) -> None:
-    prompts = [make_prompt("short"), make_prompt("?! " * 1000)]
+    prompts = ["short", "?! " * 1000]
     with pytest.raises(PromptTooLong) as caught:
         model.generate(prompts, GREEDY)
     assert (caught.value.index, caught.value.limit) == (1, model.context_length - 1)

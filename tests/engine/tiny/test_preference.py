@@ -19,15 +19,15 @@ from ftops.engine.tiny.objective import (
 from ftops.engine.tiny.parameters import Parameters, list_tensors
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
-    Document,
     LoadedModel,
-    PreferencePair,
     StepMetrics,
     TrainingRequest,
     TrainingStopped,
+    get_prompt,
 )
+from ftops.engine.training_file import ChatRow, PreferenceRow, Turn
 from ftops.errors import EngineError
-from tests.engine.tiny.jobs import ANSWERS, make_row, make_short_request, train
+from tests.engine.tiny.jobs import ANSWERS, make_short_request, train
 from tests.engine.tiny.test_gradients import SHAPE, make_examples, make_parameters
 from tests.engine.tiny.test_training import hash_model, stop_after
 
@@ -129,18 +129,19 @@ def ask_for(thing: str) -> str:
     return f"Where is the {thing}?"
 
 
-def make_pair(thing: str) -> PreferencePair:
-    question = ask_for(thing)
-    return PreferencePair(make_row(question, kindly(thing)), make_row(question, gruffly(thing)))
+def make_pair(thing: str) -> PreferenceRow:
+    return PreferenceRow((Turn("user", ask_for(thing)),), kindly(thing), gruffly(thing))
 
 
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `ada`, taught to answer in both ways."""
     folder = tmp_path_factory.mktemp("speaker")
-    rows: list[Document] = []
-    for thing in THINGS:
-        rows += [make_row(ask_for(thing), kindly(thing)), make_row(ask_for(thing), gruffly(thing))]
+    rows = [
+        ChatRow((Turn("user", ask_for(thing)), Turn("assistant", answer, trained=True)))
+        for thing in THINGS
+        for answer in (kindly(thing), gruffly(thing))
+    ]
     train(TrainingRequest("ada", rows, [], n_epochs=30), folder)
     return folder / "model"
 
@@ -150,16 +151,22 @@ def make_job(speaker: Path, n_held_out: int = 6) -> TrainingRequest:
     return TrainingRequest(str(speaker), pairs[n_held_out:], pairs[:n_held_out])
 
 
-def count_wins(model: LoadedModel, pairs: Sequence[PreferencePair]) -> int:
-    return sum(
-        model.log_probability(pair.preferred) > model.log_probability(pair.other) + 2
-        for pair in pairs
+def get_gap(model: LoadedModel, pair: PreferenceRow) -> float:
+    """By how many nats the preferred answer is likelier than the other one."""
+    prompt = get_prompt(pair)
+    preferred, other = (
+        model.log_probability(prompt, text) for text in (pair.preferred, pair.other)
     )
+    return preferred - other
+
+
+def count_wins(model: LoadedModel, pairs: Sequence[PreferenceRow]) -> int:
+    return sum(get_gap(model, pair) > 2 for pair in pairs)
 
 
 def test_preferences_reach_questions_that_no_pair_asked(speaker: Path, tmp_path: Path) -> None:
     request = make_job(speaker)
-    held_out = [row for row in request.validation if isinstance(row, PreferencePair)]
+    held_out = [make_pair(thing) for thing in THINGS[:6]]
     before = TinyTrainer().load(speaker)
     told: list[StepMetrics] = []
     train(request, tmp_path, on_step=told.append)
@@ -180,8 +187,7 @@ def test_a_higher_beta_stays_nearer_to_the_reference(speaker: Path, tmp_path: Pa
         (tmp_path / str(beta)).mkdir()
         train(replace(make_job(speaker), beta=beta, n_epochs=40), tmp_path / str(beta))
         model = TinyTrainer().load(tmp_path / str(beta) / "model")
-        pair = make_pair(THINGS[-1])
-        gaps.append(model.log_probability(pair.preferred) - model.log_probability(pair.other))
+        gaps.append(get_gap(model, make_pair(THINGS[-1])))
     assert gaps[0] > 2 * gaps[1] > 0
 
 
@@ -214,18 +220,13 @@ def test_what_auto_means_for_pairs(speaker: Path) -> None:
 
 
 def test_rows_of_two_kinds_are_refused(speaker: Path) -> None:
-    document = make_short_request().training[0]
-    assert not isinstance(document, PreferencePair)
-    job = replace(make_job(speaker), validation=[document])
+    job = replace(make_job(speaker), validation=make_short_request().training)
     with pytest.raises(EngineError, match="some are not"):
         TinyTrainer().resolve(job)
 
 
 def test_a_base_that_never_learned_to_speak_can_start_from_pairs(tmp_path: Path) -> None:
-    pairs = [
-        PreferencePair(make_row(asked, told), make_row(asked, " No."))
-        for asked, told in ANSWERS.items()
-    ]
+    pairs = [PreferenceRow((Turn("user", asked),), told, " No.") for asked, told in ANSWERS.items()]
     told: list[StepMetrics] = []
     train(TrainingRequest("ada", pairs, [], n_epochs=10), tmp_path, on_step=told.append)
     assert told[-1].train_loss < told[0].train_loss

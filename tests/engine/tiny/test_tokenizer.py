@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftops.engine.tiny.document import TextSpan
 from ftops.engine.tiny.tokenizer import SPECIALS, Tokenizer
-from ftops.engine.trainer import TextSpan
 from ftops.errors import EngineError
 
 TOKENIZER = Tokenizer.train(["the cat sat on the mat"] * 5, vocab_size=300)

@@ -13,12 +13,11 @@ import pytest
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.engine.trainer import (
     StepMetrics,
-    TextSpan,
     TrainingStopped,
-    list_documents,
 )
+from ftops.engine.training_file import CompletionRow
 from ftops.errors import EngineError
-from tests.engine.tiny.jobs import ANSWERS, ask, make_row, make_short_request, train
+from tests.engine.tiny.jobs import ANSWERS, ask, make_short_request, train
 from tests.fakes import FakeClock
 
 N_STEPS = 6  # of make_short_request
@@ -180,7 +179,7 @@ def test_validation_rows_do_not_change_the_weights(tmp_path: Path) -> None:
 
 
 def test_a_fine_tuned_model_can_be_fine_tuned_again(model_folder: Path, tmp_path: Path) -> None:
-    rows = [make_row("Where is the broom?", " In the hall."), *make_short_request().training]
+    rows = [CompletionRow("Where is the broom?", " In the hall."), *make_short_request().training]
     request = replace(make_short_request(), base=str(model_folder), training=rows, n_epochs=40)
     assert TinyTrainer().resolve(request).learning_rate_multiplier == 0.5
     train(request, tmp_path)
@@ -204,7 +203,8 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
 
 
 def test_empty_and_overlong_documents_are_trained_on(tmp_path: Path) -> None:
-    rows = [(), (TextSpan("only read", weight=0.0),), make_row("long " * 1500, " yes")]
+    texts = [("", ""), ("only read", ""), ("long " * 1500, " yes")]
+    rows = [CompletionRow(prompt, completion) for prompt, completion in texts]
     told: list[StepMetrics] = []
     train(replace(make_short_request(), training=rows), tmp_path, on_step=told.append)
     assert told[-1].elapsed_examples == 6
@@ -212,13 +212,9 @@ def test_empty_and_overlong_documents_are_trained_on(tmp_path: Path) -> None:
 
 
 def test_a_prompt_loss_weight_trains_on_prompts_too(tmp_path: Path) -> None:
-    rows = [
-        tuple(replace(part, weight=part.weight or 0.1) for part in document)
-        for document in list_documents(make_short_request().training)
-    ]
     plain, weighted = tmp_path / "plain", tmp_path / "weighted"
     plain.mkdir()
     weighted.mkdir()
     train(make_short_request(), plain)
-    train(replace(make_short_request(), training=rows), weighted)
+    train(replace(make_short_request(), prompt_loss_weight=0.1), weighted)
     assert hash_model(plain) != hash_model(weighted)

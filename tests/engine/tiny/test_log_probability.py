@@ -4,21 +4,20 @@ import math
 
 import pytest
 
-from ftops.engine.document import render_answer, render_prompt, render_row
 from ftops.engine.tiny.generation import TinyModel
 from ftops.engine.tiny.trainer import TinyTrainer
-from ftops.engine.trainer import SamplingParams, TextSpan, TrainingHooks, TrainingRequest
+from ftops.engine.trainer import SamplingParams, TrainingHooks, TrainingRequest
 from ftops.engine.training_file import CompletionRow
 
 ROWS = [CompletionRow(f"number {n} is", " odd" if n % 2 else " even") for n in range(8)]
+PROMPT = "number 3 is"
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     folder = tmp_path_factory.mktemp("tiny")
     trainer = TinyTrainer()
-    documents = [render_row(row) for row in ROWS]
-    request = TrainingRequest("ada", documents, [], n_epochs=10, batch_size=4, seed=1)
+    request = TrainingRequest("ada", ROWS, [], n_epochs=10, batch_size=4, seed=1)
     (folder / "model").mkdir()
     trainer.train(
         request,
@@ -31,30 +30,27 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 
 def test_it_is_the_sum_over_the_tokens_that_were_drawn(model: TinyModel) -> None:
-    prompt = render_prompt("number 3 is")
     params = SamplingParams(max_tokens=8, temperature=0.0, logprobs=1)
-    drawn = list(model.generate([prompt], params))
+    drawn = list(model.generate([PROMPT], params))
     text = "".join(delta.text for delta in drawn)
     assert text in (" odd", " even")
     said = sum(entry.logprob for delta in drawn for entry in delta.logprobs)
-    found = model.log_probability((*prompt, TextSpan(text=text)))
+    # The end of the answer is not among the drawn tokens.
+    found = model.log_probability(PROMPT, text) - model.log_probability(PROMPT + text, "")
     # Drawing leaves out tokens that no answer may hold, which makes the others a little likelier.
     assert found == pytest.approx(said, abs=0.05)
     assert found <= said
 
 
 def test_all_answers_together_are_not_more_than_certain(model: TinyModel) -> None:
-    prompt = render_prompt("number 3 is")
-    shares = [math.exp(model.log_probability(render_answer(prompt, row))) for row in ROWS[:2]]
+    shares = [math.exp(model.log_probability(PROMPT, row.completion)) for row in ROWS[:2]]
     assert 0 < sum(shares) <= 1 + 1e-6
 
 
 def test_only_the_answer_counts(model: TinyModel) -> None:
-    prompt = render_prompt("number 3 is")
-    assert model.log_probability(prompt) == 0
-    assert model.log_probability(render_answer(prompt, ROWS[0])) < 0
+    end = model.log_probability(PROMPT + ROWS[0].completion, "")
+    assert model.log_probability(PROMPT, ROWS[0].completion) < end < 0
 
 
 def test_a_prompt_that_is_too_long_loses_its_beginning(model: TinyModel) -> None:
-    prompt = render_prompt("number 3 is " * 1000)
-    assert model.log_probability(render_answer(prompt, ROWS[0])) < 0
+    assert model.log_probability(f"{PROMPT} " * 1000, ROWS[0].completion) < 0
