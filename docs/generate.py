@@ -89,7 +89,7 @@ evaluate:
     - few-shot: 5                   # one value
     - few-shot: {{examples: 5, selection: nearest, instructions: "Answer with sports, science or politics."}}
     - model: {{name: gpt-4.1-mini, provider: openai}}
-    - baseline                      # free: naive Bayes, nearest neighbour, the majority class
+    - baseline                      # free: naive Bayes, nearest neighbour, regex template, majority
   metrics: [accuracy, f1, {{judge: {{model: gpt-4.1, provider: openai}}}}]
   require: {{accuracy: ">= 0.85", accuracy_over_few_shot: "> 0.03"}}   # else exit code 4
   max_cost_usd: 2                   # of the evaluation; `limits.max_cost_usd` limits the training

@@ -1,5 +1,6 @@
 """Runs an evaluation: candidates predict the same rows, judges and metrics score them."""
 
+import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -13,6 +14,7 @@ from ftops.data.baselines import (
     are_classes,
     get_majority_label,
 )
+from ftops.data.regex_template import RegexTemplate
 from ftops.data.rows import prompt_text, read_rows
 from ftops.errors import AuthFailed, NotFound, PermissionRefused, Rejected
 from ftops.evaluation.candidates import (
@@ -45,7 +47,7 @@ from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.requirement import parse_requirement
 from ftops.providers.provider import Provider
-from ftops.records import Prompt
+from ftops.records import Prompt, ToolCall
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import JudgeMetric
 
@@ -180,29 +182,48 @@ def _predict(
 def predict_baselines(
     training: Path | None, rows: EvaluationRows
 ) -> Iterator[CandidatePredictions | SkippedCandidate]:
-    """The predictions of naive Bayes, nearest neighbour and majority class; no requests."""
+    """The predictions of the baselines that suit the training rows; no requests."""
     if training is None:
         reason = "the training rows, which it learns from, are not on this machine"
         yield SkippedCandidate("baseline", reason)
         return
-    texts, labels = _read_training(training, rows.prompt_format)
+    texts, labels, calls = _read_training(training, rows.prompt_format)
     asked = [row.text for row in rows.rows]
+    predicted: dict[CandidateKind, list[str]] = {}
     if are_classes(labels):
-        predicted = NaiveBayes(texts, labels).predict(asked)
-        yield _make_baseline(CandidateKind.NAIVE_BAYES, rows, predicted)
+        predicted[CandidateKind.NAIVE_BAYES] = NaiveBayes(texts, labels).predict(asked)
     else:
         reason = "the training rows have too many different answers to be classes"
         yield SkippedCandidate(CandidateKind.NAIVE_BAYES.value, reason)
-    predicted = NearestNeighbour(texts, labels).predict(asked)
-    yield _make_baseline(CandidateKind.NEAREST, rows, predicted)
-    majority = [get_majority_label(labels)] * len(asked)
-    yield _make_baseline(CandidateKind.MAJORITY, rows, majority)
+    predicted[CandidateKind.NEAREST] = NearestNeighbour(texts, labels).predict(asked)
+    with contextlib.suppress(ValueError):  # the answers are not JSON objects
+        predicted[CandidateKind.TEMPLATE] = RegexTemplate(texts, labels).predict(asked)
+    predicted[CandidateKind.MAJORITY] = [get_majority_label(labels)] * len(asked)
+    for kind, answers in predicted.items():
+        predictions = [
+            Prediction(
+                row.line,
+                row.prompt,
+                row.expected,
+                answer,
+                expected_calls=row.tool_calls,
+                predicted_calls=calls.get(answer, ()),
+            )
+            for row, answer in zip(rows.rows, answers, strict=True)
+        ]
+        yield CandidatePredictions(kind.value, kind, predictions)
 
 
-def _read_training(path: Path, prompt_format: PromptFormat) -> tuple[list[str], list[str]]:
-    """Texts and labels of the first training rows, few enough to train on in seconds."""
+def _read_training(
+    path: Path, prompt_format: PromptFormat
+) -> tuple[list[str], list[str], dict[str, tuple[ToolCall, ...]]]:
+    """Texts and labels of the first training rows, and the tool calls of labels that are calls.
+
+    They are few enough to train on in seconds.
+    """
     texts: list[str] = []
     labels: list[str] = []
+    calls: dict[str, tuple[ToolCall, ...]] = {}
     chars = 0
     for row in islice(read_rows(path), MOST_TRAINING):
         text = prompt_text(row).removesuffix(prompt_format.separator)
@@ -211,17 +232,9 @@ def _read_training(path: Path, prompt_format: PromptFormat) -> tuple[list[str], 
             break
         texts.append(text)
         labels.append(prompt_format.parse(row.completion))
-    return texts, labels
-
-
-def _make_baseline(
-    kind: CandidateKind, rows: EvaluationRows, predicted: Sequence[str]
-) -> CandidatePredictions:
-    predictions = [
-        Prediction(row.line, row.prompt, row.expected, label)
-        for row, label in zip(rows.rows, predicted, strict=True)
-    ]
-    return CandidatePredictions(kind.value, kind, predictions)
+        if row.tool_calls:
+            calls[labels[-1]] = row.tool_calls
+    return texts, labels, calls
 
 
 def _run_judges(

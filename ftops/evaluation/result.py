@@ -41,11 +41,17 @@ class CandidateKind(StrEnum):
     MODEL = "model"  # any other
     NEAREST = "nearest neighbour"  # predicts the answer of the most similar training row
     NAIVE_BAYES = "naive Bayes"
+    TEMPLATE = "regex template"  # fills in the fields of a JSON answer by regular expressions
     MAJORITY = "majority"  # predicts the most frequent answer of the training rows
 
 
 # Baselines, which are trained on this machine and send no requests.
-FREE_KINDS = (CandidateKind.NAIVE_BAYES, CandidateKind.NEAREST, CandidateKind.MAJORITY)
+FREE_KINDS = (
+    CandidateKind.NAIVE_BAYES,
+    CandidateKind.NEAREST,
+    CandidateKind.TEMPLATE,
+    CandidateKind.MAJORITY,
+)
 
 
 class NoteKind(StrEnum):

@@ -103,7 +103,8 @@ CANDIDATES: Mapping[str, EntryType] = {
         alone=False,
     ),
     "baseline": EntryType(
-        "Free baselines: naive Bayes, nearest neighbour, and the majority class."
+        "Free baselines: naive Bayes (for classes), the answer of the nearest neighbour, a template"
+        " filled in by regular expressions (for JSON objects), and the most frequent answer."
     ),
     "previous": EntryType("The model of the previous run of the same name."),
     "checkpoints": EntryType("The checkpoints that the job kept."),
@@ -281,7 +282,7 @@ def _list_candidate_slugs(entry: ListEntry) -> tuple[str, ...]:
     if isinstance(entry.settings, OtherModel):
         return (make_slug(entry.settings.name), "model")
     if entry.word == "baseline":
-        return ("naive_bayes", "nearest_neighbour", "majority")
+        return ("naive_bayes", "nearest_neighbour", "regex_template", "majority")
     return ("step", "checkpoint") if entry.word == "checkpoints" else (make_slug(entry.word),)
 
 

@@ -91,3 +91,19 @@ def test_chat_examples_are_turns_after_the_system_message() -> None:
         Message("assistant", "red"),
         Message("user", "sea"),
     )
+
+
+def test_an_example_with_a_call_has_the_call_and_an_empty_answer_to_it() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "light", "arguments": "{}"}}
+    answer = Message("assistant", "", {"tool_calls": [call]})
+    question = Chat((Message("user", "sea"),), {"tools": []})
+    shown = [FewShotExample(Chat((Message("user", "apple"),)), "[…]", answer)]
+    assert build_prompt(shown, question, CHAT) == Chat(
+        (
+            Message("user", "apple"),
+            answer,
+            Message("tool", "", {"tool_call_id": "c1"}),
+            Message("user", "sea"),
+        ),
+        {"tools": []},
+    )

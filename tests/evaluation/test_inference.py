@@ -1,9 +1,17 @@
-"""Probabilities of labels are those of their only token, or are not known."""
+"""Predictions from responses: tool calls, and the probabilities of labels."""
+
+from typing import cast
 
 import pytest
 
-from ftops.evaluation.inference import read_label_probabilities
+from ftops.evaluation.candidates import Candidate
+from ftops.evaluation.inference import make_predictions, read_label_probabilities
 from ftops.evaluation.prompt_format import PromptFormat
+from ftops.evaluation.result import CandidateKind, parse_predictions, render_predictions
+from ftops.evaluation.rows import EvaluationRow
+from ftops.inference.cache import CompletionResult
+from ftops.providers.provider import Provider
+from ftops.records import Chat, Completion, Message, ProviderSettings, ToolCall
 
 
 def test_a_label_of_one_token_has_the_probability_of_that_token() -> None:
@@ -58,3 +66,20 @@ def test_an_unlikely_beginning_says_nothing_of_a_label_that_is_never_given() -> 
     told = [{" yes": 0.99, " n": 0.0001}]
     found, reason = read_label_probabilities(told, PromptFormat(), ["yes", "no"])
     assert (found, reason) == ([{"yes": 0.99}], "")
+
+
+def test_the_tool_calls_of_a_response_are_kept_and_are_part_of_its_text() -> None:
+    call = ToolCall("light", '{"on":true}')
+    chat = Chat((Message("user", "Light!"),), {"tools": []})
+    rows = [EvaluationRow(1, chat, '[{"name":"light","arguments":{"on":true}}]', "Light!", (call,))]
+    written = ToolCall("light", '{"on": true}')
+    completion = Completion(" I do. ", "tool_calls", tool_calls=(written,))
+    candidate = Candidate(
+        "tuned", CandidateKind.TUNED, "m", ProviderSettings("x"), cast(Provider, None), [chat],
+        PromptFormat(),
+    )  # fmt: skip
+    ((prediction,), _) = make_predictions(candidate, rows, [CompletionResult(completion)])
+    assert prediction.predicted == 'I do.\n[{"name":"light","arguments":{"on":true}}]'
+    assert (prediction.expected_calls, prediction.predicted_calls) == ((call,), (written,))
+    (stored,) = parse_predictions(render_predictions([prediction]).encode())
+    assert stored == prediction

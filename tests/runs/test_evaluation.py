@@ -67,6 +67,19 @@ def test_without_more_the_model_stands_beside_what_costs_nothing(bench: Bench) -
     assert {one.second for one in found.comparisons} == set(names(found)[1:])
 
 
+def test_answers_in_json_are_compared_with_a_template(bench: Bench) -> None:
+    rows = [(f"room {n} now\n\n", f' {{"room": {n}}}') for n in range(60)]
+    write_rows(bench.folder / "rooms.jsonl", rows[40:])
+    job = bench.write_job(evaluate={"file": "rooms.jsonl"})
+    write_rows(bench.folder / "train.jsonl", rows[:40])
+    found = load_evaluation(bench.run(job), bench.home)
+    assert found is not None
+    assert names(found) == ["tuned", "nearest neighbour", "regex template", "majority"]
+    template = find_candidate(found, "regex template")
+    assert template is not None
+    assert (found.primary_metric, template.metrics["json_fields"].value) == ("json_fields", 1.0)
+
+
 def test_base_examples_and_other_models_answer_the_same_rows(bench: Bench) -> None:
     bench.provider.voices = {"ada": always(" 1"), "gpt": knowing}
     against = ["base", {"few-shot": 2}, {"model": "gpt"}]
