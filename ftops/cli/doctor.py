@@ -22,8 +22,8 @@ from ftops.clock import SystemClock
 from ftops.errors import AuthFailed, FtopsError
 from ftops.http.probe import find_clock_skew_s
 from ftops.ledger.ledger import Ledger
-from ftops.providers.address import get_base_url
 from ftops.providers.engine_process import find_engine
+from ftops.providers.registry import find_address
 from ftops.records import Json, ProviderSettings, Run
 from ftops.runs.doctor import (
     CheckStatus,
@@ -176,9 +176,10 @@ def _check_engine() -> HealthCheck:
 
 def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
     """Check the clock of this machine against the provider's."""
-    if settings.uses_engine:
+    address = find_address(settings)
+    if address is None:
         return  # the same clock
-    base_url = get_base_url(settings, read_environ())
+    base_url = address.get_base_url(settings, read_environ())
     skew_s = find_clock_skew_s(base_url, SystemClock().now)
     if skew_s is None:
         return  # the check of the provider reports a missing response

@@ -9,14 +9,10 @@ from ftops.cli.environment import get_home, read_environ
 from ftops.cli.output import Mode, Output
 from ftops.clock import Clock, SystemClock
 from ftops.http.request_log import FILENAME, RequestLog
-from ftops.providers.address import (
-    Destination,
-    list_catalog_tables,
-    read_base_url,
-)
+from ftops.providers.address import Destination, read_base_url
 from ftops.providers.model_catalog import ExampleLimit, ModelCatalog, ModelInfo
 from ftops.providers.provider import Provider, ProviderContext
-from ftops.providers.registry import build_provider
+from ftops.providers.registry import build_provider, list_catalog_tables
 from ftops.providers.trust import Trust, TrustFile
 from ftops.records import ENGINE_PROVIDER, ProviderSettings
 
@@ -69,8 +65,8 @@ def open_provider(
 
 
 def open_trust() -> Trust:
-    """The approvals of the home folder and of the environment."""
-    return Trust(TrustFile(get_home()), read_environ())
+    """The approvals of the home folder."""
+    return Trust(TrustFile(get_home()))
 
 
 def find_export_destination(

@@ -5,8 +5,7 @@ from pathlib import Path
 from ftops.cli.environment import read_environ
 from ftops.cli.options import JobFileOptions
 from ftops.exports.exporter import check_tools_installed
-from ftops.providers.address import find_destination
-from ftops.providers.registry import PROVIDERS, get_capabilities
+from ftops.providers.registry import PROVIDERS, find_destination, get_capabilities
 from ftops.runs.preprocessing import check_data_for_keys
 from ftops.spec.job_file import LoadedJob, check_addresses, check_paths, check_provider, load_job
 

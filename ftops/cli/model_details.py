@@ -31,7 +31,8 @@ from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
 from ftops.data.plans.inference import get_label_map, list_prompt_steps
 from ftops.ledger.ledger import Ledger
-from ftops.providers.address import KEY_VARIABLE, get_base_url
+from ftops.providers.address import OPENAI
+from ftops.providers.registry import find_address
 from ftops.records import Checkpoint, Json, ProviderSettings, RowFormat
 from ftops.reports.code_examples import Language, ModelUsage, render_code
 from ftops.run_folder import RunFolder
@@ -249,14 +250,15 @@ def make_usage(
     `row_format` is for a model that the ledger does not know.
     """
     tuned, settings = named.tuned, named.provider
+    address = find_address(settings)
     separator = tuned.separator if tuned else ""
     example = find_example_prompt(named.run, home, separator) if named.run else None
     return ModelUsage(
         model=named.name,
         row_format=tuned.row_format if tuned else row_format,
         prompt=example or _PROMPT,
-        key_env=settings.api_key_env or KEY_VARIABLE,
-        base_url=None if settings.uses_engine else get_base_url(settings, environ),
+        key_env=settings.api_key_env or OPENAI.key_variable,
+        base_url=address.get_base_url(settings, environ) if address else None,
         set_up=POINT_AT_ENGINE if settings.uses_engine else "",
         separator=separator,
         stop=tuned.stop if tuned else None,

@@ -20,18 +20,12 @@ from ftops.cli.format import render_bytes, render_pairs
 from ftops.cli.options import AllowHttp, ApiKeyEnv, ApprovalOptions
 from ftops.cli.output import Mode, Output, clean
 from ftops.errors import NotTrusted
-from ftops.providers.address import (
-    Destination,
-    find_destination,
-    list_account_variables,
-    missing_key,
-    read_base_url,
-)
+from ftops.providers.address import Destination, missing_key, read_base_url
+from ftops.providers.registry import find_address, find_destination
 from ftops.providers.trust import (
     Approval,
     Trust,
     format_trust_command,
-    is_plain_http,
     make_approval,
 )
 from ftops.records import Json, ProviderSettings
@@ -85,7 +79,7 @@ def trust(
         return
     if api_key_env is None:
         raise typer.BadParameter("name the variable of the key to approve: --api-key-env VAR")
-    if is_plain_http(destination) and not allow_http:
+    if destination.is_plain_http and not allow_http:
         raise typer.BadParameter(
             f"{approval.address} is not encrypted: others can read the key and the data;"
             " --allow-http approves it anyway"
@@ -134,7 +128,7 @@ class Recipient:
         trusted = (
             "" if self.is_trusted else f"; not approved: `{format_trust_command(self.destination)}`"
         )
-        plain = ", not encrypted" if is_plain_http(self.destination) else ""
+        plain = ", not encrypted" if self.destination.is_plain_http else ""
         return f"{self.name} at {self.destination.base_url}{plain}, {with_key}{trusted}"
 
     def to_json(self) -> dict[str, Json]:
@@ -196,7 +190,8 @@ def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
     webhook = job.spec.notify.webhook_url
     variables = list_variables(job)
     for _, settings in list_providers(job):
-        variables += list_account_variables(settings, environ)
+        if address := find_address(settings):
+            variables += address.list_account_variables(settings, environ)
     return OutgoingData(
         recipients=tuple(_list_recipients(job, environ, trust)),
         files=tuple(_list_files(job)),
@@ -222,7 +217,7 @@ def approve(
     if can_ask:
         show_outgoing_data(out, outgoing)
     for destination in filter(None, missing):
-        if is_plain_http(destination) and not options.allow_http:
+        if destination.is_plain_http and not options.allow_http:
             trust.check(destination)
         if not any(_matches(host, destination) for host in options.trust_host or ()):
             if not can_ask:
@@ -246,7 +241,7 @@ def approve_typed_address(settings: ProviderSettings, options: ApprovalOptions) 
     """Approve an address that the user gave as an option, also for later commands."""
     destination, trust = find_destination(settings, read_environ()), open_trust()
     if destination is not None and not trust.is_trusted(destination):
-        if is_plain_http(destination) and not options.allow_http:
+        if destination.is_plain_http and not options.allow_http:
             trust.check(destination)
         trust.file.add([make_approval(destination)])
 

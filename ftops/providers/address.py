@@ -3,15 +3,13 @@
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ftops.errors import AuthFailed, ProviderError
 from ftops.http.address import PORTS, is_loopback, read_origin
 from ftops.records import ProviderSettings, find_api_address
 
-OFFICIAL_BASE_URL = "https://api.openai.com/v1"
-KEY_VARIABLE = "OPENAI_API_KEY"
 # No other characters, so that every parser finds the same host in an address.
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
 
@@ -21,49 +19,118 @@ class Destination:
     """Where requests go, and the environment variable with the key.
 
     `key_variable` is None if no key is sent: to a server on this machine without `api_key_env`.
+    `is_approved` if the key may be sent there without the user's approval.
     """
 
     base_url: str
     key_variable: str | None
+    is_approved: bool = False
 
     @property
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port."""
         return read_origin(self.base_url)
 
+    @property
+    def is_plain_http(self) -> bool:
+        """Whether requests leave this machine without encryption."""
+        return is_plain_http(self.base_url)
 
-def find_destination(settings: ProviderSettings, environ: Mapping[str, str]) -> Destination | None:
-    """Where requests to the provider go; None for the built-in engine.
 
-    OPENAI_API_KEY is the key for OpenAI's own address and the address in OPENAI_BASE_URL. Raises
-    ProviderError for any other address without `api_key_env`, unless it is on this machine.
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """The address of a provider, and the environment variables that belong to it.
+
+    `base_url_variable` may hold another address for the same key. `account_variables` are sent as
+    headers: each has its meaning, and the field of `ProviderSettings` that replaces it, if any.
     """
-    if settings.type != "openai":
-        return None
-    base_url = get_base_url(settings, environ)
-    if settings.api_key_env or is_official(base_url) or is_from_environ(base_url, environ):
-        return Destination(base_url, settings.api_key_env or KEY_VARIABLE)
-    if is_loopback(base_url):
-        return Destination(base_url, None)
-    raise ProviderError(
-        f"no key is named for {base_url}: {KEY_VARIABLE} is for {OFFICIAL_BASE_URL} alone",
-        hint="Name the environment variable that holds it: `api_key_env: VAR` beside `base_url`"
-        " in the job file, or `--api-key-env VAR`.",
-    )
+
+    base_url: str
+    key_variable: str
+    base_url_variable: str = ""
+    account_variables: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+
+    def get_destination(
+        self, settings: ProviderSettings, environ: Mapping[str, str]
+    ) -> Destination:
+        """Where requests to the provider go.
+
+        `key_variable` is the key for the provider's own address and the one in the environment.
+        Raises ProviderError for any other address without `api_key_env`, unless it is on this
+        machine.
+        """
+        base_url = self.get_base_url(settings, environ)
+        own, named = self.is_own(base_url), self._is_from_environ(base_url, environ)
+        variable = settings.api_key_env or (self.key_variable if own or named else None)
+        if variable is None and not is_loopback(base_url):
+            raise ProviderError(
+                f"no key is named for {base_url}: {self.key_variable} is for {self.base_url} alone",
+                hint="Name the environment variable that holds it: `api_key_env: VAR` beside"
+                " `base_url` in the job file, or `--api-key-env VAR`.",
+            )
+        is_its_key = variable == self.key_variable and not is_plain_http(base_url)
+        return Destination(base_url, variable, is_approved=own or (named and is_its_key))
+
+    def list_account_variables(
+        self, settings: ProviderSettings, environ: Mapping[str, str]
+    ) -> list[tuple[str, str]]:
+        """The variables that are sent to the provider as headers, with their meaning."""
+        return [
+            (name, meaning)
+            for name, (meaning, setting) in self.account_variables.items()
+            if environ.get(name) and not (setting and getattr(settings, setting))
+        ]
+
+    def get_base_url(self, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+        """The address in the settings or the environment, without a trailing slash."""
+        return read_base_url(
+            settings.base_url or environ.get(self.base_url_variable) or self.base_url
+        )
+
+    def is_own(self, base_url: str) -> bool:
+        """Whether the address is the provider's own."""
+        scheme, host, port = read_origin(base_url)
+        own_scheme, _, own_port = read_origin(self.base_url)
+        return self.is_own_host(host) and (scheme, port) == (own_scheme, own_port)
+
+    def is_own_host(self, host: str) -> bool:
+        """Whether the host is one of the provider's."""
+        own_host = read_origin(self.base_url)[1]
+        return host == own_host or host.endswith(f".{own_host}")
+
+    def list_catalog_tables(
+        self, settings: ProviderSettings, environ: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """The tables of a `models.toml` that apply to the provider, narrowest first.
+
+        A server is named by its host, with or without the port; a provider also by its type.
+        """
+        base_url = self.get_base_url(settings, environ)
+        parts = urlsplit(base_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        named = (f"{host}:{parts.port or PORTS[parts.scheme]}", host)
+        return (*named, settings.type) if self.is_own(base_url) else named
+
+    def _is_from_environ(self, base_url: str, environ: Mapping[str, str]) -> bool:
+        named = environ.get(self.base_url_variable)
+        return bool(named) and read_origin(read_base_url(named or "")) == read_origin(base_url)
 
 
-def list_account_variables(
-    settings: ProviderSettings, environ: Mapping[str, str]
-) -> list[tuple[str, str]]:
-    """The environment variables that are sent to the provider as headers, with their meaning."""
-    if settings.type != "openai":
-        return []
-    named = {
-        "OPENAI_ORG_ID": None if settings.organization else "the organization",
-        "OPENAI_PROJECT_ID": None if settings.project else "the project",
-        "OPENAI_CUSTOM_HEADERS": "the headers",
-    }
-    return [(name, sent) for name, sent in named.items() if sent and environ.get(name)]
+OPENAI = ServerAddress(
+    "https://api.openai.com/v1",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    {
+        "OPENAI_ORG_ID": ("the organization", "organization"),
+        "OPENAI_PROJECT_ID": ("the project", "project"),
+        "OPENAI_CUSTOM_HEADERS": ("the headers", None),
+    },
+)
+
+
+def is_plain_http(base_url: str) -> bool:
+    """Whether requests to the address leave this machine without encryption."""
+    return read_origin(base_url)[0] == "http" and not is_loopback(base_url)
 
 
 def missing_key(base_url: str, variable: str) -> AuthFailed:
@@ -72,11 +139,6 @@ def missing_key(base_url: str, variable: str) -> AuthFailed:
         f"no key for {base_url}: the environment variable {variable} is not set",
         hint=f"export {variable}=…, or name another variable as `api_key_env`.",
     )
-
-
-def get_base_url(settings: ProviderSettings, environ: Mapping[str, str]) -> str:
-    """The address in the settings or the environment, without a trailing slash."""
-    return read_base_url(settings.base_url or environ.get("OPENAI_BASE_URL") or OFFICIAL_BASE_URL)
 
 
 def read_base_url(base_url: str) -> str:
@@ -114,35 +176,3 @@ def read_base_url(base_url: str) -> str:
             hint=f"Write {address}",
         )
     return text.rstrip("/")
-
-
-def is_from_environ(base_url: str, environ: Mapping[str, str]) -> bool:
-    """Whether OPENAI_BASE_URL names the server."""
-    named = environ.get("OPENAI_BASE_URL")
-    return bool(named) and read_origin(read_base_url(named or "")) == read_origin(base_url)
-
-
-def is_official(base_url: str) -> bool:
-    """Whether the address is OpenAI's own."""
-    scheme, host, port = read_origin(base_url)
-    return is_official_host(host) and (scheme, port) == ("https", 443)
-
-
-def is_official_host(host: str) -> bool:
-    """Whether the host is one of OpenAI's."""
-    return host == "api.openai.com" or host.endswith(".api.openai.com")
-
-
-def list_catalog_tables(settings: ProviderSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The tables of a `models.toml` that apply to the provider, narrowest first.
-
-    A server is named by its host, with or without the port; OpenAI and the built-in engine by
-    their types.
-    """
-    if settings.type != "openai":
-        return (settings.type,)
-    base_url = get_base_url(settings, environ)
-    parts = urlsplit(base_url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    named = (f"{host}:{parts.port or PORTS[parts.scheme]}", host)
-    return (*named, settings.type) if is_official(base_url) else named

@@ -20,7 +20,7 @@ from ftops.http.client import make_timeout
 from ftops.http.response import JsonObject, read_pages
 from ftops.http.retry import RetryPolicy
 from ftops.providers import openai_completions, openai_files, openai_uploads
-from ftops.providers.address import find_destination, is_official, list_catalog_tables
+from ftops.providers.address import OPENAI
 from ftops.providers.model_catalog import ModelCatalog, ModelInfo
 from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
 from ftops.providers.openai_response import (
@@ -389,13 +389,13 @@ def build_openai(
 ) -> OpenAIProvider:
     """The provider for `settings`; sends nothing, and reports a missing key when it needs one."""
     environ = context.environ
-    destination = find_destination(settings, environ)
-    assert destination is not None  # only the built-in engine has none
+    destination = OPENAI.get_destination(settings, environ)
     base_url, key_variable = destination.base_url, destination.key_variable
-    if settings.protocol == "legacy" and is_official(base_url):
+    if settings.protocol == "legacy" and OPENAI.is_own(base_url):
         raise _switched_off(base_url)
-    typed = find_destination(context.typed, environ) if context.typed else None
-    trust = Trust(TrustFile(context.home), environ, typed)
+    is_typed = context.typed is not None and context.typed.type == settings.type
+    typed = OPENAI.get_destination(context.typed, environ) if context.typed and is_typed else None
+    trust = Trust(TrustFile(context.home), typed)
     options = ClientOptions(
         base_url=base_url,
         key=environ.get(key_variable, "").strip() if key_variable else "",
@@ -414,7 +414,7 @@ def build_openai(
         account=f"openai:{base_url}:{options.organization or ''}:{options.project or ''}",
         get_model_info=partial(
             ModelCatalog(context.home, context.clock).get_model_info,
-            list_catalog_tables(settings, environ),
+            OPENAI.list_catalog_tables(settings, environ),
         ),
         upload_limits=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
     )

@@ -19,7 +19,7 @@ from ftops.http.client import LoggingClient, make_timeout
 from ftops.http.errors import HTTP_ERRORS, read_connection_error, read_error_response
 from ftops.http.redaction import redact
 from ftops.http.request_log import RequestLog
-from ftops.providers.address import is_official_host, missing_key
+from ftops.providers.address import OPENAI, missing_key
 from ftops.providers.model_catalog import find_last_date
 
 _CLOSED = "training_not_available"
@@ -73,7 +73,7 @@ class OpenAIClient(ApiClient[openai.OpenAI]):
 
     @staticmethod
     def get_hint(code: str | None, host: str) -> str:
-        if code == _NO_MODEL and is_official_host(host):
+        if code == _NO_MODEL and OPENAI.is_own_host(host):
             return _OTHER_PROJECT
         if code != _CLOSED:
             return _HINTS.get(code or "", "")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ftops.capabilities import BatchRule, Capabilities, EpochRule
 from ftops.errors import ProviderError
+from ftops.providers.address import OPENAI, Destination, ServerAddress
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.records import ENGINE_PROVIDER, Hyperparameters, JobProtocol, Method, ProviderSettings
 from ftops.text import find_nearest
@@ -37,6 +38,7 @@ class ProviderEntry:
     summary: str
     capabilities: Capabilities
     build: Build
+    address: ServerAddress | None = None  # None: the built-in engine
     settings: frozenset[str] = frozenset()
     protocols: Mapping[JobProtocol, tuple[Capabilities, Build]] = field(default_factory=dict)
     sections: Mapping[str, Callable[[], type[Any]]] = field(default_factory=dict)
@@ -122,6 +124,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         summary="OpenAI, and every server that speaks its fine-tuning API at another `base_url`",
         capabilities=_OPENAI,
         build=_import_when_built("ftops.providers.openai", "build_openai"),
+        address=OPENAI,
         settings=frozenset({"base_url", "api_key_env", "organization", "project"}),
         protocols={
             "legacy": (
@@ -154,6 +157,36 @@ def build_provider(
     return build(settings, capabilities, context)
 
 
+def find_address(
+    settings: ProviderSettings, providers: Mapping[str, ProviderEntry] = PROVIDERS
+) -> ServerAddress | None:
+    """The address of the provider; None for the built-in engine."""
+    return _get_entry(settings, providers).address
+
+
+def find_destination(
+    settings: ProviderSettings,
+    environ: Mapping[str, str],
+    providers: Mapping[str, ProviderEntry] = PROVIDERS,
+) -> Destination | None:
+    """Where requests to the provider go; None for the built-in engine.
+
+    Raises ProviderError for an address without a key of its own.
+    """
+    address = find_address(settings, providers)
+    return address.get_destination(settings, environ) if address else None
+
+
+def list_catalog_tables(
+    settings: ProviderSettings,
+    environ: Mapping[str, str],
+    providers: Mapping[str, ProviderEntry] = PROVIDERS,
+) -> tuple[str, ...]:
+    """The tables of a `models.toml` that apply to the provider, narrowest first."""
+    address = find_address(settings, providers)
+    return address.list_catalog_tables(settings, environ) if address else (settings.type,)
+
+
 def require_moderation(settings: ProviderSettings) -> None:
     """Raise ProviderError if the provider cannot moderate; it names the providers that can."""
     if get_capabilities(settings).moderation:
@@ -166,9 +199,7 @@ def require_moderation(settings: ProviderSettings) -> None:
     )
 
 
-def _get_protocol(
-    settings: ProviderSettings, providers: Mapping[str, ProviderEntry]
-) -> tuple[Capabilities, Build]:
+def _get_entry(settings: ProviderSettings, providers: Mapping[str, ProviderEntry]) -> ProviderEntry:
     entry = providers.get(settings.type)
     if entry is None:
         names = ", ".join(sorted(providers))
@@ -177,6 +208,13 @@ def _get_protocol(
             f"there is no provider {settings.type!r}",
             hint=(f"Did you mean {near!r}? " if near else "") + f"There are: {names}.",
         )
+    return entry
+
+
+def _get_protocol(
+    settings: ProviderSettings, providers: Mapping[str, ProviderEntry]
+) -> tuple[Capabilities, Build]:
+    entry = _get_entry(settings, providers)
     for setting in fields(settings):
         if setting.name in ("type", "protocol") or getattr(settings, setting.name) is None:
             continue

@@ -2,8 +2,8 @@
 
 A job file can name any address and any environment variable. A key is therefore sent to an address
 from a job file only when the user has approved that scheme, host, port and variable. No approval is
-needed for a provider's own address, this machine, the address in OPENAI_BASE_URL with
-OPENAI_API_KEY, and the address in an option of the same command.
+needed for a provider's own address and this machine, for the provider's key also at the address in
+its environment variable (OPENAI_BASE_URL), and for the address in an option of the same command.
 """
 
 import re
@@ -17,7 +17,7 @@ from filelock import FileLock
 from ftops.errors import NotTrusted, StorageError
 from ftops.files import PRIVATE_FILE, make_private_dir, read_if_there, storage_error, write_atomic
 from ftops.http.address import format_origin, is_loopback
-from ftops.providers.address import KEY_VARIABLE, Destination, is_from_environ, is_official
+from ftops.providers.address import Destination
 
 FILENAME = "trust.toml"
 _HEAD = "# Where keys may be sent; `ftops trust` lists, adds and removes entries.\n"
@@ -86,7 +86,6 @@ class Trust:
     """
 
     file: TrustFile
-    environ: Mapping[str, str]
     typed: Destination | None = None
 
     def check(self, destination: Destination) -> None:
@@ -95,7 +94,7 @@ class Trust:
             return
         address = format_origin(destination.origin)
         plain = ""
-        if is_plain_http(destination):
+        if destination.is_plain_http:
             plain = "; http is not encrypted, so key and data can be read in transit"
         raise NotTrusted(
             f"nothing was sent to {address}: it is not approved for the key in"
@@ -105,32 +104,23 @@ class Trust:
 
     def is_trusted(self, destination: Destination) -> bool:
         """Whether the key may be sent there without another approval."""
-        if is_loopback(destination.base_url) or is_official(destination.base_url):
+        if destination.is_approved or is_loopback(destination.base_url):
             return True
         approval = make_approval(destination)
         is_typed = self.typed is not None and approval == make_approval(self.typed)
-        if is_typed or approval in self.file.read():
-            return True
-        from_environ = is_from_environ(destination.base_url, self.environ)
-        is_its_key = destination.key_variable == KEY_VARIABLE
-        return from_environ and is_its_key and not is_plain_http(destination)
+        return is_typed or approval in self.file.read()
 
 
 def format_trust_command(destination: Destination) -> str:
     """The command that approves the address."""
     address = format_origin(destination.origin)
     command = f"ftops trust {address} --api-key-env {destination.key_variable}"
-    return f"{command} --allow-http" if is_plain_http(destination) else command
+    return f"{command} --allow-http" if destination.is_plain_http else command
 
 
 def make_approval(destination: Destination) -> Approval:
     """The approval for an address and key."""
     return Approval(*destination.origin, destination.key_variable or "")
-
-
-def is_plain_http(destination: Destination) -> bool:
-    """Whether requests leave this machine without encryption."""
-    return destination.origin[0] == "http" and not is_loopback(destination.base_url)
 
 
 def _read_entry(entry: Mapping[str, object]) -> Approval:

@@ -18,6 +18,7 @@ from ftops.errors import NotFound, Rejected
 from ftops.http.api_client import ApiClient, FixedEndpoint
 from ftops.http.response import JsonObject
 from ftops.http.retry import RetryPolicy
+from ftops.providers.address import ServerAddress
 from ftops.providers.provider import (
     JobFilter,
     OnBytes,
@@ -39,7 +40,7 @@ from ftops.records import (
     Sampling,
 )
 
-BASE_URL = "https://kiln.example/v2"
+ADDRESS = ServerAddress("https://kiln.example/v2", key_variable="KILN_KEY")
 _STATUSES = {"DONE": "succeeded", "CRACKED": "failed", "STOPPED": "cancelled"}
 
 
@@ -64,7 +65,7 @@ class KilnProvider(Provider):
         self.clock = context.clock
         client = context.http_client
         assert isinstance(client, httpx2.Client)
-        key = context.environ["KILN_KEY"]
+        key = context.environ[ADDRESS.key_variable]
         client.headers["x-kiln-key"] = key
         self._api: ApiClient[httpx2.Client] = ApiClient(
             FixedEndpoint(client, key), clock=context.clock, retries=RetryPolicy(attempts=3)
@@ -105,7 +106,8 @@ class KilnProvider(Provider):
 
     def read_file(self, file_id: str) -> bytes:
         return self._api.send(
-            f"read {file_id}", lambda client: client.get(f"{BASE_URL}{_path(file_id)}/raw").content
+            f"read {file_id}",
+            lambda client: client.get(f"{ADDRESS.base_url}{_path(file_id)}/raw").content,
         )
 
     def delete_file(self, file_id: str) -> None:
@@ -123,7 +125,7 @@ class KilnProvider(Provider):
             **KilnOptions.model_validate(request.sections.get("kiln", {})).model_dump(),
         }
         response = self._api.send_once(
-            action, lambda client: client.post(f"{BASE_URL}/trainings", json=body)
+            action, lambda client: client.post(f"{ADDRESS.base_url}/trainings", json=body)
         )
         return _read_job(self._api.parse(response, action).get_object("training"))
 
@@ -172,11 +174,11 @@ class KilnProvider(Provider):
     def _fetch(self, method: str, path: str, **options: Any) -> JsonObject:
         return self._api.fetch(
             f"{method} {path}",
-            lambda client: client.request(method, BASE_URL + path, **options),
+            lambda client: client.request(method, ADDRESS.base_url + path, **options),
         )
 
     def _delete(self, path: str) -> None:
-        self._api.delete(f"DELETE {path}", lambda client: client.delete(BASE_URL + path))
+        self._api.delete(f"DELETE {path}", lambda client: client.delete(ADDRESS.base_url + path))
 
     def _read_model(self, fields: JsonObject) -> Model:
         name = fields.get_text("name")
@@ -226,5 +228,6 @@ KILN = ProviderEntry(
         naming=Naming(r"kiln://datasets/\d+", r"\d+", r"(.+)@\d+"),
     ),
     build=KilnProvider,
+    address=ADDRESS,
     sections={"kiln": lambda: KilnOptions},
 )

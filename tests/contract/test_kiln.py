@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ftops.errors import AuthFailed, NotFound, Rejected, SpecError
+from ftops.errors import AuthFailed, NotFound, ProviderError, Rejected, SpecError
+from ftops.providers.address import Destination
 from ftops.providers.provider import Provider, ProviderContext
-from ftops.providers.registry import PROVIDERS, build_provider, get_capabilities
+from ftops.providers.registry import (
+    PROVIDERS,
+    build_provider,
+    find_destination,
+    get_capabilities,
+    list_catalog_tables,
+)
 from ftops.records import JobRequest, ProviderSettings, RunStatus, Sampling, Stage
 from ftops.runs.open_run import make_key
 from ftops.spec.job_file import LoadedJob, check_paths, check_provider, load_job
@@ -189,6 +196,15 @@ def test_ids_and_names_are_the_providers_own() -> None:
     assert naming.is_job_id("12")
     assert naming.find_base_model("clay@12") == "clay"
     assert naming.find_base_model("clay") is None
+
+
+def test_its_key_is_for_its_own_address_alone() -> None:
+    own = find_destination(SETTINGS, {}, WITH_KILN)
+    assert own == Destination("https://kiln.example/v2", "KILN_KEY", is_approved=True)
+    assert list_catalog_tables(SETTINGS, {}, WITH_KILN)[-1] == "kiln"
+    elsewhere = ProviderSettings("kiln", base_url="https://other.example/v2")
+    with pytest.raises(ProviderError, match=r"KILN_KEY is for https://kiln\.example/v2 alone"):
+        find_destination(elsewhere, {}, WITH_KILN)
 
 
 def test_files_are_listed_page_by_page_read_and_deleted(site: Site, tmp_path: Path) -> None:

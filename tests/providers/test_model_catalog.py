@@ -8,7 +8,6 @@ import pytest
 
 from ftops.engine.tiny.config import CONTEXT_LENGTH
 from ftops.errors import ModelsFileError
-from ftops.providers.address import list_catalog_tables
 from ftops.providers.model_catalog import (
     MODEL_FIELDS,
     ModelCatalog,
@@ -16,7 +15,7 @@ from ftops.providers.model_catalog import (
     Origin,
     find_last_date,
 )
-from ftops.providers.registry import PROVIDERS
+from ftops.providers.registry import PROVIDERS, list_catalog_tables
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
 from tests.providers.conftest import Bench

@@ -9,9 +9,9 @@ import pytest
 import respx
 
 from ftops.errors import AuthFailed, NotTrusted, ProviderError, StorageError
-from ftops.providers.address import Destination, find_destination, is_official
+from ftops.providers.address import OPENAI, Destination
 from ftops.providers.provider import ProviderContext
-from ftops.providers.registry import build_provider
+from ftops.providers.registry import build_provider, find_destination
 from ftops.providers.trust import Approval, Trust, TrustFile, make_approval
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
@@ -19,6 +19,11 @@ from tests.providers.conftest import KEY, Bench
 
 LLM = Destination("https://llm.example/v1", "LLM_KEY")
 ENVIRON = {"LLM_KEY": KEY, "OPENAI_API_KEY": KEY}
+
+
+def find_any(base_url: str) -> Destination:
+    settings = ProviderSettings("openai", base_url=base_url, api_key_env="ANY_KEY")
+    return OPENAI.get_destination(settings, {})
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def file(tmp_path: Path) -> TrustFile:
 def test_the_providers_own_address_and_this_machine_need_no_approval(
     file: TrustFile, base_url: str
 ) -> None:
-    Trust(file, {}).check(Destination(base_url, "ANY_KEY"))
+    Trust(file).check(find_any(base_url))
     assert not file.path.exists()
 
 
@@ -63,7 +68,7 @@ def test_the_providers_own_address_and_this_machine_need_no_approval(
 )
 def test_what_only_looks_like_them_does(file: TrustFile, base_url: str) -> None:
     with pytest.raises(NotTrusted, match="is not approved"):
-        Trust(file, {}).check(Destination(base_url, "ANY_KEY"))
+        Trust(file).check(find_any(base_url))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_an_approval_holds_for_one_scheme_host_port_and_key(
     file: TrustFile, other: Destination
 ) -> None:
     file.add([make_approval(LLM)])
-    trust = Trust(file, {})
+    trust = Trust(file)
     trust.check(LLM)
     trust.check(replace(LLM, base_url="https://LLM.example:443/other/path"))
     with pytest.raises(NotTrusted) as caught:
@@ -114,31 +119,32 @@ def test_a_damaged_file_approves_nothing_and_says_where_it_is(file: TrustFile, t
     file.path.parent.mkdir()
     file.path.write_text(text)
     with pytest.raises(StorageError, match=r"trust\.toml") as caught:
-        Trust(file, {}).check(LLM)
+        Trust(file).check(LLM)
     assert "ftops trust" in caught.value.hint
 
 
 def test_the_environments_own_address_goes_with_the_environments_own_key(file: TrustFile) -> None:
-    trust = Trust(file, {"OPENAI_BASE_URL": "https://llm.example/v1"})
-    trust.check(Destination("https://llm.example/v1", "OPENAI_API_KEY"))
+    trust, settings = Trust(file), ProviderSettings("openai")
+    environ = {"OPENAI_BASE_URL": "https://llm.example/v1"}
+    trust.check(OPENAI.get_destination(settings, environ))
     with pytest.raises(NotTrusted):
-        trust.check(LLM)
-    plain = Trust(file, {"OPENAI_BASE_URL": "http://llm.example/v1"})
+        trust.check(OPENAI.get_destination(replace(settings, api_key_env="LLM_KEY"), environ))
+    plain = OPENAI.get_destination(settings, {"OPENAI_BASE_URL": "http://llm.example/v1"})
     with pytest.raises(NotTrusted, match="not encrypted") as caught:
-        plain.check(Destination("http://llm.example/v1", "OPENAI_API_KEY"))
+        trust.check(plain)
     assert "--allow-http" in caught.value.hint
 
 
 def test_what_is_typed_is_approved_for_its_key_alone(file: TrustFile) -> None:
-    Trust(file, {}, typed=LLM).check(LLM)
+    Trust(file, typed=LLM).check(LLM)
     with pytest.raises(NotTrusted):
-        Trust(file, {}, typed=LLM).check(replace(LLM, key_variable="OTHER_KEY"))
+        Trust(file, typed=LLM).check(replace(LLM, key_variable="OTHER_KEY"))
     plain = Destination("http://llm.example/v1", "LLM_KEY")
-    Trust(file, {}, typed=plain).check(plain)  # the user typed the scheme too
+    Trust(file, typed=plain).check(plain)  # the user typed the scheme too
     with pytest.raises(NotTrusted):
-        Trust(file, {}).check(plain)
+        Trust(file).check(plain)
     file.add([make_approval(plain)])
-    Trust(file, {}).check(plain)
+    Trust(file).check(plain)
     assert not file.path.with_suffix(".tmp").exists()
 
 
@@ -172,9 +178,10 @@ def test_the_usual_key_belongs_to_the_providers_own_address_alone() -> None:
     here = find_destination(ProviderSettings("openai", base_url="http://localhost:1/v1"), ENVIRON)
     assert here == Destination("http://localhost:1/v1", None)
     own = find_destination(ProviderSettings("openai"), ENVIRON)
-    assert own == Destination("https://api.openai.com/v1", "OPENAI_API_KEY")
+    assert own == Destination("https://api.openai.com/v1", "OPENAI_API_KEY", is_approved=True)
     named = {**ENVIRON, "OPENAI_BASE_URL": "https://llm.example/v1/"}
-    assert find_destination(elsewhere, named) == replace(LLM, key_variable="OPENAI_API_KEY")
+    there = find_destination(elsewhere, named)
+    assert there == Destination(LLM.base_url, "OPENAI_API_KEY", is_approved=True)
     assert find_destination(ProviderSettings("local"), ENVIRON) is None
 
 
@@ -219,4 +226,4 @@ def test_an_address_that_could_be_read_in_two_ways_is_refused(bench: Bench, base
 
 
 def test_a_dot_at_the_end_makes_no_other_host() -> None:
-    assert is_official("https://api.openai.com./v1")
+    assert OPENAI.is_own("https://api.openai.com./v1")

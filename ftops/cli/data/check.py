@@ -56,8 +56,7 @@ from ftops.data.screening.moderation import ModerationCache, Moderator
 from ftops.data.screening.word_list import NO_WORDS, read_word_list
 from ftops.errors import ProviderError
 from ftops.files import write_atomic
-from ftops.providers.address import get_base_url
-from ftops.providers.registry import require_moderation
+from ftops.providers.registry import find_address, require_moderation
 from ftops.records import Json, ProviderSettings
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.ADVICE: "cyan"}
@@ -235,7 +234,8 @@ def prepare_moderation(
     settings = ProviderSettings(type=provider)
     require_moderation(settings)
     check_is_file(*map(Path, files))
-    host = urlsplit(get_base_url(settings, read_environ())).netloc
+    address = find_address(settings)
+    host = urlsplit(address.get_base_url(settings, read_environ())).netloc if address else ""
     if not yes and not _is_interactive(out):
         raise NotConfirmed(
             f"nothing was sent: not a terminal, cannot confirm sending the texts to {host}",
