@@ -17,6 +17,7 @@ from statistics import mean
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # must be set before NumPy comes in
 
+from ftops.engine.settings import EngineFolder
 from ftops.engine.trainer import SamplingParams, TrainingHooks, TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
 from ftops.engine.training_file import CompletionRow
@@ -61,7 +62,7 @@ def _learn(name: str, base: str, separator: str, seed: int) -> Outcome:
     held_out = _DATA / name / "validation.jsonl"
     validation = _read(held_out, separator) if held_out.exists() else []
     request = TrainingRequest(base, training, validation, seed=seed)
-    trainer = get_trainer(base)
+    trainer = get_trainer(base, EngineFolder(_DATA))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         folder.mkdir()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import orjson
 
+from ftops.engine.settings import EngineFolder
 from ftops.engine.trainer import TrainingRequest
 from ftops.engine.trainer_registry import get_trainer
 from ftops.engine.training_file import InvalidTrainingFile, read_rows
@@ -24,10 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ftops.engine.estimate", description=__doc__)
     parser.add_argument("file", type=Path, help="a training file")
     parser.add_argument("--model", default="ada", help="the base model to train")
+    parser.add_argument("--folder", type=Path, default=Path(), help="the engine's folder")
     options = parser.parse_args(arguments)
     try:
         rows = list(read_rows(options.file))
-        trainer = get_trainer(options.model)
+        trainer = get_trainer(options.model, EngineFolder(options.folder))
         resolved = trainer.resolve(
             TrainingRequest(base=options.model, training=rows, validation=())
         )

@@ -1,10 +1,11 @@
 """The hyperparameters of a job, as stored in the database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from ftops.engine.classification_metrics import ClassSettings
-from ftops.engine.trainer import ResolvedHyperparameters
+from ftops.engine.trainer import EarlyStopping, ResolvedHyperparameters
 from ftops.records import Json
 
 
@@ -18,6 +19,11 @@ class JobHyperparameters:
     prompt_loss_weight: float
     classes: ClassSettings | None  # None: no classification metrics
     beta: float | str = "auto"  # of preference training
+    # Of pre-trained base models only:
+    learning_rate: float | None = None
+    eval_every: int | None = None
+    early_stopping: EarlyStopping | None = None
+    lora: Mapping[str, Json] | None = None  # the fields of `LoraOptions` that are set
 
 
 def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:
@@ -36,7 +42,8 @@ def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:
         )
     multiplier = values.get("learning_rate_multiplier")
     weight = values.get("prompt_loss_weight")
-    beta = values.get("beta")
+    beta, rate = values.get("beta"), values.get("learning_rate")
+    every, lora = values.get("eval_every"), values.get("lora")
     return JobHyperparameters(
         _int_or_auto(values.get("n_epochs")),
         _int_or_auto(values.get("batch_size")),
@@ -44,7 +51,18 @@ def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:
         float(weight) if isinstance(weight, int | float) else 0.0,
         classes,
         beta if isinstance(beta, int | float) else "auto",
+        learning_rate=float(rate) if isinstance(rate, int | float) else None,
+        eval_every=every if isinstance(every, int) else None,
+        early_stopping=_read_early_stopping(values.get("early_stopping")),
+        lora=lora if isinstance(lora, dict) else None,
     )
+
+
+def _read_early_stopping(value: Json) -> EarlyStopping | None:
+    if not isinstance(value, dict):
+        return None
+    known: dict[str, Any] = {field.name: value.get(field.name) for field in fields(EarlyStopping)}
+    return EarlyStopping(**{name: item for name, item in known.items() if item is not None})
 
 
 def resolved_values(resolved: ResolvedHyperparameters) -> dict[str, Json]:
@@ -54,7 +72,8 @@ def resolved_values(resolved: ResolvedHyperparameters) -> dict[str, Json]:
         "batch_size": resolved.batch_size,
         "learning_rate_multiplier": resolved.learning_rate_multiplier,
     }
-    return values if resolved.beta is None else values | {"beta": resolved.beta}
+    more = {"beta": resolved.beta, "learning_rate": resolved.learning_rate}
+    return values | {name: value for name, value in more.items() if value is not None}
 
 
 def _int_or_auto(value: Json) -> int | str:

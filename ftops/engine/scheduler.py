@@ -166,7 +166,7 @@ class Scheduler:
         self._reap_workers()
         self.kill_stale_workers()
         for job in self._store.jobs.list_in_status(JobStatus.VALIDATING_FILES):
-            if validate_job(job, self._paths.job(job.id), self._store, self._summaries):
+            if validate_job(job, self._paths, self._store, self._summaries):
                 _log.info("%s: queued", job.id)
             else:
                 self._delete_job_files(job.id)

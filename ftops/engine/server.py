@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -171,13 +172,17 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
         token=load_token(settings.paths.token),
         store=store,
         scheduler=Scheduler(store, settings, clock, summaries),
-        model_pool=ModelPool(settings.paths, get_trainer, settings.max_loaded_models),
+        model_pool=ModelPool(
+            settings.paths,
+            partial(get_trainer, folder=settings.paths),
+            settings.max_loaded_models,
+        ),
         file_validator=FileValidator(store, settings.paths, summaries),
         activity=Activity(clock),
         event_notifier=EventNotifier(settings.paths.database),
         upload_assembler=UploadAssembler(),
         quotas=Quotas(settings),
-        list_bases=list_bases,
+        list_bases=partial(list_bases, settings.paths),
     )
 
 

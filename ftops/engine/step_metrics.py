@@ -10,6 +10,7 @@ import io
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,8 @@ from typing import Self
 from ftops import crashpoints
 from ftops.clock import Clock
 from ftops.engine.store import NewEvent, Store
-from ftops.engine.trainer import StepMetrics
+from ftops.engine.trainer import Sample, StepMetrics
+from ftops.records import Json
 
 # Only preference training measures these; only its jobs have them in their results.
 REWARD_COLUMNS = (
@@ -26,6 +28,7 @@ REWARD_COLUMNS = (
     "valid_reward_accuracy",
     "valid_reward_margin",
 )
+LEARNING_RATE = "learning_rate"  # last, and only in results of trainers that report it
 COLUMNS = (
     "step",
     "epoch",
@@ -40,6 +43,7 @@ COLUMNS = (
     *REWARD_COLUMNS,
     "full_valid_loss",
     "full_valid_mean_token_accuracy",
+    LEARNING_RATE,
 )
 
 
@@ -92,9 +96,16 @@ def read_steps(path: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(_read_complete_lines(path).decode())))
 
 
-def result_columns(*, by_preference: bool) -> Mapping[str, str]:
-    """The columns of the results file, as `render_results` takes them."""
-    return {name: name for name in COLUMNS if by_preference or name not in REWARD_COLUMNS}
+def result_columns(rows: Sequence[Sequence[str]], *, by_preference: bool) -> Mapping[str, str]:
+    """The columns of the results file, as `render_results` takes them.
+
+    Speed and memory are in the events alone, so that a resumed job has the same results file as an
+    uninterrupted one.
+    """
+    absent = set() if by_preference else set(REWARD_COLUMNS)
+    if not any(len(row) == len(COLUMNS) and row[-1] for row in rows):
+        absent.add(LEARNING_RATE)
+    return {name: name for name in COLUMNS if name not in absent}
 
 
 def render_results(
@@ -133,6 +144,7 @@ def _cells(metrics: StepMetrics) -> list[str]:
         *(getattr(metrics, name) for name in REWARD_COLUMNS),
         metrics.full_valid_loss,
         metrics.full_valid_token_accuracy,
+        metrics.learning_rate,
     ]
     return [*map(str, counters), *map(_format_number, measurements)]
 
@@ -174,6 +186,13 @@ class MetricsRecorder:
                 self._estimate(metrics)
         crashpoints.reach("engine.worker.after_step")
 
+    def record_samples(self, step: int, samples: Sequence[Sample]) -> None:
+        """Add an event with the answers; a repeated step adds none."""
+        answers: list[Json] = [asdict(sample) for sample in samples]
+        message = f"Step {step}: answers to {len(answers)} validation rows."
+        event = NewEvent(f"samples:{step}", message, data={"samples": answers})
+        self._store.add_events(self._job_id, event)
+
     def _epoch_events(self, metrics: StepMetrics) -> list[NewEvent]:
         """The event of an epoch's last step; it depends only on the step, also after a resume."""
         if metrics.step * self._n_epochs % metrics.total_steps:
@@ -212,11 +231,16 @@ def _metrics_event(metrics: StepMetrics) -> NewEvent:
         "full_valid_loss": metrics.full_valid_loss,
         "full_valid_mean_token_accuracy": metrics.full_valid_token_accuracy,
         **{name: getattr(metrics, name) for name in REWARD_COLUMNS},
+        "tokens_per_second": metrics.tokens_per_second,
     }
     if metrics.valid_loss is not None:
         message += f", validation loss={metrics.valid_loss:.4f}"
     if metrics.full_valid_loss is not None:
         message += f", full validation loss={metrics.full_valid_loss:.4f}"
     known = {name: round(value, 6) for name, value in measurements.items() if value is not None}
-    data = {"step": metrics.step, "total_steps": metrics.total_steps, **known}
+    data: dict[str, Json] = {"step": metrics.step, "total_steps": metrics.total_steps, **known}
+    if metrics.learning_rate is not None:
+        data["learning_rate"] = metrics.learning_rate
+    if metrics.memory_bytes is not None:
+        data["memory_bytes"] = metrics.memory_bytes
     return NewEvent(f"step:{metrics.step}", message, type="metrics", data=data)

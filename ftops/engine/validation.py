@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ftops import crashpoints
 from ftops.engine.hyperparameters import read_hyperparameters
-from ftops.engine.settings import MEBIBYTE, EngineFolder, JobFolder
+from ftops.engine.settings import MEBIBYTE, EngineFolder
 from ftops.engine.store import JobRow, NewEvent, Store
+from ftops.engine.trainer_registry import list_bases
 from ftops.engine.training_file import FileSummary, InvalidTrainingFile, check_file
 from ftops.records import Method
 
@@ -52,8 +53,9 @@ class FileSummaries:
         return summary
 
 
-def validate_job(job: JobRow, folder: JobFolder, store: Store, summaries: FileSummaries) -> bool:
+def validate_job(job: JobRow, paths: EngineFolder, store: Store, summaries: FileSummaries) -> bool:
     """Validate the job's files, then queue the job (True) or fail it with the line and reason."""
+    folder = paths.job(job.id)
     try:
         store.add_events(job.id, NewEvent("checking", _describe_files(job)))
         crashpoints.reach("engine.queue.while_checking")
@@ -66,9 +68,11 @@ def validate_job(job: JobRow, folder: JobFolder, store: Store, summaries: FileSu
             if validation.format is not training.format:
                 reason = f"it has {validation.format} rows; the training file has {training.format}"
                 raise _InvalidJob("validation_file", f"{reason} rows")
-        _check_tools("training_file", training)
-        if validation is not None:
-            _check_tools("validation_file", validation)
+        base = list_bases(paths).get(job.base)
+        if base is None or not base.tools:
+            _refuse_tools("training_file", training)
+            if validation is not None:
+                _refuse_tools("validation_file", validation)
         _check_classes(job, training, validation)
     except _InvalidJob as invalid:
         file_id = job.training_file if invalid.param == "training_file" else job.validation_file
@@ -109,7 +113,7 @@ def _check(summaries: FileSummaries, param: str, path: Path) -> FileSummary:
         raise _InvalidJob(param, f"it cannot be read: {error.strerror}") from error
 
 
-def _check_tools(param: str, summary: FileSummary) -> None:
+def _refuse_tools(param: str, summary: FileSummary) -> None:
     if summary.tools_line is not None:
         reason = f"line {summary.tools_line}: the row has tools, and the base model has no template"
         raise _InvalidJob(param, f"{reason} for them")

@@ -20,6 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -49,6 +50,7 @@ from ftops.engine.step_metrics import (
     result_columns,
 )
 from ftops.engine.store import FileRow, JobRow, JobStatus, ModelRow, NewEvent, Store
+from ftops.engine.tiny.config import PARAMETER_COUNTS
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
     ResolvedHyperparameters,
@@ -110,6 +112,8 @@ def train_job(job: JobRow, context: WorkerContext) -> None:
         raise TrainingStopped
     crashpoints.reach("engine.worker.after_begin")
     result = _train(job, trainer, request, resolved, context)
+    if result.steps < resolved.n_steps:
+        context.store.add_events(job.id, _stopped_early(result, resolved))
     extra: Mapping[str, float] = {}
     if settings.classes is not None and rows.validation:
         model = trainer.load(context.folder.job(job.id).model)
@@ -120,13 +124,21 @@ def train_job(job: JobRow, context: WorkerContext) -> None:
 
 
 def _warnings(job: JobRow) -> Sequence[NewEvent]:
-    if job.method is not Method.DPO or job.model != job.base:
+    if job.method is not Method.DPO or job.model not in PARAMETER_COUNTS:
         return []
     message = (
         f"DPO adjusts a trained model, and {job.model} has random weights: train it on the "
         "preferred answers first (method supervised), and start the DPO job from that model."
     )
     return [NewEvent("untrained_base", message, level="warn")]
+
+
+def _stopped_early(result: TrainingResult, resolved: ResolvedHyperparameters) -> NewEvent:
+    message = (
+        f"Training stopped early, after step {result.steps} of {resolved.n_steps}: the last "
+        "evaluations were not better. The model is that of the best one."
+    )
+    return NewEvent("stopped_early", message, data={"step": result.steps})
 
 
 def _read_settings(job: JobRow, rows: _Rows) -> JobHyperparameters:
@@ -177,13 +189,22 @@ def _build_request(
         seed=job.seed,
         beta=settings.beta,
         prompt_loss_weight=settings.prompt_loss_weight,
+        learning_rate=settings.learning_rate,
+        eval_every=settings.eval_every,
+        early_stopping=settings.early_stopping,
+        lora=settings.lora,
     )
 
 
 def _describe(job: JobRow, resolved: ResolvedHyperparameters) -> str:
     return (
         f"{job.model}, {resolved.n_epochs} epochs, {resolved.n_steps} steps, batch size "
-        f"{resolved.batch_size}, learning rate multiplier {resolved.learning_rate_multiplier:g}"
+        f"{resolved.batch_size}, "
+        + (
+            f"learning rate multiplier {resolved.learning_rate_multiplier:g}"
+            if resolved.learning_rate is None
+            else f"learning rate {resolved.learning_rate:g}"
+        )
         + ("" if resolved.beta is None else f", beta {resolved.beta:g}")
     )
 
@@ -203,8 +224,13 @@ def _train(
 
     def attempt() -> TrainingResult:
         with StepMetricsFile(place.steps) as steps:
+            record = recorder(steps)
             hooks = TrainingHooks(
-                recorder(steps).record, _stop_signal(job, context), epochs.write, steps.sync
+                on_step=record.record,
+                should_stop=_stop_signal(job, context),
+                on_epoch=epochs.write,
+                on_checkpoint=steps.sync,
+                on_samples=record.record_samples,
             )
             return trainer.train(
                 request,
@@ -298,7 +324,7 @@ def _write_results(
     job: JobRow, steps: Path, extra: Mapping[str, float], context: WorkerContext
 ) -> FileRow:
     rows = read_steps(steps)
-    name, columns = "step_metrics.csv", result_columns(by_preference=job.method is Method.DPO)
+    name, columns = "step_metrics.csv", result_columns(rows, by_preference=job.method is Method.DPO)
     if legacy.is_legacy(job.id):
         columns = legacy.result_columns(validated=job.validation_file is not None)
         name, extra = legacy.RESULTS_NAME, legacy.result_metrics(extra)
@@ -312,9 +338,7 @@ _RESERVE_BYTES = 128 << 10
 _LOCK_WAIT_S = 5.0  # an engine that checks for a worker holds the lock for a moment
 
 
-def main(
-    arguments: Sequence[str] | None = None, get_trainer: GetTrainer = get_known_trainer
-) -> int:
+def main(arguments: Sequence[str] | None = None, get_trainer: GetTrainer | None = None) -> int:
     """Train the job; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ftops.engine.worker", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the engine's folder")
@@ -327,6 +351,7 @@ def main(
     try:
         lock = folder.job(options.job).lock
         with FileLock(lock, timeout=_LOCK_WAIT_S, mode=PRIVATE_FILE):
+            get_trainer = get_trainer or partial(get_known_trainer, folder=folder)
             return _work(options.job, folder, get_trainer, stop, options.checkpoint_every_s)
     except Timeout:
         print(f"another worker holds the lock of {options.job}", file=sys.stderr)  # noqa: T201

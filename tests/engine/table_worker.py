@@ -13,7 +13,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops import crashpoints
@@ -23,6 +23,7 @@ from ftops.engine.trainer import (
     Prompt,
     PromptTooLong,
     ResolvedHyperparameters,
+    Sample,
     SamplingParams,
     StepMetrics,
     TokenEstimate,
@@ -33,6 +34,7 @@ from ftops.engine.trainer import (
     TrainingStopped,
     get_prompt,
 )
+from ftops.engine.trainer_registry import BaseInfo
 from ftops.engine.training_file import TrainingRow, get_answer_text
 from ftops.files import write_atomic
 
@@ -135,14 +137,20 @@ class TableTrainer:
             table[question] = answer
             known = sum(table.get(asked) == told for asked, told in rows) / len(rows)
             metrics = _metrics(step, resolved.n_steps, len(rows), known, bool(request.validation))
+            metrics = replace(metrics, learning_rate=request.learning_rate)
             hooks.on_step(metrics)
+            if hooks.on_samples and request.lora is not None and metrics.valid_loss is not None:
+                hooks.on_samples(step, [Sample(*rows[0], answer=table[rows[0][0]])])
             if hooks.on_epoch and step % len(rows) == 0:
                 hooks.on_epoch(metrics, lambda folder: _write_table(folder, table))
             if hooks.on_checkpoint:
                 hooks.on_checkpoint()
             write_atomic(checkpoint, json.dumps([step + 1, table]).encode())
+            stopping = request.early_stopping
+            if stopping and step == stopping.patience * len(rows):
+                break
         _write_table(into, table)
-        return TrainingResult(trained_tokens=resolved.n_steps, steps=resolved.n_steps)
+        return TrainingResult(trained_tokens=resolved.n_steps, steps=step)
 
     def load(self, folder: Path) -> TableModel:
         return TableModel(json.loads((folder / "table.json").read_text()))
@@ -178,8 +186,8 @@ def get_trainer(base: str) -> TableTrainer:
     return TableTrainer()
 
 
-def list_bases() -> Mapping[str, int]:
-    return TableTrainer.bases
+def list_bases() -> Mapping[str, BaseInfo]:
+    return {base: BaseInfo(count) for base, count in TableTrainer.bases.items()}
 
 
 def main() -> int:

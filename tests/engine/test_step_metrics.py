@@ -1,6 +1,7 @@
 """The file of steps, and the results made of it."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,22 @@ def test_the_results_have_a_header_all_steps_and_extra_figures_in_the_last_row(
     text = render_results(
         read_steps(tmp_path / "steps.csv"),
         {"classification/accuracy": 0.5},
-        result_columns(by_preference=False),
+        result_columns([], by_preference=False),
     )
     first, last = csv.DictReader(text.splitlines())
     assert text.startswith("step,epoch,elapsed_tokens,elapsed_examples,train_loss,train_accuracy,")
     assert (first["valid_loss"], first["classification/accuracy"]) == ("", "")
     assert (last["valid_loss"], last["classification/accuracy"]) == ("0.75", "0.5")
     assert float(last["train_loss"]) == 0.5
+
+
+def test_the_learning_rate_is_a_column_where_the_trainer_reports_it(tmp_path: Path) -> None:
+    with StepMetricsFile(tmp_path / "steps.csv") as steps:
+        steps.add(replace(step(1), learning_rate=2e-4, tokens_per_second=9.5, memory_bytes=1))
+    rows = read_steps(tmp_path / "steps.csv")
+    columns = result_columns(rows, by_preference=False)
+    (row,) = csv.DictReader(render_results(rows, {}, columns).splitlines())
+    assert row["learning_rate"] == "0.0002"
+    assert not {"tokens_per_second", "memory_bytes"} & set(row)  # they differ after a resume
+    older = [cells[:-1] for cells in rows]
+    assert "learning_rate" not in result_columns(older, by_preference=False)

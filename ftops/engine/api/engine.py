@@ -15,13 +15,14 @@ from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity
 from ftops.engine.settings import EngineFolder, EngineSettings
 from ftops.engine.store import Store, TenantStore
+from ftops.engine.trainer_registry import BaseInfo
 from ftops.engine.upload_assembly import UploadAssembler
 from ftops.engine.validation import FileValidator
 
 
 @dataclass(frozen=True, slots=True)
 class EngineServices:
-    """The services of a running engine; `list_bases` returns the base models and their sizes."""
+    """The services of a running engine; `list_bases` returns the base models."""
 
     settings: EngineSettings
     token: str
@@ -33,7 +34,7 @@ class EngineServices:
     event_notifier: EventNotifier
     upload_assembler: UploadAssembler
     quotas: Quotas
-    list_bases: Callable[[], Mapping[str, int]]
+    list_bases: Callable[[], Mapping[str, BaseInfo]]
 
     @property
     def paths(self) -> EngineFolder:

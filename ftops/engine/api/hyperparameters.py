@@ -11,8 +11,10 @@ from ftops.engine.api.schema import (
     SupervisedMethod,
 )
 from ftops.engine.store import JobRow
+from ftops.engine.trainer_registry import BaseInfo
 from ftops.records import Json, Method
 
+_OF_PRETRAINED_BASES = ("learning_rate", "eval_every", "early_stopping", "lora")
 _CHOSEN_BY_TRAINER = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
@@ -52,7 +54,29 @@ def read_hyperparameters(body: CreateJob) -> dict[str, Json]:
     values: dict[str, Json] = dict.fromkeys(_CHOSEN_BY_TRAINER, "auto")
     if get_method(body) is Method.DPO:
         values["beta"] = "auto"
-    return values | (requested.model_dump(exclude_none=True) if requested else {})
+    if requested is None:
+        return values
+    return values | requested.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+
+
+def check_pretraining(
+    requested: Mapping[str, Json], body: CreateJob, base: str, info: BaseInfo
+) -> None:
+    """ApiError when the base model cannot be trained, or not with these hyperparameters."""
+    if info.install:
+        message = f"Training {base} needs packages that are not installed. Run {info.install}."
+        raise ApiError(400, message, param="model", code="trainer_not_installed")
+    for name in _OF_PRETRAINED_BASES if not info.is_pretrained else ():
+        if name in requested:
+            message = f"{name} has no effect: {base} is not a pre-trained model."
+            raise ApiError(400, message, param=f"hyperparameters.{name}", code="invalid_value")
+    if "learning_rate" in requested and requested["learning_rate_multiplier"] != "auto":
+        message = "learning_rate replaces learning_rate_multiplier; use one of them."
+        raise ApiError(400, message, param="hyperparameters.learning_rate", code="invalid_value")
+    for name in ("eval_every", "early_stopping"):
+        if name in requested and body.validation_file is None:
+            message = f"{name} needs a validation file."
+            raise ApiError(400, message, param=f"hyperparameters.{name}", code="invalid_value")
 
 
 def check_classification(

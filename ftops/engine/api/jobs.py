@@ -17,6 +17,7 @@ from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError, not_found
 from ftops.engine.api.hyperparameters import (
     check_classification,
+    check_pretraining,
     get_method,
     list_hyperparameters,
     method_object,
@@ -125,11 +126,17 @@ def add_job(
                 return known
             engine.quotas.check_job(engine.store)
             now = engine.store.now()
+            base = _get_base(body.model, engine)
+            info = engine.list_bases().get(base)
+            if info is None:
+                message = f"The base model {base!r} of this model is not registered any more."
+                raise ApiError(400, message, param="model", code="base_model_not_found")
+            check_pretraining(hyperparameters, body, base, info)
             job = JobRow(
                 id=job_id,
                 status=JobStatus.VALIDATING_FILES,
                 model=body.model,
-                base=_get_base(body.model, engine),
+                base=base,
                 training_file=body.training_file,
                 validation_file=body.validation_file,
                 suffix=body.suffix,
@@ -287,7 +294,7 @@ def _get_base(model: str, engine: Engine) -> str:
         return model
     row = engine.store.models.find(model)
     if row is None:
-        message = f"There is no model {model!r}; the base models are {', '.join(bases)}."
+        message = f"There is no such model; the base models are {', '.join(bases)}."
         raise ApiError(404, message, param="model", code="model_not_found")
     return row.base
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from ftops.engine.api.engine import Engine, EngineDependency
-from ftops.engine.api.errors import ApiError, not_found
+from ftops.engine.api.errors import ApiError
 from ftops.engine.api.schema import DeletedObject, JsonObject, ModelList, ModelObject, send_list
 from ftops.engine.store import ModelRow
 
@@ -42,7 +42,7 @@ def delete_model(model: str, engine: EngineDependency) -> DeletedObject:
         raise ApiError(403, message, param="model", code="base_model")
     deleted = engine.store.models.delete(model, at=engine.store.now())
     if not deleted:
-        raise not_found("model", model, param="model", code="model_not_found")
+        raise _not_found()
     for name in deleted:
         engine.model_pool.evict(name)
     engine.delete_unused_models()
@@ -53,8 +53,13 @@ def get_model(name: str, engine: Engine) -> ModelRow:
     """The fine-tuned model of that name, or 404."""
     row = engine.store.models.find(name)
     if row is None:
-        raise not_found("model", name, param="model", code="model_not_found")
+        raise _not_found()
     return row
+
+
+def _not_found() -> ApiError:
+    """404 that does not repeat the name: it may be a path of this machine."""
+    return ApiError(404, "There is no such model.", param="model", code="model_not_found")
 
 
 def _base_document(name: str) -> JsonObject:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from ftops.engine.api.errors import ApiError
+from ftops.lora_options import LoraOptions
 
 Item = TypeVar("Item")
 
@@ -186,12 +187,28 @@ BatchSize = Auto | Annotated[int, Field(ge=1, le=256)] | None
 Multiplier = Auto | Annotated[Finite, Field(gt=0, le=100)] | None
 
 
-class HyperparametersBody(RequestBody):
-    """The hyperparameters of the current API, and those of the legacy one."""
+class EarlyStoppingBody(RequestBody):
+    """Stop when `metric` has not improved for `patience` evaluations in a row."""
+
+    metric: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    patience: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class TrainingBody(RequestBody):
+    """The hyperparameters of all methods; the last four are for pre-trained base models."""
 
     n_epochs: Epochs = None
     batch_size: BatchSize = None
     learning_rate_multiplier: Multiplier = None
+    learning_rate: Annotated[Finite, Field(gt=0, le=1)] | None = None
+    eval_every: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    early_stopping: EarlyStoppingBody | None = None
+    lora: LoraOptions | None = None
+
+
+class HyperparametersBody(TrainingBody):
+    """The hyperparameters of the current API, and those of the legacy one."""
+
     prompt_loss_weight: Annotated[float, Field(ge=0, le=1)] | None = None
     compute_classification_metrics: bool | None = None
     classification_n_classes: Annotated[int, Field(ge=2, le=1000)] | None = None
@@ -205,12 +222,9 @@ class SupervisedSettings(RequestBody):
     hyperparameters: HyperparametersBody | None = None
 
 
-class DpoHyperparametersBody(RequestBody):
+class DpoHyperparametersBody(TrainingBody):
     """The hyperparameters of DPO; `beta` keeps the model close to the reference."""
 
-    n_epochs: Epochs = None
-    batch_size: BatchSize = None
-    learning_rate_multiplier: Multiplier = None
     beta: Auto | Annotated[Finite, Field(gt=0, le=2)] | None = None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.tiny.generation import TinyModel
-from ftops.engine.trainer_registry import get_trainer
+from ftops.engine.tiny.trainer import TinyTrainer
 from tests.engine.tiny.jobs import ANSWERS, make_request, train
 
 
@@ -19,6 +19,4 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(model_folder: Path) -> TinyModel:
-    loaded = get_trainer("ada").load(model_folder)
-    assert isinstance(loaded, TinyModel)
-    return loaded
+    return TinyTrainer().load(model_folder)

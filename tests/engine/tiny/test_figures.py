@@ -1,9 +1,11 @@
 """What "auto" becomes, and which vocabulary a job gets."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from ftops.engine.settings import EngineFolder
 from ftops.engine.tiny.config import PARAMETER_COUNTS, SIZES, ModelShape
 from ftops.engine.tiny.document import Document, render_row
 from ftops.engine.tiny.parameters import count_parameters
@@ -14,6 +16,7 @@ from ftops.engine.trainer_registry import get_trainer, list_bases
 from ftops.engine.training_file import CompletionRow
 from ftops.errors import EngineError
 
+NO_BASES = EngineFolder(Path("no-folder"))
 NAMES = ["Ira Quist", "Bo Vandermeer", "Uma Xiong", "Zed Pfaff", "Ola Wrzos", "Kim Jett"]
 
 
@@ -94,11 +97,11 @@ def test_a_size_has_about_the_parameters_it_promises(base: str) -> None:
 
 
 def test_every_base_finds_its_trainer() -> None:
-    assert list(list_bases()) == ["ada", "babbage", "curie", "davinci"]
-    assert all(base in get_trainer(base).bases for base in list_bases())
+    assert list(list_bases(NO_BASES)) == ["ada", "babbage", "curie", "davinci"]
+    assert all(base in get_trainer(base, NO_BASES).bases for base in list_bases(NO_BASES))
 
 
 def test_an_unknown_base_is_refused_with_the_known_ones() -> None:
     with pytest.raises(EngineError, match="no base model 'gpt-9'") as caught:
-        get_trainer("gpt-9")
+        get_trainer("gpt-9", NO_BASES)
     assert "curie" in caught.value.hint
