@@ -6,78 +6,26 @@ written last, so a folder with one is complete; reading it checks every shape.
 A checkpoint has the weights, Adam's moments, the counters and the tokenizer: the order of rows and
 the dropout of each step depend only on the seed and the step. It is written atomically. A
 checkpoint that is damaged or of another job is ignored: training restarts, with the same result.
-
-Both use safetensors, a JSON header and numbers, so no file contains code. The format has no
-checksum, so one is in the metadata (its only entry: several have no defined order).
 """
 
 import hashlib
 import json
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from ftops.clock import Clock
 from ftops.crashpoints import reach
+from ftops.engine.checkpoint_file import DamagedFile, read_tensors, write_tensors
 from ftops.engine.tiny.config import SIZES, ModelShape
 from ftops.engine.tiny.document import RenderedRequest
 from ftops.engine.tiny.optimizer import AdamMoments
 from ftops.engine.tiny.parameters import Array, Parameters, count_parameters, list_tensors
 from ftops.engine.tiny.tokenizer import Tokenizer
-from ftops.engine.trainer import CHECKPOINT_EVERY_S, ResolvedHyperparameters
+from ftops.engine.trainer import ResolvedHyperparameters
 from ftops.errors import EngineError
-from ftops.files import open_atomic, write_atomic
-
-_CHECKSUM = "crc32"
-
-
-class DamagedFile(Exception):
-    """The file is missing, truncated, changed or of another format."""
-
-
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write the arrays atomically. Equal arrays give equal bytes."""
-    whole = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    content = save(whole, {_CHECKSUM: _checksum(whole)})
-    with open_atomic(path) as stream:
-        stream.write(content)
-
-
-def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of the file; DamagedFile when that fails."""
-    try:
-        with safe_open(path, framework="np") as stored:
-            tensors: dict[str, NDArray[Any]] = stored.get_tensors()
-            expected = (stored.metadata() or {}).get(_CHECKSUM)
-    except OSError as error:
-        raise DamagedFile(f"{path}: {error.strerror or error}") from error
-    except (
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # KeyError: an unknown dtype
-        raise DamagedFile(f"{path}: {error}") from error
-    if expected != _checksum(tensors):
-        raise DamagedFile(f"{path}: the checksum is wrong")
-    return tensors
-
-
-def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
-    crc = 0
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        crc = zlib.crc32(f"{name} {tensor.dtype} {tensor.shape}".encode(), crc)
-        crc = zlib.crc32(tensor.reshape(-1).view(np.uint8).data, crc)
-    return f"{crc:08x}"
-
+from ftops.files import write_atomic
 
 _MODEL_FORMAT = 2
 _WEIGHTS = "weights.safetensors"
@@ -152,7 +100,6 @@ def _read_parameters(path: Path, shape: ModelShape) -> Parameters:
 
 
 _FORMAT = "tiny-2"
-_SHARE_OF_TIME = 0.01  # for writing checkpoints
 
 
 @dataclass(slots=True)
@@ -216,28 +163,3 @@ def find_checkpoint(path: Path, job: str) -> TrainingProgress | None:
 
 def _as_bytes(text: str) -> NDArray[np.uint8]:
     return np.frombuffer(text.encode(), dtype=np.uint8)
-
-
-class CheckpointTimer:
-    """Decides when a checkpoint is due: they take about 1 % of the time at most."""
-
-    def __init__(self, clock: Clock, every_s: float) -> None:
-        """`every_s`: the least time between two checkpoints."""
-        self._clock = clock
-        self._every_s = every_s
-        self._due_s = clock.monotonic_s() + every_s
-
-    def is_due(self) -> bool:
-        return self._clock.monotonic_s() >= self._due_s
-
-    def write(self, path: Path, job: str, progress: TrainingProgress) -> None:
-        """Write a checkpoint and schedule the next one by the time that this one took."""
-        started_s = self._clock.monotonic_s()
-        write_checkpoint(path, job, progress)
-        ended_s = self._clock.monotonic_s()
-        self._due_s = ended_s + self._choose_interval_s(ended_s - started_s)
-
-    def _choose_interval_s(self, cost_s: float) -> float:
-        if self._every_s < CHECKPOINT_EVERY_S:
-            return self._every_s  # as requested, at the cost of speed
-        return max(self._every_s, cost_s / _SHARE_OF_TIME)

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ftops.engine.step_totals import StepTotals
 from ftops.engine.tiny.batch import (
     Pack,
     TrainingExample,
@@ -23,7 +24,6 @@ from ftops.engine.tiny.checkpoint import SavedModel, TrainingProgress
 from ftops.engine.tiny.document import PreferencePair, RenderedRequest, list_documents
 from ftops.engine.tiny.loss import (
     Dropout,
-    StepTotals,
     add_gradients,
     compute_gradients,
     compute_margins,

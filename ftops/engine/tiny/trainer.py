@@ -15,21 +15,23 @@ from pathlib import Path
 import numpy as np
 
 from ftops.clock import Clock, SystemClock
+from ftops.engine.checkpoint_file import CheckpointTimer
+from ftops.engine.step_totals import StepTotals
 from ftops.engine.tiny.auto_hyperparameters import resolve_hyperparameters
 from ftops.engine.tiny.batch import shuffle_epoch
 from ftops.engine.tiny.checkpoint import (
-    CheckpointTimer,
     SavedModel,
     TrainingProgress,
     find_checkpoint,
     fingerprint,
     read_model,
+    write_checkpoint,
     write_model,
 )
 from ftops.engine.tiny.config import PARAMETER_COUNTS, SIZES, ModelShape
 from ftops.engine.tiny.document import RenderedRequest, list_documents, render_request, render_rows
 from ftops.engine.tiny.generation import TinyModel
-from ftops.engine.tiny.loss import Dropout, StepTotals, tune_malloc
+from ftops.engine.tiny.loss import Dropout, tune_malloc
 from ftops.engine.tiny.objective import Objective, make_objective
 from ftops.engine.tiny.optimizer import (
     AdamMoments,
@@ -86,7 +88,7 @@ def run_training(
     def save() -> None:
         if hooks.on_checkpoint:
             hooks.on_checkpoint()
-        timer.write(checkpoint, job, progress)
+        timer.write(partial(write_checkpoint, checkpoint, job, progress))
 
     while progress.step < resolved.n_steps:
         if hooks.should_stop():

@@ -11,12 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ftops.engine.tiny.checkpoint import (
-    read_model,
-    read_tensors,
-    write_model,
-    write_tensors,
-)
+from ftops.engine.checkpoint_file import read_tensors, write_tensors
+from ftops.engine.tiny.checkpoint import read_model, write_model
 from ftops.engine.tiny.trainer import TinyTrainer
 from ftops.errors import EngineError
 
