@@ -39,8 +39,8 @@ def test_there_is_no_asynchronous_twin() -> None:
     assert found == []
 
 
-PICKLING = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch"}
-NUMPY_FILES = {"load", "loads", "save", "savez", "savez_compressed", "fromfile", "memmap"}
+PICKLING = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+ARRAY_FILES = {"load", "loads", "save", "savez", "savez_compressed", "fromfile", "memmap"}
 
 
 def test_nothing_reads_or_writes_pickles() -> None:
@@ -51,10 +51,12 @@ def test_nothing_reads_or_writes_pickles() -> None:
             match node:
                 case ast.Import(names=names):
                     modules = {name.name.partition(".")[0] for name in names}
+                case ast.ImportFrom(module="numpy" | "torch", names=names):
+                    modules = {"pickle" for name in names if name.name in ARRAY_FILES}
                 case ast.ImportFrom(module=str(module)):
                     modules = {module.partition(".")[0]}
-                case ast.Attribute(value=ast.Name(id="np"), attr=attribute):
-                    modules = {"pickle"} if attribute in NUMPY_FILES else set()
+                case ast.Attribute(value=ast.Name(id="np" | "torch"), attr=attribute):
+                    modules = {"pickle"} if attribute in ARRAY_FILES else set()
                 case _:
                     modules = set()
             if modules & PICKLING:

@@ -32,7 +32,7 @@ from ftops.evaluation.result import (
     read_predictions,
     write_evaluation,
 )
-from ftops.evaluation.rows import load_extract, read_evaluation_rows
+from ftops.evaluation.rows import check_leak, read_evaluation_rows
 from ftops.evaluation.scoring import (
     CandidatePredictions,
     ScoringOptions,
@@ -97,9 +97,7 @@ def evaluate_model(
             prepared_training = RunFolder(folder).training_rows
             prepare_file(training, prepared_training, recipe)
             evaluated = replace(evaluated, training=prepared_training)
-        extract = load_extract(evaluated.training, path)
-        if extract is not None:
-            extract.check_leak(str(file), spec)
+        leak = check_leak(evaluated.training, path, str(file), spec)
         rows = read_evaluation_rows(
             path, str(file), evaluated.prompt_format, spec.max_rows, spec.seed
         )
@@ -116,7 +114,7 @@ def evaluate_model(
                 on_note=services.on_note,
             ),
             metrics=metrics,
-            training=extract,
+            overlap_lines=leak.lines if leak else None,
             on_progress=services.on_progress,
         )
         target = services.home / FOLDER / _name_folder(model, rows.sha256)
