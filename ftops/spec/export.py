@@ -4,10 +4,10 @@ An item is the name of a tool, or a mapping from the name to settings.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ftops.records import Json
 from ftops.spec.section import EntryType, Expected, Section, read_entries
@@ -119,33 +119,4 @@ def normalize_export(value: Json) -> dict[str, dict[str, str]]:
     return {entry.word: entry.settings.model_dump(exclude_none=True) if entry.settings else {}}
 
 
-def _make_schema() -> dict[str, Any]:
-    sections: dict[str, Any] = {}
-    for name, entry_type in EXPORT_TYPES.items():
-        assert entry_type.section is not None
-        schema = entry_type.section.model_json_schema()
-        schema.pop("title", None)
-        for field in schema["properties"].values():
-            field.pop("title", None)
-        schema.pop("description", None)
-        sections[name] = {
-            "anyOf": [schema, {"type": "null"}],
-            "description": entry_type.description,
-        }
-    return {
-        "anyOf": [
-            {"type": "string", "enum": list(EXPORT_TYPES)},
-            {
-                "type": "object",
-                "properties": sections,
-                "additionalProperties": False,
-                "minProperties": 1,
-                "maxProperties": 1,
-            },
-        ]
-    }
-
-
-ExportSpec: TypeAlias = Annotated[
-    dict[str, dict[str, str]], BeforeValidator(normalize_export), WithJsonSchema(_make_schema())
-]
+ExportSpec: TypeAlias = Annotated[dict[str, dict[str, str]], BeforeValidator(normalize_export)]

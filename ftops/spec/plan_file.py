@@ -18,7 +18,7 @@ from ftops.spec.yaml_reader import (
     SequenceNode,
     parse_yaml,
     read_source,
-    resolve_plain,
+    render_value,
 )
 from ftops.text import suggest_name
 
@@ -192,9 +192,7 @@ class _PlanReader:
 
 
 def _plain(node: Node) -> Json:
-    if not isinstance(node, ScalarNode):
-        return None
-    return resolve_plain(node.text) if node.plain else node.text
+    return node.value if isinstance(node, ScalarNode) else None
 
 
 def _is_null(node: Node) -> bool:
@@ -231,7 +229,7 @@ def render_plan(plan: DataPlan) -> str:
     lines = [f"version: {VERSION}"]
     if plan.read:
         lines.append("read:")
-        lines += [f"  {name}: {_quote(text)}" for name, text in plan.read.items()]
+        lines += [f"  {name}: {render_value(text)}" for name, text in plan.read.items()]
     lines.append("steps:" if plan.steps else "steps: []")
     for step in plan.steps:
         if not step.values:
@@ -248,27 +246,12 @@ def _render_value(name: str, value: Json) -> Iterator[str]:
     if isinstance(value, dict):
         yield f"{indent}{name}:"
         for key, text in value.items():
-            yield f"{indent}  {_quote(key)}: {_quote(str(text))}"
+            yield f"{indent}  {render_value(key)}: {render_value(str(text))}"
     elif isinstance(value, list) and len(value) > _SHORT_LIST:
         yield f"{indent}{name}:"
         for item in value:
-            yield f"{indent}  - {_quote(str(item))}"
+            yield f"{indent}  - {render_value(str(item))}"
     elif isinstance(value, list):
-        yield f"{indent}{name}: [{', '.join(_quote(str(item)) for item in value)}]"
+        yield f"{indent}{name}: [{', '.join(render_value(str(item)) for item in value)}]"
     else:
-        yield f"{indent}{name}: {_quote(value) if isinstance(value, str) else value}"
-
-
-def _quote(text: str) -> str:
-    """`text` in double quotes as YAML, with escapes for non-printable characters."""
-    return f'"{"".join(map(_escape, text))}"'
-
-
-def _escape(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    if character.isprintable():
-        return character
-    named = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}.get(character)
-    code = ord(character)
-    return named or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+        yield f"{indent}{name}: {render_value(value)}"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ftops.metrics.registry import METRICS
 from ftops.records import Json, Prompt
-from ftops.spec.promptfoo_file import escape_template, render_value, uses_variable
+from ftops.spec.promptfoo_file import escape_template, uses_variable
+from ftops.spec.yaml_reader import render_value
 
 CONFIG = "promptfooconfig.yaml"
 TESTS = "tests.jsonl"

@@ -4,7 +4,6 @@ Templates are Nunjucks. Variables in double braces and `raw` blocks are supporte
 expressions and other blocks raise ValueError.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ from ftops.spec.yaml_reader import (
     SequenceNode,
     parse_yaml,
     read_source,
-    resolve_plain,
 )
 
 WHAT = "promptfoo configuration"
@@ -85,7 +83,7 @@ def to_value(node: Node) -> Json:
     """The node as plain values."""
     match node:
         case ScalarNode():
-            return resolve_plain(node.text) if node.plain else node.text
+            return node.value
         case SequenceNode():
             return [to_value(item) for item in node.items]
         case MappingNode():
@@ -171,14 +169,3 @@ def _fill(text: str, values: Mapping[str, str], depth: int) -> str:
         value = values[name]
         parts[place] = render_template(value, values, depth - 1) if depth else value
     return "".join(parts)
-
-
-def render_value(value: Json) -> str:
-    """The value as one line of YAML: JSON, with escapes for non-printable characters."""
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -32,7 +32,6 @@ from ftops.spec.promptfoo_file import (
     iterate,
     load_tree,
     render_template,
-    render_value,
     skip_unknown_keys,
     to_text,
     to_value,
@@ -44,6 +43,7 @@ from ftops.spec.yaml_reader import (
     SequenceNode,
     parse_yaml,
     read_source,
+    render_value,
 )
 
 ROWS = "rows.jsonl"

@@ -7,12 +7,13 @@ schema for completion and checks; the table is in docs/job-file.md.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
-from ftops.spec.evaluate import CANDIDATES, EvaluateSpec
+from ftops.spec.evaluate import CANDIDATES
 from ftops.spec.export import EXPORT_TYPES
 from ftops.spec.metrics import METRIC_TYPES
 from ftops.spec.model import JobSpec
@@ -21,7 +22,12 @@ from ftops.spec.section import EntryType, get_expected
 from ftops.spec.validation import SECTIONS
 
 _FROM_ENVIRONMENT = "FromEnvironment"
-_LISTS: Mapping[str, Mapping[str, EntryType]] = {"against": CANDIDATES, "metrics": METRIC_TYPES}
+# Lists of names, each alone or with settings, by section and field.
+_LISTS: Mapping[tuple[str, str], Mapping[str, EntryType]] = {
+    ("evaluate", "against"): CANDIDATES,
+    ("evaluate", "metrics"): METRIC_TYPES,
+    ("", "export"): EXPORT_TYPES,
+}
 _TEMPLATE = """\
 # A fine-tuning job: `ftops check` checks it, `ftops run` starts it.
 name: {name}
@@ -66,13 +72,15 @@ _MORE_CLASSES = """\
 def render_schema(providers: Mapping[str, KnownProvider]) -> str:
     """The JSON Schema of a job file at these providers, with a newline at the end."""
     schema = JobSpec.model_json_schema() | {"additionalProperties": False}
-    sections: dict[str, Json] = schema["$defs"]
+    sections: dict[str, Any] = schema["$defs"]
     _complete(schema, JobSpec)
     for name, entry_type in _list_provider_sections(providers):
         schema["properties"][name] = _describe_entry(entry_type, sections)
     for section in SECTIONS.values():
         _complete(sections[section.__name__], section)
-    _describe_entries(sections)
+    for (section_name, field_name), kinds in _LISTS.items():
+        owner = sections[SECTIONS[section_name].__name__] if section_name else schema
+        _describe_entries(owner["properties"][field_name], kinds, sections)
     sections[_FROM_ENVIRONMENT] = {
         "type": "string",
         "pattern": r"\$\{[A-Za-z_]",
@@ -100,16 +108,14 @@ def render_reference(providers: Mapping[str, KnownProvider]) -> str:
         if name in SECTIONS and name != "provider":
             lines.append(_row(f"`{name}`", "a mapping", "", field.description))
             lines.extend(_rows(name, SECTIONS[name]))
-            if name == "evaluate":
-                lines.extend(_entry_rows())
+            lines.extend(_list_entry_rows(name))
             continue
         lines.append(
             _row(f"`{name}`", get_expected(field).text, _default(field), field.description)
         )
         if name == "provider":
             lines.extend(_rows(name, SECTIONS[name]))
-        if name == "export":
-            lines.extend(_list_export_rows())
+    lines.extend(_list_entry_rows(""))
     for name, entry_type in _list_provider_sections(providers):
         assert entry_type.section is not None
         lines.append(_row(f"`{name}`", "a mapping", "", entry_type.description))
@@ -117,36 +123,27 @@ def render_reference(providers: Mapping[str, KnownProvider]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _describe_entries(sections: dict[str, Json]) -> None:
-    """Describe the items of the lists in `evaluate`: names, or mappings with one name."""
-    evaluate = sections[EvaluateSpec.__name__]
-    assert isinstance(evaluate, dict)
-    fields = evaluate["properties"]
-    assert isinstance(fields, dict)
-    for name, kinds in _LISTS.items():
-        field = fields[name]
-        assert isinstance(field, dict)
-        branches = field.get("anyOf", [field])
-        assert isinstance(branches, list)
-        array = next(
-            item for item in branches if isinstance(item, dict) and item["type"] == "array"
-        )
-        alone: list[Json] = [word for word, kind in kinds.items() if kind.alone]
-        properties: dict[str, Json] = {}
-        for word, kind in kinds.items():
-            if kind.section is not None:
-                properties[word] = _describe_entry(kind, sections)
-        mapping: Json = {
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": False,
-            "minProperties": 1,
-            "maxProperties": 1,
-        }
-        array["items"] = {"anyOf": [{"type": "string", "enum": alone}, mapping]}
+def _describe_entries(
+    field: dict[str, Any], kinds: Mapping[str, EntryType], sections: dict[str, Any]
+) -> None:
+    """Describe the items of a list: names, or mappings with one name."""
+    array = next(item for item in field.get("anyOf", [field]) if item.get("type") == "array")
+    mapping = {
+        "type": "object",
+        "properties": {
+            word: _describe_entry(kind, sections)
+            for word, kind in kinds.items()
+            if kind.section is not None
+        },
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    alone = [word for word, kind in kinds.items() if kind.alone]
+    array["items"] = {"anyOf": [{"type": "string", "enum": alone}, mapping]}
 
 
-def _describe_entry(kind: EntryType, sections: dict[str, Json]) -> Json:
+def _describe_entry(kind: EntryType, sections: dict[str, Any]) -> Json:
     """The schema of the settings of a name; adds its section to `sections`."""
     section = kind.section
     assert section is not None
@@ -164,25 +161,17 @@ def _describe_entry(kind: EntryType, sections: dict[str, Json]) -> Json:
     return {"anyOf": branches, "description": kind.description}
 
 
-def _entry_rows() -> list[str]:
-    """The rows of the table for the lists in `evaluate`."""
-    lines = []
-    for name, kinds in _LISTS.items():
-        for word, kind in kinds.items():
+def _list_entry_rows(section: str) -> Iterator[str]:
+    """The rows of the table for the lists in a section; an empty name is the top level."""
+    for (owner, field), kinds in _LISTS.items():
+        for word, kind in kinds.items() if owner == section else ():
+            name = f"{section}.{field}[].{word}".lstrip(".")
             wanted = "no settings" if kind.section is None else "a mapping"
             if kind.section is not None and kind.short:
                 wanted = get_expected(kind.section.model_fields[kind.short]).text + ", or a mapping"
-            lines.append(_row(f"`evaluate.{name}[].{word}`", wanted, "", kind.description))
+            yield _row(f"`{name}`", wanted, "", kind.description)
             if kind.section is not None:
-                lines.extend(_rows(f"evaluate.{name}[].{word}", kind.section))
-    return lines
-
-
-def _list_export_rows() -> Iterator[str]:
-    for name, entry_type in EXPORT_TYPES.items():
-        assert entry_type.section is not None
-        yield _row(f"`export.{name}`", "a mapping", "", entry_type.description)
-        yield from _rows(f"export.{name}", entry_type.section)
+                yield from _rows(name, kind.section)
 
 
 def _complete(schema: Json, section: type[BaseModel]) -> None:

@@ -6,6 +6,7 @@ and duplicate or non-text keys are problems. Plain scalars follow YAML's core sc
 `2026-11-22` are text, `1e-1` is a number.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TypeAlias
 import yaml
 
 from ftops.errors import SpecError
+from ftops.records import Json
 from ftops.spec.problem import ProblemReport, SourceText, Span, quoted
 
 MAX_BYTES = 1 << 20
@@ -53,6 +55,11 @@ class ScalarNode:
     text: str
     plain: bool
     span: Span
+
+    @property
+    def value(self) -> Json:
+        """The text, or what it means without quotes."""
+        return resolve_plain(self.text) if self.plain else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,3 +297,14 @@ class _TreeBuilder:
             self._report.add(node.span, message)
             return None
         return node.text
+
+
+def render_value(value: Json) -> str:
+    """The value as one line of YAML: JSON, with escapes for non-printable characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

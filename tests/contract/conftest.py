@@ -1,4 +1,4 @@
-"""Every provider, each before a real engine: one more provider is one more line in `SITES`."""
+"""Every provider, before a real engine (`SITES`) or a stand-in for its server (`STAND_INS`)."""
 
 import dataclasses
 import json
@@ -15,11 +15,14 @@ from ftops.providers.registry import build_provider, get_capabilities
 from ftops.records import (
     Hyperparameters,
     Job,
-    JobProtocol,
     JobRequest,
     ProviderSettings,
     RemoteFile,
 )
+from tests.contract.kiln import KILN
+from tests.contract.kiln_server import KILN_KEY, KilnServer
+from tests.contract.openai_server import BASE_MODEL, KEY, OpenAIServer
+from tests.fakes import FakeClock
 
 Site = Callable[[Path], Provider]
 
@@ -55,7 +58,7 @@ def openai_legacy(home: Path) -> Provider:
     )
 
 
-SITES: dict[tuple[str, JobProtocol], Site] = {
+SITES: dict[tuple[str, str], Site] = {
     ("local", "current"): local,
     ("openai", "current"): openai,
     ("local", "legacy"): local_legacy,
@@ -63,12 +66,38 @@ SITES: dict[tuple[str, JobProtocol], Site] = {
 }
 
 
+def openai_stand_in(home: Path) -> Provider:
+    """The adapter for OpenAI before a stand-in for its server."""
+    context = ProviderContext(
+        {"OPENAI_API_KEY": KEY}, home, SystemClock(), http_client=OpenAIServer().connect()
+    )
+    return build_provider(ProviderSettings("openai"), context)
+
+
+def kiln_stand_in(home: Path) -> Provider:
+    """A provider with an API of its own before a stand-in for its server."""
+    client = KilnServer().connect()
+    context = ProviderContext({"KILN_KEY": KILN_KEY}, home, FakeClock(), http_client=client)
+    return build_provider(ProviderSettings("kiln"), context, {"kiln": KILN})
+
+
+STAND_INS: dict[tuple[str, str], Site] = {
+    ("openai", "stand-in"): openai_stand_in,
+    ("kiln", "stand-in"): kiln_stand_in,
+}
+ALL_SITES: dict[tuple[str, str], Site] = {**SITES, **STAND_INS}
+# Marks a test of what every provider has; the others need an engine.
+every_site = pytest.mark.parametrize(
+    "provider", sorted(ALL_SITES), ids="-".join, indirect=True, scope="session"
+)
+
+
 @pytest.fixture(scope="session", params=sorted(SITES), ids="-".join)
 def provider(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Provider]:
     home = tmp_path_factory.mktemp(f"contract-{'-'.join(request.param)}")
-    made = SITES[request.param](home)
+    made = ALL_SITES[request.param](home)
     yield made
     made.close()
     stop_engine(home / "engine")
@@ -118,7 +147,19 @@ def suited(request: JobRequest, provider: Provider) -> JobRequest:
         request,
         seed=request.seed if takes.seed else None,
         metadata=request.metadata if takes.metadata else {},
+        hyperparameters=dataclasses.replace(
+            request.hyperparameters,
+            batch_size=request.hyperparameters.batch_size
+            if "batch_size" in takes.hyperparameters
+            else "auto",
+        ),
     )
+
+
+def get_base_model(provider: Provider) -> str:
+    """A model that the provider can train."""
+    listed = {model.id for model in provider.list_models()}
+    return next(model for model in ("ada", BASE_MODEL, "clay") if model in listed)
 
 
 def wait_for_end(provider: Provider, job: Job) -> Job:
@@ -148,7 +189,7 @@ def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Tra
     path = write_rows(tmp_path_factory.mktemp("rows") / "train.jsonl")
     file = upload(provider, path, "contract-train.jsonl")
     request = JobRequest(
-        model="ada",
+        model=get_base_model(provider),
         training_file=file.id,
         suffix="contract",
         hyperparameters=Hyperparameters(n_epochs=1, batch_size=4),

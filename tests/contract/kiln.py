@@ -32,6 +32,7 @@ from ftops.records import (
     Completion,
     Job,
     JobRequest,
+    Json,
     Model,
     Prompt,
     ProviderSettings,
@@ -115,25 +116,16 @@ class KilnProvider(Provider):
 
     def create_job(self, request: JobRequest) -> Job:
         action = f"train {request.model}"
-        body = {
-            "base": request.model,
-            "dataset": request.training_file,
-            "holdout": request.validation_file,
-            "label": request.suffix,
-            "passes": request.hyperparameters.n_epochs,
-            "rate": request.hyperparameters.learning_rate,
-            **KilnOptions.model_validate(request.sections.get("kiln", {})).model_dump(),
-        }
         response = self._api.send_once(
-            action, lambda client: client.post(f"{ADDRESS.base_url}/trainings", json=body)
+            action,
+            lambda client: client.post(f"{ADDRESS.base_url}/trainings", json=_render(request)),
         )
         return _read_job(self._api.parse(response, action).get_object("training"))
 
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         for fields in self._fetch("GET", "/trainings").get_objects("trainings"):
             job = _read_job(fields)
-            same = (job.model, job.training_file) == (request.model, request.training_file)
-            if same and fields.find_text("label") == request.suffix and job_filter(job):
+            if fields.values.items() >= _render(request).items() and job_filter(job):
                 return job
         return None
 
@@ -184,6 +176,18 @@ class KilnProvider(Provider):
         name = fields.get_text("name")
         base = self.capabilities.naming.find_base_model(name)
         return Model(name, _read_time(fields), "kiln", base=base)
+
+
+def _render(request: JobRequest) -> dict[str, Json]:
+    return {
+        "base": request.model,
+        "dataset": request.training_file,
+        "holdout": request.validation_file,
+        "label": request.suffix,
+        "passes": request.hyperparameters.n_epochs,
+        "rate": request.hyperparameters.learning_rate,
+        **KilnOptions.model_validate(request.sections.get("kiln", {})).model_dump(),
+    }
 
 
 def _path(file_id: str) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx2
 
+KILN_KEY = "kiln-key-0123456789"
+
 
 @dataclass
 class KilnServer:
@@ -25,7 +27,7 @@ class KilnServer:
     def handle(self, request: httpx2.Request) -> httpx2.Response:
         path = request.url.path.removeprefix("/v2")
         self.requests.append(f"{request.method} {path}")
-        if request.headers.get("x-kiln-key") != "kiln-key-0123456789":
+        if request.headers.get("x-kiln-key") != KILN_KEY:
             return httpx2.Response(401, json={"fault": "who are you?"})
         for pattern, method in self._routes():
             if match := re.fullmatch(pattern, f"{request.method} {path}"):
@@ -89,6 +91,8 @@ class KilnServer:
             return None
         training = self.trainings[int(number) - 1]
         place = self.phases.index(training["phase"]) if training["phase"] in self.phases else -1
+        if verb == "POST" and training["phase"] == "DONE":
+            return httpx2.Response(409, json={"fault": f"{number} is done"})
         if verb == "POST":
             training["phase"] = "STOPPED"
         elif 0 <= place < len(self.phases) - 1:

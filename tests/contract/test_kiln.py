@@ -23,13 +23,12 @@ from ftops.spec.job_file import LoadedJob, check_paths, check_provider, load_job
 from ftops.spec.model import JobSpec
 from ftops.spec.schema import render_reference, render_schema
 from tests.contract.kiln import KILN
-from tests.contract.kiln_server import KilnServer
+from tests.contract.kiln_server import KILN_KEY, KilnServer
 from tests.fakes import FakeClock
 from tests.runs.bench import Bench, write_job
 
 SETTINGS = ProviderSettings("kiln")
 WITH_KILN = {**PROVIDERS, "kiln": KILN}
-KEY = "kiln-key-0123456789"
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Site:
     server: KilnServer = field(default_factory=KilnServer)
     clock: FakeClock = field(default_factory=FakeClock)
 
-    def connect(self, key: str = KEY) -> Provider:
+    def connect(self, key: str = KILN_KEY) -> Provider:
         client = self.server.connect()
         context = ProviderContext({"KILN_KEY": key}, self.folder, self.clock, http_client=client)
         return build_provider(SETTINGS, context, WITH_KILN)

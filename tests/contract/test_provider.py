@@ -9,12 +9,21 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.errors import NotFound, ProviderError, Rejected
-from ftops.providers.provider import Provider
+from ftops.providers.provider import Provider, deployed
 from ftops.providers.registry import PROVIDERS
-from ftops.records import Chat, Hyperparameters, JobEvent, JobRequest, Message, Sampling
+from ftops.records import (
+    Chat,
+    Hyperparameters,
+    JobEvent,
+    JobRequest,
+    Message,
+    Prompt,
+    Sampling,
+)
 from tests.contract.conftest import (
     SITES,
     Trained,
+    every_site,
     speaks_legacy,
     suited,
     upload,
@@ -22,6 +31,7 @@ from tests.contract.conftest import (
     wait_for_status,
     write_rows,
 )
+from tests.contract.openai_server import BASE_MODEL
 
 SHORT = Sampling(max_tokens=3)
 
@@ -32,6 +42,59 @@ def test_every_registered_provider_stands_this_contract() -> None:
         for name, entry in PROVIDERS.items()
         for protocol in ("current", *entry.protocols)
     }
+
+
+@every_site
+def test_a_file_is_stored_listed_read_and_deleted(provider: Provider, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl")
+    file = upload(provider, path, "ftops-abc-every.jsonl")
+    assert provider.capabilities.naming.is_file_id(file.id)
+    assert (file.filename, file.bytes) == ("ftops-abc-every.jsonl", path.stat().st_size)
+    assert provider.get_file(file.id) == file
+    assert file in list(provider.list_files())
+    assert provider.read_file(file.id) == path.read_bytes()
+    provider.delete_file(file.id)
+    assert provider.find_file(file.filename, file.bytes) is None
+    for ask in (provider.get_file, provider.delete_file):
+        with pytest.raises(NotFound):
+            ask(file.id)
+
+
+@every_site
+def test_a_job_ends_with_a_model_that_answers(provider: Provider, trained: Trained) -> None:
+    job, naming = trained.job, provider.capabilities.naming
+    assert (job.status, job.error, job.ended) == ("succeeded", None, True)
+    assert (job.model, job.training_file) == (trained.request.model, trained.file.id)
+    assert naming.is_job_id(job.id)
+    assert naming.find_base_model(trained.model) == trained.request.model
+    assert trained.model in {model.id for model in provider.list_models()}
+    prompts: list[Prompt] = ["1 is even ->", "2 is odd ->", "3 is odd ->"]
+    if trained.request.model == BASE_MODEL:  # it takes chats alone
+        prompts = [Chat((Message("user", str(prompt)),)) for prompt in prompts]
+    with deployed(provider, trained.model):
+        assert len(provider.complete(trained.model, prompts, SHORT)) == 3
+
+
+@every_site
+def test_a_deleted_model_is_gone(provider: Provider, trained: Trained) -> None:
+    request = dataclasses.replace(
+        trained.request, suffix="gone", metadata={"ftops_run": "run-gone"}
+    )
+    job = wait_for_end(provider, provider.create_job(suited(request, provider)))
+    assert job.fine_tuned_model is not None
+    assert provider.get_model(job.fine_tuned_model).base == request.model
+    provider.delete_model(job.fine_tuned_model)
+    assert job.fine_tuned_model not in {model.id for model in provider.list_models()}
+    for ask in (provider.get_model, provider.delete_model):
+        with pytest.raises(NotFound):
+            ask(job.fine_tuned_model)
+
+
+@every_site
+def test_a_job_that_is_not_there_is_not_found(provider: Provider) -> None:
+    for ask in (provider.get_job, provider.cancel_job):
+        with pytest.raises(NotFound):
+            ask("ftjob-never")
 
 
 def test_it_says_who_it_is(provider: Provider) -> None:
@@ -70,11 +133,13 @@ def test_an_upload_is_counted_stored_found_read_and_deleted(
         provider.delete_file(file.id)
 
 
+@every_site
 def test_a_file_of_another_name_or_size_is_not_found(provider: Provider, trained: Trained) -> None:
     assert provider.find_file(trained.file.filename, trained.file.bytes + 1) is None
     assert provider.find_file("other.jsonl", trained.file.bytes) is None
 
 
+@every_site
 def test_of_two_equal_files_the_newest_is_found(provider: Provider, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", 12)
     files = [upload(provider, path, "twice.jsonl") for _ in range(2)]
@@ -102,6 +167,7 @@ def test_a_job_comes_to_its_end_and_tells_what_it_used(
     assert "contract" in trained.model
 
 
+@every_site
 def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Trained) -> None:
     found = provider.find_job(trained.request)
     assert found is not None
@@ -118,7 +184,7 @@ def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Tra
         others = [
             dataclasses.replace(trained.request, training_file="file-other"),
             dataclasses.replace(trained.request, validation_file=trained.file.id),
-            dataclasses.replace(trained.request, model="babbage"),
+            dataclasses.replace(trained.request, model="other"),
             dataclasses.replace(trained.request, suffix="other"),
             dataclasses.replace(trained.request, suffix=None),
             dataclasses.replace(trained.request, hyperparameters=Hyperparameters(n_epochs=49)),
@@ -242,6 +308,7 @@ def test_a_stop_sequence_ends_the_answer(provider: Provider, trained: Trained) -
     assert stopped.finish_reason == "stop"
 
 
+@every_site
 def test_a_job_is_cancelled_and_cancelling_again_is_no_error(
     provider: Provider, trained: Trained
 ) -> None:
@@ -287,6 +354,7 @@ def test_a_job_is_paused_and_resumed_and_repeating_either_is_no_error(
             change(job.id)
 
 
+@every_site
 def test_cancelling_a_finished_job_is_refused(provider: Provider, trained: Trained) -> None:
     with pytest.raises(Rejected):
         provider.cancel_job(trained.job.id)

@@ -9,11 +9,10 @@ from ftops.spec.problem import ProblemReport, SourceText
 from ftops.spec.promptfoo_file import (
     escape_template,
     render_template,
-    render_value,
     to_value,
     uses_variable,
 )
-from ftops.spec.yaml_reader import parse_yaml
+from ftops.spec.yaml_reader import parse_yaml, render_value
 
 BITS = st.sampled_from(
     ["{{", "}}", "{%", "%}", "{#", "#}", "{{ x }}", "{% raw %}", "file://a", "package:b", "\n", "a"]
