@@ -20,9 +20,7 @@ from ftops.data.checks.registry import CHECKS
 from ftops.data.findings import Finding
 from ftops.data.profile import PROFILED_ROWS, DatasetProfile, create_profile
 from ftops.data.reading.batch import Batch
-from ftops.records import (
-    RowFormat,
-)
+from ftops.records import RowFormat
 
 
 class CheckSet:

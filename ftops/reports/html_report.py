@@ -23,11 +23,7 @@ from ftops.reports.charts import NARROW, PAGE, WIDE, Bar, Spec, draw_bars
 from ftops.reports.contents import MAX_CLASSES, Contents, RunPart
 from ftops.reports.curve_chart import draw_curves
 from ftops.reports.curves import TrainingCurves
-from ftops.reports.format import (
-    format_moment,
-    format_rows,
-    show,
-)
+from ftops.reports.format import format_moment, format_rows, show
 from ftops.reports.run_facts import TINY_MODEL_NOTE
 from ftops.text import show_hidden
 

@@ -13,16 +13,7 @@ from ftops.data.reading.options import MAX_LINE_BYTES, ReadOptions, parse_format
 from ftops.data.rows import PromptRow, read_prompts, read_rows
 from ftops.errors import DatasetError
 from ftops.records import Chat, Message, RowFormat
-from tests.data.data_files import (
-    call,
-    chat,
-    pair,
-    read_all,
-    refusal,
-    tool,
-    write_bytes,
-    write_rows,
-)
+from tests.data.data_files import call, chat, pair, read_all, refusal, tool, write_bytes, write_rows
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 

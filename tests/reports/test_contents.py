@@ -4,12 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ftops.evaluation.result import (
-    CandidateKind,
-    CandidateScore,
-    Evaluation,
-    RequirementResult,
-)
+from ftops.evaluation.result import CandidateKind, CandidateScore, Evaluation, RequirementResult
 from ftops.evaluation.text import describe_comparison, format_result
 from ftops.metrics.registry import METRICS
 from ftops.metrics.result import Comparison, MetricResult, Unit, Verdict

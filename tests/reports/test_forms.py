@@ -15,14 +15,7 @@ from ftops.reports.json_report import create_document
 from ftops.reports.png_report import list_parts, render_picture
 from ftops.reports.run_facts import RunFacts
 from ftops.reports.training import create_training
-from tests.reports.sketches import (
-    HOSTILE,
-    NOW,
-    make_contents,
-    make_facts,
-    make_results,
-    make_run,
-)
+from tests.reports.sketches import HOSTILE, NOW, make_contents, make_facts, make_results, make_run
 
 
 def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:

@@ -16,15 +16,7 @@ from ftops.cli.data.files import (
     name_source,
     open_buffered,
 )
-from ftops.cli.data.options import (
-    OneSource,
-    Pii,
-    Reading,
-    Target,
-    Task,
-    check_task,
-    parse_target,
-)
+from ftops.cli.data.options import OneSource, Pii, Reading, Target, Task, check_task, parse_target
 from ftops.cli.data.prepare_view import finish, finish_plan, render_fix
 from ftops.cli.data.sample import AnnotationFile, apply_annotations, get_annotation_path
 from ftops.cli.environment import read_environ

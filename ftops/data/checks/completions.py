@@ -13,14 +13,7 @@ from ftops.data.checks.affixes import (
     propose_prefix,
 )
 from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, CheckContext
-from ftops.data.findings import (
-    Finding,
-    Occurrences,
-    Rule,
-    Severity,
-    create_finding,
-    format_rows,
-)
+from ftops.data.findings import Finding, Occurrences, Rule, Severity, create_finding, format_rows
 from ftops.data.profile import STOPS, DatasetProfile
 from ftops.records import RowFormat
 

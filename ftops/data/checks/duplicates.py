@@ -16,14 +16,7 @@ from typing import ClassVar, Self
 
 from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import CLASSIFICATION, OPEN_ENDED, Check, CheckContext
-from ftops.data.findings import (
-    SHOWN_PLACES,
-    Finding,
-    Occurrences,
-    Rule,
-    Severity,
-    create_finding,
-)
+from ftops.data.findings import SHOWN_PLACES, Finding, Occurrences, Rule, Severity, create_finding
 from ftops.data.profile import DatasetProfile
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc

@@ -7,14 +7,7 @@ from typing import ClassVar, Self
 
 from ftops.data.batch_parser import TEXT_SEPARATOR, RowBatch
 from ftops.data.checks.check import Check, CheckContext
-from ftops.data.findings import (
-    Finding,
-    Occurrences,
-    Rule,
-    Severity,
-    create_finding,
-    format_rows,
-)
+from ftops.data.findings import Finding, Occurrences, Rule, Severity, create_finding, format_rows
 from ftops.data.profile import DatasetProfile
 from ftops.data.screening.pii import blank_escapes, list_pii, mask
 from ftops.data.screening.pii_kind import PiiKind

@@ -6,14 +6,7 @@ from typing import Self, cast
 
 from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import OPEN_ENDED, Check, CheckContext, DataTarget
-from ftops.data.findings import (
-    Finding,
-    Occurrences,
-    Rule,
-    Severity,
-    create_finding,
-    format_rows,
-)
+from ftops.data.findings import Finding, Occurrences, Rule, Severity, create_finding, format_rows
 from ftops.data.profile import DatasetProfile, TokenLimit
 from ftops.data.rows import Row
 from ftops.data.tokens.counter import VocabularyCounter, format_method, open_counter

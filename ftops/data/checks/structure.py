@@ -6,14 +6,7 @@ from typing import Self
 
 from ftops.data.batch_parser import TEXT_SEPARATOR, RowBatch
 from ftops.data.checks.check import Check, CheckContext, row_check
-from ftops.data.findings import (
-    Finding,
-    Occurrences,
-    Rule,
-    Severity,
-    create_finding,
-    format_rows,
-)
+from ftops.data.findings import Finding, Occurrences, Rule, Severity, create_finding, format_rows
 from ftops.data.keys import is_metadata, list_keys
 from ftops.data.profile import DatasetProfile
 from ftops.data.reading.json_text import (

@@ -6,14 +6,7 @@ from typing import Self, cast
 
 from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import Check, CheckContext
-from ftops.data.findings import (
-    Finding,
-    Occurrences,
-    Rule,
-    Severity,
-    create_finding,
-    format_rows,
-)
+from ftops.data.findings import Finding, Occurrences, Rule, Severity, create_finding, format_rows
 from ftops.data.profile import DatasetProfile
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject, quote

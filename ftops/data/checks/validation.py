@@ -13,10 +13,7 @@ from zlib import crc32
 from ftops.data.batch_parser import TEXT_SEPARATOR, RowBatch
 from ftops.data.checks.check import Check
 from ftops.data.checks.duplicates import RowPlaces
-from ftops.data.findings import (
-    Rule,
-    Severity,
-)
+from ftops.data.findings import Rule, Severity
 from ftops.data.profile import DatasetProfile
 from ftops.records import RowFormat
 from ftops.text import to_nfc

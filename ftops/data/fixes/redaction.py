@@ -11,12 +11,7 @@ from ftops.data.batch_parser import TEXT_SEPARATOR
 from ftops.data.checks.pii import RULES_BY_KIND
 from ftops.data.fixes.fix import FixBatch, FixParam, TextFix
 from ftops.data.reading.batch import RowError
-from ftops.data.screening.pii import (
-    blank_escapes,
-    list_pii,
-    redact,
-    redact_json,
-)
+from ftops.data.screening.pii import blank_escapes, list_pii, redact, redact_json
 from ftops.data.screening.pii_kind import PiiKind
 from ftops.records import Json, RowFormat
 from ftops.rows.formats import check_format

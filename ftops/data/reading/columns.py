@@ -8,12 +8,7 @@ from typing import TypeAlias, cast
 
 from ftops.data.keys import without_keys
 from ftops.data.reading.batch import Batch, Batches, RowError
-from ftops.data.reading.json_text import (
-    WHOLE_NUMBER,
-    get_value_type,
-    read_literally,
-    value_to_text,
-)
+from ftops.data.reading.json_text import WHOLE_NUMBER, get_value_type, read_literally, value_to_text
 from ftops.errors import DatasetError
 from ftops.rows.json_values import count_quotes, count_strings, duplicate_reason
 from ftops.rows.messages import InvalidRow, JsonObject
