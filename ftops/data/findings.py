@@ -9,6 +9,7 @@ from operator import not_
 from ftops.records import Json
 
 SHOWN_PLACES = 10
+_SHOWN_REASONS = 3
 _NAMED_PLACES = 3  # in a sentence that lists several places
 
 
@@ -56,10 +57,11 @@ class Finding:
 
 @dataclass(slots=True)
 class Occurrences:
-    """A count of rows, and the first line or row numbers."""
+    """A count of rows, the first line or row numbers, and the first reasons."""
 
     count: int = 0
     places: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     def add(self, place: int, count: int = 1) -> None:
         """Count `place`, or `count` consecutive places from there."""
@@ -79,11 +81,18 @@ class Occurrences:
             chosen = flags if wanted else map(not_, flags)
             self.places.extend(islice(compress(places, chosen), free))
 
+    def add_reason(self, reason: str) -> None:
+        """Keep the first different reasons."""
+        if len(self.reasons) < _SHOWN_REASONS and reason not in self.reasons:
+            self.reasons.append(reason)
+
     def merge(self, later: "Occurrences", shift: int) -> None:
         """Add the counts of the next part, whose places are offset by `shift`."""
         self.count += later.count
         free = SHOWN_PLACES - len(self.places)
         self.places.extend(place + shift for place in later.places[: max(free, 0)])
+        for reason in later.reasons:
+            self.add_reason(reason)
 
 
 def create_finding(

@@ -22,7 +22,7 @@ class PreviewSegment:
 
     role: str
     text: str
-    learned: bool
+    trained: bool
     tokens: int
     parts: tuple[str, ...] = ()
 
@@ -32,9 +32,9 @@ class PreviewRow:
     """A row: its line or row in the source, its segments, its tokens and the tokens trained on."""
 
     place: int
-    pieces: tuple[PreviewSegment, ...]
+    segments: tuple[PreviewSegment, ...]
     tokens: int
-    learned: int
+    trained_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,15 @@ def _covers(row_error: RowError, place: int) -> bool:
 
 def preview_rows(rows: Iterable[Row], counter: VocabularyCounter) -> Iterator[PreviewRow]:
     """The rows with their token counts, split into tokens if the vocabulary is on disk."""
-    for row, pieces, counts in count_segments(rows, counter):
-        seen = tuple(
+    for row, segments, counts in count_segments(rows, counter):
+        shown = tuple(
             PreviewSegment(
-                piece.role,
-                piece.text,
-                piece.trained,
+                segment.role,
+                segment.text,
+                segment.trained,
                 count,
-                tuple(counter.split(piece.text)) if isinstance(counter, Vocabulary) else (),
+                tuple(counter.split(segment.text)) if isinstance(counter, Vocabulary) else (),
             )
-            for piece, count in zip(pieces, counts, strict=True)
+            for segment, count in zip(segments, counts, strict=True)
         )
-        yield PreviewRow(row.line, seen, sum(counts), sum_trained(pieces, counts))
+        yield PreviewRow(row.line, shown, sum(counts), sum_trained(segments, counts))

@@ -36,7 +36,7 @@ class Sample:
     """The rows in the order of the file; `problem` is the first error of the other rows."""
 
     rows: tuple[SampledRow, ...]
-    of: int
+    total: int
     problem: str = ""
 
 
@@ -85,7 +85,12 @@ def read_parts(row: Row) -> tuple[tuple[str, str], ...]:
 
 
 def render_page(
-    sample: Sample, marks: Mapping[str, Annotation], *, name: str, unit: str, marks_file: Path
+    sample: Sample,
+    annotations: Mapping[str, Annotation],
+    *,
+    name: str,
+    unit: str,
+    annotations_file: Path,
 ) -> str:
     """The review page as HTML; texts are data in it, never markup or script.
 
@@ -96,18 +101,19 @@ def render_page(
             "id": row.id,
             "line": row.line,
             "parts": [(show_hidden(label), show_hidden(text)) for label, text in row.parts],
-            "note": show_hidden(marks[row.id].note) if row.id in marks else "",
+            "note": show_hidden(annotations[row.id].note) if row.id in annotations else "",
         }
         for row in sample.rows
     ]
     data = {
         "name": show_hidden(name),
         "unit": unit,
-        "annotations_file": show_hidden(str(marks_file)),
-        "marks_name": marks_file.name,
+        "annotations_file": show_hidden(str(annotations_file)),
+        "annotations_name": annotations_file.name,
         "rows": rows,
-        "marks": {
-            row: {"mark": mark.verdict.value, "note": mark.note} for row, mark in marks.items()
+        "annotations": {
+            row: {"label": annotation.label.value, "note": annotation.note}
+            for row, annotation in annotations.items()
         },
     }
     text = show_hidden(orjson.dumps(data).decode()).translate(_ESCAPES)  # escapes of JSON, too

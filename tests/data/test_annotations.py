@@ -17,10 +17,10 @@ from ftops.records import PlanStep
 from tests.data.data_files import chat, pair, write_rows
 from tests.data.fixes.trials import run_steps, try_all
 
-DROP, FIX, FINE = (
+DROP, FIX, KEEP = (
     Annotation(AnnotationLabel.DROP),
     Annotation(AnnotationLabel.FIX),
-    Annotation(AnnotationLabel.FINE),
+    Annotation(AnnotationLabel.KEEP),
 )
 MARK = "\n\n###\n\n"
 
@@ -32,19 +32,19 @@ def ids(path: Path) -> list[str]:
 def test_marks_tell_what_is_dropped_what_waits_and_what_is_gone(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair(f"{n}") for n in range(9)])
     names = ids(path)
-    marks = {names[1]: DROP, names[2]: FINE, "0" * 16: DROP}
+    marks = {names[1]: DROP, names[2]: KEEP, "0" * 16: DROP}
     marks |= {names[n]: FIX for n in (3, 4, 5, 6, 7, 8)}
     found = match_annotations(open_source(path), marks, "marks")
     assert set(found.dropped) == {names[1], "0" * 16}
     assert found.absent == 1
-    assert format_rows_to_fix(found, "line") == "6 rows are marked fix: lines 4, 5, 6, 7, 8, …"
+    assert format_rows_to_fix(found, "line") == "6 rows are annotated fix: lines 4, 5, 6, 7, 8, …"
 
 
 def test_a_row_that_was_mended_has_no_mark_any_more(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair("a"), pair("b")])
     marks = {ids(path)[0]: FIX}
     assert format_rows_to_fix(match_annotations(open_source(path), marks, "m"), "line") == (
-        "1 row is marked fix: line 1"
+        "1 row is annotated fix: line 1"
     )
     write_rows(path, [pair("a, mended"), pair("b")])
     found = match_annotations(open_source(path), marks, "m")
@@ -54,7 +54,9 @@ def test_a_row_that_was_mended_has_no_mark_any_more(tmp_path: Path) -> None:
 def test_more_marks_than_a_plan_holds_are_refused(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair()])
     marks = {f"{n:016x}": DROP for n in range(10_001)}
-    with pytest.raises(DatasetError, match=r"10,001 rows are marked drop, and a plan holds 10,000"):
+    with pytest.raises(
+        DatasetError, match=r"10,001 rows are annotated drop, and a plan holds 10,000"
+    ):
         match_annotations(open_source(path), marks, "m")
 
 

@@ -44,7 +44,7 @@ def test_a_line_that_cannot_be_used_is_told_with_the_reason(tmp_path: Path) -> N
 def test_pieces_are_split_into_tokens_where_the_vocabulary_is_at_hand(tmp_path: Path) -> None:
     rows = select_rows(open_source(write(tmp_path)), rows=1).rows
     (seen,) = preview_rows(rows, Vocabulary("bytes", BYTES))
-    assert (seen.place, seen.tokens, seen.learned) == (1, 15, 2)
-    assert [piece.parts for piece in seen.pieces] == [tuple("question 0 ->"), (" ", "0")]
+    assert (seen.place, seen.tokens, seen.trained_tokens) == (1, 15, 2)
+    assert [piece.parts for piece in seen.segments] == [tuple("question 0 ->"), (" ", "0")]
     (about,) = preview_rows(rows, Estimator())
-    assert [piece.parts for piece in about.pieces] == [(), ()]
+    assert [piece.parts for piece in about.segments] == [(), ()]

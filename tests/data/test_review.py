@@ -36,7 +36,7 @@ def test_rows_are_in_the_order_of_the_file_with_their_lines(tmp_path: Path) -> N
     lines = [row.line for row in drawn.rows]
     assert lines == sorted(lines)
     assert all(row.parts[0] == ("prompt", f"row {row.line - 1}") for row in drawn.rows)
-    assert drawn.of == 50
+    assert drawn.total == 50
 
 
 def test_a_row_that_stands_there_twice_is_drawn_once(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_no_text_can_leave_its_place_on_the_page(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [pair(evil)])
     drawn = draw_sample(path, ReadOptions(), 1, 1)
     marks = {drawn.rows[0].id: Annotation(AnnotationLabel.FIX, evil)}
-    page = render_page(drawn, marks, name=evil, unit="row", marks_file=tmp_path / "m.jsonl")
+    page = render_page(drawn, marks, name=evil, unit="row", annotations_file=tmp_path / "m.jsonl")
     assert page.count("</script>") == 2
     assert "alert(1)</" not in page
     assert not re.search(r"(?:src|href)\s*=\s*\"http", page)
@@ -93,7 +93,7 @@ def test_no_text_can_leave_its_place_on_the_page(tmp_path: Path) -> None:
     assert found is not None
     data = json.loads(found.group(1))
     assert data["rows"][0]["parts"][0] == ["prompt", evil]
-    assert data["marks"][drawn.rows[0].id] == {"mark": "fix", "note": evil}
+    assert data["annotations"][drawn.rows[0].id] == {"label": "fix", "note": evil}
 
 
 def test_hidden_characters_are_shown_on_the_page_and_notes_are_kept(tmp_path: Path) -> None:
@@ -102,7 +102,9 @@ def test_hidden_characters_are_shown_on_the_page_and_notes_are_kept(tmp_path: Pa
     path = write_rows(tmp_path / "rows.jsonl", [pair(evil, "a\tb\nc")])
     drawn = draw_sample(path, ReadOptions(), 1, 1)
     marks = {drawn.rows[0].id: Annotation(AnnotationLabel.FIX, evil)}
-    page = render_page(drawn, marks, name=evil, unit="row", marks_file=tmp_path / f"{evil}.jsonl")
+    page = render_page(
+        drawn, marks, name=evil, unit="row", annotations_file=tmp_path / f"{evil}.jsonl"
+    )
     assert not re.search(
         "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", page
     )
@@ -111,19 +113,19 @@ def test_hidden_characters_are_shown_on_the_page_and_notes_are_kept(tmp_path: Pa
     data = json.loads(found.group(1))
     assert data["rows"][0]["parts"] == [["prompt", shown], ["completion", "a\tb\nc"]]
     assert data["rows"][0]["note"] == data["name"] == shown
-    assert data["marks"][drawn.rows[0].id]["note"] == evil
+    assert data["annotations"][drawn.rows[0].id]["note"] == evil
 
 
 def test_marks_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "marks.jsonl"
     marks = {
         ID: Annotation(AnnotationLabel.DROP, "two\nquestions"),
-        ID[::-1]: Annotation(AnnotationLabel.FINE),
+        ID[::-1]: Annotation(AnnotationLabel.KEEP),
     }
     write_annotations(path, marks)
     assert read_annotations(path) == marks
     with path.open("a") as stream:
-        stream.write(f'\n{{"row": "{ID}", "mark": "fix"}}\n')
+        stream.write(f'\n{{"row": "{ID}", "label": "fix"}}\n')
     assert read_annotations(path)[ID] == Annotation(AnnotationLabel.FIX)
 
 
@@ -132,17 +134,17 @@ def test_marks_come_back_as_they_were_written(tmp_path: Path) -> None:
     [
         ("nonsense", "not JSON: "),
         ("[]", "not an object"),
-        ('{"row": "1", "mark": "fix"}', "row is '1'"),
-        (f'{{"row": "{ID}", "mark": "bad"}}', "mark is 'bad'"),
-        (f'{{"row": "{ID}", "mark": []}}', "mark is"),
-        (f'{{"row": "{ID}"}}', "mark is None"),
-        (f'{{"row": "{ID}", "mark": "fix", "note": 1}}', "note is 1"),
-        (f'{{"row": "{ID}", "mark": "fix", "why": ""}}', "unknown key 'why'"),
+        ('{"row": "1", "label": "fix"}', "row is '1'"),
+        (f'{{"row": "{ID}", "label": "bad"}}', "label is 'bad'"),
+        (f'{{"row": "{ID}", "label": []}}', "label is"),
+        (f'{{"row": "{ID}"}}', "label is None"),
+        (f'{{"row": "{ID}", "label": "fix", "note": 1}}', "note is 1"),
+        (f'{{"row": "{ID}", "label": "fix", "why": ""}}', "unknown key 'why'"),
     ],
 )
 def test_what_is_no_mark_is_refused_with_its_line(tmp_path: Path, line: str, reason: str) -> None:
     path = tmp_path / "marks.jsonl"
-    path.write_text(f'{{"row": "{ID}", "mark": "fine"}}\n{line}\n')
+    path.write_text(f'{{"row": "{ID}", "label": "keep"}}\n{line}\n')
     with pytest.raises(DatasetError, match=r"marks.jsonl:2: ") as caught:
         read_annotations(path)
     assert reason in caught.value.message

@@ -134,7 +134,7 @@ def _to_json(one: CheckedSource, strict: bool) -> Json:
                 "severity": found.severity.value,
                 "message": found.message,
                 "count": found.count,
-                "places": list(found.places),
+                "locations": list(found.places),
                 "advice": found.advice,
                 "fix": found.fix,
             }

@@ -207,7 +207,8 @@ def fix_to_json(stats: FixStats, found: PlanDraft) -> Json:
         "rows": stats.count,
         "values": dict(values),
         "examples": [
-            {"place": one.place, "before": one.before, "after": one.after} for one in stats.examples
+            {"location": one.place, "before": one.before, "after": one.after}
+            for one in stats.examples
         ],
     }
 

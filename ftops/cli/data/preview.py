@@ -41,7 +41,7 @@ from ftops.records import Json, RowFormat
 from ftops.runs.preprocessing import choose_recipe, prepare_data_file
 
 _LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"
-_SHOWN_CHARACTERS = 600  # characters of a piece
+_SHOWN_CHARACTERS = 600  # characters of a segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class PreviewStyle:
 
 def get_token_error(rows: Sequence[PreviewRow], counter: VocabularyCounter) -> float:
     """The relative error of the token counts of the rows, by the scripts of their texts."""
-    letters = (count_chars(piece.text) for row in rows for piece in row.pieces)
+    letters = (count_chars(segment.text) for row in rows for segment in row.segments)
     return estimate_error(sum(letters, CharCounts())) if counter.error else 0.0
 
 
@@ -78,7 +78,8 @@ def render_preview(
         yield ""
         counted = f"{'about ' if counter.error else ''}{row.tokens:,}"
         yield Text.assemble(
-            (f"{look.unit} {row.place:,}", "bold"), f"  {counted} tokens, {row.learned:,} learned"
+            (f"{look.unit} {row.place:,}", "bold"),
+            f"  {counted} tokens, {row.trained_tokens:,} trained on",
         )
         yield indent(_render_row(row, look))
 
@@ -89,21 +90,24 @@ def _render_row(row: PreviewRow, look: PreviewStyle) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for piece in row.pieces:
-        how = ("learn", _LEARN) if piece.learned else ("read", _SIGN)
+    for segment in row.segments:
+        how = ("learn", _LEARN) if segment.trained else ("read", _SIGN)
         table.add_row(
-            Text(*how), cell(piece.role, "cyan"), f"{piece.tokens:,}", render_piece(piece, look)
+            Text(*how),
+            cell(segment.role, "cyan"),
+            f"{segment.tokens:,}",
+            render_segment(segment, look),
         )
     return table
 
 
-def render_piece(piece: PreviewSegment, look: PreviewStyle) -> Text:
-    """The text of a piece, with its separator or stop marked."""
-    style = _LEARN if piece.learned else _READ
-    if look.tokens and piece.parts:
-        return _render_tokens(piece, style)
-    mark = {"prompt": look.separator, "completion": look.stop}.get(piece.role, "")
-    body, end = piece.text, ""
+def render_segment(segment: PreviewSegment, look: PreviewStyle) -> Text:
+    """The text of a segment, with its separator or stop marked."""
+    style = _LEARN if segment.trained else _READ
+    if look.tokens and segment.parts:
+        return _render_tokens(segment, style)
+    mark = {"prompt": look.separator, "completion": look.stop}.get(segment.role, "")
+    body, end = segment.text, ""
     if mark and body.endswith(mark):
         body, end = body.removesuffix(mark), mark
     text = _render_body(body if look.whole else _shorten(body), style)
@@ -120,9 +124,9 @@ def _render_body(body: str, style: str) -> Text:
     return text.append("·" * right, _SIGN)
 
 
-def _render_tokens(piece: PreviewSegment, style: str) -> Text:
+def _render_tokens(segment: PreviewSegment, style: str) -> Text:
     text = Text()
-    for number, part in enumerate(piece.parts):
+    for number, part in enumerate(segment.parts):
         if number:
             text.append("|", _SIGN)
         text.append(_show_breaks(part, blanks=True), style)
@@ -159,11 +163,12 @@ def preview_to_json(
         "tokens_error": get_token_error(rows, counter),
         "rows": [
             {
-                "place": row.place,
+                "location": row.place,
                 "tokens": row.tokens,
-                "learned_tokens": row.learned,
-                "pieces": [
-                    {**asdict(piece), "parts": list(piece.parts) or None} for piece in row.pieces
+                "trained_tokens": row.trained_tokens,
+                "segments": [
+                    {**asdict(segment), "parts": list(segment.parts) or None}
+                    for segment in row.segments
                 ],
             }
             for row in rows
@@ -233,13 +238,13 @@ def preview(
     counter = open_counter(shown.token_limit)
     seen = list(preview_rows(shown.rows, counter))
     look = PreviewStyle(shown.unit, shown.separator, shown.stop, options.tokens, options.whole)
-    if options.tokens and not seen[0].pieces[-1].parts:
+    if options.tokens and not seen[0].segments[-1].parts:
         out.info(
             "note: the model's vocabulary is not on this machine; token boundaries are not shown"
         )
     out.finish(
         preview_to_json(shown.name, seen, counter, look, shown.changes),
-        essential=[f"{row.place} {row.tokens} {row.learned}" for row in seen],
+        essential=[f"{row.place} {row.tokens} {row.trained_tokens}" for row in seen],
         human=lambda: render_preview(
             [("rows of", shown.name), ("for", shown.model or None), ("shown", shown.changes)],
             seen,

@@ -63,15 +63,15 @@ def apply_annotations(
         where = None if file == "-" else get_annotation_path(Path(file))
         if where is None or not where.is_file():
             return None
-    marks = read_annotations(where)
-    marked = match_annotations(source, marks, str(where))
+    annotations = read_annotations(where)
+    marked = match_annotations(source, annotations, str(where))
     absent = f", {marked.absent:,} of rows that are not in {file}" if marked.absent else ""
-    out.info(f"{where}: {format_annotation_count(len(marks))}{absent}")
+    out.info(f"{where}: {format_annotation_count(len(annotations))}{absent}")
     rows_to_fix = format_rows_to_fix(marked, source.unit)
     if rows_to_fix and writing:
         raise DatasetError(
             f"{source.name}: {rows_to_fix}",
-            hint="Edit them in the file, which removes the annotation; annotate them fine or drop;"
+            hint="Edit them in the file, which removes the annotation; annotate them keep or drop;"
             " or pass --ignore-annotations.",
         )
     if rows_to_fix:
@@ -90,7 +90,7 @@ Html = Annotated[
 SetAnnotation = Annotated[
     list[str] | None,
     typer.Option(
-        "--annotate", metavar="ID=LABEL", help="Annotate a row: fine, fix or drop. Repeatable."
+        "--annotate", metavar="ID=LABEL", help="Annotate a row: keep, fix or drop. Repeatable."
     ),
 ]
 Review = Annotated[bool, typer.Option("--review", help="Ask for a label after each row.")]
@@ -99,7 +99,7 @@ Unannotated = Annotated[
 ]
 _PAGE_MODE = 0o644
 _PAGES = (".html", ".htm")
-_ANSWERS = {"f": "fine", "x": "fix", "d": "drop"}
+_ANSWERS = {"k": "keep", "f": "fix", "d": "drop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,89 +125,89 @@ class SampleOptions:
     ],
 )
 def sample(out: Output, file: OneFile, *, options: SampleOptions, reading: Reading) -> None:
-    """Review a random sample and annotate rows: fine, fix or drop.
+    """Review a random sample and annotate rows: keep, fix or drop.
 
     Annotations are stored by row content, so they stay with a row in any file and order.
     """
     check_is_file(file)
     read_options = reading.to_read_options()
     where = options.annotation_file or get_annotation_path(file)
-    marks = read_annotations(where) if where.exists() else {}
+    annotations = read_annotations(where) if where.exists() else {}
     if options.annotate:
-        _set_annotations(out, options.annotate, marks, where)
+        _set_annotations(out, options.annotate, annotations, where)
         return
     print_layouts(out, read_options, file)
-    without = marks if options.unannotated else ()
+    without = annotations if options.unannotated else ()
     drawn = draw_sample(file, read_options, options.count, options.seed, without=without)
     if drawn.problem:
         out.info(f"warning: {drawn.problem}; run `ftops data check` for details")
     if options.html is not None:
-        _write_page(options.html, drawn, marks, file, where)
+        _write_page(options.html, drawn, annotations, file, where)
     if options.review:
-        _review(out, drawn, marks, where)
+        _review(out, drawn, annotations, where)
     shown = not options.review and options.html is None
-    _finish(out, drawn, marks, options.html, where, shown=shown)
+    _finish(out, drawn, annotations, options.html, where, shown=shown)
 
 
 def _set_annotations(
-    out: Output, wanted: list[str], marks: dict[str, Annotation], where: Path
+    out: Output, wanted: list[str], annotations: dict[str, Annotation], where: Path
 ) -> None:
     for one in wanted:
         row, _, name = one.partition("=")
         try:
-            marks.update([parse_annotation({"row": row, "mark": name})])
+            annotations.update([parse_annotation({"row": row, "label": name})])
         except ValueError as error:
             raise UsageError(f"--annotate {one}: {error}", hint="Such as ID=drop.") from None
-    write_annotations(where, marks)
+    write_annotations(where, annotations)
     out.finish(
-        {"annotations_file": str(where), "marks": len(marks)},
+        {"annotations_file": str(where), "annotations": len(annotations)},
         essential=[str(where)],
-        human=lambda: [f"{format_annotation_count(len(marks))} in {where}"],
+        human=lambda: [f"{format_annotation_count(len(annotations))} in {where}"],
     )
 
 
 def _write_page(
-    page: Path, drawn: Sample, marks: dict[str, Annotation], file: Path, where: Path
+    page: Path, drawn: Sample, annotations: dict[str, Annotation], file: Path, where: Path
 ) -> None:
     if page.suffix.lower() not in _PAGES:  # never overwrite data with a page
         raise UsageError(f"--html {page}: the page must end in .html", hint=f"Such as {page}.html.")
-    text = render_page(drawn, marks, name=file.name, unit="row", marks_file=where)
+    text = render_page(drawn, annotations, name=file.name, unit="row", annotations_file=where)
     write_atomic(page, text.encode("utf-8", "replace"), mode=_PAGE_MODE)
 
 
-def _review(out: Output, drawn: Sample, marks: dict[str, Annotation], where: Path) -> None:
+def _review(out: Output, drawn: Sample, annotations: dict[str, Annotation], where: Path) -> None:
     """Prompt for each row; each answer is written to disk before the next prompt."""
     for number, row in enumerate(drawn.rows, 1):
-        out.info("\n".join(_render_row(row, marks.get(row.id))))
-        out.info(f"[{number} of {len(drawn.rows)}] f: fine, x: fix, d: drop, q: end, else: next")
+        out.info("\n".join(_render_row(row, annotations.get(row.id))))
+        out.info(f"[{number} of {len(drawn.rows)}] k: keep, f: fix, d: drop, q: end, else: next")
         answer = sys.stdin.readline()
         if not answer or answer.strip().lower() == "q":
             return
         name, _, note = answer.strip().partition(" ")
         if name.lower() in _ANSWERS:
-            marks[row.id] = Annotation(AnnotationLabel(_ANSWERS[name.lower()]), note.strip())
-            write_annotations(where, marks)
+            annotations[row.id] = Annotation(AnnotationLabel(_ANSWERS[name.lower()]), note.strip())
+            write_annotations(where, annotations)
 
 
 def _finish(
     out: Output,
     drawn: Sample,
-    marks: dict[str, Annotation],
+    annotations: dict[str, Annotation],
     page: Path | None,
     where: Path,
     *,
     shown: bool,
 ) -> None:
-    document = _to_json(drawn, marks, page, where)
+    document = _to_json(drawn, annotations, page, where)
 
     def human() -> Iterator[RenderableType]:
         for row in drawn.rows if shown else ():
-            yield from _render_row(row, marks.get(row.id))
-        marked = sum(row.id in marks for row in drawn.rows)
-        yield f"{len(drawn.rows):,} of {format_rows(drawn.of)}; {marked:,} annotated in {where}"
+            yield from _render_row(row, annotations.get(row.id))
+        marked = sum(row.id in annotations for row in drawn.rows)
+        yield f"{len(drawn.rows):,} of {format_rows(drawn.total)}; {marked:,} annotated in {where}"
         if page is not None:
             yield f"open {page}"
-        if marks:
+        if annotations:
             yield "`ftops data prepare` drops rows annotated drop; rows annotated fix block it."
 
     essential = [str(page)] if page is not None else [row.id for row in drawn.rows]
@@ -218,25 +218,31 @@ def _finish(
     out.finish(document, essential=essential, human=human)
 
 
-def _to_json(drawn: Sample, marks: dict[str, Annotation], page: Path | None, where: Path) -> Json:
+def _to_json(
+    drawn: Sample, annotations: dict[str, Annotation], page: Path | None, where: Path
+) -> Json:
     return {
         "rows": [
             {
                 "row": row.id,
                 "line": row.line,
-                "mark": marks[row.id].verdict.value if row.id in marks else None,
+                "label": annotations[row.id].label.value if row.id in annotations else None,
                 "parts": [{"name": name, "text": text} for name, text in row.parts],
             }
             for row in drawn.rows
         ],
-        "of": drawn.of,
+        "total_rows": drawn.total,
         "annotations_file": str(where),
         "page": None if page is None else str(page),
     }
 
 
-def _render_row(row: SampledRow, mark: Annotation | None) -> Iterator[str]:
-    said = f"  {mark.verdict}{f': {mark.note}' if mark.note else ''}" if mark else ""
+def _render_row(row: SampledRow, annotation: Annotation | None) -> Iterator[str]:
+    said = (
+        f"  {annotation.label}{f': {annotation.note}' if annotation.note else ''}"
+        if annotation
+        else ""
+    )
     yield f"── {row.line}  {row.id}{said}"
     for name, text in row.parts:
         yield f"{name}:"

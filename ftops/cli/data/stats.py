@@ -138,7 +138,7 @@ def list_lengths(figures: DataStatistics, vocabulary: str) -> dict[str, Sequence
         "characters of the prompt": tally.prompts,
         "characters of the completion": tally.completions,
         "tokens": tokens.lengths if tokens else (),
-        "tokens that are learned": tokens.answers if tokens else (),
+        "tokens trained on": tokens.answers if tokens else (),
     }
 
 
@@ -285,7 +285,7 @@ def stats_to_json(
     """The statistics as JSON."""
     result, tally = figures.result, figures.tally
     lengths = list_lengths(figures, counter.vocabulary)
-    keys = ("prompt_characters", "completion_characters", "tokens", "learned_tokens")
+    keys = ("prompt_characters", "completion_characters", "tokens", "trained_tokens")
     return {
         "file": source.name,
         "inferred": list(source.inferred),

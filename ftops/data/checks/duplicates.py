@@ -127,7 +127,7 @@ def list_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
     """The number of repeated values, and the first of them as (first index, this index)."""
     count = 0
     found: list[tuple[int, int]] = []
-    for part in _parts(values):
+    for part in split_values(values):
         again = part.count_again()
         if not again:
             continue
@@ -155,7 +155,7 @@ def group_repeated_prompts(prompts: "array[int]", rows: "array[int]") -> PromptR
     """Find the prompts that repeat, and those of them with different rows."""
     total = count = 0
     found: list[int] = []
-    for part in _parts(prompts):
+    for part in split_values(prompts):
         again = part.count_again()
         if not again:
             continue
@@ -175,7 +175,7 @@ def group_repeated_prompts(prompts: "array[int]", rows: "array[int]") -> PromptR
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class ValuePart:
     """A subset of the values, selected by their lowest byte, so equal values are together."""
 
     values: "array[int]"
@@ -202,13 +202,13 @@ class _Part:
             yield from compress(zip(range(start, start + len(piece)), piece, strict=True), mask)
 
 
-def _parts(values: "array[int]") -> Iterator[_Part]:
+def split_values(values: "array[int]") -> Iterator[ValuePart]:
     """The values in parts that are small enough for a set; several passes need less memory."""
     parts = 1
     while parts < _MOST_PARTS and parts * _PART < len(values):
         parts *= 2
     for part in range(parts):
-        yield _Part(values, bytes(byte % parts == part for byte in range(256)))
+        yield ValuePart(values, bytes(byte % parts == part for byte in range(256)))
 
 
 NEAR = Rule(

@@ -16,6 +16,7 @@ from ftops.data.checks.check import OPEN_ENDED, Check, CheckContext, dataset_che
 from ftops.data.findings import Finding, Occurrences, Rule, Severity, create_finding, format_rows
 from ftops.data.profile import SEPARATORS, DatasetProfile
 from ftops.records import RowFormat
+from ftops.rows.messages import quote
 
 _W, _A = Severity.WARNING, Severity.ADVICE
 NONE = Rule(
@@ -108,7 +109,7 @@ class Prompts(Check):
             return
         prefix = self._prefix.value or ""
         if self._rows > 1 and prefix and len(prefix) == self._longest:
-            yield create_finding(EQUAL, f"all {self._rows:,} prompts are {_quote(prefix)}")
+            yield create_finding(EQUAL, f"all {self._rows:,} prompts are {quote(prefix)}")
             return
         yield from self._about_ends()
         if self._blank.count:
@@ -116,7 +117,7 @@ class Prompts(Check):
                 BLANK, f"{format_rows(self._blank.count)}", self._blank, fix_params={}
             )
         if len(prefix) > _LONG_PREFIX and self._rows > 1:
-            text = f"all prompts begin with {_quote(prefix)}"
+            text = f"all prompts begin with {quote(prefix)}"
             yield create_finding(PREFIX, text, fix_params=propose_prefix(prefix, _LONG_PREFIX))
         if self._capitals.share > _CAPITAL_SHARE:
             text = f"about {self._capitals.share:.0%} of the letters"
@@ -127,11 +128,11 @@ class Prompts(Check):
         if not mark.mark:
             known = {one: n for one, n in self._free.ending.items() if n * 20 > self._rows}
             if len(known) > 1:
-                shown = ", ".join(f"{_quote(one)} ({n:,})" for one, n in sorted(known.items()))
+                shown = ", ".join(f"{quote(one)} ({n:,})" for one, n in sorted(known.items()))
                 fix_params = self._free.propose("separator")
                 yield create_finding(SEVERAL, f"prompts end with {shown}", fix_params=fix_params)
                 return
-            sign = _quote(self._free.proposal())
+            sign = quote(self._free.proposal())
             yield create_finding(
                 NONE,
                 "prompts have no common ending",
@@ -140,22 +141,18 @@ class Prompts(Check):
             )
             return
         if mark.lacking.count:
-            text = f"{format_rows(mark.lacking.count)} without {_quote(mark.mark)} at the end"
+            text = f"{format_rows(mark.lacking.count)} without {quote(mark.mark)} at the end"
             lasting = self._free.keep("separator", mark.mark.rstrip("".join(_BLANKS)))
             yield create_finding(LACKING, text, mark.lacking, fix_params=lasting)
         if mark.inside.count:
             text = (
-                f"{format_rows(mark.inside.count)} with {_quote(mark.mark)} inside the prompt, too"
+                f"{format_rows(mark.inside.count)} with {quote(mark.mark)} inside the prompt, too"
             )
             yield create_finding(
                 INSIDE, text, mark.inside,
-                advice=f"Take another, such as {_quote(self._free.proposal())}.",
+                advice=f"Take another, such as {quote(self._free.proposal())}.",
                 fix_params=self._free.propose("separator", mark.mark),
             )  # fmt: skip
-
-
-def _quote(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
 _FIELD_LIST_SHARE = 0.5

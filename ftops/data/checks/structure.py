@@ -122,7 +122,6 @@ _GARBLED = re.compile(
     "[ÃÂ][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a"
     "\u20ac\u2122]|â€[\u0080-\u00bf\u0153\u02dc\u2013-\u203a\u20ac\u2122]|ï»¿|\ufffd"
 )
-_SHOWN_REASONS = 3
 NUMBERS_RULE = next(rule for rule in ROW_RULES if rule.code == "number-column")
 
 
@@ -133,7 +132,6 @@ class Structure(Check):
 
     def __init__(self, profile: DatasetProfile) -> None:
         self._seen: dict[str, Occurrences] = {}
-        self._reasons: dict[str, list[str]] = {}
         self._columns = ""  # suggested options for a row without known keys
         self._extra: dict[str, None] = {}
         self._kinds: dict[str, set[str]] = {key: set() for key in PAIR_KEYS}
@@ -149,10 +147,9 @@ class Structure(Check):
         for row_error in batch.row_errors:
             if row_error.code == "missing-key" and not self._columns:
                 self._columns = suggest_columns(row_error.record)
-            self._seen.setdefault(row_error.code, Occurrences()).add(
-                row_error.place, row_error.count
-            )
-            self._note(row_error.code, row_error.reason)
+            seen = self._seen.setdefault(row_error.code, Occurrences())
+            seen.add(row_error.place, row_error.count)
+            seen.add_reason(row_error.reason)
             if row_error.code == "extra-key" and isinstance(row_error.record, dict):
                 self._extra |= dict.fromkeys(filter(is_metadata, list_keys(row_error.record)))
             if row_error.code == "not-text" and isinstance(row_error.record, dict):
@@ -164,17 +161,10 @@ class Structure(Check):
                         if not isinstance(value, str):
                             self._affected.add(key)
 
-    def _note(self, code: str, reason: str) -> None:
-        reasons = self._reasons.setdefault(code, [])
-        if len(reasons) < _SHOWN_REASONS and reason not in reasons:
-            reasons.append(reason)
-
     def merge(self, later: Self, shift: int) -> None:
         self._columns = self._columns or later._columns
         for code, seen in later._seen.items():
             self._seen.setdefault(code, Occurrences()).merge(seen, shift)
-            for reason in later._reasons[code]:
-                self._note(code, reason)
         self._extra |= later._extra
         self._numbers.merge(later._numbers, shift)
         self._affected |= later._affected
@@ -198,7 +188,7 @@ class Structure(Check):
                 continue
             seen = self._seen.get(rule.code)
             if seen is not None:
-                reasons = "; ".join(self._reasons[rule.code])
+                reasons = "; ".join(seen.reasons)
                 fix_params: dict[str, Json] | None = None
                 if rule.fix == _DROP:
                     fix_params = {"codes": [rule.code]}

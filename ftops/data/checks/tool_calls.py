@@ -36,7 +36,6 @@ RULES = (
 _UNTRAINED, *_OTHERS = RULES
 _INVALID, _PARALLEL, _NAME, _WITHOUT = (rule.code for rule in _OTHERS)
 _VALID_NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
-_SHOWN_REASONS = 3
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
     "object": (dict,), "array": (list,), "null": (type(None),),
@@ -50,7 +49,6 @@ class ToolCalls(Check):
 
     def __init__(self, profile: DatasetProfile) -> None:
         self._seen: dict[str, Occurrences] = {}
-        self._reasons: dict[str, list[str]] = {}
         self._used = Occurrences()
 
     def add(self, batch: RowBatch) -> None:
@@ -64,20 +62,15 @@ class ToolCalls(Check):
             for code, reason in _list_broken_rules(raw) if batch.format is RowFormat.CHAT else ():
                 found.setdefault(code, reason)
             for code, reason in found.items():
-                self._seen.setdefault(code, Occurrences()).add(place)
-                self._note(code, reason)
-
-    def _note(self, code: str, reason: str) -> None:
-        reasons = self._reasons.setdefault(code, [])
-        if reason and len(reasons) < _SHOWN_REASONS and reason not in reasons:
-            reasons.append(reason)
+                seen = self._seen.setdefault(code, Occurrences())
+                seen.add(place)
+                if reason:
+                    seen.add_reason(reason)
 
     def merge(self, later: Self, shift: int) -> None:
         self._used.merge(later._used, shift)
         for code, seen in later._seen.items():
             self._seen.setdefault(code, Occurrences()).merge(seen, shift)
-            for reason in later._reasons.get(code, []):
-                self._note(code, reason)
 
     def findings(self, context: CheckContext) -> Iterator[Finding]:
         if self._used.count and not context.target.tools:
@@ -87,7 +80,7 @@ class ToolCalls(Check):
         for rule in _OTHERS:
             seen = self._seen.get(rule.code)
             if seen is not None:
-                reasons = "; ".join(self._reasons.get(rule.code, []))
+                reasons = "; ".join(seen.reasons)
                 text = format_rows(seen.count) + (f": {reasons}" if reasons else "")
                 yield create_finding(rule, text, seen)
 

@@ -1,19 +1,14 @@
 """Fixes that drop valid rows: too long, duplicate, outvoted or annotated."""
 
-import sys
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from ftops.data.checks.duplicates import ValuePart, split_values
 from ftops.data.fixes.fix import DROPPED, DatasetFilter, FixBatch, FixParam, RowFilter, RowHashes
 from ftops.data.rows import Row, raw_id
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject
 from ftops.rows.tools import answer_text
-
-_PART = 1 << 17  # values per set
-_MOST_PARTS = 64
 
 
 class DropLongRows(RowFilter):
@@ -49,40 +44,35 @@ class MajorityVote(DatasetFilter):
     NEEDS_PROMPTS = True
 
     def drop_rows(self, hashes: RowHashes) -> int:
-        rows, prompts = hashes.rows, hashes.prompts
         count = 0
-        for mask in iter_value_masks(prompts):
+        for part in split_values(hashes.prompts):
             first: dict[int, int] = {}
             several: set[int] = set()
-            for prompt, row in zip(compress(prompts, mask), compress(rows, mask), strict=True):
+            for number, prompt in part.numbered():
+                row = hashes.rows[number]
                 if first.setdefault(prompt, row) != row:
                     several.add(prompt)
             del first
             if several:
-                count += _count_votes(hashes, several, mask)
+                count += _count_votes(hashes, several, part)
         return count
 
 
-def _count_votes(hashes: RowHashes, several: set[int], mask: bytes) -> int:
+def _count_votes(hashes: RowHashes, several: set[int], part: ValuePart) -> int:
     votes: dict[int, dict[int, int]] = {}
-    for number in _find(hashes.prompts, several, mask):
-        given = votes.setdefault(hashes.prompts[number], {})
-        row = hashes.rows[number]
-        given[row] = given.get(row, 0) + 1
+    for number, prompt in part.numbered():
+        if prompt in several:
+            given = votes.setdefault(prompt, {})
+            row = hashes.rows[number]
+            given[row] = given.get(row, 0) + 1
     # max returns the first of equal values, and mappings keep insertion order
     winners = {prompt: max(given, key=given.__getitem__) for prompt, given in votes.items()}
     count = 0
-    for number in _find(hashes.prompts, several, mask):
-        if hashes.rows[number] != winners[hashes.prompts[number]]:
+    for number, prompt in part.numbered():
+        if prompt in several and hashes.rows[number] != winners[prompt]:
             hashes.drop(number)
             count += 1
     return count
-
-
-def _find(prompts: "array[int]", several: set[int], mask: bytes) -> Iterator[int]:
-    for number in compress(range(len(prompts)), mask):
-        if prompts[number] in several:
-            yield number
 
 
 class DropDuplicates(DatasetFilter):
@@ -94,30 +84,18 @@ class DropDuplicates(DatasetFilter):
     )
 
     def drop_rows(self, hashes: RowHashes) -> int:
-        rows = hashes.rows
         count = 0
-        for mask in iter_value_masks(rows):
-            if len(set(compress(rows, mask))) == mask.count(1):
+        for part in split_values(hashes.rows):
+            if not part.count_again():
                 continue
             seen: set[int] = set()
-            for number in compress(range(len(rows)), mask):
-                row = rows[number]
+            for number, row in part.numbered():
                 if row in seen:
                     hashes.drop(number)
                     count += 1
                 elif row != DROPPED:
                     seen.add(row)
         return count
-
-
-def iter_value_masks(values: "array[int]") -> Iterator[bytes]:
-    """Masks that each select some values, with equal values together, so that sets stay small."""
-    parts = 1
-    while parts < _MOST_PARTS and parts * _PART < len(values):
-        parts *= 2
-    lowest = values.tobytes()[0 if sys.byteorder == "little" else 7 :: 8]
-    for part in range(parts):
-        yield lowest.translate(bytes(byte % parts == part for byte in range(256)))
 
 
 MAX_DROPPED = 10_000

@@ -272,7 +272,7 @@ def mark(path: Path, **marks: int) -> Path:
 
 def test_rows_marked_drop_are_left_out_today_and_tomorrow(tmp_path: Path) -> None:
     path = write(tmp_path / "train.jsonl", 30)
-    marks = mark(path, drop=4, fine=5)
+    marks = mark(path, drop=4, keep=5)
     out = tmp_path / "out.jsonl"
     answer = ftops("data", "prepare", path, "-o", out, "--yes")
     assert answer.code == 0, answer.err
@@ -293,10 +293,10 @@ def test_while_rows_are_marked_fix_nothing_is_written(tmp_path: Path) -> None:
     marks = mark(path, fix=6)
     dry = ftops("data", "prepare", path)
     assert dry.code == 0
-    assert "warning: 1 row is marked fix: line 7" in dry.err
+    assert "warning: 1 row is annotated fix: line 7" in dry.err
     refused = ftops("data", "prepare", path, "--yes")
     assert refused.code == 1
-    assert "train.jsonl: 1 row is marked fix: line 7" in refused.err
+    assert "train.jsonl: 1 row is annotated fix: line 7" in refused.err
     assert sorted(one.name for one in tmp_path.iterdir()) == ["train.jsonl", marks.name]
     assert ftops("data", "prepare", path, "--yes", "--ignore-annotations").code == 0
     path.write_text(path.read_text().replace("6, what is it?", "6, what may it be?"))

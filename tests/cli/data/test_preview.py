@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.cli.data.preview import PreviewStyle, render_piece
+from ftops.cli.data.preview import PreviewStyle, render_segment
 from ftops.data.preview import PreviewSegment
 from tests.cli.running import ftops, write_job
 from tests.data.data_files import chat, pair, write_rows
@@ -36,7 +36,7 @@ def test_one_line_can_be_asked_for(data: Path) -> None:
 
 def test_pairs_are_shown_as_chats_to_a_model_that_wants_chats(data: Path) -> None:
     answer = ftops("data", "preview", data, "--for", "openai/gpt-4o-mini", "--json")
-    pieces = json.loads(answer.out)["rows"][0]["pieces"]
+    pieces = json.loads(answer.out)["rows"][0]["segments"]
     assert [(piece["role"], piece["text"]) for piece in pieces] == [
         ("user", "question 0\nof many"),
         ("assistant", "answer 0"),
@@ -81,14 +81,14 @@ def test_without_a_vocabulary_tokens_cannot_be_parted_and_that_is_said(
 
 
 def test_tokens_are_parted_and_long_texts_are_cut_unless_asked_for() -> None:
-    piece = PreviewSegment("prompt", "a b", learned=False, tokens=2, parts=("a", " b"))
-    assert render_piece(piece, PreviewStyle(tokens=True)).plain == "a|·b"
-    long = PreviewSegment("prompt", "x" * 5_000, learned=False, tokens=700)
-    assert "4,400 characters" in render_piece(long, PreviewStyle()).plain
-    assert render_piece(long, PreviewStyle(whole=True)).plain == "x" * 5_000
+    piece = PreviewSegment("prompt", "a b", trained=False, tokens=2, parts=("a", " b"))
+    assert render_segment(piece, PreviewStyle(tokens=True)).plain == "a|·b"
+    long = PreviewSegment("prompt", "x" * 5_000, trained=False, tokens=700)
+    assert "4,400 characters" in render_segment(long, PreviewStyle()).plain
+    assert render_segment(long, PreviewStyle(whole=True)).plain == "x" * 5_000
 
 
 def test_control_characters_never_reach_a_terminal() -> None:
-    piece = PreviewSegment("prompt", "\x1b[31m\r\t \u202e", learned=False, tokens=2)
-    shown = render_piece(piece, PreviewStyle()).plain
+    piece = PreviewSegment("prompt", "\x1b[31m\r\t \u202e", trained=False, tokens=2)
+    shown = render_segment(piece, PreviewStyle()).plain
     assert shown == "\\x1b[31m␍⇥ \\u202e"

@@ -26,7 +26,7 @@ def test_rows_are_printed_with_the_ids_that_marks_name(path: Path) -> None:
     assert len(ids) == 3
     assert all(one in answer.out for one in ids)
     assert ftops("data", "sample", path, "--annotate", f"{ids[0]}=drop").code == 0
-    assert marks_of(path) == [{"row": ids[0], "mark": "drop"}]
+    assert marks_of(path) == [{"row": ids[0], "label": "drop"}]
     again = ftops("data", "sample", path, "-n", "3")
     assert f"{ids[0]}  drop" in again.out
     left = ftops("data", "sample", path, "-n", "30", "--unannotated", "--quiet").out.split()
@@ -35,10 +35,10 @@ def test_rows_are_printed_with_the_ids_that_marks_name(path: Path) -> None:
 
 
 def test_a_review_keeps_each_answer(path: Path) -> None:
-    answer = ftops("data", "sample", path, "-n", "4", "--review", stdin="f\n\nx too short\nq\n")
+    answer = ftops("data", "sample", path, "-n", "4", "--review", stdin="k\n\nf too short\nq\n")
     assert answer.code == 0
-    assert [(mark["mark"], mark.get("note")) for mark in marks_of(path)] == [
-        ("fine", None), ("fix", "too short")
+    assert [(mark["label"], mark.get("note")) for mark in marks_of(path)] == [
+        ("keep", None), ("fix", "too short")
     ]  # fmt: skip
     assert "4 of 30 rows; 2 annotated" in answer.out
 
