@@ -217,7 +217,7 @@ def _finish(
         "model": work.target.name,
         "file": str(path),
         "rows": len(results),
-        "answered": len(completions),
+        "completed": len(completions),
         "failed": len(failed),
         "cached": cached,
         "cost_usd": cost,
@@ -230,7 +230,9 @@ def _finish(
     summary += "; price unknown" if cost is None else f"; {format_usd(cost)}" if cost else ""
     if failed:
         out.about = document
-        shown = [f"{source}:{line}: {why}" for line, why in islice(failed.items(), _SHOWN_ROWS)]
+        shown = [
+            f"{source}:{line}: {reason}" for line, reason in islice(failed.items(), _SHOWN_ROWS)
+        ]
         more = [f"… and {len(failed) - len(shown)} more"] if len(failed) > len(shown) else []
         raise BatchIncomplete("\n".join([summary, *shown, *more]))
     out.finish(document, essential=[str(path)], human=lambda: [summary])

@@ -139,15 +139,15 @@ class _Conversation:
         return True
 
     def _respond(self, text: str) -> None:
-        answers: list[Json] = []
-        self._turns.append({"text": text, "answers": answers})
+        responses: list[Json] = []
+        self._turns.append({"text": text, "responses": responses})
         for number, model in enumerate(self._models):
             if len(self._models) > 1 and self._out.mode is Mode.HUMAN:
                 self._out.write("\n" * bool(number) + f"{model.target.name}:\n")
-            self._show_response(model, text, answers)
+            self._show_response(model, text, responses)
 
-    def _show_response(self, model: _ChatModel, text: str, answers: list[Json]) -> None:
-        """Print the response of one model as it arrives, and add it to `answers`.
+    def _show_response(self, model: _ChatModel, text: str, responses: list[Json]) -> None:
+        """Print the response of one model as it arrives, and add it to `responses`.
 
         At a terminal an error does not end the conversation.
         """
@@ -163,7 +163,7 @@ class _Conversation:
             part = response_document(model.target, response or None) | {"error": error.message}
             if is_shown and response:
                 self._out.write(f"{response}\n" if labels else "\n")
-            answers.append(part)
+            responses.append(part)
             if not self._is_live:
                 self._out.about = {"turns": self._turns}
                 raise
@@ -173,7 +173,7 @@ class _Conversation:
             if not self._is_live:
                 raise
             self._out.info("(interrupted; not part of the conversation)")
-            answers.append({"model": model.target.name, "text": None})
+            responses.append({"model": model.target.name, "text": None})
             return
         label = labels.get(response.strip())
         if is_shown:
@@ -183,4 +183,4 @@ class _Conversation:
             model.has_noted = True
             note_refused_parameters(self._out, model.target)
         document = response_document(model.target, response)
-        answers.append(document | {"label": label} if labels else document)
+        responses.append(document | {"label": label} if labels else document)

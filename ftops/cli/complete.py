@@ -182,7 +182,7 @@ def show_side_by_side(out: Output, responses: Sequence[ModelResponse]) -> None:
     documents: list[Json] = [response.to_json() for response in responses]
     error = next((response.error for response in responses if response.error is not None), None)
     if error is not None and out.mode is Mode.JSON:
-        out.about = {"answers": documents}
+        out.about = {"responses": documents}
         raise error
     is_wide = out.console.is_terminal and out.console.width >= _MIN_COLUMN * len(responses)
     render = _render_columns if is_wide else _render_blocks

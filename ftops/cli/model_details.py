@@ -235,7 +235,7 @@ def _version_document(made: ModelVersion, home: Path) -> dict[str, Json]:
             "path": run.job_file,
             "text": read_job_file(run, home),
             "overrides": list(run.overrides),
-            "values": hide_in_spec(run.spec),
+            "spec": hide_in_spec(run.spec),
         }
         if run
         else None,

@@ -59,7 +59,7 @@ def import_config(
             "evaluate": dict(imported.section),
             "files": [str(path) for path in paths],
             "not_converted": [
-                {"file": item.file, "line": item.line, "what": item.what, "why": item.reason}
+                {"file": item.file, "line": item.line, "what": item.what, "reason": item.reason}
                 for item in imported.skipped
             ],
         },

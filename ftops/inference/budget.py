@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from ftops.data.tokens.counter import (
     TOKENS_A_CHAT,
@@ -44,15 +45,15 @@ def count_prompt_tokens(prompts: Sequence[Prompt], counter: VocabularyCounter) -
     Tools and tool calls count as JSON.
     """
     texts = [[prompt] if isinstance(prompt, str) else _list_texts(prompt) for prompt in prompts]
-    counts = iter(counter.count([text for some in texts for text in some]))
+    counts = iter(counter.count(list(chain.from_iterable(texts))))
     return [
-        sum(next(counts) for _ in some)
+        sum(islice(counts, len(contents)))
         + (
             0
             if isinstance(prompt, str)
             else TOKENS_A_CHAT + TOKENS_A_MESSAGE * len(prompt.messages)
         )
-        for prompt, some in zip(prompts, texts, strict=True)
+        for prompt, contents in zip(prompts, texts, strict=True)
     ]
 
 
@@ -87,19 +88,19 @@ class CostEstimator:
         usd = None if self.prices is None else self.prices.price(read, written)
         return CostEstimate(len(prompts), read, written, usd)
 
-    def price(self, answers: Sequence[Completion]) -> float | None:
+    def price(self, completions: Sequence[Completion]) -> float | None:
         """The cost of these completions in US dollars; None if prices or tokens are not known."""
-        if not answers:
+        if not completions:
             return 0.0
         if self.prices is None:
             return None
         if self.prices == Prices(0, 0):
             return 0.0
         spent = 0.0
-        for one in answers:
-            if one.prompt_tokens is None or one.completion_tokens is None:
+        for completion in completions:
+            if completion.prompt_tokens is None or completion.completion_tokens is None:
                 return None
-            spent += self.prices.price(one.prompt_tokens, one.completion_tokens)
+            spent += self.prices.price(completion.prompt_tokens, completion.completion_tokens)
         return spent
 
 

@@ -333,7 +333,7 @@ def _texts(text: str) -> tuple[str, ...]:
     value = _parse(text)
     if not isinstance(value, list):
         raise LedgerError(f"the ledger is damaged: {text[:40]!r} is not a list")
-    return tuple(str(one) for one in value)
+    return tuple(map(str, value))
 
 
 def _parse(text: str) -> Json:

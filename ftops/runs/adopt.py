@@ -105,11 +105,11 @@ def _find_maker(job: Job, context: RunContext) -> Run | None:
     with hold_run(run, context.home) as held:
         run = ledger.get_run(run_id)
         if held and run.job_id is None:
-            asked = JobRequest(
+            request = JobRequest(
                 job.model, job.training_file or "", job.validation_file, metadata=job.metadata
             )
             call = ledger.find_open_call(run_id, CREATE_CALL) or ledger.record_intent(
-                run_id, Stage.CREATE, CREATE_CALL, render_request(asked)
+                run_id, Stage.CREATE, CREATE_CALL, render_request(request)
             )
             ledger.record_job(call, job.id)
     run = ledger.get_run(run_id)
@@ -143,7 +143,7 @@ def _write_job_file(job: Job, context: RunContext, settings: ProviderSettings) -
         "validation_file": job.validation_file
         if job.validation_file != job.training_file
         else None,
-        "hyperparameters": _choose_figures(job),
+        "hyperparameters": _choose_hyperparameters(job),
         "seed": job.seed if settings.protocol == "current" else None,
         "metadata": {
             key: value
@@ -160,7 +160,7 @@ def _write_job_file(job: Job, context: RunContext, settings: ProviderSettings) -
     return path
 
 
-def _choose_figures(job: Job) -> dict[str, Json]:
+def _choose_hyperparameters(job: Job) -> dict[str, Json]:
     """The job's hyperparameters that a job file can have."""
     chosen: dict[str, Json] = {}
     for name, value in job.hyperparameters.items():

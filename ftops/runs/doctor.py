@@ -63,9 +63,9 @@ def check_home(home: Path) -> Iterator[HealthCheck]:
             "`ftops run` makes it; or point FTOPS_HOME at the folder that you mean.",
         )
         return
-    before = len(found := list(_list_home_problems(home)))
-    yield from found
-    if not before:
+    problems = list(_list_home_problems(home))
+    yield from problems
+    if not problems:
         yield HealthCheck(
             "home",
             CheckStatus.OK,
@@ -186,9 +186,9 @@ def _check_files(
     provider: Provider, ledger: Ledger, files: Sequence[RemoteFile]
 ) -> Iterator[HealthCheck]:
     known = {upload.file_id for upload in ledger.list_uploads(provider.account)}
-    asked = {call.request.get("filename") for call in ledger.list_open_calls("upload_file")}
+    uploading = {call.request.get("filename") for call in ledger.list_open_calls("upload_file")}
     for file in files:
-        if not _OWN_NAME.fullmatch(file.filename) or file.id in known or file.filename in asked:
+        if not _OWN_NAME.fullmatch(file.filename) or file.id in known or file.filename in uploading:
             continue
         if ledger.is_deletion_begun(file.id):
             yield HealthCheck(

@@ -196,9 +196,9 @@ class TokenCounter:
         counter = self.counting.open(vocabulary)
         if counter.error:
             return _as_counted(estimate_tokens(summary, vocabulary))
-        found = count_file_tokens(summary.path, counter, limit)
+        counted = count_file_tokens(summary.path, counter, limit)
         return TokenCount(
-            found.tokens, counter.method, 0.0, long_rows=found.long_rows, row_limit=limit
+            counted.tokens, counter.method, 0.0, long_rows=counted.long_rows, row_limit=limit
         )
 
 

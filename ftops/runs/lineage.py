@@ -89,12 +89,12 @@ def load_model_version(ledger: Ledger, tuned: TunedModel) -> ModelVersion:
 
 def trace_lineage(ledger: Ledger, tuned: TunedModel) -> list[ModelVersion]:
     """The model and the models in the ledger it was tuned from, oldest first."""
-    found: dict[str, ModelVersion] = {}
+    versions: dict[str, ModelVersion] = {}
     model: TunedModel | None = tuned
-    while model is not None and model.name not in found:
-        found[model.name] = load_model_version(ledger, model)
+    while model is not None and model.name not in versions:
+        versions[model.name] = load_model_version(ledger, model)
         model = ledger.find_model(model.base)
-    return list(reversed(found.values()))
+    return list(reversed(versions.values()))
 
 
 def find_evaluation(run: Run, home: Path) -> Evaluation | None:
@@ -112,10 +112,11 @@ def find_primary_metric(
     if evaluation is None:
         return None
     kind = CandidateKind.CHECKPOINT if checkpoint else CandidateKind.TUNED
-    for one in evaluation.candidates:
-        is_meant = one.kind is kind and (not checkpoint or one.model == checkpoint)
-        if is_meant and evaluation.primary_metric in one.metrics:
-            return PrimaryMetric(evaluation.primary_metric, one.metrics[evaluation.primary_metric])
+    metric = evaluation.primary_metric
+    for candidate in evaluation.candidates:
+        is_meant = candidate.kind is kind and (not checkpoint or candidate.model == checkpoint)
+        if is_meant and metric in candidate.metrics:
+            return PrimaryMetric(metric, candidate.metrics[metric])
     return None
 
 
@@ -123,7 +124,7 @@ def find_checkpoint_owner(ledger: Ledger, checkpoint: str) -> TunedModel | None:
     """The run's model with the name of the checkpoint; None if no run lists the checkpoint."""
     for tuned in ledger.list_models():
         facts = read_training_facts(ledger.list_stages(tuned.run_id))
-        if any(one.model == checkpoint for one in facts.checkpoints):
+        if checkpoint in [known.model for known in facts.checkpoints]:
             return replace(tuned, name=checkpoint, deleted_at=None)
     return None
 
@@ -132,9 +133,9 @@ def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
     """The usable checkpoints of the job, by step, without the last: it is the model itself."""
     last = made.results.results.step if made.results.results else None
     return [
-        one
-        for one in read_training_facts(made.stages).checkpoints
-        if one.model != made.tuned.name and one.step != last
+        checkpoint
+        for checkpoint in read_training_facts(made.stages).checkpoints
+        if checkpoint.model != made.tuned.name and checkpoint.step != last
     ]
 
 

@@ -33,26 +33,28 @@ def gather_export(
         raise RunError(f"{run.id} has made no model: it is {run.status.value}")
     path = _get_rows(run, home)
     evaluate = run.spec.get("evaluate")
-    said: Mapping[str, Json] = evaluate if isinstance(evaluate, dict) else {}
+    section: Mapping[str, Json] = evaluate if isinstance(evaluate, dict) else {}
     evaluation = find_evaluation(run, home)
-    candidates, left = _choose_candidates(run, tuned, evaluation, engine_url)
-    places = _list_providers(said.get("against"))
-    candidates = [_place(one, places.get(one.model)) for one in candidates]
-    if said.get("require"):
-        left.append("evaluate.require: promptfoo has thresholds of single tests only")
-    metrics, most = said.get("metrics"), said.get("max_tokens")
+    candidates, skipped = _choose_candidates(run, tuned, evaluation, engine_url)
+    providers = _list_providers(section.get("against"))
+    candidates = [
+        _set_provider(candidate, providers.get(candidate.model)) for candidate in candidates
+    ]
+    if section.get("require"):
+        skipped.append("evaluate.require: promptfoo has thresholds of single tests only")
+    metrics, max_tokens = section.get("metrics"), section.get("max_tokens")
     return EvaluationExport(
         description=f"{run.name} ({run.id})",
         file=str(path),
-        rows=_read(path, tuned, said.get("max_rows")),
+        rows=_read(path, tuned, section.get("max_rows")),
         candidates=candidates,
         is_chat=tuned.row_format.value != "completion",
         separator=tuned.separator,
         stop=tuned.stop,
-        max_tokens=most if isinstance(most, int) else _MAX_TOKENS,
+        max_tokens=max_tokens if isinstance(max_tokens, int) else _MAX_TOKENS,
         metrics=metrics if isinstance(metrics, list) else (),
         folder=Path(run.job_file).parent,
-        skipped=tuple(left),
+        skipped=tuple(skipped),
     )
 
 
@@ -67,9 +69,9 @@ def _get_rows(run: Run, home: Path) -> Path:
     )
 
 
-def _read(path: Path, tuned: TunedModel, most: Json) -> Iterator[ExportedRow]:
+def _read(path: Path, tuned: TunedModel, max_rows: Json) -> Iterator[ExportedRow]:
     stop = tuned.stop
-    for row in islice(read_rows(path), most if isinstance(most, int) else _MAX_ROWS):
+    for row in islice(read_rows(path), max_rows if isinstance(max_rows, int) else _MAX_ROWS):
         answer = row.completion.split(stop, 1)[0] if stop else row.completion
         yield ExportedRow(row.line, row.prompt, answer.strip())
 
@@ -79,20 +81,22 @@ def _choose_candidates(
 ) -> tuple[list[ExportedModel], list[str]]:
     """The models that promptfoo can use, the tuned model first, and the reasons for others."""
     chosen = {tuned.name: _to_candidate(run, "tuned", tuned.name, None, engine_url)}
-    left = []
-    for one in evaluation.candidates if evaluation else ():
-        reason = _reason_to_leave(one)
+    skipped = []
+    for candidate in evaluation.candidates if evaluation else ():
+        reason = _reason_to_skip(candidate)
         if reason:
-            left.append(f"the candidate {one.name}: {reason}")
-        elif one.model and one.model not in chosen:
-            chosen[one.model] = _to_candidate(run, one.name, one.model, one.provider, engine_url)
-    return list(chosen.values()), left
+            skipped.append(f"the candidate {candidate.name}: {reason}")
+        elif candidate.model and candidate.model not in chosen:
+            chosen[candidate.model] = _to_candidate(
+                run, candidate.name, candidate.model, candidate.provider, engine_url
+            )
+    return list(chosen.values()), skipped
 
 
-def _reason_to_leave(one: CandidateScore) -> str:
-    if one.kind is CandidateKind.FEW_SHOT:
+def _reason_to_skip(candidate: CandidateScore) -> str:
+    if candidate.kind is CandidateKind.FEW_SHOT:
         return "its prompts contain examples"
-    return "" if one.model else "it is not a model"
+    return "" if candidate.model else "it is not a model"
 
 
 def _to_candidate(
@@ -111,19 +115,19 @@ def _to_candidate(
 
 def _list_providers(against: Json) -> Mapping[str, Mapping[str, Json]]:
     """The provider of each model that has one in `evaluate.against`."""
-    places: dict[str, Mapping[str, Json]] = {}
+    providers: dict[str, Mapping[str, Json]] = {}
     for item in against if isinstance(against, list) else ():
         model = item.get("model") if isinstance(item, dict) else None
         if isinstance(model, dict) and isinstance(provider := model.get("provider"), dict):
-            places[str(model.get("name"))] = provider
-    return places
+            providers[str(model.get("name"))] = provider
+    return providers
 
 
-def _place(one: ExportedModel, provider: Mapping[str, Json] | None) -> ExportedModel:
+def _set_provider(candidate: ExportedModel, provider: Mapping[str, Json] | None) -> ExportedModel:
     if provider is None or provider.get("type") == ENGINE_PROVIDER:
-        return one
+        return candidate
     return replace(
-        one,
+        candidate,
         base_url=find_value(provider, "base_url", str),
         key_env=find_value(provider, "api_key_env", str),
         organization=find_value(provider, "organization", str),

@@ -135,7 +135,7 @@ def _assign_uploads(
     ledger: Ledger, runs: Sequence[Run], chosen: Sequence[Run]
 ) -> dict[RunId, list[SharedUpload]]:
     """The files that may be deleted, by the last of the chosen runs that needs them."""
-    order = {run.id: place for place, run in enumerate(chosen)}
+    order = {run.id: number for number, run in enumerate(chosen)}
     needed_by: defaultdict[str, set[RunId]] = defaultdict(set)
     for run_id, name in ledger.list_needs():
         needed_by[name].add(run_id)
@@ -316,10 +316,10 @@ class Pruner:
                 self._providers[settings] = provider
             except FtopsError as error:
                 self._providers[settings] = error
-        found = self._providers[settings]
-        if isinstance(found, FtopsError):
-            raise found
-        return found
+        provider_or_error = self._providers[settings]
+        if isinstance(provider_or_error, FtopsError):
+            raise provider_or_error
+        return provider_or_error
 
 
 def _guarded(work: Callable[[], PruneResult]) -> PruneResult:

@@ -37,13 +37,13 @@ class ReportLoader:
         folder = RunFolder.of(self._home, run.id)
         stages = self._ledger.list_stages(run.id)
         missing: list[str] = []
-        evaluation, answers = _read_evaluation(folder, missing)
+        evaluation, predictions = _read_evaluation(folder, missing)
         facts = RunFacts(
             run=run,
             stages=stages,
             training=create_training(_read_results(folder, missing), read_training_facts(stages)),
             evaluation=evaluation,
-            predictions=answers,
+            predictions=predictions,
             job_text=hide_webhook(
                 (_read(folder.job_file, missing) or b"").decode("utf-8", "replace"),
                 find_webhook(run.spec),
@@ -54,7 +54,7 @@ class ReportLoader:
         return replace(facts, data=self._check_data(facts, folder))
 
     def _check_data(self, facts: RunFacts, folder: RunFolder) -> list[DataIssue]:
-        remarks: list[DataIssue] = []
+        issues: list[DataIssue] = []
         prepared = facts.results.prepare
         for role, path, file in (
             ("training", folder.training_rows, prepared.training if prepared else None),
@@ -65,8 +65,8 @@ class ReportLoader:
             digest = (file.sha256 if file else "") or str(path)
             if digest not in self._checked:
                 self._checked[digest] = tuple(_check_file(path, role))
-            remarks += self._checked[digest]
-        return sorted(remarks, key=lambda one: _ORDER.index(one.severity))
+            issues += self._checked[digest]
+        return sorted(issues, key=lambda issue: _ORDER.index(issue.severity))
 
 
 def _check_file(path: Path, role: str) -> list[DataIssue]:
@@ -76,13 +76,15 @@ def _check_file(path: Path, role: str) -> list[DataIssue]:
         return [DataIssue("advice", text, "`ftops data check` does it.")]
     try:
         source = open_source(path)
-        verdict = run_checks(source).get_result(DataTarget(), unit=source.unit)
+        result = run_checks(source).get_result(DataTarget(), unit=source.unit)
     except DatasetError as error:
         return [DataIssue("error", f"The {role} data cannot be read: {error.message}")]
     return [
-        DataIssue(one.severity.value, f"{role.capitalize()} data: {one.message}.", one.advice)
-        for one in verdict.findings
-        if role == "training" or one.code not in _OF_TRAINING
+        DataIssue(
+            finding.severity.value, f"{role.capitalize()} data: {finding.message}.", finding.advice
+        )
+        for finding in result.findings
+        if role == "training" or finding.code not in _OF_TRAINING
     ]
 
 
@@ -102,7 +104,7 @@ def _read_evaluation(
 ) -> tuple[Evaluation | None, dict[str, list[Prediction]]]:
     try:
         evaluation = read_evaluation(folder.path)
-        names = [one.name for one in evaluation.candidates] if evaluation else []
+        names = [candidate.name for candidate in evaluation.candidates] if evaluation else []
         return evaluation, read_predictions(folder.path, names)
     except (LedgerError, StorageError) as error:
         missing.append(f"The evaluation cannot be read: {error.message}")
