@@ -41,7 +41,8 @@ from ftops.cli.training_view import list_findings, render_results, render_single
 from ftops.data.rows import read_rows
 from ftops.errors import FtopsError, InvalidResponse, RunError
 from ftops.evaluation.result import Evaluation
-from ftops.ledger.ledger import Ledger, RemoteCall, StateChange
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import RemoteCall, StateChange
 from ftops.records import (
     JobEvent,
     Json,

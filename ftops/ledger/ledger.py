@@ -7,11 +7,12 @@ after the response. The ledger holds no secrets.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from ftops.errors import LedgerError, RunBusy, UnknownRun
-from ftops.ledger.file import LedgerFile
+from ftops.ledger.file import Change, LedgerFile
 from ftops.ledger.records import (
     CALL_COLUMNS,
     EVENT_COLUMNS,
@@ -19,8 +20,13 @@ from ftops.ledger.records import (
     RUN_COLUMNS,
     STAGE_COLUMNS,
     UPLOAD_COLUMNS,
+    Intent,
+    RemoteCall,
+    SqlRow,
+    StateChange,
+    StoredEvent,
+    Upload,
     model_values,
-    only,
     run_values,
     to_call,
     to_event,
@@ -33,21 +39,6 @@ from ftops.ledger.records import (
     to_storable,
     to_text,
     to_upload,
-)
-from ftops.ledger.records import (
-    Intent as Intent,
-)
-from ftops.ledger.records import (
-    RemoteCall as RemoteCall,
-)
-from ftops.ledger.records import (
-    StateChange as StateChange,
-)
-from ftops.ledger.records import (
-    StoredEvent as StoredEvent,
-)
-from ftops.ledger.records import (
-    Upload as Upload,
 )
 from ftops.records import (
     JobEvent,
@@ -62,12 +53,14 @@ from ftops.records import (
     TunedModel,
 )
 
+Item = TypeVar("Item")
 SHORTEST_PREFIX = 4
 FILE_CALL = "delete_file"
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 _OPEN = f"status IN ('{RunStatus.PENDING}', '{RunStatus.RUNNING}')"
 _STAGES = tuple(Stage)
 _LAST_LETTER = "\U0010ffff"
+_FORGET_UPLOAD = "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL"
 _NEWEST = "ORDER BY created_at DESC, rowid DESC"
 
 
@@ -145,9 +138,7 @@ class Ledger(LedgerFile):
 
     def has_run(self, run_id: str) -> bool:
         """Whether a run has exactly this id."""
-        with self._reading() as connection:
-            found = connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,))
-            return found.fetchone() is not None
+        return self._exists("SELECT 1 FROM runs WHERE id = ?", run_id)
 
     def find_run_by_key(self, key: str) -> Run | None:
         """The newest run with this key."""
@@ -161,12 +152,8 @@ class Ledger(LedgerFile):
 
     def list_runs(self, limit: int | None = None) -> list[Run]:
         """Runs, newest first."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {RUN_COLUMNS} FROM runs {_NEWEST} LIMIT ?",
-                (-1 if limit is None else limit,),
-            )
-            return [to_run(row) for row in rows]
+        sql = f"SELECT {RUN_COLUMNS} FROM runs {_NEWEST} LIMIT ?"
+        return self._list(to_run, sql, -1 if limit is None else limit)
 
     def move_run(
         self,
@@ -247,40 +234,28 @@ class Ledger(LedgerFile):
 
     def ask_cancel(self, run_id: RunId) -> None:
         """Request the process that drives the run to stop before its next request."""
-        with self._changing("ask_cancel") as connection:
-            connection.execute(
-                "UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, ?) WHERE id = ?",
-                (self._now(), run_id),
-            )
+        sql = "UPDATE runs SET cancel_asked_at = coalesce(cancel_asked_at, ?) WHERE id = ?"
+        self._change("ask_cancel", sql, self._now(), run_id)
 
     def is_cancel_asked(self, run_id: RunId) -> bool:
         """Whether a cancellation was requested since the run was last opened."""
-        with self._reading() as connection:
-            row = only(
-                connection.execute("SELECT cancel_asked_at FROM runs WHERE id = ?", (run_id,))
-            )
-        return row is not None and row[0] is not None
+        return self._exists(
+            "SELECT 1 FROM runs WHERE id = ? AND cancel_asked_at IS NOT NULL", run_id
+        )
 
     def list_stages(self, run_id: RunId) -> list[StageRecord]:
         """All six stages, in the order of execution."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ?", (run_id,)
-            ).fetchall()
-        return sorted(map(to_stage, rows), key=lambda record: _STAGES.index(record.stage))
+        sql = f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ?"
+        records = self._list(to_stage, sql, run_id)
+        return sorted(records, key=lambda record: _STAGES.index(record.stage))
 
     def get_stage(self, run_id: RunId, stage: Stage) -> StageRecord:
         """The record of the stage; UnknownRun if there is no such run."""
-        with self._reading() as connection:
-            row = only(
-                connection.execute(
-                    f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ? AND stage = ?",
-                    (run_id, stage.value),
-                )
-            )
-        if row is None:
+        sql = f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ? AND stage = ?"
+        record = self._find(to_stage, sql, run_id, stage.value)
+        if record is None:
             raise UnknownRun(f"the ledger has no run {run_id}")
-        return to_stage(row)
+        return record
 
     def move_stage(
         self,
@@ -369,29 +344,23 @@ class Ledger(LedgerFile):
     ) -> list[StoredEvent]:
         """Like `list_events`, with the number of each event; only numbers above `after`."""
         only_unshown = " AND shown = 0" if unshown else ""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT id, {EVENT_COLUMNS} FROM events"
-                f" WHERE run_id = ? AND id > ? AND job_id IS NOT NULL{only_unshown} ORDER BY id",
-                (run_id, after),
-            ).fetchall()
-        return [StoredEvent(number=row[0], event=to_event(row[1:])) for row in rows]
+        return self._list(
+            lambda row: StoredEvent(number=row[0], event=to_event(row[1:])),
+            f"SELECT id, {EVENT_COLUMNS} FROM events"
+            f" WHERE run_id = ? AND id > ? AND job_id IS NOT NULL{only_unshown} ORDER BY id",
+            run_id,
+            after,
+        )
 
     def get_last_number(self, run_id: RunId) -> int:
         """The number of the newest event of the run; 0 when there is none."""
-        with self._reading() as connection:
-            (number,) = connection.execute(
-                "SELECT coalesce(max(id), 0) FROM events WHERE run_id = ?", (run_id,)
-            ).fetchone()
-        return int(number)
+        sql = "SELECT coalesce(max(id), 0) FROM events WHERE run_id = ?"
+        return self._find(lambda row: int(row[0]), sql, run_id) or 0
 
     def list_event_ids(self, run_id: RunId, job_id: str) -> frozenset[str]:
         """The provider's ids of the stored events of this job."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT event_id FROM events WHERE run_id = ? AND job_id = ?", (run_id, job_id)
-            )
-            return frozenset(event_id for (event_id,) in rows)
+        sql = "SELECT event_id FROM events WHERE run_id = ? AND job_id = ?"
+        return frozenset(self._list(lambda row: str(row[0]), sql, run_id, job_id))
 
     def mark_shown(self, numbers: Iterable[int]) -> None:
         """Record that these stored events have been shown."""
@@ -402,12 +371,8 @@ class Ledger(LedgerFile):
 
     def list_state_changes(self, run_id: RunId) -> list[StateChange]:
         """Every change of state of the run and of its stages, oldest first."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT at, data_json FROM events WHERE run_id = ? AND job_id IS NULL ORDER BY id",
-                (run_id,),
-            )
-            return [to_state_change(row) for row in rows]
+        sql = "SELECT at, data_json FROM events WHERE run_id = ? AND job_id IS NULL ORDER BY id"
+        return self._list(to_state_change, sql, run_id)
 
     def record_intent(
         self, run_id: RunId, stage: Stage, name: str, request: Mapping[str, Json]
@@ -459,11 +424,8 @@ class Ledger(LedgerFile):
 
     def record_job_end(self, run_id: RunId, job_id: str, status: str) -> None:
         """Record the final status of the run's job; do nothing if the run has another job."""
-        with self._changing("record_job_end") as connection:
-            connection.execute(
-                "UPDATE runs SET job_status = ?, updated_at = ? WHERE id = ? AND job_id = ?",
-                (status, self._now(), run_id, job_id),
-            )
+        sql = "UPDATE runs SET job_status = ?, updated_at = ? WHERE id = ? AND job_id = ?"
+        self._change("record_job_end", sql, status, self._now(), run_id, job_id)
 
     def record_upload(self, call: RemoteCall, upload: Upload) -> None:
         """Record that the request created this upload."""
@@ -473,50 +435,37 @@ class Ledger(LedgerFile):
 
     def list_calls(self, run_id: RunId) -> list[RemoteCall]:
         """The requests of the run, oldest first."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {CALL_COLUMNS} FROM calls WHERE run_id = ? ORDER BY id", (run_id,)
-            )
-            return [to_call(row) for row in rows]
+        sql = f"SELECT {CALL_COLUMNS} FROM calls WHERE run_id = ? ORDER BY id"
+        return self._list(to_call, sql, run_id)
 
     def find_open_call(self, run_id: RunId, name: str) -> RemoteCall | None:
         """The newest request with this name that has no recorded response."""
-        with self._reading() as connection:
-            row = only(
-                connection.execute(
-                    f"SELECT {CALL_COLUMNS} FROM calls"
-                    " WHERE run_id = ? AND name = ? AND state = 'intent' ORDER BY id DESC LIMIT 1",
-                    (run_id, name),
-                )
-            )
-        return to_call(row) if row else None
+        return self._find(
+            to_call,
+            f"SELECT {CALL_COLUMNS} FROM calls"
+            " WHERE run_id = ? AND name = ? AND state = 'intent' ORDER BY id DESC LIMIT 1",
+            run_id,
+            name,
+        )
 
     def list_open_calls(self, name: str) -> list[RemoteCall]:
         """The requests of all runs with this name that have no recorded response, oldest first."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {CALL_COLUMNS} FROM calls WHERE state = 'intent' AND name = ? ORDER BY id",
-                (name,),
-            )
-            return [to_call(row) for row in rows]
+        sql = f"SELECT {CALL_COLUMNS} FROM calls WHERE state = 'intent' AND name = ? ORDER BY id"
+        return self._list(to_call, sql, name)
 
     def is_job_known(self, job_id: str) -> bool:
         """Whether a run has this job, or a recorded request created it."""
-        with self._reading() as connection:
-            found = connection.execute(
-                "SELECT 1 FROM calls WHERE remote_id = ? AND name = 'create_job'"
-                " UNION ALL SELECT 1 FROM runs WHERE job_id = ?",
-                (job_id, job_id),
-            )
-            return found.fetchone() is not None
+        return self._exists(
+            "SELECT 1 FROM calls WHERE remote_id = ? AND name = 'create_job'"
+            " UNION ALL SELECT 1 FROM runs WHERE job_id = ?",
+            job_id,
+            job_id,
+        )
 
     def is_upload_known(self, file_id: str) -> bool:
         """Whether a recorded request of any run created this file."""
-        with self._reading() as connection:
-            found = connection.execute(
-                "SELECT 1 FROM calls WHERE remote_id = ? AND stage = 'upload'", (file_id,)
-            )
-            return found.fetchone() is not None
+        sql = "SELECT 1 FROM calls WHERE remote_id = ? AND stage = 'upload'"
+        return self._exists(sql, file_id)
 
     def add_upload(self, upload: Upload) -> None:
         """Record content that an account already has."""
@@ -525,33 +474,26 @@ class Ledger(LedgerFile):
 
     def find_upload(self, account: str, sha256: str) -> Upload | None:
         """The newest upload of this content to this account."""
-        with self._reading() as connection:
-            row = only(
-                connection.execute(
-                    f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE account = ? AND sha256 = ?"
-                    " AND forgotten_at IS NULL ORDER BY created_at DESC LIMIT 1",
-                    (account, sha256),
-                )
-            )
-        return to_upload(row) if row else None
+        return self._find(
+            to_upload,
+            f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE account = ? AND sha256 = ?"
+            " AND forgotten_at IS NULL ORDER BY created_at DESC LIMIT 1",
+            account,
+            sha256,
+        )
 
     def list_uploads(self, account: str | None = None) -> list[Upload]:
         """The recorded uploads to this account, or to all accounts, oldest first."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE coalesce(account = ?, 1)"
-                " AND forgotten_at IS NULL ORDER BY created_at, file_id",
-                (account,),
-            )
-            return [to_upload(row) for row in rows]
+        return self._list(
+            to_upload,
+            f"SELECT {UPLOAD_COLUMNS} FROM uploads WHERE coalesce(account = ?, 1)"
+            " AND forgotten_at IS NULL ORDER BY created_at, file_id",
+            account,
+        )
 
     def forget_upload(self, file_id: str) -> None:
         """Record that the provider no longer has this file; does nothing for an unknown file."""
-        with self._changing("forget_upload") as connection:
-            connection.execute(
-                "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL",
-                (self._now(), file_id),
-            )
+        self._change("forget_upload", _FORGET_UPLOAD, self._now(), file_id)
 
     def _end_call(
         self,
@@ -584,11 +526,8 @@ class Ledger(LedgerFile):
 
     def add_part(self, call: RemoteCall, number: int, part_id: str) -> None:
         """Record that the provider has confirmed this part."""
-        with self._changing("add_part") as connection:
-            connection.execute(
-                "INSERT INTO parts (call_id, number, part_id) VALUES (?, ?, ?)",
-                (call.id, number, part_id),
-            )
+        sql = "INSERT INTO parts (call_id, number, part_id) VALUES (?, ?, ?)"
+        self._change("add_part", sql, call.id, number, part_id)
 
     def mark_completing(self, call: RemoteCall) -> None:
         """Record that the provider may turn the parts into a file from now on."""
@@ -602,13 +541,11 @@ class Ledger(LedgerFile):
     def find_parts(self, call: RemoteCall) -> MultipartUpload | None:
         """The multipart upload that the call has begun."""
         with self._reading() as connection:
-            row = only(
-                connection.execute(
-                    "SELECT upload_id, part_bytes, expires_at, completing FROM multipart_uploads"
-                    " WHERE call_id = ?",
-                    (call.id,),
-                )
-            )
+            row = connection.execute(
+                "SELECT upload_id, part_bytes, expires_at, completing FROM multipart_uploads"
+                " WHERE call_id = ?",
+                (call.id,),
+            ).fetchone()
             parts = connection.execute(
                 "SELECT number, part_id FROM parts WHERE call_id = ?", (call.id,)
             ).fetchall()
@@ -629,36 +566,25 @@ class Ledger(LedgerFile):
 
     def list_models(self) -> list[TunedModel]:
         """All fine-tuned models, including deleted ones, newest first."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {MODEL_COLUMNS} FROM models ORDER BY created_at DESC, name"
-            )
-            return [to_model(row) for row in rows]
+        sql = f"SELECT {MODEL_COLUMNS} FROM models ORDER BY created_at DESC, name"
+        return self._list(to_model, sql)
 
     def find_model(self, name: str) -> TunedModel | None:
         """The model with this name, deleted or not."""
-        with self._reading() as connection:
-            row = only(
-                connection.execute(f"SELECT {MODEL_COLUMNS} FROM models WHERE name = ?", (name,))
-            )
-        return to_model(row) if row else None
+        return self._find(to_model, f"SELECT {MODEL_COLUMNS} FROM models WHERE name = ?", name)
 
     def mark_model_deleted(self, name: str) -> None:
         """Record that the provider no longer has this model; does nothing for an unknown model."""
-        with self._changing("mark_model_deleted") as connection:
-            connection.execute(
-                "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL",
-                (self._now(), name),
-            )
+        sql = "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL"
+        self._change("mark_model_deleted", sql, self._now(), name)
 
     def list_needs(self) -> list[tuple[RunId, str]]:
         """The file ids and content hashes (SHA-256) that each run needs, without pruned runs."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                "WITH chosen AS MATERIALIZED (SELECT id FROM runs WHERE pruned_at IS NULL)"
-                f" SELECT DISTINCT run_id, name FROM ({_NEEDS}) WHERE name IS NOT NULL"
-            )
-            return [(RunId(run_id), name) for run_id, name in rows]
+        return self._list(
+            lambda row: (RunId(row[0]), row[1]),
+            "WITH chosen AS MATERIALIZED (SELECT id FROM runs WHERE pruned_at IS NULL)"
+            f" SELECT DISTINCT run_id, name FROM ({_NEEDS}) WHERE name IS NOT NULL",
+        )
 
     def begin_file_deletion(
         self, run_id: RunId, upload: Upload, *, since: datetime
@@ -678,10 +604,7 @@ class Ledger(LedgerFile):
             ).fetchone()
             if needed:
                 return None
-            connection.execute(
-                "UPDATE uploads SET forgotten_at = ? WHERE file_id = ? AND forgotten_at IS NULL",
-                (self._now(), upload.file_id),
-            )
+            connection.execute(_FORGET_UPLOAD, (self._now(), upload.file_id))
             request: dict[str, Json] = {
                 "id": upload.file_id,
                 "account": upload.account,
@@ -692,14 +615,15 @@ class Ledger(LedgerFile):
 
     def is_deletion_begun(self, file_id: str) -> bool:
         """Whether a command has recorded the deletion of this file, finished or not."""
-        with self._reading() as connection:
-            found = connection.execute(
-                "SELECT 1 FROM calls WHERE remote_id = ? AND name = ? UNION ALL"
-                " SELECT 1 FROM calls WHERE state = 'intent' AND name = ?"
-                " AND json_extract(request_json, '$.id') = ?",
-                (file_id, FILE_CALL, FILE_CALL, file_id),
-            )
-            return found.fetchone() is not None
+        return self._exists(
+            "SELECT 1 FROM calls WHERE remote_id = ? AND name = ? UNION ALL"
+            " SELECT 1 FROM calls WHERE state = 'intent' AND name = ?"
+            " AND json_extract(request_json, '$.id') = ?",
+            file_id,
+            FILE_CALL,
+            FILE_CALL,
+            file_id,
+        )
 
     def mark_pruned(self, seen: Run) -> None:
         """Record the run as pruned, before its files are deleted.
@@ -717,13 +641,30 @@ class Ledger(LedgerFile):
                     hint=f"Look at it with `ftops show {seen.id}`.",
                 )
 
+    def _find(self, convert: Callable[[SqlRow], Item], sql: str, *params: object) -> Item | None:
+        """The first row of the query, converted."""
+        with self._reading() as connection:
+            row = connection.execute(sql, params).fetchone()
+            return None if row is None else convert(row)
+
+    def _list(self, convert: Callable[[SqlRow], Item], sql: str, *params: object) -> list[Item]:
+        """All rows of the query, converted."""
+        with self._reading() as connection:
+            return [convert(row) for row in connection.execute(sql, params)]
+
+    def _exists(self, sql: str, *params: object) -> bool:
+        return self._find(bool, sql, *params) is not None
+
+    def _change(self, change: Change, sql: str, *params: object) -> None:
+        """Execute one statement as a transaction of its own."""
+        with self._changing(change) as connection:
+            connection.execute(sql, params)
+
 
 def _newest(connection: sqlite3.Connection, condition: str, value: str) -> Run | None:
-    row = only(
-        connection.execute(
-            f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition} {_NEWEST} LIMIT 1", (value,)
-        )
-    )
+    row = connection.execute(
+        f"SELECT {RUN_COLUMNS} FROM runs WHERE {condition} {_NEWEST} LIMIT 1", (value,)
+    ).fetchone()
     return to_run(row) if row else None
 
 
@@ -752,21 +693,16 @@ def _by_prefix(connection: sqlite3.Connection, ref: str) -> Run | None:
 
 def _by_older_job(connection: sqlite3.Connection, job_id: str) -> Run | None:
     # A retried run has had several jobs; its calls record all of them.
-    row = only(
-        connection.execute(
-            "SELECT run_id FROM calls WHERE remote_id = ? AND name = 'create_job' LIMIT 1",
-            (job_id,),
-        )
-    )
+    row = connection.execute(
+        "SELECT run_id FROM calls WHERE remote_id = ? AND name = 'create_job' LIMIT 1", (job_id,)
+    ).fetchone()
     return _newest(connection, "id = ?", row[0]) if row else None
 
 
 def _reset_stage(connection: sqlite3.Connection, run_id: RunId, stage: Stage, now: str) -> None:
-    row = only(
-        connection.execute(
-            "SELECT status FROM stages WHERE run_id = ? AND stage = ?", (run_id, stage.value)
-        )
-    )
+    row = connection.execute(
+        "SELECT status FROM stages WHERE run_id = ? AND stage = ?", (run_id, stage.value)
+    ).fetchone()
     if row is None or row[0] == "pending":
         return
     connection.execute(
@@ -799,11 +735,11 @@ def _insert_intent(
         " VALUES (?, ?, ?, 'intent', ?, ?)",
         (run_id, stage.value, name, to_json(request), now),
     )
-    row = only(
-        connection.execute(f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,))
+    return to_call(
+        connection.execute(
+            f"SELECT {CALL_COLUMNS} FROM calls WHERE id = ?", (cursor.lastrowid,)
+        ).fetchone()
     )
-    assert row is not None  # inserted a few lines above
-    return to_call(row)
 
 
 def _insert_upload(connection: sqlite3.Connection, upload: Upload) -> None:

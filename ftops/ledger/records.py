@@ -1,6 +1,5 @@
 """Converts rows of the ledger to records and back."""
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -300,12 +299,6 @@ def model_values(model: TunedModel) -> SqlRow:
         model.stop,
         to_text(model.deleted_at) if model.deleted_at else None,
     )
-
-
-def only(cursor: sqlite3.Cursor) -> SqlRow | None:
-    """The row of a statement that finds at most one."""
-    row: SqlRow | None = cursor.fetchone()
-    return row
 
 
 def _carriable(value: Json) -> Json:

@@ -13,7 +13,8 @@ from ftops import crashpoints
 from ftops.errors import ExportFailed, StorageError
 from ftops.exports.exporter import Exporter, ExportTarget
 from ftops.exports.run_data import collect_run_data
-from ftops.ledger.ledger import Intent, Ledger, RemoteCall
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import Intent, RemoteCall
 from ftops.records import Json, Run, Stage
 from ftops.run_folder import RunFolder, hold_run
 from ftops.runs.commands import format_command, format_follow_command

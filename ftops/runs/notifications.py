@@ -14,7 +14,7 @@ from pathlib import Path
 from ftops import crashpoints
 from ftops.errors import JobStalled, NotifyFailed
 from ftops.http.request_log import in_run_scope
-from ftops.ledger.ledger import Intent, RemoteCall
+from ftops.ledger.records import Intent, RemoteCall
 from ftops.notifications.notification import CommandTarget, Notification, Target, WebhookTarget
 from ftops.records import Json, Run, RunStatus, Stage
 from ftops.run_folder import hold_run

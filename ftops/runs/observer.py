@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from ftops.ledger.ledger import Ledger, StoredEvent
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import StoredEvent
 from ftops.records import JobEvent, Json, Run, RunId, Stage, StageRecord
 
 

@@ -21,7 +21,8 @@ from ftops import crashpoints
 from ftops.errors import FtopsError, NotFound, PermissionRefused, ProviderError, Rejected
 from ftops.files import remove_path, rename_dir
 from ftops.http.request_log import run_scope
-from ftops.ledger.ledger import Ledger, RemoteCall, Upload
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import RemoteCall, Upload
 from ftops.providers.provider import Provider
 from ftops.records import ProviderSettings, Run, RunId, Stage, TunedModel
 from ftops.run_folder import PRUNED_PREFIX, RunFolder, get_runs_folder, hold_run

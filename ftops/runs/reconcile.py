@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from ftops.ledger.ledger import Ledger, RemoteCall
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
 from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Method, Run, RunStatus, Stage
 from ftops.runs.context import RunContext, StageContext

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ftops.ledger.file import Change
-from ftops.ledger.ledger import Ledger, RemoteCall, Upload
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import RemoteCall, Upload
 from ftops.records import MultipartUpload, Run, RunStatus, Stage, StageStatus
 from tests.ledger.rows import START, make_event, make_model, make_run
 

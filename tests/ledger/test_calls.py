@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from ftops.errors import LedgerError
-from ftops.ledger.ledger import Ledger, Upload
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import Upload
 from ftops.records import MultipartUpload, Run, RunId, Stage
 from tests.fakes import FakeClock
 from tests.ledger.rows import START, make_model, make_run

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from ftops.errors import RunBusy
-from ftops.ledger.ledger import Ledger, Upload
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import Upload
 from ftops.records import Run, RunStatus, Stage, StageStatus
 from tests.fakes import FakeClock
 from tests.ledger.rows import make_run

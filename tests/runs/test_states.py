@@ -14,7 +14,7 @@ from ftops.errors import (
     Rejected,
     Unreachable,
 )
-from ftops.ledger.ledger import StateChange as LedgerMove
+from ftops.ledger.records import StateChange as LedgerMove
 from ftops.records import RunStatus, Stage, StageStatus
 from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.states import (

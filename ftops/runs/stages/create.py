@@ -24,7 +24,7 @@ from ftops.errors import (
     Rejected,
     RunError,
 )
-from ftops.ledger.ledger import RemoteCall
+from ftops.ledger.records import RemoteCall
 from ftops.records import Job, JobRequest, Run, Stage
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.context import StageContext, StageResult

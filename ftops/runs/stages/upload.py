@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from ftops import crashpoints
 from ftops.errors import NotFound, RunError
 from ftops.files import sha256_file
-from ftops.ledger.ledger import Ledger, RemoteCall, Upload
+from ftops.ledger.ledger import Ledger
+from ftops.ledger.records import RemoteCall, Upload
 from ftops.records import MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
