@@ -116,7 +116,7 @@ def _open_ledger(stack: contextlib.ExitStack) -> tuple[HealthCheck, Ledger | Non
         ledger = stack.enter_context(open_ledger())
     except FtopsError as error:
         where = str(get_home() / "ledger.db")
-        return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint), None
+        return HealthCheck("ledger", error.message, where, error.hint), None
     check = check_ledger(ledger)
     return check, ledger if check.status is CheckStatus.OK else None
 
@@ -134,7 +134,7 @@ def _check_provider(
             provider.ensure_ready()  # before anything is sent: NotTrusted
         yield from _check_clock(settings)
     except FtopsError as error:
-        yield HealthCheck("provider", CheckStatus.PROBLEM, error.message, settings.type, error.hint)
+        yield HealthCheck("provider", error.message, settings.type, error.hint)
         return
     yield from check_provider(provider, ledger, [run for run in runs if run.provider == settings])
 
@@ -145,12 +145,11 @@ def _check_engine() -> HealthCheck:
     address = find_engine(folder)
     if address is not None and address.version == __version__:
         return HealthCheck(
-            "engine", CheckStatus.OK, f"runs, version {__version__}", address.base_url
+            "engine", f"runs, version {__version__}", address.base_url, status=CheckStatus.OK
         )
     if address is not None:
         return HealthCheck(
             "engine",
-            CheckStatus.PROBLEM,
             f"runs with version {address.version}; this is ftops {__version__}",
             address.base_url,
             "`ftops engine stop` ends it; the next run starts the new one.",
@@ -158,7 +157,6 @@ def _check_engine() -> HealthCheck:
     if stale.exists():
         return HealthCheck(
             "engine",
-            CheckStatus.PROBLEM,
             "no engine responds at the address in its file",
             str(stale),
             "`ftops engine env` starts it; --fix removes the address.",
@@ -167,10 +165,10 @@ def _check_engine() -> HealthCheck:
         )
     return HealthCheck(
         "engine",
-        CheckStatus.SKIPPED,
         "does not run; its folder was not checked",
         str(folder),
         "`ftops engine env` starts it.",
+        status=CheckStatus.SKIPPED,
     )
 
 
@@ -184,12 +182,11 @@ def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
     if skew_s is None:
         return  # the check of the provider reports a missing response
     if abs(skew_s) <= MAX_SKEW_S:
-        yield HealthCheck("clock", CheckStatus.OK, "agrees with the provider's", base_url)
+        yield HealthCheck("clock", "agrees with the provider's", base_url, status=CheckStatus.OK)
         return
     side = "ahead of" if skew_s > 0 else "behind"
     yield HealthCheck(
         "clock",
-        CheckStatus.PROBLEM,
         f"this machine is {abs(skew_s):,.0f} s {side} the provider",
         base_url,
         "Set the clock, or let NTP set it.",

@@ -41,12 +41,12 @@ class HealthCheck:
     """
 
     check: str  # home, ledger, engine, clock, key, provider, runs, files, models
-    status: CheckStatus
     what: str
-    where: str = ""
+    where: str
     next: str = ""
     fix: Callable[[], None] | None = None
     safe: bool = False
+    status: CheckStatus = CheckStatus.PROBLEM
 
 
 MIN_FREE_BYTES = 500_000_000
@@ -57,7 +57,6 @@ def check_home(home: Path) -> Iterator[HealthCheck]:
     if not home.is_dir():
         yield HealthCheck(
             "home",
-            CheckStatus.PROBLEM,
             "the home is no folder" if home.exists() else "the home does not exist",
             str(home),
             "`ftops run` makes it; or point FTOPS_HOME at the folder that you mean.",
@@ -68,22 +67,19 @@ def check_home(home: Path) -> Iterator[HealthCheck]:
     if not problems:
         yield HealthCheck(
             "home",
-            CheckStatus.OK,
             "there, writable, private, with free space on the disk",
             str(home),
+            status=CheckStatus.OK,
         )
 
 
 def _list_home_problems(home: Path) -> Iterator[HealthCheck]:
     where = str(home)
     if not os.access(home, os.W_OK | os.X_OK):
-        yield HealthCheck(
-            "home", CheckStatus.PROBLEM, "cannot be written", where, f"chmod u+rwx {where}"
-        )
+        yield HealthCheck("home", "cannot be written", where, f"chmod u+rwx {where}")
     if home.stat().st_mode & 0o077:
         yield HealthCheck(
             "home",
-            CheckStatus.PROBLEM,
             "others on this machine may look into it",
             where,
             f"chmod 700 {where}",
@@ -94,7 +90,6 @@ def _list_home_problems(home: Path) -> Iterator[HealthCheck]:
     if free < MIN_FREE_BYTES:
         yield HealthCheck(
             "home",
-            CheckStatus.PROBLEM,
             f"only {free / 1e6:.0f} MB are free on its disk",
             where,
             "Free some space: `ftops prune` shows what old runs take.",
@@ -107,12 +102,11 @@ def check_ledger(ledger: Ledger) -> HealthCheck:
     try:
         complaints = ledger.list_damages()
     except FtopsError as error:
-        return HealthCheck("ledger", CheckStatus.PROBLEM, error.message, where, error.hint)
+        return HealthCheck("ledger", error.message, where, error.hint)
     if not complaints:
-        return HealthCheck("ledger", CheckStatus.OK, "sound", where)
+        return HealthCheck("ledger", "sound", where, status=CheckStatus.OK)
     return HealthCheck(
         "ledger",
-        CheckStatus.PROBLEM,
         f"damaged: {complaints[0]}",
         where,
         "`ftops restore FILE` restores a backup. Without one, move it away: `ftops run` then finds"
@@ -130,7 +124,6 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
         if folder.name.startswith(PRUNED_PREFIX):
             yield HealthCheck(
                 "runs",
-                CheckStatus.PROBLEM,
                 "left by `ftops prune`, which was interrupted",
                 str(folder),
                 "`ftops prune --yes` or `ftops doctor --fix` removes it.",
@@ -141,7 +134,6 @@ def check_folders(home: Path, ledger: Ledger) -> Iterator[HealthCheck]:
         empty = folder.is_dir() and list(folder.iterdir()) in ([], [RunFolder(folder).lock])
         yield HealthCheck(
             "runs",
-            CheckStatus.PROBLEM,
             "an empty folder of no run" if empty else "lies among the runs, but is of none",
             str(folder),
             "`ftops doctor --fix` removes it." if empty else "Look into it; nothing here needs it.",
@@ -164,15 +156,13 @@ def check_provider(
         files = list(provider.list_files())
         models = [model for model in provider.list_models() if model.fine_tuned]
     except AuthFailed as error:
-        yield HealthCheck("key", CheckStatus.PROBLEM, error.message, provider.account, error.hint)
+        yield HealthCheck("key", error.message, provider.account, error.hint)
         return
     except FtopsError as error:
-        yield HealthCheck(
-            "provider", CheckStatus.PROBLEM, error.message, provider.account, error.hint
-        )
+        yield HealthCheck("provider", error.message, provider.account, error.hint)
         return
-    yield HealthCheck("key", CheckStatus.OK, "accepted", provider.account)
-    yield HealthCheck("provider", CheckStatus.OK, "answers", provider.account)
+    yield HealthCheck("key", "accepted", provider.account, status=CheckStatus.OK)
+    yield HealthCheck("provider", "answers", provider.account, status=CheckStatus.OK)
     if ledger is None:
         return
     yield from _check_files(provider, ledger, files)
@@ -193,7 +183,6 @@ def _check_files(
         if ledger.is_deletion_begun(file.id):
             yield HealthCheck(
                 "files",
-                CheckStatus.PROBLEM,
                 "`ftops prune` was about to delete it, and was interrupted",
                 file.id,
                 "`ftops prune --yes` finishes that.",
@@ -201,7 +190,6 @@ def _check_files(
             continue
         yield HealthCheck(
             "files",
-            CheckStatus.PROBLEM,
             f"{file.filename} was uploaded by ftops, but by no run of this ledger",
             file.id,
             f"{format_command('files', 'delete', file.id)},"
@@ -218,7 +206,6 @@ def _check_models(
         if ledger.find_model(model.id) is None and suffixes & set(model.id.split(":")):
             yield HealthCheck(
                 "models",
-                CheckStatus.PROBLEM,
                 "has the suffix of runs of this ledger, but none of them made it",
                 model.id,
                 f"{format_command('models', 'delete', model.id)}, if it is not needed elsewhere.",
@@ -231,7 +218,6 @@ def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[HealthCheck]:
         if run.ended_before_job:
             yield HealthCheck(
                 "runs",
-                CheckStatus.PROBLEM,
                 f"it counts as {run.status}, but its job {run.job_id} was not seen to end: it may"
                 " still be running, and billed",
                 run.id,
@@ -241,13 +227,7 @@ def check_drivers(runs: Sequence[Run], home: Path) -> Iterator[HealthCheck]:
         if run.status is RunStatus.RUNNING and not is_driven(run, home):
             how = f"its job {run.job_id} continues unwatched" if run.job_id else "it has no job yet"
             again = format_follow_command(run.id) if run.job_id else format_run_command(run)
-            yield HealthCheck(
-                "runs",
-                CheckStatus.PROBLEM,
-                f"no process drives it; {how}",
-                run.id,
-                f"{again} continues.",
-            )
+            yield HealthCheck("runs", f"no process drives it; {how}", run.id, f"{again} continues.")
 
 
 def _check_job(provider: Provider, run: Run, job_id: str) -> Iterator[HealthCheck]:
@@ -256,12 +236,9 @@ def _check_job(provider: Provider, run: Run, job_id: str) -> Iterator[HealthChec
     except NotFound:
         yield HealthCheck(
             "runs",
-            CheckStatus.PROBLEM,
             f"its job {job_id} is gone from the provider",
             run.id,
             f"{format_run_command(run, '--new')} starts another.",
         )
     except FtopsError as error:
-        yield HealthCheck(
-            "provider", CheckStatus.PROBLEM, error.message, provider.account, error.hint
-        )
+        yield HealthCheck("provider", error.message, provider.account, error.hint)
