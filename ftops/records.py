@@ -288,6 +288,14 @@ class Checkpoint:
     model: str  # its name in requests
     metrics: Mapping[str, float] = field(default_factory=dict)
 
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "id": self.id,
+            "step": self.step,
+            "model": self.model,
+            "metrics": dict(self.metrics),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:

@@ -195,17 +195,13 @@ class TrainingSummary:
     error: str | None = None
 
     def to_json(self) -> dict[str, Json]:
-        checkpoints: list[Json] = [
-            {"id": one.id, "step": one.step, "model": one.model, "metrics": dict(one.metrics)}
-            for one in self.checkpoints
-        ]
         return {
             "file_id": self.file_id,
             "bytes": self.bytes,
             "rows": self.rows,
             "step": self.step,
             "metrics": dict(self.metrics),
-            "checkpoints": checkpoints,
+            "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
             **({"error": self.error} if self.error else {}),
         }
 

@@ -52,6 +52,11 @@ def to_one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
+def format_count(number: int, noun: str) -> str:
+    """The number with its noun: 1 row, 2,000 rows."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def find_nearest(name: str, known: Iterable[str], *, strict: bool = False) -> str | None:
     """The known name that is most similar to `name`, ignoring case; None if none is similar.
 

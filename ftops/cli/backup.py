@@ -14,6 +14,7 @@ from ftops.errors import LedgerError, RunBusy, StorageError
 from ftops.ledger.backup import restore_backup, write_backup
 from ftops.locks import is_locked
 from ftops.run_folder import RunFolder, get_runs_folder
+from ftops.text import format_count
 
 BackupFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The backup file.", show_default=False)
@@ -66,5 +67,5 @@ def restore(out: Output, file: BackupFile) -> None:
     out.finish(
         {"file": str(file), "runs": runs, "former": str(former) if former else None},
         essential=[str(former or "")],
-        human=lambda: [f"Restored {runs:,} run{'' if runs == 1 else 's'} from {file}.{kept}"],
+        human=lambda: [f"Restored {format_count(runs, 'run')} from {file}.{kept}"],
     )

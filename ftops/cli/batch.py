@@ -12,9 +12,9 @@ import typer
 from ftops.cli.command import command
 from ftops.cli.data.options import PromptReading
 from ftops.cli.environment import get_home
-from ftops.cli.errors import Interrupted
 from ftops.cli.options import ModelRef, ProviderOptions, SamplingOptions, Yes, check_output_path
-from ftops.cli.output import Mode, NotConfirmed, Output, clean, render_json_line
+from ftops.cli.output import Mode, NotConfirmed, Output, ask_user, render_json_line
+from ftops.cli.progress import show_request_progress
 from ftops.cli.run_context import create_token_counter
 from ftops.cli.target_model import TargetModel, open_target_models
 from ftops.clock import SystemClock
@@ -30,6 +30,7 @@ from ftops.inference.budget import (
 )
 from ftops.inference.cache import CompletionResult, ResponseCache
 from ftops.records import Json, Sampling, render_refused
+from ftops.text import format_count
 
 InputFile = Annotated[
     str, typer.Argument(metavar="FILE", help="Rows with prompts or chats; - for stdin.")
@@ -52,7 +53,6 @@ Concurrency = Annotated[
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Send all requests again and ignore cached responses.")
 ]
-_NOTE_EVERY_S = 5.0
 _SHOWN_ROWS = 10
 
 
@@ -98,11 +98,11 @@ def batch(
     """
     path = None if file == "-" else Path(file)
     check_output_path(output, path)
-    questions = read_prompts(
+    rows = read_prompts(
         path, reading.get_read_options(), stdin=sys.stdin.buffer if path is None else None
     )
     with open_target_models([model], provider, raw=options.raw) as (target,):
-        work = _Batch(out, target, questions, options)
+        work = _Batch(out, target, rows, options)
         results = work.run(target.create_sampling(options))
         _finish(out, file, output, work, results)
 
@@ -114,58 +114,44 @@ class _Batch:
         self,
         out: Output,
         target: TargetModel,
-        questions: Sequence[PromptRow],
+        rows: Sequence[PromptRow],
         options: RequestOptions,
     ) -> None:
         self.target = target
-        self.questions = questions
+        self.rows = rows
         self.cost_estimator = create_cost_estimator(
             target.source, target.name, create_token_counter().counting
         )
         self._out = out
         self._options = options
-        self._clock = SystemClock()
-        self._noted_s = self._clock.monotonic_s()
-        self._done = 0
-        self._total = 0
 
     def run(self, sampling: Sampling) -> list[CompletionResult]:
         """The result of each request, in the order of the rows."""
-        max_cost = self._options.max_cost
-        options = BatchOptions(
-            self._clock,
-            concurrency=self._options.concurrency,
-            on_progress=self._show_progress,
-            on_note=self._out.info,
-            cost_estimator=self.cost_estimator,
-            budget=None if max_cost is None else Budget(max_cost, limit="--max-cost"),
-            on_estimate=self._confirm_cost,
-            refresh=self._options.refresh,
-        )
-        try:
+        max_cost, clock = self._options.max_cost, SystemClock()
+        with show_request_progress(self._out, clock, with_bar=False) as view:
             return complete_all(
                 self.target.source,
                 self.target.name,
-                [self.target.format_prompt(question.prompt) for question in self.questions],
+                [self.target.format_prompt(row.prompt) for row in self.rows],
                 sampling,
-                cache=ResponseCache(get_home(), self._clock),
-                options=options,
+                cache=ResponseCache(get_home(), clock),
+                options=BatchOptions(
+                    clock,
+                    concurrency=self._options.concurrency,
+                    on_progress=view.on_progress,
+                    on_note=view.on_note,
+                    cost_estimator=self.cost_estimator,
+                    budget=None if max_cost is None else Budget(max_cost, limit="--max-cost"),
+                    on_estimate=self._confirm_cost,
+                    refresh=self._options.refresh,
+                ),
             )
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; {self._describe_progress()}",
-                hint="Run the same command again to continue.",
-            ) from None
-        except FtopsError:
-            if self._done:
-                self._out.info(f"{self._describe_progress()}: run the same command to continue")
-            raise
 
     def _confirm_cost(self, estimate: CostEstimate) -> None:
         """Show the estimated cost; returns when the user accepts it."""
         price = "price unknown" if estimate.usd is None else f"up to {format_usd(estimate.usd)}"
         price = "free" if estimate.usd == 0 else price
-        requests = "1 request" if estimate.questions == 1 else f"{estimate.questions:,} requests"
+        requests = format_count(estimate.requests, "request")
         self._out.info(
             f"{requests} to {self.target.name}: about {estimate.prompt_tokens:,} prompt tokens, up"
             f" to {estimate.completion_tokens:,} completion tokens; {price}"
@@ -177,29 +163,15 @@ class _Batch:
                 f"not a terminal: cannot confirm the cost ({price}); no requests were sent",
                 hint="Give --max-cost USD, or --yes.",
             )
-        try:
-            agreed = typer.confirm(clean(f"Send the requests to {self.target.name}?"), err=True)
-        except typer.Abort:  # Ctrl-C or end of input
-            agreed = False
-        if not agreed:
+        if not ask_user(f"Send the requests to {self.target.name}?"):
             raise NotConfirmed("no requests were sent")
-
-    def _show_progress(self, done: int, total: int) -> None:
-        self._done, self._total = done, total
-        now_s = self._clock.monotonic_s()
-        if now_s - self._noted_s >= _NOTE_EVERY_S and done < total:
-            self._noted_s = now_s
-            self._out.info(f"{done:,} of {total:,} rows done")
-
-    def _describe_progress(self) -> str:
-        return f"{self._done:,} of {self._total:,} rows are done and cached"
 
 
 def _finish(
     out: Output, source: str, path: Path, work: _Batch, results: Sequence[CompletionResult]
 ) -> None:
     labels = work.target.get_label_map()
-    rows = list(zip(work.questions, results, strict=True))
+    rows = list(zip(work.rows, results, strict=True))
     lines = [render_json_line(_row_document(row, result, labels)) for row, result in rows]
     write_atomic(path, "".join(lines).encode(), mode=0o644)
     cached = sum(result.cached for result in results)

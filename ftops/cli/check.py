@@ -30,6 +30,7 @@ from ftops.runs.estimate import TokenCounter
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
 from ftops.spec.job_file import LoadedJob, list_code
+from ftops.text import format_count
 
 _SHOWN_CLASSES = 5
 
@@ -332,8 +333,7 @@ def render_evaluation_estimate(estimate: EvaluationEstimate | None) -> Iterator[
     """One line per model that gets requests, and the total."""
     if estimate is None:
         return
-    rows = "1 row" if estimate.rows == 1 else f"{estimate.rows:,} rows"
-    yield heading(f"Evaluation on {estimate.file} ({rows})")
+    yield heading(f"Evaluation on {estimate.file} ({format_count(estimate.rows, 'row')})")
     pairs = [
         (request.name, _describe_evaluation_cost(request.cost)) for request in estimate.requests
     ]
@@ -368,7 +368,7 @@ def evaluation_to_json(estimate: EvaluationEstimate | None) -> Json:
             "name": request.name,
             "model": request.model,
             "provider": request.provider,
-            "requests": request.cost.questions,
+            "requests": request.cost.requests,
             "prompt_tokens": request.cost.prompt_tokens,
             "max_completion_tokens": request.cost.completion_tokens,
             "max_cost_usd": request.cost.usd,
@@ -389,7 +389,7 @@ def evaluation_to_json(estimate: EvaluationEstimate | None) -> Json:
 
 
 def _describe_evaluation_cost(cost: CostEstimate) -> str:
-    requests = "1 request" if cost.questions == 1 else f"{cost.questions:,} requests"
+    requests = format_count(cost.requests, "request")
     return (
         f"{requests}, about {cost.prompt_tokens:,} prompt tokens, up to"
         f" {cost.completion_tokens:,} completion tokens; {_format_price(cost.usd)}"

@@ -16,7 +16,7 @@ from ftops.cli.factory import open_provider
 from ftops.cli.format import cell
 from ftops.cli.job_file import load_job_file
 from ftops.cli.options import ApprovalOptions, ProviderOptions, Yes
-from ftops.cli.output import Mode, Output, clean
+from ftops.cli.output import Mode, Output, ask_user
 from ftops.cli.trust import approve
 from ftops.clock import SystemClock
 from ftops.errors import AuthFailed, FtopsError
@@ -34,6 +34,7 @@ from ftops.runs.doctor import (
     check_ledger,
     check_provider,
 )
+from ftops.text import format_count
 
 MAX_SKEW_S = 60.0
 OptionalJobFile = Annotated[
@@ -214,10 +215,7 @@ def _confirm(out: Output, check: HealthCheck) -> bool:
     if out.mode is not Mode.HUMAN or not sys.stdin.isatty():
         out.info(f"not a terminal: cannot confirm; unchanged: {check.where}")
         return False
-    try:
-        return typer.confirm(clean(f"{check.where}: {check.what}. Fix?"), err=True)
-    except typer.Abort:
-        return False
+    return ask_user(f"{check.where}: {check.what}. Fix?")
 
 
 def _to_document(check: HealthCheck, *, fixed: bool) -> dict[str, Json]:
@@ -239,7 +237,4 @@ def _render(checks: list[HealthCheck], fixed: list[HealthCheck]) -> Iterator[Ren
         if check.next and check.status is not CheckStatus.OK and check not in fixed:
             yield cell(f"  next:    {check.next}", "cyan")
     problems = sum(check.status is CheckStatus.PROBLEM and check not in fixed for check in checks)
-    if not problems:
-        yield "\nHealthy."
-    else:
-        yield f"\n{problems} problem{'' if problems == 1 else 's'}."
+    yield f"\n{format_count(problems, 'problem')}." if problems else "\nHealthy."

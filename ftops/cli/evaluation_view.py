@@ -23,6 +23,7 @@ from ftops.files import write_atomic
 from ftops.metrics.result import Confusion, Verdict, format_value
 from ftops.reports.ci_report import render_junit, render_markdown
 from ftops.reports.confusion import list_mistakes
+from ftops.text import format_count
 
 _MORE_METRICS = 2  # beside the primary metric, in 80 columns
 _MATRIX_CLASSES = 8
@@ -35,7 +36,7 @@ _VERDICT_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 
 def render_evaluation(evaluation: Evaluation) -> Iterator[RenderableType]:
     """The evaluation: candidates, verdicts, requirements, notes, classes."""
-    rows = f"{evaluation.rows:,} row{'' if evaluation.rows == 1 else 's'}"
+    rows = format_count(evaluation.rows, "row")
     yield heading(f"Evaluation on {_wrap(evaluation.file)} ({rows})")
     yield indent(render_candidates(evaluation))
     yield from render_verdicts(evaluation)

@@ -88,14 +88,7 @@ class ModelDetails:
             "ends_on": self.ends.isoformat() if self.ends else None,
             "metric": self.headline.to_json() if self.headline else None,
             "cost": self.cost.to_json() if self.cost else None,
-            "checkpoints": [
-                {
-                    "step": checkpoint.step,
-                    "model": checkpoint.model,
-                    "metrics": dict(checkpoint.metrics),
-                }
-                for checkpoint in self.checkpoints
-            ],
+            "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
             "lineage": [_version_document(version, self.home) for version in self.lineage],
             "stages": [stage_document(stage) for stage in made.stages] if made else [],
             "code": {language.value: render_code(self.usage, language) for language in Language},

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.factory import get_default_provider, open_provider
-from ftops.cli.format import cell, make_table, to_timestamp
+from ftops.cli.format import cell, make_table, render_time, to_timestamp
 from ftops.cli.options import ProviderOptions, Yes
 from ftops.cli.output import Output, confirm
 from ftops.cli.target_model import ResolvedModel, resolve_model
@@ -260,7 +260,7 @@ def _render_table(models: Sequence[ListedModel], today: date) -> RenderableType:
             cell(item.made.data_sha256[:SHOWN_HASH] if item.made else ""),
             cell(describe_headline(item.headline)),
             cell(describe_cost(item.cost)),
-            cell(_moment(item.model.created_at)),
+            cell(render_time(item.model.created_at)),
             describe_end(item.ends, today),
         )
     return table
@@ -277,7 +277,7 @@ def _render_block(item: ListedModel, today: date) -> RenderableType:
     figures = [
         cell(describe_headline(item.headline)),
         cell(describe_cost(item.cost)),
-        cell(_moment(item.model.created_at)),
+        cell(render_time(item.model.created_at)),
         describe_end(item.ends, today),
     ]
     return Group(cell(item.model.id, "green"), _join(origin), _join(figures))
@@ -287,7 +287,3 @@ def _join(parts: Sequence[Text]) -> Text:
     line = Text("  ")
     line.append_text(Text("  ").join(part for part in parts if part.plain))
     return line
-
-
-def _moment(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M")

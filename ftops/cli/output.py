@@ -208,9 +208,13 @@ def confirm(out: Output, verb: str, names: Sequence[str], *, yes: bool) -> None:
             f"not a terminal: cannot confirm; nothing was deleted: {listed}",
             hint="Give --yes to delete without confirmation.",
         )
-    try:
-        agreed = typer.confirm(f"{verb} {clean(listed)}?", err=True)
-    except typer.Abort:  # Ctrl-C or end of input
-        agreed = False
-    if not agreed:
+    if not ask_user(f"{verb} {listed}?"):
         raise NotConfirmed("nothing was deleted")
+
+
+def ask_user(question: str) -> bool:
+    """Whether the user at the terminal agrees."""
+    try:
+        return typer.confirm(clean(question), err=True)
+    except typer.Abort:  # Ctrl-C or end of input
+        return False

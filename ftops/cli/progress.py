@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from ftops.cli.errors import Interrupted
 from ftops.cli.format import render_bytes
 from ftops.cli.output import Mode, Output
-from ftops.cli.run_view import render_event, render_header, render_stage
+from ftops.cli.run_view import describe_attempt, render_event, render_header, render_stage
 from ftops.clock import Clock
 from ftops.errors import FtopsError
 from ftops.records import JobEvent, Run, Stage, StageRecord, StageStatus
@@ -128,7 +128,7 @@ class StageBar:
 
     def start(self, stage: Stage, attempt: int) -> None:
         self.end()
-        self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
+        self._stage = describe_attempt(stage, attempt)
         self._task = self.progress.add_task(self._stage, total=None, amount="")
 
     def update(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
@@ -159,13 +159,13 @@ def _render_amount(done: float, total: float | None, unit: str) -> str:
 class RequestProgress:
     """Shows how many responses have arrived; nothing in the JSON and quiet modes."""
 
-    def __init__(self, out: Output, clock: Clock) -> None:
+    def __init__(self, out: Output, clock: Clock, *, with_bar: bool = True) -> None:
         self._out = out
         self._clock = clock
         self._noted_s = clock.monotonic_s()
         self._total = 0
         self._done = 0
-        watched = out.mode is Mode.HUMAN and out.console.is_terminal
+        watched = with_bar and out.mode is Mode.HUMAN and out.console.is_terminal
         self.bar = StageBar(out.console) if watched else None
 
     def on_progress(self, done: int, total: int) -> None:
@@ -202,9 +202,11 @@ class RequestProgress:
 
 
 @contextlib.contextmanager
-def show_request_progress(out: Output, clock: Clock) -> Iterator[RequestProgress]:
+def show_request_progress(
+    out: Output, clock: Clock, *, with_bar: bool = True
+) -> Iterator[RequestProgress]:
     """A view while the block runs; Interrupted when Ctrl-C ends it."""
-    view = RequestProgress(out, clock)
+    view = RequestProgress(out, clock, with_bar=with_bar)
     with contextlib.ExitStack() as stack:
         if view.bar is not None:
             stack.enter_context(view.bar.progress)

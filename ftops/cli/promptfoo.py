@@ -15,6 +15,7 @@ from ftops.providers.engine_process import find_engine
 from ftops.runs.promptfoo import gather_export
 from ftops.spec.promptfoo_export import CONFIG, TESTS, render_promptfoo
 from ftops.spec.promptfoo_import import ANY_ANSWER, ROWS, SECTION, read_promptfoo
+from ftops.text import format_count
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The promptfoo configuration.")]
 Target = Annotated[
@@ -98,13 +99,9 @@ def export(out: Output, ref: RunRef, target: Target, force: Force = False) -> No
         essential=[str(path) for path in paths],
         human=lambda: [
             f"Wrote {paths[1]} with {exported.tests_count:,} tests.",
-            f"Wrote {paths[0]} for {_count_models(len(evaluation.candidates))}.",
+            f"Wrote {paths[0]} for {format_count(len(evaluation.candidates), 'model')}.",
         ],
     )
-
-
-def _count_models(count: int) -> str:
-    return f"{count} model{'' if count == 1 else 's'}"
 
 
 def _write(folder: Path, files: dict[str, str], *, force: bool) -> list[Path]:

@@ -25,6 +25,7 @@ from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
 from ftops.records import Json
 from ftops.runs.prune import Criteria, Pruner, PruneResult, RunArtifacts, Selection, select
+from ftops.text import format_count
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -139,7 +140,7 @@ def _summarize(
     deleted = sum(len(result.deleted) for result in results)
     deleted += sum(result.status == "pruned" for _, result in finished)
     size = render_bytes(sum(artifacts.folder_bytes for artifacts in pruned))
-    runs = "1 run" if len(pruned) == 1 else f"{len(pruned)} runs"
+    runs = format_count(len(pruned), "run")
     return f"Pruned {runs}: {size} on this machine, {deleted} deleted at providers."
 
 

@@ -16,7 +16,7 @@ from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.format import cell, indent
 from ftops.cli.output import Mode, Output
 from ftops.cli.run import drive_observed
-from ftops.cli.run_view import render_event, render_stage
+from ftops.cli.run_view import LOUD_LEVELS, describe_attempt, render_event, render_stage
 from ftops.cli.training_view import (
     list_findings,
     render_compared_runs,
@@ -71,7 +71,6 @@ Follow = Annotated[
 AllRows = Annotated[bool, typer.Option("--all", help="Show every step.")]
 _LAST_STEPS = 4  # below the curve
 _LINES = 20  # approximate number for a training, plus those with validation
-_LOUD_LEVELS = ("warn", "error")
 
 
 @command(
@@ -261,7 +260,7 @@ class LiveCurve:
 
     def on_run_open(self, run: Run, *, resumed: bool) -> None: ...
     def on_stage_start(self, stage: Stage, attempt: int) -> None:
-        self._note_status(stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})")
+        self._note_status(describe_attempt(stage, attempt))
 
     def on_stage_end(self, record: StageRecord) -> None:
         if not self.is_drawn and record.status is not StageStatus.PENDING:
@@ -276,7 +275,7 @@ class LiveCurve:
 
     def on_event(self, event: JobEvent) -> None:
         row = self.add(event)
-        if event.level in _LOUD_LEVELS:
+        if event.level in LOUD_LEVELS:
             self._show(render_event(event))
         if row and not self.is_drawn and self._should_show(row):
             self._shown_until = row.step

@@ -17,7 +17,7 @@ from ftops.cli.job_file import load_job_to_run
 from ftops.cli.options import ApprovalOptions, RunOptions
 from ftops.cli.output import Mode, Output
 from ftops.cli.run_context import open_run_contexts
-from ftops.cli.run_view import describe_stage_result, run_document
+from ftops.cli.run_view import LOUD_LEVELS, describe_attempt, describe_stage_result, run_document
 from ftops.cli.trust import OutgoingData, approve, check_keys
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, SpecError
@@ -31,7 +31,6 @@ from ftops.runs.parallel import TaskResult, ThrottledClock, run_parallel
 from ftops.spec.job_file import LoadedJob, list_code
 
 CreateContext = Callable[[ProviderSettings, Observer], RunContext]
-_LOUD_LEVELS = ("warn", "error")  # event levels that get a line
 
 
 class MultiRunView:
@@ -250,7 +249,7 @@ class _RowObserver:
         self._view.note(self._index, run=run, status=run.status.value, line=f"{run.id} {how}")
 
     def on_stage_start(self, stage: Stage, attempt: int) -> None:
-        self._stage = stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
+        self._stage = describe_attempt(stage, attempt)
         self._view.note(self._index, status="running", doing=self._stage)
 
     def on_stage_end(self, record: StageRecord) -> None:
@@ -270,7 +269,7 @@ class _RowObserver:
         self._view.note(self._index, doing=f"{self._stage}: {status}", line=f"job {status}")
 
     def on_event(self, event: JobEvent) -> None:
-        if event.level in _LOUD_LEVELS:
+        if event.level in LOUD_LEVELS:
             self._view.note(self._index, line=event.message)
 
     def on_note(self, text: str) -> None:

@@ -36,6 +36,7 @@ from ftops.stage_results import (
     UploadResult,
     find_skip_reason,
 )
+from ftops.text import format_count
 
 BUILT_IN_SIZES = {
     "ada": "0.2 million",
@@ -43,6 +44,7 @@ BUILT_IN_SIZES = {
     "curie": "5 million",
     "davinci": "10 million",
 }
+LOUD_LEVELS = ("warn", "error")  # event levels that always get a line
 _STAGE_MARKS = {
     StageStatus.SUCCEEDED: ("✓", "green"),
     StageStatus.FAILED: ("✗", "red"),
@@ -209,6 +211,10 @@ def describe_model(run: Run) -> str:
     return f"{run.model} ({size} parameters)" if size else run.model
 
 
+def describe_attempt(stage: Stage, attempt: int) -> str:
+    return stage.value if attempt == 1 else f"{stage.value} (attempt {attempt})"
+
+
 def render_stage(record: StageRecord) -> RenderableType:
     """Mark, name, time and result of a stage."""
     mark, style = _STAGE_MARKS[record.status]
@@ -236,7 +242,8 @@ def render_stage_times(records: Sequence[StageRecord]) -> RenderableType:
     total = sum(record.seconds or 0.0 for record in records)
     table.add_row(*times, cell(render_seconds(total)))
     if any(record.attempts > 1 for record in records):
-        table.add_row(*(cell(_count(record.attempts, "attempt"), "dim") for record in records))
+        counts = (format_count(record.attempts, "attempt") for record in records)
+        table.add_row(*(cell(count, "dim") for count in counts))
     return indent(table)
 
 
@@ -244,7 +251,3 @@ def _describe_time(record: StageRecord) -> Text:
     if record.status is StageStatus.SUCCEEDED:
         return cell(render_seconds(record.seconds))
     return cell(record.status.value, _STAGE_MARKS[record.status][1])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

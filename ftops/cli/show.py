@@ -39,7 +39,7 @@ from ftops.cli.run_view import (
 )
 from ftops.cli.training_view import list_findings, render_results, render_single
 from ftops.data.rows import read_rows
-from ftops.errors import FtopsError, InvalidResponse, RunError
+from ftops.errors import FtopsError
 from ftops.evaluation.result import Evaluation
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall, StateChange
@@ -220,7 +220,7 @@ def load_run_summary(run: Run, ledger: Ledger, home: Path) -> RunSummary:
     return RunSummary(
         run=run,
         stages=ledger.list_stages(run.id),
-        results=_load_results(run, home),
+        results=load_results(run, home),
         evaluation=load_evaluation(run, home),
         model=ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
         home=home,
@@ -279,13 +279,6 @@ def list_next_commands(summary: RunSummary) -> list[str]:
         *(report if run.pruned_at is None else ()),
         quote("ftops", "models", "delete", model),
     ]
-
-
-def _load_results(run: Run, home: Path) -> Sequence[ResultRow]:
-    try:
-        return load_results(run, home)
-    except (RunError, InvalidResponse):  # missing or unreadable; the stage has reported it
-        return ()
 
 
 def find_example_prompt(run: Run, home: Path, separator: str) -> str | None:

@@ -210,14 +210,7 @@ def training_document(
         "fine_tuned_model": run.fine_tuned_model,
         "steps": [result_document(row) for row in training.rows],
         "epoch_ends": list(training.epoch_ends),
-        "checkpoints": [
-            {
-                "step": checkpoint.step,
-                "model": checkpoint.model,
-                "metrics": dict(checkpoint.metrics),
-            }
-            for checkpoint in training.facts.checkpoints
-        ],
+        "checkpoints": [checkpoint.to_json() for checkpoint in training.facts.checkpoints],
         "findings": [finding.to_json() for finding in findings],
     }
 

@@ -18,7 +18,7 @@ from ftops.cli.environment import read_environ
 from ftops.cli.factory import find_export_destination, open_trust
 from ftops.cli.format import render_bytes, render_pairs
 from ftops.cli.options import AllowHttp, ApiKeyEnv, ApprovalOptions
-from ftops.cli.output import Mode, Output, clean
+from ftops.cli.output import Mode, Output, ask_user
 from ftops.errors import NotTrusted
 from ftops.providers.address import Destination, missing_key, read_base_url
 from ftops.providers.registry import find_address, find_destination
@@ -222,7 +222,10 @@ def approve(
         if not any(_matches(host, destination) for host in options.trust_host or ()):
             if not can_ask:
                 trust.check(destination)
-            if not _confirm(destination):
+            if not ask_user(
+                f"Send the key in {destination.key_variable} and the data to"
+                f" {destination.base_url}?"
+            ):
                 raise NotTrusted("nothing was sent")
         trust.file.add([make_approval(destination)])
     return collect_outgoing_data(job)
@@ -251,14 +254,6 @@ def show_outgoing_data(out: Output, outgoing: OutgoingData) -> None:
     if out.mode is not Mode.QUIET and not (outgoing.stays_here and not outgoing.variables):
         out.show(render_pairs(outgoing.list_pairs()))
         out.show("")
-
-
-def _confirm(destination: Destination) -> bool:
-    question = f"Send the key in {destination.key_variable} and the data to {destination.base_url}?"
-    try:
-        return typer.confirm(clean(question), err=True)
-    except typer.Abort:  # Ctrl-C or end of input
-        return False
 
 
 def _matches(host: str, destination: Destination) -> bool:

@@ -84,7 +84,7 @@ def estimate_requests(
         requests.append(
             RequestEstimate(candidate.name, candidate.model, candidate.provider.name, cost)
         )
-    pending = [request.cost.questions for request in requests]
+    pending = [request.cost.requests for request in requests]
     judges = _estimate_judges(context, spec, pending, max_tokens, estimate)
     return [*requests, *judges]
 
@@ -110,7 +110,7 @@ def _estimate_judges(
         blank = estimate(provider, judge.model, blanks, JUDGE_SAMPLING)
         prompts = _count_judge_prompts(judge, len(rows), pending, baselines)
         shown = max_tokens * (1 if judge.mode == "grade" else 2)
-        prompt_tokens = round(prompts * (blank.prompt_tokens / max(1, blank.questions) + shown))
+        prompt_tokens = round(prompts * (blank.prompt_tokens / max(1, blank.requests) + shown))
         completion_tokens = prompts * JUDGE_SAMPLING.max_tokens
         prices = find_prices(provider.get_model_info(judge.model))
         usd = prices.price(prompt_tokens, completion_tokens) if prices else None
@@ -133,7 +133,7 @@ def check_cost(requests: Sequence[RequestEstimate], max_cost_usd: float) -> None
     """Raise LimitExceeded if the requests could cost more, or if a price is not known."""
     total = 0.0
     for request in requests:
-        if not request.cost.questions:
+        if not request.cost.requests:
             continue
         if request.cost.usd is None:
             raise LimitExceeded(

@@ -14,11 +14,10 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter
 
 from ftops import __version__
-from ftops.errors import InvalidResponse, LedgerError
+from ftops.errors import LedgerError
 from ftops.evaluation.result import read_evaluation
-from ftops.files import read_if_there
 from ftops.records import Json, Run, StageRecord
-from ftops.reports.results import HEADERS, ResultRow, parse_results
+from ftops.reports.results import HEADERS, ResultRow, read_results
 from ftops.run_folder import RunFolder
 from ftops.stage_results import StageResults
 
@@ -130,7 +129,7 @@ def collect_run_data(run: Run, stages: Iterable[StageRecord], folder: RunFolder)
         lineage=_make_lineage(run, results),
         parameters=dict(_list_parameters(run, results)),
         tags={"ftops.version": __version__, "ftops.run_id": run.id, **_make_cost_tag(results)},
-        curves=tuple(_list_curves(_read_results(folder.results))),
+        curves=tuple(_list_curves(read_results(folder.results))),
         metrics=tuple(_list_metrics(folder.path)),
         files=tuple(str(path) for path in folder.list_documents() if path.is_file()),
     )
@@ -219,14 +218,6 @@ def _list_metrics(folder: Path) -> Iterator[MetricValue]:
             yield MetricValue(
                 candidate.name, name, result.value, result.low, result.high, result.rows
             )
-
-
-def _read_results(path: Path) -> Sequence[ResultRow]:
-    content = read_if_there(path)
-    try:
-        return [] if content is None else parse_results(content)
-    except InvalidResponse:
-        return ()  # the run has reported the error, and exports the file itself
 
 
 def _as_mapping(value: Json) -> Mapping[str, Json]:

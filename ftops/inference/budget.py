@@ -67,7 +67,7 @@ def _list_texts(chat: Chat) -> list[str]:
 class CostEstimate:
     """The tokens and cost of prompts; `completion_tokens` and `usd` are upper limits."""
 
-    questions: int
+    requests: int
     prompt_tokens: int
     completion_tokens: int
     usd: float | None
@@ -137,7 +137,7 @@ class Budget:
         if self.spent_usd + estimate.usd > self.max_cost_usd:
             raise LimitExceeded(
                 f"asking {model} would cost up to {format_usd(estimate.usd)}"
-                f" ({estimate.questions:,} questions, about {estimate.prompt_tokens:,} tokens, and"
+                f" ({estimate.requests:,} requests, about {estimate.prompt_tokens:,} tokens, and"
                 f" answers of up to {estimate.completion_tokens:,}), and {self._limit} is"
                 f" {format_usd(self.max_cost_usd - self.spent_usd)}",
                 hint=_HINT,

@@ -15,10 +15,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import repeat
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from ftops.errors import InvalidResponse
+from ftops.files import read_if_there
 
 STEP = "step"
 # field of ResultRow -> its headers; `render_csv` writes the first one
@@ -83,6 +85,15 @@ class ResultRow(NamedTuple):
     tokens_seen: int | None = None
     learning_rate: float | None = None
     is_lost: bool = False
+
+
+def read_results(path: Path) -> list[ResultRow]:
+    """The rows of a results file; none if there is no file, or if it cannot be parsed."""
+    content = read_if_there(path)
+    try:
+        return [] if content is None else parse_results(content)
+    except InvalidResponse:
+        return []  # the results stage has reported the error
 
 
 def parse_results(content: bytes) -> list[ResultRow]:

@@ -16,7 +16,6 @@ import orjson
 from ftops.errors import (
     DatasetError,
     FtopsError,
-    InvalidResponse,
     LedgerError,
     NotFound,
     ProviderError,
@@ -27,7 +26,7 @@ from ftops.evaluation.result import Evaluation, read_evaluation
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.records import FAILED_JOB_STATUSES, Json, Run, RunId, RunStatus, Stage, StageRecord
-from ftops.reports.results import ResultRow, parse_results
+from ftops.reports.results import ResultRow, read_results
 from ftops.reports.training import Training, TrainingFacts, create_training
 from ftops.run_folder import RunFolder
 from ftops.runs.cancel import cancel_run
@@ -151,15 +150,8 @@ def cancel_job_file(job: LoadedJob, context: RunContext) -> Run:
 
 
 def load_results(run: Run, home: Path) -> list[ResultRow]:
-    """The rows of the results file that the run has downloaded.
-
-    Empty if there is no results file yet, or if it cannot be parsed.
-    """
-    content = load_raw_results(run, home)
-    try:
-        return [] if content is None else parse_results(content)
-    except InvalidResponse:
-        return []
+    """The rows of the run's results file; none if there is no file yet or it cannot be parsed."""
+    return read_results(RunFolder.of(home, run.id).results)
 
 
 def load_raw_results(run: Run, home: Path) -> bytes | None:

@@ -17,6 +17,7 @@ from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.spec.model import JobSpec
 from ftops.spec.plan_file import read_plan
 from ftops.stage_results import PreparedData, PreparedFile, Role
+from ftops.text import format_count
 
 
 def load_plan(spec: JobSpec, job_file: Path) -> DataPlan | None:
@@ -130,7 +131,7 @@ def check_rows(training: PreparedFileResult, provider: Provider) -> None:
     """Raise DatasetError if there are fewer rows than the provider accepts."""
     min_rows = provider.capabilities.min_rows
     if training.summary is not None and training.file.rows < min_rows:
-        rows = "1 row" if training.file.rows == 1 else f"{training.file.rows} rows"
+        rows = format_count(training.file.rows, "row")
         raise DatasetError(
             f"{training.file.source} has {rows}, and {provider.name} needs {min_rows} or more",
             hint="Add rows; nothing was sent.",

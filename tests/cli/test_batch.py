@@ -228,7 +228,7 @@ def test_ctrl_c_says_how_many_answers_are_kept_and_how_to_go_on(
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "of 30 rows are done and cached" in err
+    assert "of 30 responses are cached" in err
     assert "Run the same command again to continue" in err
     assert not out.exists()
 

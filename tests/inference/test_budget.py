@@ -25,7 +25,7 @@ DEAR = CostEstimator(Estimator(""), Prices(0, 1e6))
 
 
 def test_a_limit_that_may_be_broken_is_told_before_anything_is_sent(parlour: Parlour) -> None:
-    with pytest.raises(LimitExceeded, match=r"up to \$160\.00 .*40 questions.*the limit is \$159"):
+    with pytest.raises(LimitExceeded, match=r"up to \$160\.00 .*40 requests.*the limit is \$159"):
         parlour.complete_all(PROMPTS, cost_estimator=DEAR, budget=Budget(159.0))
     assert parlour.oracle.requests.asked == []
     assert parlour.texts(PROMPTS, cost_estimator=DEAR, budget=Budget(160.0))
@@ -70,7 +70,7 @@ def test_a_forecast_is_told_and_may_forbid_it(parlour: Parlour) -> None:
 
     with pytest.raises(LimitExceeded):
         parlour.complete_all(PROMPTS, cost_estimator=DEAR, on_estimate=forbid)
-    assert [(one.questions, one.completion_tokens, one.usd) for one in told] == [(40, 160, 160.0)]
+    assert [(one.requests, one.completion_tokens, one.usd) for one in told] == [(40, 160, 160.0)]
     assert parlour.oracle.requests.asked == []
 
 

@@ -25,7 +25,7 @@ def test_each_candidate_is_told_with_its_questions_tokens_and_dollars(bench: Ben
     assert (found.file, found.rows) == ("exam.jsonl", 30)
     told = {one.name: one.cost for one in found.requests}
     assert list(told) == ["tuned", "base", "few-shot"]
-    assert (told["tuned"].questions, told["tuned"].prompt_tokens) == (30, 60)
+    assert (told["tuned"].requests, told["tuned"].prompt_tokens) == (30, 60)
     assert told["base"].completion_tokens == 150
     assert told["base"].usd == (60 + 150) / 1e6
     assert told["few-shot"].prompt_tokens > 3 * 60  # two examples stand before each question
@@ -45,11 +45,11 @@ def test_a_judge_is_asked_twice_about_each_pair(bench: Bench) -> None:
     found = estimate(bench, against=["base", "baseline"], metrics=[judge])
     wise = found.requests[-1]
     assert (wise.name, wise.model) == ("judge", "wise")
-    assert wise.cost.questions == 2 * 4 * 30  # the base and three that cost nothing
+    assert wise.cost.requests == 2 * 4 * 30  # the base and three that cost nothing
     graded = estimate(
         bench, against=["base"], metrics=[{"judge": {"model": "wise", "mode": "grade"}}]
     )
-    assert graded.requests[-1].cost.questions == 2 * 30
+    assert graded.requests[-1].cost.requests == 2 * 30
 
 
 def test_who_is_left_out_and_who_may_come_is_told(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from ftops.runs.context import StageContext, StageResult
 from ftops.runs.estimate import check_limits
 from ftops.runs.preprocessing import PreparedFileResult, PreparedJob, check_rows, prepare_job
 from ftops.stage_results import PreparedData
+from ftops.text import format_count
 
 
 def prepare(stage: StageContext) -> StageResult:
@@ -42,10 +43,9 @@ def prepare(stage: StageContext) -> StageResult:
 def _note_overlap(stage: StageContext, job: PreparedJob) -> int:
     rows = job.count_overlap()
     if rows and job.validation:
-        are = "1 row" if rows == 1 else f"{rows} rows"
         stage.observer.on_note(
-            f"{are} of {job.validation.file.source} also in {job.training.file.source}:"
-            " what is measured there says little about new text"
+            f"{format_count(rows, 'row')} of {job.validation.file.source} also in"
+            f" {job.training.file.source}: what is measured there says little about new text"
         )
     return rows
 
