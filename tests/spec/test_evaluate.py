@@ -197,7 +197,7 @@ def test_a_difference_to_an_unknown_candidate_is_reported() -> None:
     assert _find({"against": against, "require": wanted}) == []
     ((name, message, suggestion),) = _find({"require": {"f1_over_base": "> 0"}})
     assert (name, message) == ("f1_over_base", "unknown candidate 'base'")
-    assert suggestion == "`against` lists: naive_bayes, nearest_neighbour, majority"
+    assert suggestion == "`against` lists: naive_bayes, nearest_neighbour, regex_template, majority"
 
 
 @pytest.mark.parametrize("broken", [{"against": "base"}, {"metrics": ["nonsense"]}])
