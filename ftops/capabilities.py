@@ -89,7 +89,7 @@ class Capabilities:
     methods: frozenset[Method] = frozenset({Method.SUPERVISED})
     tools: bool = True  # its models can learn to call tools
     pauses: bool = True  # a job can be paused and resumed
-    untrained_bases: bool = False  # base models are not pretrained
+    untrained_bases: tuple[str, ...] = ()  # base models that have random weights before training
     moderation: bool = False  # it implements `Provider.moderate`
     deployment: bool = False  # a trained model must be deployed before requests
     max_concurrent_requests: int = 8  # of completions

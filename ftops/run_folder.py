@@ -42,6 +42,11 @@ class RunFolder:
         return self.path / "evaluate.jsonl"
 
     @property
+    def training_extract(self) -> Path:
+        """What the evaluation needs of the training rows."""
+        return self.path / "train.extract.json"
+
+    @property
     def results(self) -> Path:
         """The results file of the job, unchanged."""
         return self.path / "results.csv"

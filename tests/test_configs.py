@@ -15,6 +15,7 @@ from ftops.spec.job_file import check_provider, load_job, resolve_data
 CONFIGS = Path(__file__).parent.parent / "configs"
 JOB_FILES = sorted(CONFIGS.glob("*.yaml"))
 NEWS = CONFIGS / "data" / "news-topics"
+ORDERS = CONFIGS / "data" / "orders"
 HOUSEHOLD = CONFIGS / "data" / "household-faq" / "train.jsonl"
 
 every_job_file = pytest.mark.parametrize("job_file", JOB_FILES, ids=lambda path: path.stem)
@@ -107,3 +108,16 @@ def test_household_asks_for_at_least_30_answers_in_more_than_one_wording() -> No
 def test_household_answers_start_with_one_blank_and_end_with_a_full_stop() -> None:
     for _, answer in read_pairs(HOUSEHOLD):
         assert re.fullmatch(r" \S.*\.", answer), answer
+
+
+def test_no_order_goes_to_an_address_of_the_training_rows() -> None:
+    train, test = (
+        [
+            json.loads(line)["messages"][1]["content"]
+            for line in (ORDERS / name).read_text().splitlines()
+        ]
+        for name in ("train.jsonl", "test.jsonl")
+    )
+    addresses = {json.loads(answer)["address"] for answer in train}
+    assert len(test) >= 150
+    assert not addresses & {json.loads(answer)["address"] for answer in test}

@@ -15,13 +15,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ftops.data.profile import are_labels
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import prompt_text, read_rows
 from ftops.data.words import list_words
 from ftops.errors import DatasetError
 from ftops.text import to_nfc
 
-MOST_CLASSES = 1000
 MOST_TRAINING, MOST_VALIDATION = 50_000, 5_000  # rows; a larger file is sampled at random
 MOST_CHARS = 16_000_000  # of all texts: about 300 MB and ten seconds
 
@@ -243,7 +243,7 @@ def score_baselines(
             f"{training}: there is nothing to learn: every completion is {labels[0]!r}",
             hint="Name data with two answers or more.",
         )
-    classes = len(counted) if are_classes(labels) else None
+    classes = len(counted) if are_labels(counted, len(labels)) else None
     candidates: list[Predictor] = [NearestNeighbour(texts, labels)]
     if classes is not None:
         candidates.insert(0, NaiveBayes(texts, labels))
@@ -261,11 +261,6 @@ def score_baselines(
         leaked=sum(bool(text) and text in training_texts for text, _ in held) / len(held),
         scores=tuple(sorted(scores, key=lambda score: -score.right)),
     )
-
-
-def are_classes(labels: Sequence[str]) -> bool:
-    """Whether the labels repeat often enough to be classes."""
-    return len(set(labels)) <= min(MOST_CLASSES, len(labels) // 3)
 
 
 def get_majority_label(labels: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ of a row has two quotes, so the number of quotes reveals duplicate keys.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from itertools import compress
 from operator import add, itemgetter, sub
 from typing import Any, cast
@@ -127,6 +128,23 @@ class RowBatch:
         pairs = zip(self.completions_in_nfc(), map(to_nfc, self.others), strict=True)
         return map(hash, zip(prompts, map(frozenset, pairs), strict=True))
 
+    def digests(self) -> tuple[bytes, bytes]:
+        """8 bytes for the question of each row, and 8 for each row; the same in every process."""
+        questions, completions = self.prompts_in_nfc(), self.completions_in_nfc()
+        if self.format is PREFERENCE:
+            pairs = map(sorted, zip(completions, map(to_nfc, self.others), strict=True))
+            questions = [
+                TEXT_SEPARATOR.join((question, *pair))
+                for question, pair in zip(questions, pairs, strict=True)
+            ]
+        rows = map(f"{{}}\n{TEXT_SEPARATOR}{{}}".format, questions, completions)
+        return b"".join(map(digest_text, questions)), b"".join(map(digest_text, rows))
+
+
+def digest_text(text: str) -> bytes:
+    """8 bytes that depend on nothing but the text."""
+    return blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+
 
 class BatchParser:
     """Parses batches into rows of one format: that of the first row, or `expected`."""
@@ -184,12 +202,17 @@ class BatchParser:
                 raws.append(row)
                 places.append(place)
         row_errors.sort(key=lambda row_error: row_error.place)
-        return _gather(self.format or COMPLETION, raws, places, row_errors)
+        return gather_rows(self.format or COMPLETION, raws, places, row_errors)
 
 
-def _gather(
-    format: RowFormat, raws: list[JsonObject], places: list[int], row_errors: list[RowError]
+def gather_rows(
+    format: RowFormat,
+    raws: list[JsonObject],
+    places: Sequence[int],
+    row_errors: list[RowError] | None = None,
 ) -> RowBatch:
+    """The batch of these valid rows of one format."""
+    row_errors = row_errors or []
     if format is COMPLETION:
         prompts = [cast(str, raw["prompt"]) for raw in raws]
         completions = [cast(str, raw["completion"]) for raw in raws]
@@ -203,7 +226,7 @@ def _gather(
 
 
 def _gather_preferences(
-    raws: list[JsonObject], places: list[int], row_errors: list[RowError]
+    raws: list[JsonObject], places: Sequence[int], row_errors: list[RowError]
 ) -> RowBatch:
     chats = [cast("dict[str, list[JsonObject]]", raw["input"])["messages"] for raw in raws]
     prompts = ["\n".join(map(answer_text, chat)) for chat in chats]

@@ -24,9 +24,9 @@ from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.checks.registry import CHECKS
 from ftops.data.findings import Occurrences
 from ftops.data.profile import NO_TOKEN_LIMIT, DatasetProfile, TokenLimit
+from ftops.data.reading.decoding import PIECE_BYTES, Pieces
 from ftops.data.reading.lines import read_json_lines
 from ftops.data.reading.source import Source
-from ftops.data.reading.streams import PIECE_BYTES, Pieces
 from ftops.data.screening.word_list import NO_WORDS, WordList
 from ftops.errors import DatasetError
 from ftops.records import RowFormat

@@ -1,7 +1,7 @@
 """The checks of one pass over a source, with their counts and their result."""
 
 import gc
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ftops.capabilities import BatchRule, EpochRule
@@ -26,7 +26,12 @@ from ftops.records import RowFormat
 class CheckSet:
     """All checks with their counts; parts are merged in the order of the file."""
 
-    def __init__(self, profile: DatasetProfile, asked: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        profile: DatasetProfile,
+        asked: Collection[str] = (),
+        checks: Sequence[type[Check]] = CHECKS,
+    ) -> None:
         self.profile = profile
         self.rows = 0
         self.last_place = 0
@@ -34,7 +39,7 @@ class CheckSet:
         self.completion_chars = 0
         self.longest_chars = 0
         self.checks: list[Check] = [
-            check(profile) for check in CHECKS if not check.OPTIONAL or check.OPTIONAL in asked
+            check(profile) for check in checks if not check.OPTIONAL or check.OPTIONAL in asked
         ]
 
     def add(self, batch: RowBatch) -> None:
@@ -145,14 +150,17 @@ def read_profile(
         if rows >= PROFILED_ROWS or len(kept) >= PROFILED_ROWS:
             break
     profile = create_profile(parsed)
-    if NearDuplicates.OPTIONAL not in asked:
-        return kept, profile
-    if like is not None:
-        return kept, replace(profile, common=like.common)
+    if NearDuplicates.OPTIONAL in asked:
+        profile = replace(profile, common=like.common if like else get_common_shingles(parsed))
+    return kept, profile
+
+
+def get_common_shingles(batches: Iterable[RowBatch]) -> tuple[int, ...]:
+    """The shingles that many of the first prompts share."""
     from ftops.data.screening.minhash import list_common_shingles
 
-    texts = [text for batch in parsed for text in list_compared_texts(batch)]
-    return kept, replace(profile, common=list_common_shingles(texts[:PROFILED_ROWS]))
+    texts = [text for batch in batches for text in list_compared_texts(batch)]
+    return list_common_shingles(texts[:PROFILED_ROWS])
 
 
 def check_batches(

@@ -1,31 +1,27 @@
 """Compares two versions of a data set, regardless of the order of rows.
 
 Both are read twice. Each row needs about 30 bytes, and each row that is only in one version 64
-more. Rows are equal if their JSON is equal after sorting keys and Unicode normalization
-(`ftops/text.py`).
+more. Rows are equal if `RowBatch.row_hashes` are.
 """
 
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
+from ftops.data.profile import are_labels, may_be_labels
 from ftops.data.reading.options import ReadOptions
+from ftops.data.reading.source import open_source
 from ftops.data.review import SampledRow, read_parts
-from ftops.data.rows import Row, prompt_text, read_rows, row_id
+from ftops.data.rows import Row, prompt_text, read_batches, read_rows, row_id
 from ftops.data.screening.minhash import BINS, sketch_texts
 from ftops.data.screening.near_duplicates import match_near_duplicates
-from ftops.text import json_to_nfc, to_nfc
 
-_MOST_CLASSES = 1000
-_LONGEST_LABEL = 64
 _SKETCHED_AT_ONCE = 512
 _EMPTY = np.zeros(0, np.intp)
 
@@ -58,25 +54,19 @@ class _Side:
 
     path: Path
     options: ReadOptions
-    rows: "array[int]" = field(default_factory=lambda: array("Q"))
-    questions: "array[int]" = field(default_factory=lambda: array("Q"))
+    rows: "array[int]" = field(default_factory=lambda: array("q"))
+    prompts: "array[int]" = field(default_factory=lambda: array("q"))
     labels: Counter[str] | None = field(default_factory=Counter)
 
     def read(self) -> "_Side":
-        for row in read_rows(self.path, self.options):
-            content = json_to_nfc(orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS))
-            self.rows.append(_hash(content))
-            question = to_nfc(prompt_text(row)).encode("utf-8", "replace")
-            self.questions.append(_hash(question))
-            self._count(to_nfc(row.completion))
+        for batch in read_batches(open_source(self.path, self.options)):
+            self.rows.extend(batch.row_hashes())
+            self.prompts.extend(map(hash, batch.prompts_in_nfc()))
+            if self.labels is not None:
+                self.labels.update(batch.completions_in_nfc())
+                if self.labels and not may_be_labels(self.labels):
+                    self.labels = None
         return self
-
-    def _count(self, label: str) -> None:
-        if self.labels is None:
-            return
-        self.labels[label] += 1
-        if len(label) > _LONGEST_LABEL or len(self.labels) > _MOST_CLASSES:
-            self.labels = None
 
     def sketch(self, wanted: Rows) -> NDArray[np.uint8]:
         """Sketches of the `wanted` rows, in their order."""
@@ -99,10 +89,6 @@ class _Side:
         }
 
 
-def _hash(data: bytes) -> int:
-    return int.from_bytes(blake2b(data, digest_size=8).digest())
-
-
 def diff_files(
     old: Path, new: Path, options: ReadOptions, *, shown: int = 3, edits: bool = True
 ) -> DatasetDiff:
@@ -112,9 +98,9 @@ def diff_files(
     removed and added.
     """
     one, other = _Side(old, options).read(), _Side(new, options).read()
-    before, after = (np.frombuffer(side.rows, np.uint64) for side in (one, other))
+    before, after = (np.frombuffer(side.rows, np.int64) for side in (one, other))
     removed, added = _only_in(before, after), _only_in(after, before)
-    asked = [np.frombuffer(side.questions, np.uint64) for side in (one, other)]
+    asked = [np.frombuffer(side.prompts, np.int64) for side in (one, other)]
     answered = _pair(removed, added, asked[0], asked[1])
     removed, added = _without(removed, answered[0]), _without(added, answered[1])
     edited = _pair_alike(one, other, removed, added) if edits else (_EMPTY, _EMPTY)
@@ -136,7 +122,7 @@ def diff_files(
     )  # fmt: skip
 
 
-def _only_in(values: NDArray[np.uint64], others: NDArray[np.uint64]) -> Rows:
+def _only_in(values: NDArray[np.int64], others: NDArray[np.int64]) -> Rows:
     """Rows that the other version lacks; if a row occurs more often here, its last occurrences."""
     known, counts = np.unique(others, return_counts=True)
     at = np.minimum(np.searchsorted(known, values), max(len(known) - 1, 0))
@@ -144,7 +130,7 @@ def _only_in(values: NDArray[np.uint64], others: NDArray[np.uint64]) -> Rows:
     return np.flatnonzero(_count_before(values) >= there)
 
 
-def _count_before(values: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _count_before(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """How often each value occurs earlier."""
     order = np.argsort(values, kind="stable")
     ranked = values[order]
@@ -156,7 +142,7 @@ def _count_before(values: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def _pair(
-    removed: Rows, added: Rows, old: NDArray[np.uint64], new: NDArray[np.uint64]
+    removed: Rows, added: Rows, old: NDArray[np.int64], new: NDArray[np.int64]
 ) -> tuple[Rows, Rows]:
     """Pairs of a removed and an added row with the same question, matched in order."""
     keys = [
@@ -195,7 +181,7 @@ def _compare_classes(one: _Side, other: _Side) -> Mapping[str, tuple[int, int]] 
     if before is None or after is None:
         return None
     labels = sorted(set(before) | set(after))
-    if len(labels) * 3 > max(before.total(), after.total()):
+    if not are_labels(labels, max(before.total(), after.total())):
         return None
     return {label: (before[label], after[label]) for label in labels}
 

@@ -1,15 +1,14 @@
 """Compares training with validation data: leaked rows, and drift of lengths and vocabulary."""
 
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ftops.data.check_runner import run_checks
-from ftops.data.check_set import CheckSet
+from ftops.data.batch_parser import RowBatch
+from ftops.data.check_set import CheckSet, get_common_shingles
 from ftops.data.checks.check import Check
-from ftops.data.checks.duplicates import NearDuplicates, RowPlaces
+from ftops.data.checks.duplicates import NearDuplicates, RowPlaces, index_first
 from ftops.data.checks.validation import LENGTH, NEARLY, PROMPTS, ROWS, VOCABULARY, Drift, Leaks
 from ftops.data.findings import (
     SHOWN_PLACES,
@@ -19,10 +18,13 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
+from ftops.data.profile import PROFILED_ROWS, DatasetProfile
 from ftops.data.reading.source import open_source
+from ftops.data.rows import read_batches
 from ftops.data.words import get_unknown_share, list_words
 
 _SHOWN_LINES = 10
+_ASKED = ("validation", "near-duplicates")
 Wanted = TypeVar("Wanted", bound=Check)
 _LEAST_ROWS = 50
 _LENGTH_FACTOR, _LENGTH_CHARS = 2.0, 20
@@ -47,11 +49,49 @@ class LeakedRows:
         return f"{head} ({'; '.join(self.sentences)})"
 
 
-def detect_leaked_rows(training: Path, evaluated: Path) -> LeakedRows:
-    """Rows of `evaluated` that equal, contradict or nearly equal rows of `training`."""
-    asked = ("validation", "near-duplicates")
-    known = run_checks(open_source(training), asked=asked)
-    held = run_checks(open_source(evaluated), asked=asked, like=known.profile)
+class LeakIndex:
+    """Hashes and sketches of training rows, which are added a batch at a time."""
+
+    def __init__(self) -> None:
+        self._first: list[RowBatch] = []  # until the common shingles are known
+        self._checks: CheckSet | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> "LeakIndex":
+        """The index of the rows of a file."""
+        index = cls()
+        for batch in read_batches(open_source(path)):
+            index.add(batch)
+        return index
+
+    def add(self, batch: RowBatch) -> None:
+        if self._checks is not None:
+            self._checks.add(batch)
+            return
+        self._first.append(batch)
+        if sum(len(first.raws) for first in self._first) >= PROFILED_ROWS:
+            self.get_checks()
+
+    def get_checks(self) -> CheckSet:
+        """The checks of all rows."""
+        if self._checks is None:
+            profile = DatasetProfile(common=get_common_shingles(self._first))
+            self._checks = _check_for_leaks(profile, self._first)
+            self._first = []
+        return self._checks
+
+
+def _check_for_leaks(profile: DatasetProfile, batches: Iterable[RowBatch]) -> CheckSet:
+    checks = CheckSet(profile, _ASKED, (Leaks, NearDuplicates))
+    for batch in batches:
+        checks.add(batch)
+    return checks
+
+
+def detect_leaked_rows(training: LeakIndex, evaluated: Path) -> LeakedRows:
+    """Rows of `evaluated` that equal, contradict or nearly equal training rows."""
+    known = training.get_checks()
+    held = _check_for_leaks(known.profile, read_batches(open_source(evaluated)))
     findings = check_leaks(known, held, name="the training rows", unit="line")
     sentences = tuple(finding.message for finding in findings)
     return LeakedRows(frozenset(list_leaked_places(known, held)), sentences)
@@ -82,8 +122,8 @@ def match_rows(
 ) -> Iterator[tuple[Rule, str, dict[int, int]]]:
     """For each rule, a mapping of validation row to training row, by index."""
     known, held = _get(training, Leaks), _get(validation, Leaks)
-    rows = _index_first(known.rows, held.rows)
-    prompts = _index_first(known.prompts, held.prompts)
+    rows = index_first(known.rows, held.rows)
+    prompts = index_first(known.prompts, held.prompts)
     if training.prompt_chars == 0:
         prompts = rows
     yield ROWS, "the same as", rows
@@ -105,16 +145,6 @@ def match_rows(
 
 def _get(examination: CheckSet, kind: type[Wanted]) -> Wanted:
     return next(check for check in examination.checks if isinstance(check, kind))
-
-
-def _index_first(known: "array[int]", held: "array[int]") -> dict[int, int]:
-    """A mapping of indices in `held` to the first index in `known` with an equal value."""
-    wanted = set(held)
-    first: dict[int, int] = {}
-    for row, value in enumerate(known):
-        if value in wanted:
-            first.setdefault(value, row)
-    return {row: first[value] for row, value in enumerate(held) if value in first}
 
 
 def _create_finding(

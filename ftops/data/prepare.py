@@ -5,19 +5,22 @@ hash.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Protocol, cast
 
 import orjson
 
+from ftops.data.batch_parser import RowBatch, gather_rows
 from ftops.data.convert import make_chat
 from ftops.data.plans.inference import get_separator_and_stop
 from ftops.data.plans.planner import open_for_plan, write_prepared
 from ftops.data.plans.runner import PlanRunner
 from ftops.data.reading.options import ReadOptions, options_from_plan
-from ftops.data.rows import Row, RowErrors, read_rows
+from ftops.data.reading.source import open_source
+from ftops.data.rows import Row, RowErrors, read_batches, read_rows
 from ftops.data.summary import ContentHasher, DataSummary, SummaryBuilder
 from ftops.errors import DatasetError
 from ftops.files import open_atomic
@@ -72,42 +75,59 @@ def make_recipe(options: PrepareOptions, row_format: RowFormat, plan: DataPlan |
     )
 
 
-def prepare_file(source: Path, target: Path, recipe: Recipe) -> DataSummary:
+def prepare_file(
+    source: Path,
+    target: Path,
+    recipe: Recipe,
+    on_batch: Callable[[RowBatch], None] = lambda _batch: None,
+) -> DataSummary:
     """Write the prepared rows of `source` to `target`, atomically; returns a summary of `target`.
 
-    DatasetError if rows are invalid or cannot have the requested format, StorageError if writing
-    fails.
+    `on_batch` gets the prepared rows. DatasetError if rows are invalid or cannot have the requested
+    format, StorageError if writing fails.
     """
-    meter, tally, bad = ContentHasher(), SummaryBuilder(), RowErrors(source)
-    with open_atomic(target) as stream, _planned(source, target, recipe) as rows:
-        for row in rows:
-            _check_format(row, recipe.format, source)
-            _check_tool_use(row, recipe.no_tools, source)
-            try:
-                raw = prepare_row(row, recipe)
-            except InvalidRow as error:
-                bad.add(row.line, str(error))
-                continue
-            bad.good += 1
-            line = orjson.dumps(raw) + b"\n"
-            stream.write(line)
-            meter.add(line)
-            tally.add(Row(bad.good, recipe.format, raw))
+    hasher, builder, bad = ContentHasher(), SummaryBuilder(), RowErrors(source)
+    with open_atomic(target) as stream, _planned(source, target, recipe) as batches:
+        for batch in batches:
+            raws = _prepare_batch(batch, recipe, source, bad)
+            places = range(bad.good + 1, bad.good + 1 + len(raws))
+            prepared = gather_rows(recipe.format, raws, places)
+            bad.good += len(raws)
+            lines = b"".join(orjson.dumps(raw, option=orjson.OPT_APPEND_NEWLINE) for raw in raws)
+            stream.write(lines)
+            hasher.add(lines)
+            builder.add(prepared)
+            on_batch(prepared)
         if bad.bad:
             raise bad.error()
-    return tally.summary(target, meter.bytes, meter.sha256)
+    return builder.summary(target, hasher.bytes, hasher.sha256)
+
+
+def _prepare_batch(
+    batch: RowBatch, recipe: Recipe, source: Path, bad: RowErrors
+) -> list[JsonObject]:
+    """The prepared rows of a batch; rows without content left are added to `bad`."""
+    raws = []
+    for row in map(Row, batch.places, repeat(batch.format), batch.raws):
+        _check_format(row, recipe.format, source)
+        _check_tool_use(row, recipe.no_tools, source)
+        try:
+            raws.append(prepare_row(row, recipe))
+        except InvalidRow as error:
+            bad.add(row.line, str(error))
+    return raws
 
 
 @contextlib.contextmanager
-def _planned(source: Path, target: Path, recipe: Recipe) -> Iterator[Iterator[Row]]:
+def _planned(source: Path, target: Path, recipe: Recipe) -> Iterator[Iterator[RowBatch]]:
     """The rows of `source`; with a plan, of a temporary file next to `target` with the result."""
     if recipe.plan is None:
-        yield read_rows(source, recipe.options)
+        yield read_batches(open_source(source, recipe.options))
         return
     between = target.with_name(f".{target.name}.planned.part")
     try:
         write_prepared(open_for_plan(source, recipe.options, recipe.plan), recipe.plan, between)
-        yield read_rows(between)
+        yield read_batches(open_source(between))
     finally:
         between.unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
 """The profile of a data set, from its first rows: format, separator, stop, token limit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ftops.data.batch_parser import RowBatch
@@ -20,6 +20,9 @@ OTHER_SEPARATORS = (
     ">>>", "\n\n",
 )  # fmt: skip
 _MOST_SHARE = 0.8
+MAX_LABELS = 1000
+_MAX_LABEL_CHARS = 64
+_ROWS_PER_LABEL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,10 @@ def create_profile(batches: Sequence[RowBatch]) -> DatasetProfile:
     if row_format is not RowFormat.COMPLETION:
         return DatasetProfile(row_format)
     stop = ""
-    if not _few_different(completions):
+    # labels share an ending only if it is a known stop sequence
+    if not are_labels(set(completions), len(completions)) or any(
+        all(text.endswith(known) for text in completions) for known in STOPS
+    ):
         stop = get_common_ending(completions, STOPS)
     separator = get_common_ending(prompts, SEPARATORS + OTHER_SEPARATORS)
     lists = get_field_list_share(prompts, separator)
@@ -85,11 +91,20 @@ def get_removable_markers(profile: DatasetProfile) -> tuple[str, str]:
     return separator, profile.stop if separator or profile.stop.strip() else ""
 
 
-def _few_different(completions: Sequence[str]) -> bool:
-    """Whether completions look like labels, which share an ending only if it is a known stop."""
-    return len(set(completions)) * 3 < len(completions) and not any(
-        all(text.endswith(stop) for text in completions) for stop in STOPS
+def may_be_labels(completions: Collection[str]) -> bool:
+    """Whether the distinct completions are at most 1,000, each at most 64 characters long."""
+    return 0 < len(completions) <= MAX_LABELS and all(
+        len(label) <= _MAX_LABEL_CHARS for label in completions
     )
+
+
+def are_labels(completions: Collection[str], rows: int) -> bool:
+    """Whether the distinct completions of `rows` rows are labels: few, short and repeated.
+
+    Each occurs in three rows or more on average.
+    """
+    enough = rows > _ROWS_PER_LABEL and len(completions) * _ROWS_PER_LABEL <= rows
+    return enough and may_be_labels(completions)
 
 
 def get_common_ending(texts: Sequence[str], known: Sequence[str]) -> str:

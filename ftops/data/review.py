@@ -3,13 +3,13 @@
 import heapq
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
 import orjson
 
 from ftops.data.annotations import Annotation
+from ftops.data.batch_parser import digest_text
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import Row, read_rows, row_id
 from ftops.errors import DatasetError
@@ -56,8 +56,7 @@ def draw_sample(
             name = row_id(row)
             if name in without or name in drawn:
                 continue
-            data = f"{seed}\n{name}".encode()
-            lot = -int.from_bytes(blake2b(data, digest_size=8).digest())
+            lot = -int.from_bytes(digest_text(f"{seed}\n{name}"))
             if len(kept) < count:
                 heapq.heappush(kept, (lot, name, row))
                 drawn.add(name)

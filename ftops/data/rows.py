@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from ftops.data.batch_parser import BatchParser
+from ftops.data.batch_parser import BatchParser, RowBatch
 from ftops.data.reading.batch import RowError
 from ftops.data.reading.options import AS_IS, Format, ReadOptions
 from ftops.data.reading.recognition import suggest_columns
@@ -138,6 +138,12 @@ def read_rows(path: Path, options: ReadOptions | None = None) -> Iterator[Row]:
 
 def read_source_rows(source: Source) -> Iterator[Row]:
     """The valid rows of an open source; at its end DatasetError if there were invalid ones."""
+    for rows in read_batches(source):
+        yield from map(Row, rows.places, repeat(rows.format), rows.raws)
+
+
+def read_batches(source: Source) -> Iterator[RowBatch]:
+    """The same rows in batches."""
     bad = RowErrors(source.name)
     parser = BatchParser(unit=source.unit)
     for batch in source.batches():
@@ -145,7 +151,7 @@ def read_source_rows(source: Source) -> Iterator[Row]:
         for row_error in rows.row_errors:
             bad.add_error(row_error)
         bad.good += len(rows.raws)
-        yield from map(Row, rows.places, repeat(rows.format), rows.raws)
+        yield rows
     if bad.bad:
         raise bad.error()
     if not bad.good:

@@ -11,14 +11,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+from ftops.data.batch_parser import digest_text
 from ftops.data.findings import format_rows
-from ftops.data.profile import PROFILED_ROWS
+from ftops.data.profile import PROFILED_ROWS, are_labels, may_be_labels
 from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import prompt_text, read_rows
 from ftops.data.screening.minhash import BINS, list_common_shingles, sketch_texts
@@ -29,9 +29,7 @@ from ftops.rows.formats import ROW_KEYS
 from ftops.text import to_nfc
 
 VALIDATION, TEST = "validation", "test"
-_MOST_CLASSES = 1000
-_LONGEST_LABEL = 64
-_ROWS_A_CLASS = 3
+_KEPT_CHARS = 65  # of a completion: one more than a label has
 _DATA_MODE = 0o644
 
 
@@ -111,7 +109,7 @@ def assign_rows(path: Path, options: ReadOptions, wish: SplitOptions) -> SplitRe
         answer = to_nfc(row.completion)
         question = to_nfc(prompt_text(row)) or answer  # open-ended rows have no prompt
         questions.append(hash_to_int(0, question))
-        answers.append(answer if len(answer) <= _LONGEST_LABEL else "")
+        answers.append(answer[:_KEPT_CHARS])
         if sketches is not None:
             sketches.add(question)
     links: list[Sequence[int]] = [questions]
@@ -244,17 +242,14 @@ def _join(links: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _are_classes(answers: Sequence[str], asked: bool | None) -> bool:
-    """Whether completions are labels: short, and each in three rows or more on average."""
-    if asked is False or not answers:
-        return False
-    classes = len(set(answers))
-    few = classes <= _MOST_CLASSES and "" not in answers
-    if asked and not few:
+    """Whether completions are labels; `asked` accepts labels that do not repeat."""
+    distinct = set(answers)
+    if asked and not may_be_labels(distinct):
         raise DatasetError(
             "the completions are not classes: too many distinct ones, or too long",
             hint="Omit --stratify.",
         )
-    return few and (bool(asked) or classes * _ROWS_A_CLASS <= len(answers))
+    return asked or (asked is None and are_labels(distinct, len(answers)))
 
 
 def list_missing_classes(division: SplitResult) -> Iterator[str]:
@@ -270,8 +265,7 @@ TRAIN = "train"
 
 def hash_to_int(seed: int, text: str) -> int:
     """A 64-bit hash, the same on every machine."""
-    data = f"{seed}\n{text}".encode("utf-8", "replace")
-    return int.from_bytes(blake2b(data, digest_size=8).digest())
+    return int.from_bytes(digest_text(f"{seed}\n{text}"))
 
 
 def assign_splits(

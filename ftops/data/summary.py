@@ -1,31 +1,27 @@
 """Statistics of a data file, from one pass.
 
-Memory grows with the file only by 8 bytes per row: at most 100 different short completions are
-counted as classes, and duplicates are counted by 64-bit hashes of the rows.
+Memory grows with the file only by 8 bytes per row: for the hashes that find equal rows.
 """
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-import orjson
-
+from ftops.data.batch_parser import RowBatch
+from ftops.data.checks.duplicates import index_first, list_repeats
+from ftops.data.profile import are_labels, may_be_labels
 from ftops.data.reading.options import ReadOptions
-from ftops.data.rows import Row, read_rows
+from ftops.data.reading.source import open_source
+from ftops.data.rows import read_batches
 from ftops.files import measure_path
-from ftops.records import RowFormat
-from ftops.rows.formats import COMPLETION, PREFERENCE
-from ftops.rows.messages import JsonObject
-from ftops.rows.tools import answer_text, number_calls, write_tools
-from ftops.text import json_to_nfc, to_nfc
+from ftops.records import Json, RowFormat
+from ftops.rows.formats import CHAT, COMPLETION, PREFERENCE
+from ftops.rows.tools import write_tools
 
-MAX_CLASSES = 100
-_MAX_CLASS_CHARS = 200
-_HASH_BITS = 0xFFFF_FFFF_FFFF_FFFF
-_BUCKETS = 256
 _ALPHABET = {*range(0xC6, 0xE2)}  # U+0180 to U+1FFF, as first bytes of UTF-8
 _DENSE = {*range(0xE2, 0xF5)}  # and beyond
 _NOT_ALPHABET = bytes(set(range(256)) - _ALPHABET)
@@ -65,8 +61,8 @@ def count_chars(text: str) -> CharCounts:
 class DataSummary:
     """Statistics of one data file; `letters` are those of prompts, completions, messages and tools.
 
-    `classes` counts the rows of each completion if completions look like labels: at most 100
-    different ones, and fewer than a third of the rows. `messages` is 0 for completion rows.
+    `classes` counts the rows of each completion if completions are labels. `messages` is 0 for
+    completion rows.
     """
 
     path: Path
@@ -79,56 +75,55 @@ class DataSummary:
     messages: int
     longest_completion_chars: int
     duplicate_rows: int  # equal to an earlier row of the file
-    row_hashes: "Sequence[array[int]]" = field(repr=False, compare=False)  # in buckets
+    row_hashes: "array[int]" = field(repr=False, compare=False)
 
 
 class SummaryBuilder:
-    """Counts rows, one by one."""
+    """Counts rows, a batch at a time."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._format = COMPLETION
-        self._latin = 0
-        self._other = CharCounts()
+        self._letters = CharCounts()
         self._messages = 0
         self._longest = 0
-        self._classes: dict[str, int] | None = {}
-        self._hashes = [array("Q") for _ in range(_BUCKETS)]
+        self._labels: Counter[str] | None = Counter()
+        self._hashes = array("q")
 
-    def add(self, row: Row) -> None:
-        """Count one row."""
-        self.rows += 1
-        self._format = row.format
-        if row.format is COMPLETION:
-            self._add_text(str(row.raw["prompt"]))
-            completion = str(row.raw["completion"])
-        else:
-            messages = row.messages
-            self._messages += len(messages)
-            if row.format is PREFERENCE:
-                self._messages += 1
-                self._add_text(row.other)
-            for message in messages[:-1]:
-                self._add_text(answer_text(message))
-            for offered in write_tools(cast(JsonObject, row.raw.get("input", row.raw))).values():
-                self._add_text(offered)
-            completion = answer_text(messages[-1])
-        self._add_text(completion)
-        if len(completion) > self._longest:
-            self._longest = len(completion)
-        if self._classes is not None:
-            self._count_class(completion)
-        value = _row_hash(row)
-        self._hashes[value % _BUCKETS].append(value)
+    def add(self, batch: RowBatch) -> None:
+        """Count the rows of a batch."""
+        if not batch.raws:
+            return
+        self.rows += len(batch.raws)
+        self._format = batch.format
+        self._longest = max(self._longest, *batch.completion_lengths())
+        self._letters += _count_texts(batch.prompts, batch.prompt_text())
+        self._letters += _count_texts(batch.completions, batch.completion_text())
+        self._letters += _count_texts(batch.others, "".join(batch.others))
+        if batch.format is not COMPLETION:
+            self._count_messages(batch)
+        if self._labels is not None:
+            self._labels.update(batch.completions_in_nfc())
+            self._labels = self._labels if may_be_labels(self._labels) else None
+        self._hashes.extend(batch.row_hashes())
+
+    def _count_messages(self, batch: RowBatch) -> None:
+        """Count messages and tools; the newlines that join the messages of a prompt are removed."""
+        answers, newlines = 2 if batch.format is PREFERENCE else 1, 0
+        for raw in batch.raws:
+            chat = cast("dict[str, list[Json]]", raw.get("input", raw))
+            prompts = len(chat["messages"]) - (batch.format is CHAT)
+            self._messages += prompts + answers
+            newlines += max(prompts - 1, 0)
+            for tools in write_tools(chat).values():
+                self._letters += count_chars(tools)
+        self._letters += CharCounts(-newlines)
 
     def summary(self, path: Path, size: int, sha256: str) -> DataSummary:
         """The summary of the file at `path` of `size` bytes."""
-        classes = self._classes
-        if classes is not None and len(classes) * 3 < self.rows:
-            ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
-            classes = dict(ordered)
-        else:
-            classes = None
+        classes = None
+        if self._labels is not None and are_labels(self._labels, self.rows):
+            classes = dict(sorted(self._labels.items(), key=lambda item: (-item[1], item[0])))
         return DataSummary(
             path=path,
             format=self._format,
@@ -136,26 +131,18 @@ class SummaryBuilder:
             bytes=size,
             sha256=sha256,
             classes=classes,
-            letters=self._other + CharCounts(self._latin),
+            letters=self._letters,
             messages=self._messages,
             longest_completion_chars=self._longest,
-            duplicate_rows=sum(len(bucket) - len(set(bucket)) for bucket in self._hashes),
+            duplicate_rows=list_repeats(self._hashes)[0],
             row_hashes=self._hashes,
         )
 
-    def _add_text(self, text: str) -> None:
-        if text.isascii():
-            self._latin += len(text)
-        else:
-            self._other += count_chars(text)
 
-    def _count_class(self, completion: str) -> None:
-        classes = self._classes
-        assert classes is not None
-        label = to_nfc(completion)
-        classes[label] = classes.get(label, 0) + 1
-        if len(classes) > MAX_CLASSES or len(completion) > _MAX_CLASS_CHARS:
-            self._classes = None
+def _count_texts(texts: Sequence[str], joined: str) -> CharCounts:
+    if joined.isascii():
+        return CharCounts(sum(map(len, texts)))
+    return sum(map(count_chars, texts), CharCounts())
 
 
 class ContentHasher:
@@ -174,35 +161,15 @@ class ContentHasher:
         return self._digest.hexdigest()
 
 
-def summarize(rows: Iterable[Row]) -> SummaryBuilder:
-    """Count all `rows`."""
-    tally = SummaryBuilder()
-    for row in rows:
-        tally.add(row)
-    return tally
-
-
 def check_file(path: Path, options: ReadOptions | None = None) -> DataSummary:
     """The summary of valid data. Raises DatasetError if a row is invalid."""
-    tally = summarize(read_rows(path, options))
+    builder = SummaryBuilder()
+    for batch in read_batches(open_source(path, options)):
+        builder.add(batch)
     size, digest = measure_path(path)
-    return tally.summary(path, size, digest)
+    return builder.summary(path, size, digest)
 
 
 def count_overlap(training: DataSummary, validation: DataSummary) -> int:
     """The number of validation rows that are also training rows."""
-    count = 0
-    for trained, held_out in zip(training.row_hashes, validation.row_hashes, strict=True):
-        if held_out:
-            known = set(held_out).intersection(trained)
-            count += sum(value in known for value in held_out)
-    return count
-
-
-def _row_hash(row: Row) -> int:
-    """A 64-bit hash; equal rows have equal hashes within one process."""
-    if row.format is COMPLETION:
-        pair = to_nfc(str(row.raw["prompt"])), to_nfc(str(row.raw["completion"]))
-        return hash(pair) & _HASH_BITS
-    raw = number_calls(row.raw)
-    return hash(json_to_nfc(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS))) & _HASH_BITS
+    return len(index_first(training.row_hashes, validation.row_hashes))

@@ -14,7 +14,6 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from ftops.locks import hold_lock
 
 BASE_GGUF: Final = "base.gguf"  # in the folder of a base model
 CHAT_TEMPLATE: Final = "chat_template.jinja"
+MODEL_CARD: Final = "README.md"
 _BASE: Final = "base.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # `:` separates the parts of a tuned name
 _LONGEST_HEADER_BYTES: Final = 100_000_000  # as in the safetensors library
@@ -60,14 +60,7 @@ class BaseModelStore:
             return None
         return _read_base(self._root / name)
 
-    def add(
-        self,
-        name: str,
-        write_files: Callable[[Path], None],
-        *,
-        licence: str = "",
-        source: str = "",
-    ) -> BaseModel:
+    def add(self, name: str, write_files: Callable[[Path], None], *, source: str = "") -> BaseModel:
         """Register the files that `write_files` puts into an empty folder.
 
         EngineError when the name is taken or invalid, when another process adds it, or when the
@@ -85,7 +78,7 @@ class BaseModelStore:
             temporary = make_empty_dir(self._root / f".{name}.part")
             try:
                 write_files(temporary)
-                facts = _read_facts(temporary) | {"licence": licence, "source": source}
+                facts = _read_facts(temporary) | {"source": source}
                 write_atomic(temporary / _BASE, json.dumps(facts, indent=2).encode() + b"\n")
                 publish_folder(temporary, self._root / name)
             except OSError as error:
@@ -141,6 +134,19 @@ def find_chat_template(folder: Path) -> str | None:
     return template if isinstance(template, str) else None
 
 
+def find_licence(folder: Path) -> str | None:
+    """The licence in the metadata of the model card, as an SPDX id or a name of its own."""
+    try:
+        card = (folder / MODEL_CARD).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    metadata = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
+    fields = dict(
+        re.findall(r"(?m)^(license(?:_name)?):[ \t]*(\S+)", metadata[1] if metadata else "")
+    )
+    return fields.get("license_name") or fields.get("license")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a model; EngineError when it is missing or invalid."""
     try:
@@ -152,9 +158,10 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
-def read_tensor_sizes(path: Path) -> dict[str, int]:
-    """The number of values of each tensor in a safetensors file, from its header.
+def read_safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The tensors of a safetensors file by name, and the offset of their data.
 
+    A tensor is an object with `dtype`, `shape` and `data_offsets` (the first byte and the end).
     EngineError when the file is damaged or truncated.
     """
     try:
@@ -167,7 +174,7 @@ def read_tensor_sizes(path: Path) -> dict[str, int]:
         ends = [tensor["data_offsets"][1] for tensor in header.values()]
         if path.stat().st_size != 8 + length + max(ends, default=0):
             raise ValueError("it is truncated")
-        return {name: math.prod(tensor["shape"]) for name, tensor in header.items()}
+        return header, 8 + length
     except (OSError, ValueError, KeyError, TypeError, struct.error, RecursionError) as error:
         raise EngineError(f"{path}: is not a safetensors file: {error}") from error
 
@@ -208,16 +215,22 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         name="",
         folder=folder,
         architecture=_get(config, "model_type", str, folder),
-        parameters=sum(chain.from_iterable(read_tensor_sizes(path).values() for path in weights)),
+        parameters=sum(map(_count_parameters, weights)),
         size_bytes=sum(path.stat().st_size for path in weights),
         context_length=_get(config, "max_position_embeddings", int, folder),
         sha256=hash_weights(weights),
         chat_template=template is not None,
         tools=template is not None and re.search(r"\btools\b", template) is not None,
+        licence=find_licence(folder) or "",
     )
     facts = asdict(base)
     del facts["name"], facts["folder"]
     return facts
+
+
+def _count_parameters(path: Path) -> int:
+    tensors, _ = read_safetensors_header(path)
+    return sum(math.prod(tensor["shape"]) for tensor in tensors.values())
 
 
 def hash_weights(paths: tuple[Path, ...]) -> str:

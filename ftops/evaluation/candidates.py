@@ -213,8 +213,8 @@ def _check_base(
     tuned = context.find_tuned(base)
     if tuned is not None and tuned.deleted_at is not None:
         return SkippedCandidate(name, f"{base} was deleted")
-    is_untrained = context.open_provider(evaluated.settings).capabilities.untrained_bases
-    if is_untrained and tuned is None and not base.startswith("ft:") and not allow_untrained:
+    untrained = context.open_provider(evaluated.settings).capabilities.untrained_bases
+    if base in untrained and not allow_untrained:
         return SkippedCandidate(name, _UNTRAINED.format(base=base))
     return base
 

@@ -19,7 +19,14 @@ from ftops.evaluation.inference import MAX_COST, create_sampling
 from ftops.evaluation.judge import JUDGE_SAMPLING, list_judges, make_blank_prompt
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.evaluation.result import FREE_KINDS, SkippedCandidate
-from ftops.evaluation.rows import FindData, check_leak, prepare_rows, read_evaluation_rows
+from ftops.evaluation.rows import (
+    FindData,
+    TrainingIndex,
+    extract_training,
+    prepare_rows,
+    read_evaluation_rows,
+    write_extract,
+)
 from ftops.evaluation.scoring import create_named_metrics
 from ftops.inference.budget import CostEstimate, create_cost_estimator, find_prices, format_usd
 from ftops.providers.provider import Provider
@@ -207,19 +214,21 @@ def check_evaluation(
     find_data: FindData,
     prepared: PreparedData,
     folder: Path,
+    training: TrainingIndex | None,
     *,
     run_code: bool,
 ) -> None:
     """Raise errors that would occur after training: invalid metrics and leaked rows.
 
     `folder` has the prepared files. The job file's own functions are loaded only with `run_code`.
-    A leak cannot be found if the training data is at the provider.
+    A leak cannot be found if the training data is at the provider. What the evaluation needs of the
+    training rows is stored in `folder`.
     """
     if spec.evaluate.metrics:
         create_named_metrics(spec.evaluate, job_file.parent, run_code=run_code)
-    if not spec.evaluate.refuses_overlap or prepared.training.file_id is not None:
-        return
-    if spec.evaluate.file is None and prepared.validation is None:
+    if training is None or prepared.training.file_id is not None:
         return
     rows, source = prepare_rows(spec, find_data, prepared, folder)
-    check_leak(folder / prepared.training.filename, rows, source, spec.evaluate)
+    extract = extract_training(training, rows)
+    extract.check_leak(source, spec.evaluate)
+    write_extract(folder, extract)

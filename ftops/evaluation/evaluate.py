@@ -1,21 +1,16 @@
 """Runs an evaluation: candidates predict the same rows, judges and metrics score them."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from pathlib import Path
 
 from ftops.data.baselines import (
-    MOST_CHARS,
-    MOST_TRAINING,
     NaiveBayes,
     NearestNeighbour,
-    are_classes,
     get_majority_label,
 )
+from ftops.data.profile import are_labels
 from ftops.data.regex_template import RegexTemplate
-from ftops.data.rows import prompt_text, read_rows
 from ftops.errors import AuthFailed, NotFound, PermissionRefused, Rejected
 from ftops.evaluation.candidates import (
     Candidate,
@@ -40,14 +35,15 @@ from ftops.evaluation.judge import (
 )
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.evaluation.result import CandidateKind, Evaluation, Note, NoteKind, SkippedCandidate
-from ftops.evaluation.rows import EvaluationRows
+from ftops.evaluation.rows import EvaluationRows, TrainingExtract
 from ftops.evaluation.scoring import CandidatePredictions, ScoringOptions, evaluate, select_metrics
 from ftops.inference.budget import find_prices
 from ftops.metrics.metric import Metric
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.requirement import parse_requirement
 from ftops.providers.provider import Provider
-from ftops.records import Prompt, ToolCall
+from ftops.records import Prompt
+from ftops.rows.tools import read_calls
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import JudgeMetric
 
@@ -71,15 +67,15 @@ def run_evaluation(
     client: ModelClient,
     *,
     metrics: Sequence[Metric],
-    overlap_lines: Collection[int] | None,
+    training: TrainingExtract | None,
     on_progress: ReportProgress,
 ) -> tuple[Evaluation, dict[str, Sequence[Prediction]]]:
     """Evaluate all candidates; returns the evaluation and the predictions by candidate name.
 
-    `metrics` come from `create_named_metrics`. An error of the evaluated model is raised; other
-    candidates are skipped if their model cannot be used.
+    `metrics` come from `create_named_metrics`; `training` is None without training rows. An error
+    of the evaluated model is raised; other candidates are skipped if their model cannot be used.
     """
-    collected = _collect(context, spec, client, on_progress)
+    collected = _collect(context, spec, client, training, on_progress)
     judges = []
     for scores in _run_judges(context, spec, collected.candidates, client):
         judges.append(scores)
@@ -95,7 +91,7 @@ def run_evaluation(
             training_usd=context.evaluated.training_usd,
             requirements=requirements,
             skipped=collected.skipped,
-            overlap_lines=overlap_lines,
+            overlap_lines=training.leak.lines if training else None,
             seed=spec.seed,
         ),
     )
@@ -111,6 +107,7 @@ def _collect(
     context: EvaluationContext,
     spec: EvaluateSpec,
     client: ModelClient,
+    training: TrainingExtract | None,
     on_progress: ReportProgress,
 ) -> _Collected:
     evaluated = create_evaluated_candidate(context)
@@ -142,7 +139,7 @@ def _collect(
             collected.candidates.append(predicted)
             collected.notes += notes
     if any(entry.word == "baseline" for entry in spec.candidates):
-        for baseline in predict_baselines(context.evaluated.training, context.rows):
+        for baseline in predict_baselines(training, context.rows):
             if isinstance(baseline, SkippedCandidate):
                 collected.skipped.append(baseline)
             else:
@@ -180,17 +177,24 @@ def _predict(
 
 
 def predict_baselines(
-    training: Path | None, rows: EvaluationRows
+    training: TrainingExtract | None, rows: EvaluationRows
 ) -> Iterator[CandidatePredictions | SkippedCandidate]:
     """The predictions of the baselines that suit the training rows; no requests."""
     if training is None:
         reason = "the training rows, which it learns from, are not on this machine"
         yield SkippedCandidate("baseline", reason)
         return
-    texts, labels, calls = _read_training(training, rows.prompt_format)
+    separator, parse = rows.prompt_format.separator, rows.prompt_format.parse
+    texts = [example.prompt.removesuffix(separator) for example in training.examples]
+    labels = [parse(example.completion) for example in training.examples]
+    calls = {
+        parse(example.completion): read_calls(example.calling)
+        for example in training.examples
+        if example.calling
+    }
     asked = [row.text for row in rows.rows]
     predicted: dict[CandidateKind, list[str]] = {}
-    if are_classes(labels):
+    if are_labels(set(labels), len(labels)):
         predicted[CandidateKind.NAIVE_BAYES] = NaiveBayes(texts, labels).predict(asked)
     else:
         reason = "the training rows have too many different answers to be classes"
@@ -212,29 +216,6 @@ def predict_baselines(
             for row, answer in zip(rows.rows, answers, strict=True)
         ]
         yield CandidatePredictions(kind.value, kind, predictions)
-
-
-def _read_training(
-    path: Path, prompt_format: PromptFormat
-) -> tuple[list[str], list[str], dict[str, tuple[ToolCall, ...]]]:
-    """Texts and labels of the first training rows, and the tool calls of labels that are calls.
-
-    They are few enough to train on in seconds.
-    """
-    texts: list[str] = []
-    labels: list[str] = []
-    calls: dict[str, tuple[ToolCall, ...]] = {}
-    chars = 0
-    for row in islice(read_rows(path), MOST_TRAINING):
-        text = prompt_text(row).removesuffix(prompt_format.separator)
-        chars += len(text)
-        if chars > MOST_CHARS and texts:
-            break
-        texts.append(text)
-        labels.append(prompt_format.parse(row.completion))
-        if row.tool_calls:
-            calls[labels[-1]] = row.tool_calls
-    return texts, labels, calls
 
 
 def _run_judges(

@@ -4,16 +4,23 @@ import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
-from ftops.data.leakage import LeakedRows, detect_leaked_rows
+import orjson
+
+from ftops.data.baselines import MOST_CHARS, MOST_TRAINING
+from ftops.data.batch_parser import RowBatch
+from ftops.data.leakage import LeakedRows, LeakIndex, detect_leaked_rows
 from ftops.data.prepare import get_row_format, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, options_from_plan
-from ftops.data.rows import prompt_text, read_rows
+from ftops.data.reading.source import open_source
+from ftops.data.rows import prompt_text, read_batches, read_rows
 from ftops.errors import DatasetError
 from ftops.evaluation.prompt_format import PromptFormat
-from ftops.files import measure_path
+from ftops.files import measure_path, read_if_there, write_atomic
 from ftops.records import Prompt, RowFormat, ToolCall
+from ftops.rows.messages import JsonObject
+from ftops.rows.tools import CALL_KEYS
 from ftops.run_folder import RunFolder
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.model import JobSpec
@@ -90,23 +97,99 @@ def _choose_format(path: Path, prepared: PreparedData, options: ReadOptions) -> 
     return prepared.row_format
 
 
-def check_leak(
-    training: Path | None, rows: Path, source: str, spec: EvaluateSpec
-) -> LeakedRows | None:
-    """The rows that are training rows; None if the training rows are not on this machine.
+@dataclass(frozen=True, slots=True)
+class TrainingExample:
+    """A prepared training row as text, and its answer as a message if that calls tools."""
 
-    DatasetError if there are any and `evaluate.overlap` refuses them.
+    prompt: str
+    completion: str
+    calling: JsonObject | None = None
+
+
+class TrainingIndex:
+    """What evaluations need of the training rows, which are added a batch at a time."""
+
+    def __init__(self) -> None:
+        self.leaks = LeakIndex()
+        self.examples: list[TrainingExample] = []
+        self._chars = 0
+
+    @classmethod
+    def read(cls, path: Path) -> "TrainingIndex":
+        """The index of prepared training rows."""
+        index = cls()
+        for batch in read_batches(open_source(path)):
+            index.add(batch)
+        return index
+
+    def add(self, batch: RowBatch) -> None:
+        self.leaks.add(batch)
+        columns = zip(batch.prompts, batch.completions, batch.raws, strict=True)
+        for prompt, completion, raw in columns:
+            self._chars += len(prompt)
+            if len(self.examples) >= MOST_TRAINING or (self._chars > MOST_CHARS and self.examples):
+                return
+            calling = None
+            if batch.format is RowFormat.CHAT:
+                answer = cast("list[JsonObject]", raw["messages"])[-1]
+                calling = answer if any(answer.get(key) for key in CALL_KEYS) else None
+            self.examples.append(TrainingExample(prompt, completion, calling))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExtract:
+    """What the evaluation on rows with this hash needs of the training rows.
+
+    `examples` are the first rows, as many as baselines learn from.
+    """
+
+    rows_sha256: str
+    leak: LeakedRows
+    examples: Sequence[TrainingExample]
+
+    def check_leak(self, source: str, spec: EvaluateSpec) -> None:
+        """DatasetError if rows leak and `evaluate.overlap` refuses them."""
+        if self.leak.lines and spec.refuses_overlap:
+            raise DatasetError(
+                self.leak.say(source),
+                hint="Split again with `ftops data split --group-near`, or allow it with"
+                " `evaluate: {overlap: allow}` (`ftops eval --force`); the results then carry a"
+                " note.",
+            )
+
+
+def extract_training(index: TrainingIndex, rows: Path) -> TrainingExtract:
+    """Find the prepared evaluation rows that are training rows."""
+    leak = detect_leaked_rows(index.leaks, rows)
+    return TrainingExtract(measure_path(rows)[1], leak, index.examples)
+
+
+def write_extract(folder: Path, extract: TrainingExtract) -> None:
+    """Keep the extract in the run's folder, so that no later stage reads the training rows."""
+    document = {
+        "rows_sha256": extract.rows_sha256,
+        "leaked_lines": sorted(extract.leak.lines),
+        "leaks": extract.leak.sentences,
+        "examples": extract.examples,
+    }
+    write_atomic(RunFolder(folder).training_extract, orjson.dumps(document))
+
+
+def load_extract(training: Path | None, rows: Path) -> TrainingExtract | None:
+    """The extract in the folder of the training rows if it is for `rows`, else a new one.
+
+    None without training rows.
     """
     if training is None:
         return None
-    leak = detect_leaked_rows(training, rows)
-    if leak.lines and spec.refuses_overlap:
-        raise DatasetError(
-            leak.say(source),
-            hint="Split again with `ftops data split --group-near`, or allow it with `evaluate:"
-            " {overlap: allow}` (`ftops eval --force`); the results then carry a note.",
-        )
-    return leak
+    kept = read_if_there(RunFolder(training.parent).training_extract)
+    if kept is not None:
+        document = orjson.loads(kept)
+        if document["rows_sha256"] == measure_path(rows)[1]:
+            leak = LeakedRows(frozenset(document["leaked_lines"]), tuple(document["leaks"]))
+            examples = [TrainingExample(**example) for example in document["examples"]]
+            return TrainingExtract(document["rows_sha256"], leak, examples)
+    return extract_training(TrainingIndex.read(training), rows)
 
 
 def read_evaluation_rows(

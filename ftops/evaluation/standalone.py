@@ -32,7 +32,7 @@ from ftops.evaluation.result import (
     read_predictions,
     write_evaluation,
 )
-from ftops.evaluation.rows import check_leak, read_evaluation_rows
+from ftops.evaluation.rows import load_extract, read_evaluation_rows
 from ftops.evaluation.scoring import (
     CandidatePredictions,
     ScoringOptions,
@@ -97,7 +97,9 @@ def evaluate_model(
             prepared_training = RunFolder(folder).training_rows
             prepare_file(training, prepared_training, recipe)
             evaluated = replace(evaluated, training=prepared_training)
-        leak = check_leak(evaluated.training, path, str(file), spec)
+        extract = load_extract(evaluated.training, path)
+        if extract is not None:
+            extract.check_leak(str(file), spec)
         rows = read_evaluation_rows(
             path, str(file), evaluated.prompt_format, spec.max_rows, spec.seed
         )
@@ -114,7 +116,7 @@ def evaluate_model(
                 on_note=services.on_note,
             ),
             metrics=metrics,
-            overlap_lines=leak.lines if leak else None,
+            training=extract,
             on_progress=services.on_progress,
         )
         target = services.home / FOLDER / _name_folder(model, rows.sha256)

@@ -59,6 +59,7 @@ _ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparamete
 }
 _BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
 _AUTO_BATCH = BatchRule(share=0.002, most=256)  # as OpenAI has described it since 2021
+ENGINE_SIZES = ("ada", "babbage", "curie", "davinci")  # of the trainer `tiny`
 _LEGACY = Capabilities(
     suffix_max=40,
     hyperparameters=_ENGINE_HYPERPARAMETERS - {"beta"},
@@ -79,7 +80,7 @@ _LOCAL = Capabilities(
     listing_lag_s=2.0,
     file_listing_lag_s=0.0,
     any_row_format=True,
-    untrained_bases=True,
+    untrained_bases=ENGINE_SIZES,
     tools=False,
     methods=_BOTH_METHODS,
     max_concurrent_requests=4,
@@ -110,7 +111,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
                     needs_key=False,
                     max_concurrent_requests=4,
                     prompts_per_request=64,
-                    untrained_bases=True,
+                    untrained_bases=ENGINE_SIZES,
                     poll_every_s=5.0,
                     listing_lag_s=2.0,
                     file_listing_lag_s=0.0,

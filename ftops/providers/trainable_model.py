@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from ftops.capabilities import BatchRule, EpochRule
 from ftops.providers.model_catalog import ModelCatalog, get_vocabulary_name
-from ftops.providers.registry import PROVIDERS
+from ftops.providers.registry import ENGINE_SIZES, PROVIDERS
 from ftops.records import ENGINE_PROVIDER, RowFormat
 
-_ENGINE_MODELS = ("ada", "babbage", "curie", "davinci")
 _COMPLETION_MODELS = frozenset({"davinci-002", "babbage-002"})
 
 
@@ -34,7 +33,7 @@ def list_trainable_models(catalogue: ModelCatalog, provider: str = "") -> Iterat
     """The models with a known price, of one provider or of all."""
     for name in [provider] if provider else PROVIDERS:
         is_engine = name == ENGINE_PROVIDER
-        for model in _ENGINE_MODELS if is_engine else catalogue.list_trainable(name):
+        for model in ENGINE_SIZES if is_engine else catalogue.list_trainable(name):
             yield get_trainable_model(catalogue, name, model)
 
 

@@ -10,6 +10,7 @@ from ftops.data.reading.options import options_from_plan
 from ftops.data.secret_scan import check_for_secrets
 from ftops.data.summary import DataSummary, count_overlap
 from ftops.errors import DatasetError
+from ftops.evaluation.rows import FindData, TrainingIndex
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
 from ftops.runs.estimate import Estimate, TokenCounter, estimate_training
@@ -94,35 +95,56 @@ class PreparedJob:
         )
 
 
+def create_index(spec: JobSpec, find_data: FindData) -> TrainingIndex | None:
+    """An empty index of training rows; None if there are no local rows to evaluate on."""
+    evaluated = spec.evaluate.file or spec.validation_file
+    if evaluated is None or find_data(evaluated) is None:
+        return None
+    return TrainingIndex()
+
+
 def prepare_job(
     spec: JobSpec,
     job_file: Path,
     folder: Path,
     provider: Provider,
     on_file: Callable[[PreparedFileResult], None] = lambda _result: None,
+    index: TrainingIndex | None = None,
 ) -> PreparedJob:
-    """Prepare the data files of the job file in `folder`; DatasetError if the data is bad."""
+    """Prepare the data files of the job file in `folder`; DatasetError if the data is bad.
+
+    The training rows are added to `index`.
+    """
     recipe = choose_recipe(spec, job_file, provider)
 
-    def prepare(role: Role, value: str) -> PreparedFileResult:
+    def prepare(role: Role, value: str, index: TrainingIndex | None = None) -> PreparedFileResult:
         source = resolve_data(job_file, value, provider.capabilities.naming)
-        result = prepare_data_file(source, role, value, recipe, folder)
+        result = prepare_data_file(source, role, value, recipe, folder, index)
         on_file(result)
         return result
 
-    training = prepare("train", spec.training_file)
+    training = prepare("train", spec.training_file, index)
     named = spec.validation_file
     return PreparedJob(recipe, training, prepare("validation", named) if named else None)
 
 
 def prepare_data_file(
-    source: Path | None, role: Role, value: str, recipe: Recipe, folder: Path
+    source: Path | None,
+    role: Role,
+    value: str,
+    recipe: Recipe,
+    folder: Path,
+    index: TrainingIndex | None = None,
 ) -> PreparedFileResult:
-    """Prepare the data file `value` of the job file in `folder`; no `source`: at the provider."""
+    """Prepare the data file `value` of the job file in `folder`; no `source`: at the provider.
+
+    Its rows are added to `index`.
+    """
     file = PreparedFile(role=role, source=value)
     if source is None:
         return PreparedFileResult(replace(file, file_id=value))
-    summary = prepare_file(source, folder / file.filename, recipe)
+    target = folder / file.filename
+    summary = prepare_file(source, target, recipe, *([index.add] if index else []))
     file = replace(file, sha256=summary.sha256, bytes=summary.bytes, rows=summary.rows)
     return PreparedFileResult(file, summary)
 

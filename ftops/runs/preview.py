@@ -22,7 +22,7 @@ from ftops.runs.estimate import (
     list_broken_limits,
     raise_broken,
 )
-from ftops.runs.preprocessing import check_rows, prepare_job
+from ftops.runs.preprocessing import check_rows, create_index, prepare_job
 from ftops.spec.job_file import LoadedJob
 
 
@@ -65,12 +65,13 @@ def preview(
     spec, tokens = job.spec, tokens or TokenCounter()
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:
         folder = Path(name)
-        prepared_job = prepare_job(spec, job.path, folder, provider)
+        index = create_index(spec, job.find_data) if spec.evaluate.refuses_overlap else None
+        prepared_job = prepare_job(spec, job.path, folder, provider, index=index)
         training, validation = prepared_job.training, prepared_job.validation
         overlap_rows = prepared_job.count_overlap()
         estimate = prepared_job.estimate(spec, provider, tokens)
         prepared = prepared_job.to_result(estimate, overlap_rows)
-        check_evaluation(spec, job.path, job.find_data, prepared, folder, run_code=False)
+        check_evaluation(spec, job.path, job.find_data, prepared, folder, index, run_code=False)
         evaluation = estimate_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
         )

@@ -10,6 +10,7 @@ from ftops.errors import UsageError
 from ftops.metrics.registry import JUDGE, METRICS
 from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
 from ftops.records import Json, ProviderSettings
+from ftops.spec.located_values import Values, read_values
 from ftops.spec.metrics import EXPECTED_REQUIREMENT, METRIC_TYPES
 from ftops.spec.problem import KeyPath, ProblemReport, SourceText, quoted
 from ftops.spec.provider import Provider, to_provider_settings
@@ -22,7 +23,6 @@ from ftops.spec.section import (
     list_entry_errors,
     read_entries,
 )
-from ftops.spec.values import Values, read_values
 from ftops.spec.yaml_reader import parse_yaml
 from ftops.text import suggest_name
 

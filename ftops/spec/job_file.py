@@ -22,13 +22,13 @@ from ftops.capabilities import Capabilities, Naming
 from ftops.errors import ProviderError
 from ftops.records import Json, ProviderSettings, RowFormat, find_api_address
 from ftops.spec.evaluate import EvaluateSpec, list_named_files, list_provider_paths
+from ftops.spec.located_values import Values, apply_overrides, read_values, report_secrets
 from ftops.spec.metrics import to_choice
 from ftops.spec.model import JobSpec
 from ftops.spec.notify import hide_path, hide_webhook
 from ftops.spec.problem import KeyPath, ProblemReport, SourceText, Span
 from ftops.spec.provider import KnownProvider, read_provider
 from ftops.spec.validation import validate
-from ftops.spec.values import Values, apply_overrides, read_values, report_secrets
 from ftops.spec.yaml_reader import MappingNode, Node, SequenceNode, parse_yaml, read_source
 from ftops.text import suggest_name
 

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from ftops.records import Json
 from ftops.spec.evaluate import list_evaluation_errors
 from ftops.spec.export import EXPORT_TYPES, MAX_EXPORTS
+from ftops.spec.located_values import Values
 from ftops.spec.model import OWN_METADATA, JobSpec
 from ftops.spec.notify import OUTCOMES, NotifySpec
 from ftops.spec.problem import KeyPath, ProblemReport, quoted
@@ -29,7 +30,6 @@ from ftops.spec.section import (
     read_entry,
     suggest_value,
 )
-from ftops.spec.values import Values
 from ftops.text import find_nearest
 
 _MAX_GUESSES = 100

@@ -14,7 +14,7 @@ from ftops.data.check_runner import run_checks
 from ftops.data.check_set import CheckResult
 from ftops.data.checks.check import DataTarget
 from ftops.data.diff import diff_files
-from ftops.data.leakage import detect_leaked_rows
+from ftops.data.leakage import LeakIndex, detect_leaked_rows
 from ftops.data.plans.runner import PlanResult, apply_plan
 from ftops.data.reading.options import ReadOptions
 from ftops.data.reading.source import open_source
@@ -93,7 +93,7 @@ def test_texts_that_are_nearly_the_same_are_found_in_any_spelling(tmp_path: Path
 def test_validation_rows_leak_in_any_spelling(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "a.jsonl", make_pairs(12))
     held = write_rows(tmp_path / "b.jsonl", list(map(decompose, make_pairs(16)[8:])))
-    assert detect_leaked_rows(training, held).lines == {1, 2, 3, 4}
+    assert detect_leaked_rows(LeakIndex.read(training), held).lines == {1, 2, 3, 4}
     assert count_overlap(check_file(training), check_file(held)) == 4
 
 

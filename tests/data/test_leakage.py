@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ftops.data.leakage import detect_leaked_rows
+from ftops.data.leakage import LeakedRows, LeakIndex, detect_leaked_rows
 
 LONG = "The committee voted on the new budget for schools and hospitals late on {} evening"
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
@@ -15,10 +15,14 @@ def write(path: Path, rows: list[tuple[str, str]]) -> Path:
     return path
 
 
+def find_leak(training: Path, held: Path) -> LeakedRows:
+    return detect_leaked_rows(LeakIndex.read(training), held)
+
+
 def test_the_same_rows_are_found_with_their_lines(tmp_path: Path) -> None:
     training = write(tmp_path / "train.jsonl", [(f"row {n}", "1") for n in range(20)])
     held = write(tmp_path / "test.jsonl", [("new", "1"), ("row 7", "1"), ("row 8", "2")])
-    leak = detect_leaked_rows(training, held)
+    leak = find_leak(training, held)
     assert leak.lines == {2, 3}
     text = leak.say("test.jsonl")
     assert text.startswith("leak: 2 rows of test.jsonl are training rows: lines 2, 3 (")
@@ -28,7 +32,7 @@ def test_the_same_rows_are_found_with_their_lines(tmp_path: Path) -> None:
 
 def test_all_lines_are_known_though_only_the_first_are_shown(tmp_path: Path) -> None:
     rows = [(f"row {n}", "1") for n in range(50)]
-    leak = detect_leaked_rows(write(tmp_path / "a.jsonl", rows), write(tmp_path / "b.jsonl", rows))
+    leak = find_leak(write(tmp_path / "a.jsonl", rows), write(tmp_path / "b.jsonl", rows))
     assert leak.lines == set(range(1, 51))
     assert "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, … (" in leak.say("b.jsonl")
 
@@ -37,12 +41,12 @@ def test_nearly_the_same_rows_are_found(tmp_path: Path) -> None:
     others = [(f"An entirely different sentence about {n} boats at sea", "1") for n in range(40)]
     training = write(tmp_path / "a.jsonl", [(LONG.format("Monday"), "1"), *others])
     held = write(tmp_path / "b.jsonl", [(LONG.format("Sunday"), "1"), ("Nothing like it", "1")])
-    leak = detect_leaked_rows(training, held)
+    leak = find_leak(training, held)
     assert leak.lines == {1}
     assert "nearly like" in leak.sentences[0]
 
 
 def test_different_rows_do_not_leak(tmp_path: Path) -> None:
     training = write(tmp_path / "a.jsonl", [("one", "1"), ("two", "2")])
-    leak = detect_leaked_rows(training, write(tmp_path / "b.jsonl", [("three", "1")]))
+    leak = find_leak(training, write(tmp_path / "b.jsonl", [("three", "1")]))
     assert (leak.lines, leak.sentences) == (frozenset(), ())

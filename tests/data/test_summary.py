@@ -7,7 +7,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from ftops.data.summary import MAX_CLASSES, CharCounts, check_file, count_overlap
+from ftops.data.profile import MAX_LABELS
+from ftops.data.summary import CharCounts, check_file, count_overlap
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
 from tests.data.data_files import call, calling, chat, pair, tool, write_bytes, write_rows
@@ -72,7 +73,7 @@ def test_labels_are_counted_as_classes_most_frequent_first(tmp_path: Path) -> No
     "rows",
     [
         [pair("a", "x"), pair("b", "x"), pair("c", "y"), pair("d", "y"), pair("e", "x"), pair()],
-        [pair(str(number), str(number % (MAX_CLASSES + 1))) for number in range(400)],
+        [pair(str(number), str(number % (MAX_LABELS + 1))) for number in range(4000)],
         [pair(str(number), "long " * 50) for number in range(10)],
     ],
 )
@@ -82,11 +83,11 @@ def test_answers_that_do_not_look_like_labels_are_no_classes(
     assert check_file(write_rows(tmp_path / "a.jsonl", rows)).classes is None
 
 
-def test_a_hundred_classes_are_still_classes(tmp_path: Path) -> None:
-    rows = [pair(str(number), str(number % MAX_CLASSES)) for number in range(301)]
+def test_a_thousand_classes_are_still_classes(tmp_path: Path) -> None:
+    rows = [pair(str(number), str(number % MAX_LABELS)) for number in range(3001)]
     classes = check_file(write_rows(tmp_path / "a.jsonl", rows)).classes
     assert classes is not None
-    assert len(classes) == MAX_CLASSES
+    assert len(classes) == MAX_LABELS
 
 
 def test_a_bad_row_leaves_no_figures(tmp_path: Path) -> None:
@@ -97,11 +98,11 @@ def test_a_bad_row_leaves_no_figures(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with path.open("w") as stream:
-        for number in range(20_000):
+        for number in range(40_000):
             stream.write(f'{{"prompt": "{number:0500}", "completion": "{number}"}}\n')
     tracemalloc.start()
     try:
-        assert check_file(path).rows == 20_000
+        assert check_file(path).rows == 40_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -11,7 +11,10 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from tests.e2e.sandbox import Answer, Sandbox
+from tests.e2e.tracer import run_traced
 
+EXAM_FILES = {"exam.jsonl", "evaluate.jsonl"}
+PARSERS = {"prepare_file", "check_file", "_read_rows"}
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -40,6 +43,27 @@ def test_the_tuned_model_stands_beside_what_costs_nothing(
     assert names == ["tuned", "naive Bayes", "nearest neighbour", "majority"]
     assert {one["first"] for one in found["comparisons"]} == {"tuned"}
     assert "Evaluation on validation.jsonl (14 rows)" in first_run.out
+
+
+def test_the_training_rows_are_parsed_three_times_and_not_for_the_evaluation(
+    tmp_path: Path,
+) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.write_data("train.jsonl", ("in the morning", "at noon", "far away"))
+    sandbox.write_data("exam.jsonl", ("on the table", "by the door"))
+    job = sandbox.write_job(epochs=1)
+    text = job.read_text().replace(
+        "validation_file: validation.jsonl", "evaluate: {file: exam.jsonl}"
+    )
+    job.write_text(text)
+    try:
+        done = run_traced(tmp_path, "run", job, tools=tmp_path / "tools")
+    finally:
+        run_traced(tmp_path, "engine", "stop", tools=tmp_path / "tools")
+    assert (done.code, "naive Bayes" in done.out) == (0, True)
+    parses = [callers for path, callers in done.list_parses() if path.name not in EXAM_FILES]
+    passes = [PARSERS & set(callers.split()) for callers in parses]
+    assert passes == [{"prepare_file"}, {"check_file"}, {"_read_rows"}], parses
 
 
 def test_a_missed_requirement_ends_with_4_each_time_and_asks_nothing_again(

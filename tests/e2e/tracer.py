@@ -18,6 +18,14 @@ WATCHED = (
     "socket.bind", "socket.connect", "socket.get", "socket.send", "subprocess.Popen",
 )
 
+def list_callers():
+    frame, names = sys._getframe(2), []
+    while frame is not None:
+        if "/ftops/" in frame.f_code.co_filename:
+            names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return " ".join(names)
+
 def hook(event, args):
     global busy
     if busy or not event.startswith(WATCHED):
@@ -26,11 +34,14 @@ def hook(event, args):
     shown = [getattr(one, "co_filename", None) or str(one) for one in args[:3]]
     if event in ("subprocess.Popen", "os.posix_spawn"):
         shown = [str(word) for word in args[1]]
+    if event == "open":
+        shown.append(list_callers())
     os.write(trace, (json.dumps([event, *shown]) + "\\n").encode())
     busy = False
 
 sys.addaudithook(hook)
 """
+_PARTIAL = {"check_for_secrets", "get_row_format", "find_example_prompt"}  # the first rows only
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -64,8 +75,17 @@ class Traced:
         """The files that were opened, those that were opened to be written alone."""
         return [
             Path(path)
-            for _, path, _, flags in self.of("open")
+            for _, path, _, flags, _ in self.of("open")
             if not to_write or int(flags) & _WRITES
+        ]
+
+    def list_parses(self) -> list[tuple[Path, str]]:
+        """The data files whose rows were parsed to the end, with the functions that did it."""
+        return [
+            (Path(path), callers)
+            for _, path, _, _, callers in self.of("open")
+            if {"_read_again", "_parsed"} & set(callers.split())
+            and not _PARTIAL & set(callers.split())
         ]
 
     def of(self, *starts: str) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ftops.engine.base_models import BaseModelStore, check_name, read_tensor_sizes
+from ftops.engine.base_models import BaseModelStore, check_name, read_safetensors_header
 from ftops.errors import EngineError
 from ftops.locks import hold_lock
 
@@ -30,6 +30,7 @@ def write_model(folder: Path, *, config: object = CONFIG, template: str | None =
     (folder / "tokenizer.json").write_text("{}")
     tokenizer = {} if template is None else {"chat_template": template}
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    (folder / "README.md").write_text("---\nlanguage: en\nlicense: apache-2.0\n---\n# Small\n")
     write_safetensors(folder / "model.safetensors", embed=[8, 4], head=[4])
 
 
@@ -44,7 +45,7 @@ def store(root: Path) -> BaseModelStore:
 
 
 def test_an_added_model_is_found_with_what_its_files_say(store: BaseModelStore, root: Path) -> None:
-    added = store.add("small", write_model, licence="apache-2.0", source="small.gguf")
+    added = store.add("small", write_model, source="small.gguf")
 
     assert store.find("small") == added
     assert store.list() == [added]
@@ -160,7 +161,7 @@ def test_truncated_weights_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
     with pytest.raises(EngineError, match="truncated"):
-        read_tensor_sizes(path)
+        read_safetensors_header(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x02\0\0\0\0\0\0\0[]"])
@@ -169,4 +170,4 @@ def test_other_files_are_no_weights(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
     with pytest.raises(EngineError, match="not a safetensors file"):
-        read_tensor_sizes(path)
+        read_safetensors_header(path)

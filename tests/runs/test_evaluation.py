@@ -134,7 +134,7 @@ def test_the_evaluated_model_itself_cannot_be_missing(bench: Bench) -> None:
 
 
 def test_an_untrained_base_is_left_out_unless_it_is_asked_for(bench: Bench) -> None:
-    bench.provider.capabilities = replace(bench.provider.capabilities, untrained_bases=True)
+    bench.provider.capabilities = replace(bench.provider.capabilities, untrained_bases=("ada",))
     bench.provider.voices = {"ada": always(" 1")}
     _, found = evaluate(bench, against=["base", {"few-shot": 3}])
     assert set(reasons(found)) == {"base", "few-shot"}

@@ -53,7 +53,7 @@ def test_a_judge_is_asked_twice_about_each_pair(bench: Bench) -> None:
 
 
 def test_who_is_left_out_and_who_may_come_is_told(bench: Bench) -> None:
-    bench.provider.capabilities = replace(bench.provider.capabilities, untrained_bases=True)
+    bench.provider.capabilities = replace(bench.provider.capabilities, untrained_bases=("ada",))
     found = estimate(bench, against=["base", "previous", "checkpoints"])
     assert [one.name for one in found.skipped] == ["base"]
     assert found.later == ["previous", "checkpoints"]

@@ -51,7 +51,8 @@ def test_a_finished_run_leaves_its_files_for_the_owner_alone(bench: Bench) -> No
     job = bench.write_job()
     run = bench.run(job)
     folder = RunFolder.of(bench.home, run.id).path
-    names = {"job.yaml", "train.jsonl", "validation.jsonl", "results.csv", "evaluation.json"}
+    names = {"job.yaml", "train.jsonl", "train.extract.json", "validation.jsonl"}
+    names |= {"results.csv", "evaluation.json"}
     assert names | {"predictions", "lock"} == {path.name for path in folder.iterdir()}
     assert (folder / "job.yaml").read_text() == job.text
     files = [path for path in folder.rglob("*") if path.is_file()]

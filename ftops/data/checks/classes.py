@@ -16,7 +16,7 @@ from ftops.data.findings import (
     create_finding,
     format_rows,
 )
-from ftops.data.profile import DatasetProfile
+from ftops.data.profile import MAX_LABELS, DatasetProfile, are_labels
 from ftops.records import Json, RowFormat
 from ftops.text import to_nfc
 
@@ -46,9 +46,7 @@ UNTRAINED = Rule(
     "The validation data has a class that the model is not trained on.",
     "Split again so that each class is in both files.",
 )  # fmt: skip
-MAX_LABELS = 1000
-_MAX_LABEL_CHARS = 64
-_ROWS_A_CLASS = 3
+_MAX_CHARS = 256  # of a completion that the user may call a label
 _ENOUGH = 100
 _SHOWN = 5
 
@@ -91,7 +89,7 @@ class Classes(Check):
     def _give_up_on_many(self) -> None:
         counts = self._counts
         if counts is not None and (
-            len(counts) > MAX_LABELS or any(len(label) > _MAX_LABEL_CHARS * 4 for label in counts)
+            len(counts) > MAX_LABELS or any(len(label) > _MAX_CHARS for label in counts)
         ):
             self._counts = None
             self._first.clear()
@@ -99,16 +97,10 @@ class Classes(Check):
     def find_classes(self, *, asked: bool = False) -> Mapping[str, int] | None:
         """Rows per label, most frequent first; None if completions do not look like labels.
 
-        Completions look like labels if each occurs three times or more on average and none is long.
         `asked` skips this test.
         """
         counts = self._counts
-        if not counts:
-            return None
-        look_alike = len(counts) * _ROWS_A_CLASS <= self._rows and all(
-            len(label) <= _MAX_LABEL_CHARS for label in counts
-        )
-        if not (look_alike and self._rows > _ROWS_A_CLASS) and not asked:
+        if not counts or not (asked or are_labels(counts, self._rows)):
             return None
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 

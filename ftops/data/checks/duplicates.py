@@ -139,6 +139,16 @@ def list_repeats(values: "array[int]") -> tuple[int, list[tuple[int, int]]]:
     return count, sorted(found, key=itemgetter(1))[:SHOWN_PLACES]
 
 
+def index_first(known: "array[int]", held: "array[int]") -> dict[int, int]:
+    """A mapping of indices in `held` to the first index in `known` with an equal value."""
+    wanted = set(held)
+    first: dict[int, int] = {}
+    for row, value in enumerate(known):
+        if value in wanted:
+            first.setdefault(value, row)
+    return {row: first[value] for row, value in enumerate(held) if value in first}
+
+
 @dataclass(frozen=True, slots=True)
 class PromptRepeats:
     """The number of repeated prompts, and of those with different rows (`several`).

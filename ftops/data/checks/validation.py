@@ -5,18 +5,14 @@ Leaks need 16 bytes per row: hashes that are equal in every process. Drift needs
 """
 
 from array import array
-from collections.abc import Iterable
-from hashlib import blake2b
 from typing import ClassVar, Self
 from zlib import crc32
 
-from ftops.data.batch_parser import TEXT_SEPARATOR, RowBatch
+from ftops.data.batch_parser import RowBatch
 from ftops.data.checks.check import Check
 from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.findings import Rule, Severity
 from ftops.data.profile import DatasetProfile
-from ftops.records import RowFormat
-from ftops.text import to_nfc
 
 _W = Severity.WARNING
 _SEPARATE = "Remove them from one file, or split again: `ftops data split`."
@@ -52,27 +48,15 @@ class Leaks(Check):
     def add(self, batch: RowBatch) -> None:
         if not batch.raws:
             return
-        asked, completions = batch.prompts_in_nfc(), batch.completions_in_nfc()
-        if batch.format is RowFormat.PREFERENCE:
-            pairs = map(sorted, zip(completions, map(to_nfc, batch.others), strict=True))
-            asked = [TEXT_SEPARATOR.join((p, *pair)) for p, pair in zip(asked, pairs, strict=True)]
-        answers = zip(asked, completions, strict=True)
-        self.prompts.frombytes(_digest(asked))
-        self.rows.frombytes(
-            _digest(f"{asked}\n{TEXT_SEPARATOR}{answer}" for asked, answer in answers)
-        )
+        questions, rows = batch.digests()
+        self.prompts.frombytes(questions)
+        self.rows.frombytes(rows)
         self.places.add(batch.places)
 
     def merge(self, later: Self, shift: int) -> None:
         self.rows.extend(later.rows)
         self.prompts.extend(later.prompts)
         self.places.merge(later.places, shift)
-
-
-def _digest(texts: Iterable[str]) -> bytes:
-    return b"".join(
-        [blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in texts]
-    )
 
 
 LENGTH = Rule(

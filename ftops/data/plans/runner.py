@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 import orjson
 
-from ftops.data.batch_parser import BatchParser, RowBatch
+from ftops.data.batch_parser import BatchParser, RowBatch, gather_rows
 from ftops.data.checks.duplicates import RowPlaces
 from ftops.data.fixes.fix import (
     DROPPED,
@@ -34,11 +34,10 @@ from ftops.data.reading.source import Source
 from ftops.data.rows import RowErrors
 from ftops.data.screening.pii import hide
 from ftops.errors import DatasetError
-from ftops.records import DataPlan, Json, PlanStep, RowFormat
+from ftops.records import DataPlan, PlanStep, RowFormat
 from ftops.rows.json_values import Literal
 from ftops.rows.messages import JsonObject, change_texts
-from ftops.rows.tools import change_arguments, number_calls
-from ftops.text import json_to_nfc, to_nfc
+from ftops.rows.tools import change_arguments
 
 COMPLETION = RowFormat.COMPLETION
 SHOWN_EXAMPLES = 2
@@ -363,9 +362,10 @@ def _write_rows(
         stream.write(b"".join(render_lines(rows)))
         if runner.filters:
             places.add(rows.places)
-            hashes.rows.extend(hash_rows(rows))
+            hashed = _to_row_batch(rows)
+            hashes.rows.extend(hashed.row_hashes())
             if needs_prompts:
-                hashes.prompts.extend(hash_prompts(rows))
+                hashes.prompts.extend(hashed.question_hashes())
     return shape
 
 
@@ -389,29 +389,10 @@ def render_lines(rows: FixBatch) -> Iterable[bytes]:
     return [orjson.dumps(raw, option=_NEWLINE) for raw in rows.raws]
 
 
-def hash_rows(rows: FixBatch) -> Iterable[int]:
-    """A hash per row; equal rows have equal hashes within one process."""
-    if rows.format is RowFormat.COMPLETION:
-        columns = map(to_nfc, rows.prompts), map(to_nfc, rows.completions)
-        return map(hash, zip(*columns, strict=True))
-    return list(map(_hash_json, map(number_calls, rows.raws)))
-
-
-def _hash_json(value: object) -> int:
-    return hash(json_to_nfc(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
-
-
-def hash_prompts(rows: FixBatch) -> Iterable[int]:
-    """A hash per prompt."""
-    if rows.format is RowFormat.COMPLETION:
-        return map(hash, map(to_nfc, rows.prompts))
-    return [_hash_json(_get_prompt(raw)) for raw in map(number_calls, rows.raws)]
-
-
-def _get_prompt(raw: JsonObject) -> object:
-    if "input" in raw:
-        return raw["input"]
-    return {**raw, "messages": cast("list[Json]", raw["messages"])[:-1]}
+def _to_row_batch(rows: FixBatch) -> RowBatch:
+    if rows.format is COMPLETION:
+        return RowBatch(rows.format, [], rows.places, rows.prompts, rows.completions)
+    return gather_rows(rows.format, [*rows.raws], rows.places)
 
 
 def _apply_filter(

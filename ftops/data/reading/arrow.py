@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ftops.data.reading.batch import Batch
-from ftops.data.reading.streams import check_ratio
+from ftops.data.reading.decoding import check_ratio
 from ftops.data.reading.tables import Table, check_columns
 from ftops.errors import DatasetError
 from ftops.text import find_nearest

@@ -7,9 +7,9 @@ import orjson
 
 from ftops.data.reading.batch import Batch, Batches
 from ftops.data.reading.conversations import is_message
+from ftops.data.reading.decoding import Pieces
 from ftops.data.reading.json_text import syntax_error
 from ftops.data.reading.options import MAX_DOCUMENT_BYTES, MAX_LINE_BYTES
-from ftops.data.reading.streams import Pieces
 from ftops.data.reading.tables import check_columns
 from ftops.errors import DatasetError
 from ftops.rows.json_values import count_quotes, count_strings

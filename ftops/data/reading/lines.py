@@ -10,9 +10,9 @@ from typing import TypeAlias
 import orjson
 
 from ftops.data.reading.batch import Batch, Batches, RowError
+from ftops.data.reading.decoding import Pieces
 from ftops.data.reading.json_text import line_too_long, syntax_error
 from ftops.data.reading.options import MAX_LINE_BYTES
-from ftops.data.reading.streams import Pieces
 from ftops.errors import DatasetError
 
 _GIVE_UP_BYTES = 16 * MAX_LINE_BYTES

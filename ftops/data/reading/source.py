@@ -21,6 +21,7 @@ from ftops.data.reading.columns import (
     drop_keys,
     map_batches,
 )
+from ftops.data.reading.decoding import Stream, detect_encoding, open_stream, read_text
 from ftops.data.reading.detection import (
     DELIMITERS,
     check_text,
@@ -40,7 +41,6 @@ from ftops.data.reading.recognition import (
     describe_layout,
     guess_columns,
 )
-from ftops.data.reading.streams import Stream, detect_encoding, open_stream, read_text
 from ftops.data.reading.tables import Table, read_delimited
 from ftops.errors import DatasetError
 

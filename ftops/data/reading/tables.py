@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from ftops.data.reading.batch import Batch, Batches, RowError
+from ftops.data.reading.decoding import Pieces
 from ftops.data.reading.lines import split_lines
 from ftops.data.reading.options import MAX_COLUMNS, MAX_LINE_BYTES
-from ftops.data.reading.streams import Pieces
 from ftops.errors import DatasetError
 
 _BATCH_ROWS = 500

@@ -7,7 +7,7 @@ from ftops.evaluation.candidates import EvaluationContext, find_evaluated_model
 from ftops.evaluation.evaluate import run_evaluation
 from ftops.evaluation.inference import ModelClient, create_budget
 from ftops.evaluation.result import Evaluation, write_evaluation
-from ftops.evaluation.rows import check_leak, prepare_rows, read_evaluation_rows
+from ftops.evaluation.rows import load_extract, prepare_rows, read_evaluation_rows
 from ftops.evaluation.scoring import create_named_metrics
 from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
@@ -28,7 +28,9 @@ def evaluate(stage: StageContext) -> StageResult:
     if evaluated is None:
         raise RunError(f"{stage.run.id} has made no model")
     path, source = prepare_rows(stage.spec, stage.find_data, prepared, stage.folder.path)
-    leak = check_leak(evaluated.training, path, source, spec)
+    training = load_extract(evaluated.training, path)
+    if training is not None:
+        training.check_leak(source, spec)
     metrics = create_named_metrics(spec, Path(stage.run.job_file).parent, run_code=True)
     with deployed(context.provider, evaluated.model):
         evaluation, predictions = run_evaluation(
@@ -56,7 +58,7 @@ def evaluate(stage: StageContext) -> StageResult:
                 on_note=context.observer.on_note,
             ),
             metrics=metrics,
-            overlap_lines=leak.lines if leak else None,
+            training=training,
             on_progress=lambda done, total: context.observer.on_progress(
                 Stage.EVALUATE, done, total, "rows"
             ),

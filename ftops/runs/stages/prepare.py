@@ -11,7 +11,13 @@ from ftops.records import Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.estimate import check_limits
-from ftops.runs.preprocessing import PreparedFileResult, PreparedJob, check_rows, prepare_job
+from ftops.runs.preprocessing import (
+    PreparedFileResult,
+    PreparedJob,
+    check_rows,
+    create_index,
+    prepare_job,
+)
 from ftops.stage_results import PreparedData
 from ftops.text import format_count
 
@@ -25,7 +31,8 @@ def prepare(stage: StageContext) -> StageResult:
             rows = result.summary.rows
             stage.observer.on_progress(Stage.PREPARE, rows, rows, "rows")
 
-    job = prepare_job(spec, job_file, stage.folder.path, provider, report)
+    index = create_index(spec, stage.find_data)
+    job = prepare_job(spec, job_file, stage.folder.path, provider, report, index)
     check_rows(job.training, provider)
     tokens = stage.context.tokens
     if spec.limits.max_training_tokens is None:
@@ -36,7 +43,9 @@ def prepare(stage: StageContext) -> StageResult:
         stage.observer.on_note(warning)
     prepared = job.to_result(estimate, _note_overlap(stage, job))
     _check_unchanged(stage, prepared)
-    check_evaluation(spec, job_file, stage.find_data, prepared, stage.folder.path, run_code=True)
+    check_evaluation(
+        spec, job_file, stage.find_data, prepared, stage.folder.path, index, run_code=True
+    )
     return StageResult(prepared.to_json())
 
 

@@ -1,4 +1,4 @@
-"""The values of a job file with their places: variables filled in, overrides applied.
+"""The values of a job file with their locations: variables filled in, overrides applied.
 
 `${VAR}` and `${VAR:-default}` are filled in from the environment that the caller passes; as in a
 shell, the default also replaces an empty variable, and `$${` is a literal `${`. Every text is
