@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Packages that an extra installs, or that only one command needs: importing them at the top would
 # make the others fail or slow.
 OPTIONAL_IMPORTS = {
-    "gguf", "jinja2", "jsonschema", "mlflow", "openpyxl", "peft", "pyarrow", "rapidfuzz",
-    "resource", "sacrebleu", "sklearn", "tensorboard", "tiktoken", "tokenizers", "torch",
-    "transformers", "vl_convert", "wandb", "xllamacpp", "zstandard",
+    "gguf", "huggingface_hub", "jinja2", "jsonschema", "mlflow", "openpyxl", "peft", "pyarrow",
+    "rapidfuzz", "resource", "sacrebleu", "sklearn", "tensorboard", "tiktoken", "tokenizers",
+    "torch", "transformers", "vl_convert", "wandb", "xllamacpp", "zstandard",
 }  # fmt: skip
 # Modules that exist to be listed in one place.
 REGISTRIES = {

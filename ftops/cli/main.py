@@ -65,6 +65,9 @@ COMMANDS = {
     "engine status": "ftops.cli.engine",
     "engine stop": "ftops.cli.engine",
     "engine env": "ftops.cli.engine",
+    "engine models add": "ftops.cli.engine_models",
+    "engine models list": "ftops.cli.engine_models",
+    "engine models rm": "ftops.cli.engine_models",
     "engine keys create": "ftops.cli.engine",
     "engine keys list": "ftops.cli.engine",
     "engine keys delete": "ftops.cli.engine",
@@ -75,6 +78,7 @@ GROUPS = {
     "files": "List and delete uploaded files.",
     "promptfoo": "Convert evaluations from and to promptfoo.",
     "engine": "Inspect and control the built-in engine.",
+    "engine models": "Manage the base models of the built-in engine.",
     "engine keys": "Manage the API keys of the built-in engine.",
 }
 _ABOUT = "Run fine-tuning jobs from one YAML file: check the data, train, resume, evaluate."

@@ -204,11 +204,26 @@ def _read_base(folder: Path) -> BaseModel | None:
         return None
 
 
+def check_model(folder: Path) -> None:
+    """EngineError for a folder in Hugging Face format that cannot be trained, weights not read."""
+    config = read_json(folder / "config.json")
+    read_json(folder / "tokenizer.json")
+    read_json(folder / "tokenizer_config.json")
+    list_weights(folder)
+    for name in ("config.json", "tokenizer_config.json"):
+        if "auto_map" in read_json(folder / name):
+            raise EngineError(
+                f"{name} of the model has `auto_map`: it needs code of its own, which never runs",
+                hint="Use a model whose architecture Transformers includes.",
+            )
+    _get(config, "model_type", str, folder)
+    _get(config, "max_position_embeddings", int, folder)
+
+
 def _read_facts(folder: Path) -> dict[str, Any]:
     """The fields of `BaseModel` that the files of a model contain, as base.json has them."""
+    check_model(folder)
     config = read_json(folder / "config.json")
-    _refuse_remote_code(folder, config)
-    read_json(folder / "tokenizer.json")
     weights = list_weights(folder)
     template = find_chat_template(folder)
     base = BaseModel(
@@ -237,18 +252,6 @@ def hash_weights(paths: tuple[Path, ...]) -> str:
     """The SHA-256 of one file of weights, or of the hashes of several in their order."""
     hashes = [sha256_file(path) for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-
-
-def _refuse_remote_code(folder: Path, config: Mapping[str, Any]) -> None:
-    documents = {"config.json": config}
-    if (folder / "tokenizer_config.json").exists():
-        documents["tokenizer_config.json"] = read_json(folder / "tokenizer_config.json")
-    for name, document in documents.items():
-        if "auto_map" in document:
-            raise EngineError(
-                f"{name} of the model has `auto_map`: it needs code of its own, which never runs",
-                hint="Use a model whose architecture Transformers includes.",
-            )
 
 
 def _get(config: Mapping[str, Any], key: str, kind: type, folder: Path) -> Any:

@@ -23,7 +23,8 @@ EXAMPLES = [
 
 
 def test_the_reference_holds_every_command() -> None:
-    assert {"", "data", "models", "files", "engine", "engine keys", "promptfoo"} == GROUPS
+    groups = ["", "data", "models", "files", "promptfoo"]
+    assert {*groups, "engine", "engine models", "engine keys"} == GROUPS
     wanted = """
         run, check, follow, runs, show, results, report, eval, compare, complete, chat, batch
         serve, schema, init
@@ -32,6 +33,7 @@ def test_the_reference_holds_every_command() -> None:
         data prepare, data split, data convert, data baseline
         models list, models show, models delete, files list, files delete
         engine status, engine stop, engine env
+        engine models add, engine models list, engine models rm
         engine keys create, engine keys list, engine keys delete
         promptfoo import, promptfoo export
     """
