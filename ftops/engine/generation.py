@@ -16,6 +16,8 @@ from typing import TypeAlias
 
 from anyio import CapacityLimiter
 
+from ftops.engine.base_models import BaseModelStore
+from ftops.engine.lora.serving import ServedModel, ServingPool
 from ftops.engine.model_store import ModelManifest, read_manifest
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import ModelRow
@@ -46,6 +48,7 @@ class GenerationRequest:
     is_buffered: bool = False
     unfinished: int = 0  # answers
     is_closed: bool = False
+    system_fingerprint: str = ""
     _chunks: queue.SimpleQueue[GenerationChunk | Exception | None] = field(
         default_factory=queue.SimpleQueue
     )
@@ -228,22 +231,38 @@ class _SequentialBatch:
 
 @dataclass(eq=False, slots=True)
 class PooledModel:
-    """A model in memory, with its batcher."""
+    """A model in memory, or in a process of its own; `manifest` is None for a base model."""
 
-    manifest: ModelManifest
-    loaded: LoadedModel
-    batcher: ContinuousBatcher = field(init=False)
+    manifest: ModelManifest | None
+    loaded: LoadedModel | ServedModel
+    _batcher: ContinuousBatcher | None = None
 
-    def __post_init__(self) -> None:
-        self.batcher = ContinuousBatcher(self.loaded)
+    @property
+    def load(self) -> int:
+        """The number of unfinished requests."""
+        if isinstance(self.loaded, ServedModel):
+            return self.loaded.load
+        return self._get_batcher(self.loaded).load
 
     def generate(
         self, prompts: Sequence[Prompt], params: SamplingParams, *, is_buffered: bool = False
     ) -> GenerationRequest:
         """Start to answer the prompts; the chunks are read from the result."""
         request = GenerationRequest(prompts, params, is_buffered)
-        self.batcher.submit(request)
+        if not isinstance(self.loaded, ServedModel):
+            self._get_batcher(self.loaded).submit(request)
+            return request
+        request.unfinished = len(prompts)
+        try:
+            self.loaded.start(request, prompts, params)
+        except Exception as error:
+            request.finish(error)  # raised again when the chunks are read
         return request
+
+    def _get_batcher(self, model: LoadedModel) -> ContinuousBatcher:
+        if self._batcher is None:
+            self._batcher = ContinuousBatcher(model)
+        return self._batcher
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> int:
         return sum(map(self.loaded.count_tokens, prompts))
@@ -252,10 +271,18 @@ class PooledModel:
 class ModelPool:
     """Loads models on demand, and keeps the `capacity` most recently used ones."""
 
-    def __init__(self, folder: EngineFolder, get_trainer: GetTrainer, capacity: int) -> None:
+    def __init__(
+        self,
+        folder: EngineFolder,
+        get_trainer: GetTrainer,
+        capacity: int,
+        serving: ServingPool | None = None,
+    ) -> None:
         self._folder = folder
         self._get_trainer = get_trainer
         self._capacity = capacity
+        self._serving = serving
+        self._bases = BaseModelStore(folder.base_models)
         self._lock = threading.Lock()
         self._open: OrderedDict[str, PooledModel] = OrderedDict()
         self._limiters: dict[str, CapacityLimiter] = defaultdict(
@@ -270,17 +297,43 @@ class ModelPool:
                 path = self._folder.model(row.job_id, row.step)
                 manifest = read_manifest(path)
                 model = PooledModel(manifest, self._load(row.base, path))
-                self._open[row.name] = model
-            self._open.move_to_end(row.name)
-            while len(self._open) > self._capacity:
-                self._open.popitem(last=False)
-            return model
+            return self._keep(row.name, model)
+
+    def find_base(self, name: str) -> PooledModel | None:
+        """The registered base model of this name."""
+        base = self._bases.find(name)
+        if base is None or self._serving is None:
+            return None
+        with self._lock:
+            model = self._open.get(name) or PooledModel(None, self._serving.open(base))
+            return self._keep(name, model)
+
+    def _keep(self, name: str, model: PooledModel) -> PooledModel:
+        """Keep the model as the last used one; drop others above the capacity."""
+        self._open[name] = model
+        self._open.move_to_end(name)
+        while len(self._open) > self._capacity:
+            _close(self._open.popitem(last=False)[1])
+        return model
+
+    def stop_idle(self, idle_s: float) -> None:
+        """End processes that serve models, after this time without a request to them."""
+        if self._serving is not None:
+            self._serving.stop_idle(idle_s)
+
+    def stop(self) -> None:
+        """End all processes that serve models."""
+        if self._serving is not None:
+            self._serving.stop()
 
     def get_limiter(self, owner: str) -> CapacityLimiter:
         """The limit of threads that wait for models on behalf of one owner."""
         return self._limiters[owner]
 
-    def _load(self, base: str, path: Path) -> LoadedModel:
+    def _load(self, base: str, path: Path) -> LoadedModel | ServedModel:
+        registered = self._bases.find(base)
+        if registered is not None and self._serving is not None:
+            return self._serving.open(registered, path)
         try:
             return self._get_trainer(base).load(path)
         except OSError as error:
@@ -289,4 +342,12 @@ class ModelPool:
     def evict(self, name: str) -> None:
         """Drop a deleted model; active requests finish."""
         with self._lock:
-            self._open.pop(name, None)
+            model = self._open.pop(name, None)
+        if model is not None:
+            _close(model)
+
+
+def _close(model: PooledModel) -> None:
+    """Release what is outside this process; other memory is free with the last reference."""
+    if isinstance(model.loaded, ServedModel):
+        model.loaded.close()

@@ -43,6 +43,7 @@ from ftops.engine.connections import ConnectionLimits, allow_files, make_connect
 from ftops.engine.event_notifier import EventNotifier
 from ftops.engine.generation import ModelPool
 from ftops.engine.keys import KeyAuthenticator
+from ftops.engine.lora.serving import ServingPool
 from ftops.engine.scheduler import Scheduler
 from ftops.engine.security import Activity, BodyLimits, SecurityMiddleware
 from ftops.engine.settings import EngineFolder, EngineSettings
@@ -176,6 +177,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
             settings.paths,
             partial(get_trainer, folder=settings.paths),
             settings.max_loaded_models,
+            ServingPool(clock, settings.serving_command),
         ),
         file_validator=FileValidator(store, settings.paths, summaries),
         activity=Activity(clock),
@@ -205,6 +207,7 @@ def _serve(settings: EngineSettings, on_ready: OnReady) -> None:
             finally:
                 engine.file_validator.stop()
                 engine.scheduler.stop()
+                engine.model_pool.stop()
         finally:
             store.close()
 
@@ -239,6 +242,7 @@ def _run(engine: EngineServices, bound: socket.socket, on_ready: OnReady) -> Non
     server = _Server(config)
 
     async def end_when_idle() -> None:
+        engine.model_pool.stop_idle(settings.model_idle_s)
         if _is_idle(engine):
             _log.info("idle for %s s: exiting", engine.settings.idle_s)
             server.should_exit = True

@@ -9,6 +9,7 @@ from pathlib import Path
 MEBIBYTE = 1 << 20
 GIBIBYTE = 1 << 30
 WORKER_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.worker")
+SERVING_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.lora.serving_worker")
 _ABSOLUTE_PATH = re.compile(r"(?<![\w./:])(?:/|[A-Za-z]:[\\/])[\w.~+-]+[/\\][^\s'\",;:)]*")
 CHECKPOINTS = "checkpoints"  # in the folder of a finished model
 
@@ -164,6 +165,8 @@ class EngineSettings:
     body_timeout_s: float = 30.0  # for the next chunk of a body
     write_timeout_s: float = 60.0  # for a client to read the response
     worker_command: tuple[str, ...] = WORKER_COMMAND
+    serving_command: tuple[str, ...] = SERVING_COMMAND
+    model_idle_s: float = 600.0  # a process that serves models ends after this without a request
 
     @property
     def paths(self) -> EngineFolder:

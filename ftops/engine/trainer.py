@@ -171,6 +171,8 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    json_schema: JsonObject | None = None  # of the answer; only for models that have a JSON mode
+    precision: str | None = None  # of the weights, such as "fp32"; None: as the model is served
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,8 @@ class TokenLogprob:
 class GenerationChunk:
     """A piece of one answer. Text that may become a stop sequence is held back.
 
-    `finish_reason` ("stop" or "length") is set in the last chunk only.
+    `finish_reason` ("stop", "length" or "tool_calls") is set in the last chunk only; that one has
+    all tool calls, as objects of the API.
     """
 
     index: int  # of the prompt; in a batch, the request id
@@ -194,10 +197,11 @@ class GenerationChunk:
     logprobs: tuple[TokenLogprob, ...] = ()
     n_tokens: int = 0
     finish_reason: str | None = None
+    tool_calls: tuple[JsonObject, ...] = ()
 
 
-class LoadedModel(Protocol):
-    """A model in memory."""
+class ServableModel(Protocol):
+    """A model that can answer."""
 
     @property
     def context_length(self) -> int:
@@ -208,6 +212,10 @@ class LoadedModel(Protocol):
         """The most bytes of UTF-8 text in one token: a bound for the tokens of a text."""
 
     def count_tokens(self, prompt: Prompt) -> int: ...
+
+
+class LoadedModel(ServableModel, Protocol):
+    """A model in memory."""
 
     def generate(
         self, prompts: Sequence[Prompt], params: SamplingParams
@@ -242,6 +250,22 @@ class BatchingModel(LoadedModel, Protocol):
     """A model that generates for several requests in one batch."""
 
     def open_batch(self) -> Batch: ...
+
+
+class AnswerSink(Protocol):
+    """Takes the chunks of the answers to one request, from any thread."""
+
+    is_closed: bool  # the reader has left
+    unfinished: int  # answers
+    system_fingerprint: str  # what serves the model, and the precision of its weights
+
+    def put(self, chunk: GenerationChunk) -> None: ...
+
+    def finish_answer(self) -> None:
+        """One answer is complete; the last one ends the stream."""
+
+    def finish(self, error: Exception | None = None) -> None:
+        """End the stream."""
 
 
 OnEpoch: TypeAlias = Callable[[StepMetrics, Callable[[Path], None]], None]
@@ -316,3 +340,10 @@ class PromptTooLong(Exception):
         self.index = index
         self.tokens = tokens
         self.limit = limit
+
+
+class ModelUnavailable(Exception):
+    """The process that serves a model failed; the same request may succeed later."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}. {hint}" if hint else message)

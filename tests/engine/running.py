@@ -17,6 +17,7 @@ from ftops.clock import Clock, SystemClock
 from ftops.engine.api.engine import EngineServices
 from ftops.engine.generation import ModelPool
 from ftops.engine.keys import create_key
+from ftops.engine.lora.serving import ServingPool
 from ftops.engine.server import build_engine, create_app, prepare_folder
 from ftops.engine.settings import EngineSettings
 from ftops.engine.store import Store
@@ -72,7 +73,12 @@ def run_engine(
     store = Store(settings.paths.database, clock)
     engine = build_engine(settings, store, clock)
     if settings.worker_command[: len(TABLE_WORKER)] == TABLE_WORKER:
-        model_pool = ModelPool(settings.paths, table_worker.get_trainer, settings.max_loaded_models)
+        model_pool = ModelPool(
+            settings.paths,
+            table_worker.get_trainer,
+            settings.max_loaded_models,
+            ServingPool(clock, settings.serving_command),
+        )
         engine = replace(engine, model_pool=model_pool, list_bases=table_worker.list_bases)
     http = TestClient(
         create_app(engine),
@@ -90,6 +96,7 @@ def run_engine(
     finally:
         engine.file_validator.stop()
         engine.scheduler.stop()
+        engine.model_pool.stop()
         sdk.close()
         store.close()
 

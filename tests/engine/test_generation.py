@@ -172,7 +172,7 @@ def test_callers_who_come_later_join_those_who_are_answered() -> None:
     assert max(chorus.sizes) == 3
     endless.close()
     assert list(endless)  # ends, although the model would have gone on
-    wait_for(lambda: model.batcher.load == 0)
+    wait_for(lambda: model.load == 0)
 
 
 def test_a_model_that_breaks_tells_all_its_callers_and_answers_the_next_one() -> None:

@@ -308,10 +308,10 @@ def test_a_model_with_as_many_callers_as_it_takes_is_429(trained: Trained) -> No
 
     row = engine.store.models.find(trained.completion_model)
     assert row is not None
-    batcher = held.model_pool.open(row).batcher
+    model = held.model_pool.open(row)
     first = threading.Thread(target=ask)
     first.start()
-    while not batcher.load:
+    while not model.load:
         gate.wait(0.01)
     ask()
     refused = answers[0]

@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions`: answers of models that were fine-tuned on chats."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -11,6 +12,7 @@ from ftops.engine.api.engine import Engine, EngineDependency
 from ftops.engine.api.errors import ApiError
 from ftops.engine.api.inference import (
     ActiveGeneration,
+    CollectedAnswer,
     FinishReason,
     ResponseModel,
     SamplingRequest,
@@ -23,14 +25,18 @@ from ftops.engine.api.inference import (
     run_in_model_thread,
     send_completion,
     send_stream,
+    start_document,
     usage,
 )
+from ftops.engine.api.json_schema import read_response_format
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import Label, Metadata, RequestBody, Text
-from ftops.engine.ids import new_id
+from ftops.engine.generation import PooledModel
+from ftops.engine.lora.serving import ServedModel
 from ftops.engine.trainer import ChatPrompt, TokenLogprob
 from ftops.engine.training_file import Turn
 from ftops.records import Json, RowFormat
+from ftops.rows.messages import JsonObject
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["chat"], route_class=JsonRoute)
 
@@ -42,12 +48,46 @@ class TextPart(RequestBody):
     text: Text
 
 
-class ChatMessage(RequestBody):
-    """A message of the chat."""
+class CalledFunction(RequestBody):
+    """A function and its arguments, a JSON object as text."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(fail_fast=True)]
+    name: Label
+    arguments: Text
+
+
+class MessageToolCall(RequestBody):
+    """A call of a tool."""
+
+    id: Label
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class ChatMessage(RequestBody):
+    """A message of the chat; `tool_calls` of the assistant, and their results by `tool`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True)] | None = None
     name: Label | None = None
+    refusal: None = None
+    tool_calls: Annotated[list[MessageToolCall], Field(max_length=128)] | None = None
+    tool_call_id: Label | None = None
+
+
+class Function(RequestBody):
+    """A function that the model may call; `parameters` is a JSON schema."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: Any = None
+
+
+class Tool(RequestBody):
+    """A tool that the model may call."""
+
+    type: Literal["function"]
+    function: Function
 
 
 class CreateChatCompletion(SamplingRequest):
@@ -63,7 +103,7 @@ class CreateChatCompletion(SamplingRequest):
     prompt_cache_key: Label | None = None
     response_format: Any = None
     store: Any = None
-    tools: Any = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Any = None
     parallel_tool_calls: Any = None
     functions: Any = None
@@ -98,11 +138,12 @@ class ChatLogprobs(ResponseModel):
 
 
 class AnswerMessage(ResponseModel):
-    """The message of the assistant."""
+    """The message of the assistant; `content` is null when it only calls tools."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    tool_calls: list[dict[str, Any]] | None = None
 
 
 class ChatChoice(ResponseModel):
@@ -123,6 +164,7 @@ class ChatCompletion(ResponseModel):
     model: str
     choices: list[ChatChoice]
     usage: Usage
+    system_fingerprint: str | None = None
 
 
 @router.post("", response_model=None, responses=describe_responses(ChatCompletion))
@@ -133,14 +175,19 @@ async def create_chat_completion(body: CreateChatCompletion, engine: EngineDepen
 
 def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
     _check_fields(body)
+    _check_contents(body.messages)
     model = open_model(body.model, RowFormat.CHAT, engine)
     check_max_tokens("max_completion_tokens", body.max_completion_tokens, model)
     check_max_tokens("max_tokens", body.max_tokens, model)
-    prompt = ChatPrompt(tuple(Turn(message.role, _text(message)) for message in body.messages))
+    _check_served(body, model)
+    prompt = ChatPrompt(tuple(map(_read_turn, body.messages)), _list_tools(body))
     limit = body.max_completion_tokens or body.max_tokens or model.loaded.context_length
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
     n = body.n or 1
-    params = body.sampling(max_tokens=limit, logprobs=logprobs)
+    params = replace(
+        body.sampling(max_tokens=limit, logprobs=logprobs),
+        json_schema=read_response_format(body.response_format),
+    )
     generation = ActiveGeneration(
         model,
         [prompt] * n,
@@ -150,20 +197,19 @@ def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
         streams=bool(body.stream),
     )
     prompt_tokens = model.count_tokens([prompt])
-    writer = _ChatWriter(body, n, engine.store.now())
+    kind = "chat.completion.chunk" if body.stream else "chat.completion"
+    head = start_document(kind, "chatcmpl", body.model, engine.store.now(), generation)
+    writer = _ChatWriter(body, n, head)
     if body.stream:
         return send_stream(generation, writer.chunks(generation, prompt_tokens), engine)
     return send_completion(generation, writer.whole(generation, prompt_tokens))
 
 
 def _check_fields(body: CreateChatCompletion) -> None:
-    plain_format = body.response_format in (None, {"type": "text"})
     check_unsupported(
         {
-            "response_format": None if plain_format else True,
             "modalities": None if body.modalities in (None, ["text"]) else True,
-            "tools": body.tools or None,
-            "tool_choice": None if body.tool_choice in (None, "none") else True,
+            "tool_choice": None if body.tool_choice in (None, "none", "auto") else True,
             "functions": body.functions or None,
             "function_call": None if body.function_call in (None, "none") else True,
             "store": body.store,
@@ -179,32 +225,60 @@ def _check_fields(body: CreateChatCompletion) -> None:
         raise ApiError(400, message, param="top_logprobs", code="invalid_value")
 
 
-def _text(message: ChatMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "".join(part.text for part in message.content)
+def _check_contents(messages: Sequence[ChatMessage]) -> None:
+    """ApiError for a message that has neither content nor calls."""
+    for place, message in enumerate(messages):
+        if message.content is None and not message.tool_calls:
+            param = f"messages.{place}.content"
+            reason = f"Missing required parameter: {param!r}."
+            raise ApiError(400, reason, param=param, code="missing_required_parameter")
+
+
+def _check_served(body: CreateChatCompletion, model: PooledModel) -> None:
+    """ApiError for what the model cannot do."""
+    schema = read_response_format(body.response_format)
+    if not isinstance(model.loaded, ServedModel):
+        check_unsupported({"response_format": schema})
+    uses_tools = body.tools or any(message.tool_calls for message in body.messages)
+    if uses_tools and not (isinstance(model.loaded, ServedModel) and model.loaded.has_tools):
+        message = "tools: the chat template of this model has no tools."
+        raise ApiError(400, message, param="tools", code="unsupported_parameter")
+
+
+def _list_tools(body: CreateChatCompletion) -> tuple[JsonObject, ...]:
+    if body.tool_choice == "none":
+        return ()
+    return tuple(tool.model_dump(exclude_none=True) for tool in body.tools or ())
+
+
+def _read_turn(message: ChatMessage) -> Turn:
+    calls = tuple(call.model_dump() for call in message.tool_calls or ())
+    content = message.content or ""
+    if not isinstance(content, str):
+        content = "".join(part.text for part in content)
+    return Turn(
+        message.role,
+        content,
+        tool_calls=calls,
+        tool_call_id=message.tool_call_id or "",
+        name=message.name or "",
+    )
 
 
 class _ChatWriter:
     """Renders answers as objects of the API, complete or in chunks."""
 
-    def __init__(self, body: CreateChatCompletion, n: int, now: int) -> None:
+    def __init__(self, body: CreateChatCompletion, n: int, head: dict[str, Json]) -> None:
         self._body = body
         self._n = n
-        kind = "chat.completion.chunk" if body.stream else "chat.completion"
-        self._head: dict[str, Json] = {
-            "id": new_id("chatcmpl"),
-            "object": kind,
-            "created": now,
-            "model": body.model,
-        }
+        self._head = head
 
     def whole(self, generation: ActiveGeneration, prompt_tokens: int) -> dict[str, Json]:
         answers = collect_answers(generation, self._n)
         choices: list[Json] = [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "message": _message(answer),
                 "logprobs": self._logprobs(answer.logprobs),
                 "finish_reason": answer.finish_reason,
             }
@@ -225,6 +299,12 @@ class _ChatWriter:
                 logprobs = self._logprobs(chunk.logprobs)
                 choice = _chunk_choice(chunk.index, {"content": chunk.text}, logprobs)
                 yield {**self._head, "choices": [choice], **more}
+            if chunk.tool_calls:
+                calls: list[Json] = [
+                    {"index": place, **call} for place, call in enumerate(chunk.tool_calls)
+                ]
+                choice = _chunk_choice(chunk.index, {"tool_calls": calls})
+                yield {**self._head, "choices": [choice], **more}
             if chunk.finish_reason is not None:
                 choice = _chunk_choice(chunk.index, {}, None, chunk.finish_reason)
                 yield {**self._head, "choices": [choice], **more}
@@ -242,6 +322,13 @@ class _ChatWriter:
             for entry in entries
         ]
         return {"content": content, "refusal": None}
+
+
+def _message(answer: CollectedAnswer) -> dict[str, Json]:
+    message: dict[str, Json] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.tool_calls:
+        message |= {"content": answer.text or None, "tool_calls": list(answer.tool_calls)}
+    return message
 
 
 def _token(token: str, logprob: float) -> dict[str, Json]:

@@ -22,11 +22,11 @@ from ftops.engine.api.inference import (
     run_in_model_thread,
     send_completion,
     send_stream,
+    start_document,
     usage,
 )
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import Label, Text
-from ftops.engine.ids import new_id
 from ftops.engine.trainer import TokenLogprob
 from ftops.records import Json, RowFormat
 
@@ -61,6 +61,7 @@ class Completion(ResponseModel):
     model: str
     choices: list[CompletionChoice]
     usage: Usage
+    system_fingerprint: str | None = None
 
 
 ANSWERS = describe_responses(Completion)
@@ -110,7 +111,8 @@ def _answer(body: CreateCompletion, engine: Engine) -> Response:
         max_requests_per_model=engine.settings.max_requests_per_model,
         streams=bool(body.stream),
     )
-    writer = _CompletionWriter(body, repeated, engine.store.now())
+    head = start_document("text_completion", "cmpl", body.model, engine.store.now(), generation)
+    writer = _CompletionWriter(body, repeated, head)
     prompt_tokens = model.count_tokens(prompts)
     if body.stream:
         return send_stream(generation, writer.chunks(generation, prompt_tokens), engine)
@@ -123,16 +125,13 @@ class _CompletionWriter:
     `prompts` has one entry for each answer.
     """
 
-    def __init__(self, body: CreateCompletion, prompts: Sequence[str], now: int) -> None:
+    def __init__(
+        self, body: CreateCompletion, prompts: Sequence[str], head: dict[str, Json]
+    ) -> None:
         self._body = body
         self._echoes = prompts if body.echo else [""] * len(prompts)
         self._has_logprobs = body.logprobs is not None
-        self._head: dict[str, Json] = {
-            "id": new_id("cmpl"),
-            "object": "text_completion",
-            "created": now,
-            "model": body.model,
-        }
+        self._head = head
 
     def whole(self, generation: ActiveGeneration, prompt_tokens: int) -> dict[str, Json]:
         answers = collect_answers(generation, len(self._echoes))

@@ -11,11 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ftops.engine.settings import hide_paths
+from ftops.engine.trainer import ModelUnavailable
 from ftops.errors import FtopsError, StorageError
 from ftops.records import Json
 
 _log = logging.getLogger(__name__)
 REQUEST_ID = "ftops.request_id"  # its key in the ASGI scope
+UNAVAILABLE = "model_unavailable"  # the code of this error
 _SEE_LOG = "See engine.log for details."
 _TYPES = {429: "requests"}
 _CODES = {404: "unknown_url", 405: "method_not_allowed"}
@@ -61,6 +63,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(FtopsError, _on_ftops_error)
+    app.add_exception_handler(ModelUnavailable, _on_unavailable_model)
     app.add_exception_handler(Exception, _on_internal_error)
 
 
@@ -133,6 +136,11 @@ async def _on_ftops_error(request: Request, error: Exception) -> Response:
     folder = request.app.state.engine.paths.root
     message = f"{hide_paths(error.message, folder)}. {_SEE_LOG}"
     return _respond(status, error_body(status, message, code=code))
+
+
+async def _on_unavailable_model(request: Request, error: Exception) -> Response:
+    _log.error("%s %s: %s", request.method, request.url.path, error)
+    return _respond(503, error_body(503, str(error), code=UNAVAILABLE), {"retry-after": "1"})
 
 
 async def _on_internal_error(request: Request, error: Exception) -> Response:

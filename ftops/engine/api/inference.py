@@ -12,13 +12,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from ftops.engine.api.engine import Engine
-from ftops.engine.api.errors import ApiError, error_body
+from ftops.engine.api.errors import UNAVAILABLE, ApiError, error_body
 from ftops.engine.api.models import get_model
 from ftops.engine.api.quotas import RateLimit
 from ftops.engine.api.schema import EVENT_STREAM, Finite, Label, RequestBody
 from ftops.engine.generation import PooledModel
+from ftops.engine.ids import new_id
+from ftops.engine.lora.serving import ServedModel
 from ftops.engine.trainer import (
     GenerationChunk,
+    ModelUnavailable,
     Prompt,
     PromptTooLong,
     SamplingParams,
@@ -26,6 +29,7 @@ from ftops.engine.trainer import (
 )
 from ftops.errors import EngineError
 from ftops.records import Json, RowFormat
+from ftops.rows.messages import JsonObject
 
 MAX_ANSWERS = 256  # of one request: prompts times n
 MAX_PROMPT_BYTES = 1 << 20  # of all prompts of a request: tokenizing takes half a second
@@ -36,7 +40,7 @@ _log = logging.getLogger(__name__)
 _ENDPOINTS = {RowFormat.COMPLETION: "/v1/completions", RowFormat.CHAT: "/v1/chat/completions"}
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class ResponseModel(BaseModel):
@@ -99,6 +103,7 @@ class SamplingRequest(RequestBody):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Label | None = None
+    precision: Literal["fp32", "q8_0"] | None = None  # an extension; see `check_precision`
 
     @property
     def includes_usage(self) -> bool:
@@ -117,6 +122,7 @@ class SamplingRequest(RequestBody):
             logit_bias=_token_numbers(self.logit_bias or {}),
             presence_penalty=self.presence_penalty or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
+            precision=self.precision,
         )
 
 
@@ -138,6 +144,10 @@ def check_unsupported(values: Mapping[str, Any]) -> None:
 
 def open_model(name: str, row_format: RowFormat, engine: Engine) -> PooledModel:
     """The loaded model; ApiError for a base model, or one trained on rows of another format."""
+    base = engine.model_pool.find_base(name)
+    if base is not None:
+        _check_base(name, base, row_format)
+        return base
     if name in engine.list_bases():
         message = (
             f"{name!r} is a base model with random weights: it cannot answer. "
@@ -150,11 +160,19 @@ def open_model(name: str, row_format: RowFormat, engine: Engine) -> PooledModel:
     except EngineError:
         get_model(name, engine)  # 404 if it was deleted just now
         raise
+    assert model.manifest is not None  # of a fine-tuned model
     trained_on = model.manifest.row_format
     if trained_on is not row_format:
         message = f"{name!r} was trained on {trained_on} rows: use {_ENDPOINTS[trained_on]}."
         raise ApiError(400, message, param="model", code="wrong_endpoint")
     return model
+
+
+def _check_base(name: str, model: PooledModel, row_format: RowFormat) -> None:
+    has_chats = isinstance(model.loaded, ServedModel) and model.loaded.has_chats
+    if row_format is RowFormat.CHAT and not has_chats:
+        message = f"{name!r} has no chat template: use {_ENDPOINTS[RowFormat.COMPLETION]}."
+        raise ApiError(400, message, param="model", code="wrong_endpoint")
 
 
 def check_max_tokens(param: str, max_tokens: int | None, model: PooledModel) -> None:
@@ -165,6 +183,18 @@ def check_max_tokens(param: str, max_tokens: int | None, model: PooledModel) -> 
             f"{param} is {max_tokens}; the model's context has {limit} tokens, prompt included."
         )
         raise ApiError(400, message, param=param, code="invalid_value")
+
+
+def check_precision(precision: str | None, model: PooledModel) -> None:
+    """ApiError when the model is not served with weights of this precision.
+
+    Pre-trained models are served with 8-bit weights (q8_0) unless a request has `precision: fp32`,
+    as an evaluation has. Models of the trainer `tiny` are always fp32. `system_fingerprint` of the
+    response has what answered.
+    """
+    if precision == "q8_0" and not isinstance(model.loaded, ServedModel):
+        message = "precision: this model is served in fp32 only."
+        raise ApiError(400, message, param="precision", code="unsupported_value")
 
 
 class ActiveGeneration:
@@ -182,8 +212,9 @@ class ActiveGeneration:
     ) -> None:
         """`param` is the field of the prompt; ApiError 429 for too many requests to the model."""
         _check_size(prompts, params, param, model)
-        self.rate = RateLimit(max_requests_per_model, model.batcher.load, retry_after_s=1)
+        self.rate = RateLimit(max_requests_per_model, model.load, retry_after_s=1)
         self.rate.check("requests to this model")
+        check_precision(params.precision, model)
         self._request = model.generate(prompts, params, is_buffered=not streams)
         self._chunks = iter(self._request)
         try:
@@ -193,6 +224,11 @@ class ActiveGeneration:
         except EngineError as error:
             message = f"{error.message}. {error.hint}".strip()
             raise ApiError(400, message, code="invalid_value") from error
+
+    @property
+    def system_fingerprint(self) -> str:
+        """What generates the answers; known with the first chunk."""
+        return self._request.system_fingerprint
 
     def __iter__(self) -> Iterator[GenerationChunk]:
         if self._first is not None:
@@ -273,6 +309,7 @@ class CollectedAnswer:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     n_tokens: int = 0
     finish_reason: str = "stop"
+    tool_calls: tuple[JsonObject, ...] = ()
 
 
 def collect_answers(generation: ActiveGeneration, count: int) -> list[CollectedAnswer]:
@@ -284,7 +321,23 @@ def collect_answers(generation: ActiveGeneration, count: int) -> list[CollectedA
         answer.logprobs += chunk.logprobs
         answer.n_tokens += chunk.n_tokens
         answer.finish_reason = chunk.finish_reason or answer.finish_reason
+        answer.tool_calls += chunk.tool_calls
     return answers
+
+
+def start_document(
+    kind: str, prefix: str, model: str, now: int, generation: ActiveGeneration
+) -> dict[str, Json]:
+    """The fields that a response and all its chunks begin with."""
+    head: dict[str, Json] = {
+        "id": new_id(prefix),
+        "object": kind,
+        "created": now,
+        "model": model,
+    }
+    if generation.system_fingerprint:
+        head["system_fingerprint"] = generation.system_fingerprint
+    return head
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, Json]:
@@ -311,6 +364,8 @@ def send_stream(
             _log.error("a stream failed", exc_info=error)
             message = "The engine had an internal error. See engine.log for details."
             failure = error_body(500, message, code="internal_error")
+            if isinstance(error, ModelUnavailable):
+                failure = error_body(503, str(error), code=UNAVAILABLE)
             yield b"data: " + orjson.dumps(failure) + b"\n\n"
         finally:
             generation.close()
