@@ -28,7 +28,7 @@ from ftops.records import (
     Stage,
     StageRecord,
 )
-from ftops.runs.context import RunContext, StageContext
+from ftops.runs.context import StageContext
 from ftops.runs.states import RUN_TRANSITIONS, Transition
 from tests.crash.faulty import FaultyProvider
 
@@ -94,20 +94,21 @@ def succeed_before_results() -> None:
     """The run counts as succeeded once its job has, and the results are fetched after that."""
     runner = import_module(_RUNNER)
     do_stage: Callable[[StageContext, StageRecord], Run] = runner._do_stage
-    move: Callable[[RunContext, Run, Transition[RunStatus], str | None], Run] = runner._move
+    end_run: Callable[[StageContext, Transition[RunStatus], str | None], Run] = runner.end_run
 
     def do_early(work: StageContext, record: StageRecord) -> Run:
         if record.stage is Stage.RESULTS and work.run.status is RunStatus.RUNNING:
             work.context.ledger.move_run(work.run, RunStatus.SUCCEEDED)
         return do_stage(work, record)
 
-    def move_late(
-        context: RunContext, run: Run, how: Transition[RunStatus], error: str | None = None
+    def end_late(
+        work: StageContext, ending: Transition[RunStatus], error: str | None = None
     ) -> Run:
-        return run if run.status is how.after else move(context, run, how, error)
+        is_ended = work.run.status is ending.after
+        return work.run if is_ended else end_run(work, ending, error)
 
     _plant(_RUNNER, "_do_stage", do_early)
-    _plant(_RUNNER, "_move", move_late)
+    _plant(_RUNNER, "end_run", end_late)
 
 
 def cancel_without_reconcile() -> None:
