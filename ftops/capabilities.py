@@ -96,3 +96,11 @@ class Capabilities:
     prompts_per_request: int = 1  # texts (not chats) in one request
     own_vocabulary: bool = False  # each job trains a vocabulary on its own rows
     naming: Naming = field(default_factory=Naming)
+
+    def is_untrained(self, model: str) -> bool:
+        """Whether the base model of `model` has random weights."""
+        return (self.naming.find_base_model(model) or model) in self.untrained_bases
+
+    def trains_tools(self, model: str) -> bool:
+        """Whether `model` may learn to call tools; a job on it shows whether its template can."""
+        return self.tools and not self.is_untrained(model)

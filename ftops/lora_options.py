@@ -1,4 +1,4 @@
-"""The options of LoRA training: in the job file, in the engine's API, and for the trainer.
+"""The options of training pre-trained models: in the job file, the engine's API and the trainer.
 
 Importing pydantic takes a third of a second, so only code that needs the options imports this
 module: the engine's worker passes them as JSON to the trainer.
@@ -71,3 +71,16 @@ class LoraOptions(BaseModel):
     def lora_alpha(self) -> float:
         """`alpha`, or its default."""
         return 2.0 * self.rank if self.alpha is None else self.alpha
+
+
+class EarlyStoppingOptions(BaseModel):
+    """When to stop before the last epoch, with the best weights as the result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    metric: Literal["valid_loss", "valid_mean_token_accuracy"] = Field(
+        "valid_loss", description="Metric that must improve, by more than chance explains."
+    )
+    patience: int = Field(
+        3, ge=1, le=1000, description="Evaluations in a row without improvement before the end."
+    )

@@ -89,6 +89,12 @@ class Hyperparameters:
     classification_n_classes: int | None = None
     classification_positive_class: str | None = None
     classification_betas: tuple[float, ...] | None = None
+    eval_every: int | None = None
+    early_stopping: Mapping[str, Json] | None = None
+
+
+# Hyperparameters without effect on base models that have random weights.
+PRETRAINED_ONLY = frozenset({"learning_rate", "eval_every", "early_stopping"})
 
 
 ENGINE_PROVIDER = "local"  # the name of the built-in engine in the registry of providers

@@ -426,6 +426,8 @@ def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str,
     Raises Rejected for a method or a hyperparameter that the provider would ignore.
     """
     hyperparameters = render_hyperparameters(request.hyperparameters, capabilities)
+    for name, values in request.sections.items():
+        hyperparameters[name] = dict(values)
     body: dict[str, Json] = {"model": request.model, "training_file": request.training_file}
     for name in ("validation_file", "suffix", "seed"):
         value = getattr(request, name)

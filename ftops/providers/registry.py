@@ -14,7 +14,14 @@ from ftops.capabilities import BatchRule, Capabilities, EpochRule
 from ftops.errors import ProviderError
 from ftops.providers.address import OPENAI, Destination, ServerAddress
 from ftops.providers.provider import Provider, ProviderContext
-from ftops.records import ENGINE_PROVIDER, Hyperparameters, JobProtocol, Method, ProviderSettings
+from ftops.records import (
+    ENGINE_PROVIDER,
+    PRETRAINED_ONLY,
+    Hyperparameters,
+    JobProtocol,
+    Method,
+    ProviderSettings,
+)
 from ftops.text import find_nearest
 
 
@@ -54,15 +61,18 @@ def _import_when_built(module: str, function: str) -> Build:
     return build
 
 
-_ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters)) - {
-    "learning_rate"
-}
+def _load_lora_options() -> type[Any]:
+    # Imports pydantic, which only a command that reads a job file needs.
+    return import_module("ftops.lora_options").LoraOptions  # type: ignore[no-any-return]
+
+
+_ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters))
 _BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
 _AUTO_BATCH = BatchRule(share=0.002, most=256)  # as OpenAI has described it since 2021
 ENGINE_SIZES = ("ada", "babbage", "curie", "davinci")  # of the trainer `tiny`
 _LEGACY = Capabilities(
     suffix_max=40,
-    hyperparameters=_ENGINE_HYPERPARAMETERS - {"beta"},
+    hyperparameters=_ENGINE_HYPERPARAMETERS - PRETRAINED_ONLY - {"beta"},
     metadata=False,
     seed=False,
     chats=False,
@@ -81,7 +91,6 @@ _LOCAL = Capabilities(
     file_listing_lag_s=0.0,
     any_row_format=True,
     untrained_bases=ENGINE_SIZES,
-    tools=False,
     methods=_BOTH_METHODS,
     max_concurrent_requests=4,
     prompts_per_request=64,
@@ -104,6 +113,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         summary="the built-in engine on this machine, started when it is needed",
         capabilities=_LOCAL,
         build=_import_when_built("ftops.providers.local", "build_local"),
+        sections={"lora": _load_lora_options},
         protocols={
             "legacy": (
                 replace(

@@ -167,9 +167,9 @@ def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
     """
     plan = load_plan(spec, job_file)
     recipe = make_recipe(spec.prepare, _choose_format(spec, job_file, provider, plan), plan)
-    if provider.capabilities.tools:
+    if provider.capabilities.trains_tools(spec.model):
         return recipe
-    return replace(recipe, no_tools=f"the provider {provider.name}")
+    return replace(recipe, no_tools=f"{spec.model} at the provider {provider.name}")
 
 
 def _choose_format(

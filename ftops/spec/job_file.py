@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ftops.capabilities import Capabilities, Naming
 from ftops.errors import ProviderError
-from ftops.records import Json, ProviderSettings, RowFormat, find_api_address
+from ftops.records import PRETRAINED_ONLY, Json, ProviderSettings, RowFormat, find_api_address
 from ftops.spec.evaluate import EvaluateSpec, list_named_files, list_provider_paths
 from ftops.spec.located_values import Values, apply_overrides, read_values, report_secrets
 from ftops.spec.metrics import to_choice
@@ -42,6 +42,7 @@ DATA_FIELDS: tuple[tuple[str, ...], ...] = (
 ALLOW_OUTSIDE = "--allow-outside"
 _WRITTEN = {"json": "file", "tensorboard": "folder", "wandb": "folder"}  # of `export`
 _MAX_ENTRIES = 10_000  # in a folder that is a data set
+_FOR_PRETRAINED = "is for pre-trained models, and {model} starts from random weights"
 _LOCAL_FIELDS = (("notify", "on"), ("notify", "command"), ("notify", "webhook_secret_env"))
 
 
@@ -173,11 +174,18 @@ def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
     if spec.method not in capabilities.methods:
         offered = " and ".join(sorted(capabilities.methods))
         report.add(job.values.span(("method",)), f"{name} supports only the method {offered}")
+    is_untrained = capabilities.is_untrained(spec.model)
     hyperparameters = job.values.find("hyperparameters")
     for key, value in hyperparameters.items() if isinstance(hyperparameters, dict) else ():
         if value not in (None, "auto") and key not in capabilities.hyperparameters:
             span = job.values.span(("hyperparameters", key), key=True)
             report.add(span, f"{name} takes no {key}", _suggest_instead(key, capabilities))
+        elif value is not None and key in PRETRAINED_ONLY and is_untrained:
+            span = job.values.span(("hyperparameters", key), key=True)
+            report.add(span, f"{key} {_FOR_PRETRAINED.format(model=spec.model)}", "remove it")
+    for key in spec.sections if is_untrained else ():
+        span = job.values.span((key,), key=True)
+        report.add(span, f"{key} {_FOR_PRETRAINED.format(model=spec.model)}", "remove it")
     _report_addresses(job.values, report)
     for path, message in _list_unsupported_fields(spec, capabilities):
         report.add(job.values.span(path, key=True), f"{name} {message}", "remove it")

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
+from ftops.lora_options import EarlyStoppingOptions
 from ftops.records import Auto, Hyperparameters, Json, ProviderSettings, RowFormat
 from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.export import MAX_EXPORTS, ExportSpec
@@ -162,7 +163,8 @@ class HyperparameterSpec(Section):
         None,
         gt=0,
         le=1,
-        description="Absolute learning rate, at providers without `learning_rate_multiplier`.",
+        description="Absolute learning rate, at providers without `learning_rate_multiplier` and"
+        " for pre-trained models of `local`.",
     )
     beta: Annotated[float, Field(gt=0, le=2)] | Auto | None = Field(
         None,
@@ -202,10 +204,32 @@ class HyperparameterSpec(Section):
         max_length=16,
         description="F-beta scores to compute for two classes.",
     )
+    eval_every: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Steps between two evaluations on the validation file; after each epoch by"
+        " default (pre-trained models of `local`).",
+    )
+    early_stopping: Annotated[
+        EarlyStoppingOptions | None,
+        Expected(
+            "a mapping of metric (valid_loss or valid_mean_token_accuracy) and patience (1 to"
+            " 1000)",
+            "group",
+        ),
+    ] = Field(
+        None,
+        description="Stop when `metric` has not improved for `patience` evaluations, and keep the"
+        " best weights (pre-trained models of `local`).",
+    )
 
     def to_record(self) -> Hyperparameters:
         """The values in the type that the rest of ftops uses."""
-        return Hyperparameters(**{name: getattr(self, name) for name in type(self).model_fields})
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        if self.early_stopping is not None:
+            values["early_stopping"] = self.early_stopping.model_dump()
+        return Hyperparameters(**values)
 
 
 class LimitSpec(Section):

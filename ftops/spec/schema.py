@@ -7,7 +7,7 @@ schema for completion and checks; the table is in docs/job-file.md.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -205,10 +205,14 @@ def _widen(field: Json, description: str) -> Json:
 
 
 def _rows(name: str, section: type[BaseModel]) -> list[str]:
-    return [
-        _row(f"`{name}.{key}`", get_expected(field).text, _default(field), field.description)
-        for key, field in section.model_fields.items()
-    ]
+    rows = []
+    for key, field in section.model_fields.items():
+        expected = get_expected(field).text
+        rows.append(_row(f"`{name}.{key}`", expected, _default(field), field.description))
+        for inner in get_args(field.annotation):  # of a section that may be absent
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                rows += _rows(f"{name}.{key}", inner)
+    return rows
 
 
 def _row(*cells: str | None) -> str:

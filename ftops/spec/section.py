@@ -68,6 +68,8 @@ def _describe(annotation: Any, metadata: list[Any]) -> Expected:
         return Expected(" or ".join(texts), parts[-1].kind, choices)
     if origin is Literal:
         return Expected(_join(arguments), choices=arguments)
+    if origin is tuple:
+        return Expected("a list of names", "group")
     if annotation is bool:
         return Expected("true or false", "flag")
     if annotation in (int, float):

@@ -316,6 +316,24 @@ def beta_is_for_preferences(values: Values) -> Iterator[FieldError]:
         )
 
 
+def there_is_one_learning_rate(values: Values) -> Iterator[FieldError]:
+    multiplier = values.find(_SECTION, "learning_rate_multiplier")
+    if values.find(_SECTION, "learning_rate") is not None and multiplier not in (None, "auto"):
+        message = "learning_rate replaces learning_rate_multiplier"
+        yield FieldError((_SECTION, "learning_rate"), message, "remove one of them", at_key=True)
+
+
+def evaluations_need_validation_data(values: Values) -> Iterator[FieldError]:
+    if values.find("validation_file") is not None or values.is_invalid(("validation_file",)):
+        return
+    for name in ("eval_every", "early_stopping"):
+        if values.find(_SECTION, name) is not None:
+            message = f"{name} needs a validation_file"
+            yield FieldError(
+                (_SECTION, name), message, "add that line, or remove this one", at_key=True
+            )
+
+
 def preferences_are_sent_unchanged(values: Values) -> Iterator[FieldError]:
     if values.find("method") != "dpo":
         return
@@ -416,6 +434,8 @@ RULES: tuple[Rule, ...] = (
     metadata_keys_are_free,
     system_message_is_for_chats,
     beta_is_for_preferences,
+    there_is_one_learning_rate,
+    evaluations_need_validation_data,
     preferences_are_sent_unchanged,
     notifications_need_a_target,
     a_webhook_secret_needs_a_webhook,

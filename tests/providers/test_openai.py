@@ -13,11 +13,13 @@ from ftops.errors import InvalidResponse, NotFound, Rejected, Unavailable, Unrea
 from ftops.http.response import MAX_PAGES
 from ftops.providers.openai import render_request
 from ftops.providers.provider import Provider
+from ftops.providers.registry import get_capabilities
 from ftops.records import (
     Hyperparameters,
     JobRequest,
     Json,
     Method,
+    ProviderSettings,
 )
 from tests.fakes import FakeClock
 from tests.providers.test_openai_response import JOB
@@ -84,6 +86,28 @@ def test_everything_that_was_set_is_sent(api: respx.MockRouter, provider: Provid
         "seed": 0,
         "metadata": {"team": "search"},
         "method": {"type": "supervised", "supervised": {"hyperparameters": figures}},
+    }
+
+
+def test_options_of_pre_trained_models_are_hyperparameters() -> None:
+    request = JobRequest(
+        "small",
+        "file-t",
+        hyperparameters=Hyperparameters(
+            learning_rate=1e-3, early_stopping={"patience": 2}, eval_every=5
+        ),
+        sections={"lora": {"rank": 8}},
+    )
+    sent = render_request(request, get_capabilities(ProviderSettings("local")))
+    method: Any = sent["method"]
+    assert method["supervised"]["hyperparameters"] == {
+        "n_epochs": "auto",
+        "batch_size": "auto",
+        "learning_rate_multiplier": "auto",
+        "learning_rate": 1e-3,
+        "eval_every": 5,
+        "early_stopping": {"patience": 2},
+        "lora": {"rank": 8},
     }
 
 

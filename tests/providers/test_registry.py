@@ -9,7 +9,7 @@ import respx
 
 from ftops.errors import AuthFailed, ProviderError
 from ftops.providers.registry import PROVIDERS, get_capabilities
-from ftops.records import Hyperparameters, JobProtocol, ProviderSettings, RowFormat
+from ftops.records import PRETRAINED_ONLY, Hyperparameters, JobProtocol, ProviderSettings, RowFormat
 from tests.providers.conftest import KEY, Bench
 
 
@@ -44,7 +44,7 @@ def test_by_the_legacy_protocol_a_provider_takes_what_that_protocol_has(name: st
     takes = get_capabilities(ProviderSettings(name, protocol="legacy"))
     assert takes.hyperparameters == {field.name for field in fields(Hyperparameters)} - {
         "beta",
-        "learning_rate",
+        *PRETRAINED_ONLY,
     }
     assert (takes.suffix_max, takes.metadata, takes.seed, takes.chats) == (40, False, False, False)
     assert takes.needs_key == get_capabilities(ProviderSettings(name)).needs_key

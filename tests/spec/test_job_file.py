@@ -7,7 +7,7 @@ import pytest
 
 from ftops.capabilities import Capabilities, Naming
 from ftops.errors import SpecError, UsageError
-from ftops.providers.registry import PROVIDERS
+from ftops.providers.registry import PROVIDERS, get_capabilities
 from ftops.records import (
     ProviderSettings,
 )
@@ -524,3 +524,57 @@ def test_the_code_that_a_run_executes_is_listed_with_its_file(folder: Path) -> N
     ]
     plain = load_text(folder, MINIMAL)
     assert list_code(plain.spec, plain.path) == []
+
+
+PRETRAINED = """\
+name: small
+provider: local
+model: smollm2-135m
+training_file: train.jsonl
+validation_file: valid.jsonl
+hyperparameters: {learning_rate: 1e-3, eval_every: 20, early_stopping: {patience: 2}}
+lora: {rank: 8, targets: [q_proj, v_proj]}
+"""
+
+
+def load_pretrained(folder: Path, text: str = PRETRAINED) -> LoadedJob:
+    return load_job(write_job(folder, text), environ={}, providers=PROVIDERS)
+
+
+def test_options_of_pre_trained_models_arrive_where_they_belong(tmp_path: Path) -> None:
+    job = load_pretrained(tmp_path)
+    check_provider(job, get_capabilities(job.spec.provider_settings()))
+    record = job.spec.hyperparameters.to_record()
+    assert (record.learning_rate, record.eval_every) == (1e-3, 20)
+    assert record.early_stopping == {"metric": "valid_loss", "patience": 2}
+    assert job.spec.sections == {"lora": {"rank": 8, "targets": ["q_proj", "v_proj"]}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rank: 8", "rnk: 8", "job.yaml:7:8: unknown key 'rnk' under lora"),
+        ("rank: 8", "rank: 0", "job.yaml:7:14: rank must be a whole number from 1 to 1024, not 0"),
+        ("[q_proj, v_proj]", "all", "targets must be \"all-linear\" or a list of names, not 'all'"),
+        ("patience: 2", "patience: 0", "job.yaml:6:72: early_stopping must be a mapping of metric"),
+        ("{learn", "{learning_rate_multiplier: 2, learn", "replaces learning_rate_multiplier"),
+        ("validation_file: valid.jsonl\n", "", "job.yaml:5:40: eval_every needs a validation_file"),
+        ("provider: local", "provider: openai", "only the provider local reads lora"),
+    ],
+)
+def test_a_mistake_in_an_option_has_its_line_and_column(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_pretrained(tmp_path, PRETRAINED.replace(old, new))
+    assert message in caught.value.message
+
+
+def test_options_of_pre_trained_models_are_refused_for_random_weights(tmp_path: Path) -> None:
+    for model in ("ada", "ft:ada:local::abc"):
+        job = load_pretrained(tmp_path, PRETRAINED.replace("smollm2-135m", f'"{model}"'))
+        with pytest.raises(SpecError) as caught:
+            check_provider(job, get_capabilities(job.spec.provider_settings()))
+        for key in ("learning_rate", "eval_every", "early_stopping", "lora"):
+            reason = f"{key} is for pre-trained models, and {model} starts from random weights"
+            assert reason in caught.value.message

@@ -214,7 +214,7 @@ def parse_target(target: str | None) -> DataTarget:
         get_token_limit(provider, model),
         capabilities.auto_epochs,
         capabilities.auto_batch,
-        capabilities.tools,
+        capabilities.trains_tools(model),
     )
 
 

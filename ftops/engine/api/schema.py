@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from ftops.engine.api.errors import ApiError
-from ftops.lora_options import LoraOptions
+from ftops.lora_options import EarlyStoppingOptions, LoraOptions
 
 Item = TypeVar("Item")
 
@@ -187,13 +187,6 @@ BatchSize = Auto | Annotated[int, Field(ge=1, le=256)] | None
 Multiplier = Auto | Annotated[Finite, Field(gt=0, le=100)] | None
 
 
-class EarlyStoppingBody(RequestBody):
-    """Stop when `metric` has not improved for `patience` evaluations in a row."""
-
-    metric: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    patience: Annotated[int, Field(ge=1, le=1000)] | None = None
-
-
 class TrainingBody(RequestBody):
     """The hyperparameters of all methods; the last four are for pre-trained base models."""
 
@@ -202,7 +195,7 @@ class TrainingBody(RequestBody):
     learning_rate_multiplier: Multiplier = None
     learning_rate: Annotated[Finite, Field(gt=0, le=1)] | None = None
     eval_every: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    early_stopping: EarlyStoppingBody | None = None
+    early_stopping: EarlyStoppingOptions | None = None
     lora: LoraOptions | None = None
 
 
