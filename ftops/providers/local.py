@@ -1,5 +1,6 @@
 """The provider `local`: the OpenAI provider pointed at the built-in engine, started when needed."""
 
+import shlex
 import threading
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ import openai
 
 from ftops.capabilities import Capabilities
 from ftops.clock import Clock
-from ftops.errors import AuthFailed, ProviderError, Unreachable
+from ftops.errors import AuthFailed, NotFound, ProviderError, Unreachable
 from ftops.http.request_log import RequestLog
 from ftops.http.retry import RetryPolicy
 from ftops.providers.engine_process import ENGINE_COMMAND, start_engine
@@ -18,7 +19,7 @@ from ftops.providers.openai_client import ClientOptions, OpenAIClient, make_clie
 from ftops.providers.openai_legacy import OpenAILegacyProvider
 from ftops.providers.openai_uploads import choose_limits
 from ftops.providers.provider import ProviderContext
-from ftops.records import ProviderSettings
+from ftops.records import ENGINE_PROVIDER, ProviderSettings
 
 # The engine is on this machine: it responds at once, or it is restarting.
 RETRIES = RetryPolicy(attempts=6, deadline_s=60.0, first_pause_s=0.1, longest_pause_s=2.0)
@@ -86,16 +87,28 @@ def build_local(
     endpoint = EngineEndpoint(
         context.home / "engine", context.clock, request_log=context.request_log
     )
+    catalogue = ModelCatalog(context.home, context.clock)
     return provider_class(
         settings,
         capabilities,
         OpenAIClient(endpoint, clock=context.clock, retries=RETRIES),
         account="local",
-        get_model_info=partial(
-            ModelCatalog(context.home, context.clock).get_model_info, (settings.type,)
-        ),
+        get_model_info=partial(catalogue.get_model_info, (settings.type,)),
         upload_limits=choose_limits(context.environ, sends_ranges=True),
+        check_model=partial(_check_model, catalogue, capabilities),
     )
+
+
+def _check_model(catalogue: ModelCatalog, capabilities: Capabilities, model: str) -> None:
+    """Raise NotFound, with the command that adds it, for a base model that the engine lacks."""
+    base = capabilities.naming.find_base_model(model) or model
+    sizes = capabilities.untrained_bases
+    if base not in sizes and base not in catalogue.list_trainable(ENGINE_PROVIDER):
+        raise NotFound(
+            f"the built-in engine has no base model {base!r}",
+            hint=f"Add it with `ftops engine models add {shlex.quote(base)}` (--from SOURCE for a"
+            f" model of your own), or use one of {', '.join(sizes)}.",
+        )
 
 
 build_local_legacy = partial(build_local, provider_class=OpenAILegacyProvider)

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 from ftops.capabilities import Capabilities, Naming
 from ftops.clock import Clock
 from ftops.errors import ModelsFileError
-from ftops.records import Json
+from ftops.records import ENGINE_PROVIDER, Json
 from ftops.text import find_nearest
 
 SHIPPED = "ftops"
@@ -340,10 +340,14 @@ def _parse_key(line: str) -> Key:
 
 
 class ModelCatalog:
-    """Looks up values in both files; raises ModelsFileError when the user's file is invalid."""
+    """Looks up values in both files; raises ModelsFileError when the user's file is invalid.
+
+    The base models that were added to the built-in engine have their own context length.
+    """
 
     def __init__(self, home: Path, clock: Clock) -> None:
         self._path = home / FILENAME
+        self._base_models = home / "engine" / "base_models"
         self._clock = clock
 
     def get_model_info(
@@ -376,7 +380,7 @@ class ModelCatalog:
         today = self._clock.now().date()
         named = dict.fromkeys(
             model
-            for file in filter(None, (self._own, self._shipped))
+            for file in self._files
             for model in file.entries.get(table, {})
             if "*" not in model
         )
@@ -392,7 +396,7 @@ class ModelCatalog:
     def _iterate_entries(
         self, tables: Sequence[str], names: Sequence[str]
     ) -> Iterator[tuple[ModelsFile, ModelEntry]]:
-        for file in filter(None, (self._own, self._shipped)):
+        for file in self._files:
             for table in tables:
                 models = file.entries.get(table, {})
                 fitting = [
@@ -402,6 +406,20 @@ class ModelCatalog:
                     if _fits(pattern, name)
                 ]
                 yield from ((file, models[pattern]) for _, pattern in sorted(fitting))
+
+    @property
+    def _files(self) -> Sequence[ModelsFile]:
+        own = (self._own,) if self._own else ()
+        return (*own, *self._added, self._shipped)
+
+    @cached_property
+    def _added(self) -> Sequence[ModelsFile]:
+        """A file for each base model of the engine, from its description."""
+        return [
+            file
+            for path in sorted(self._base_models.glob("[!.]*/base.json"))
+            if (file := _read_base_model(path)) is not None
+        ]
 
     @property
     def _shipped(self) -> ModelsFile:
@@ -442,6 +460,16 @@ class ModelCatalog:
         if widest in self._shipped.entries or (usual_port and is_host(widest)):
             return widest
         return tables[0]
+
+
+def _read_base_model(path: Path) -> ModelsFile | None:
+    try:
+        tokens = int(json.loads(path.read_bytes())["context_length"])
+        day = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    entry = ModelEntry({"max_example_tokens": tokens})
+    return ModelsFile(day, str(path), {ENGINE_PROVIDER: {path.parent.name: entry}})
 
 
 @cache

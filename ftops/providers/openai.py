@@ -82,6 +82,7 @@ class OpenAIProvider(Provider):
         account: str,
         get_model_info: Callable[[str], ModelInfo],
         upload_limits: UploadLimits,
+        check_model: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.name = settings.type
         self.account = account
@@ -90,6 +91,7 @@ class OpenAIProvider(Provider):
         self._api = api
         self._get_model_info = get_model_info
         self._upload_limits = upload_limits
+        self._check_model = check_model
         self._refused = RefusedParameters()
 
     def ensure_ready(self) -> None:
@@ -97,6 +99,9 @@ class OpenAIProvider(Provider):
 
     def close(self) -> None:
         self._api.close()
+
+    def check_model(self, model: str) -> None:
+        self._check_model(model)
 
     def row_format(self, model: str) -> RowFormat:
         if self.capabilities.any_row_format or not self.capabilities.chats:

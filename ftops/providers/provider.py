@@ -188,6 +188,9 @@ class Provider(ABC):
         """The shape of training rows and of prompts for `model`."""
         return RowFormat.CHAT
 
+    def check_model(self, model: str) -> None:
+        """Raise NotFound for a model that cannot be trained for certain; sends no request."""
+
     def get_model_info(self, model: str) -> ModelInfo:
         """The known prices and limits of `model`; sends no request.
 

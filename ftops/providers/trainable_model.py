@@ -32,8 +32,8 @@ class TrainableModel:
 def list_trainable_models(catalogue: ModelCatalog, provider: str = "") -> Iterator[TrainableModel]:
     """The models with a known price, of one provider or of all."""
     for name in [provider] if provider else PROVIDERS:
-        is_engine = name == ENGINE_PROVIDER
-        for model in ENGINE_SIZES if is_engine else catalogue.list_trainable(name):
+        sizes = ENGINE_SIZES if name == ENGINE_PROVIDER else ()
+        for model in (*sizes, *catalogue.list_trainable(name)):
             yield get_trainable_model(catalogue, name, model)
 
 

@@ -164,7 +164,9 @@ def choose_recipe(spec: JobSpec, job_file: Path, provider: Provider) -> Recipe:
     """The recipe for the job file's data, in the row format that the model needs.
 
     If the provider accepts any format, the data keeps its own; preferences have only one.
+    NotFound for a model that the provider lacks for certain.
     """
+    provider.check_model(spec.model)
     plan = load_plan(spec, job_file)
     recipe = make_recipe(spec.prepare, _choose_format(spec, job_file, provider, plan), plan)
     if provider.capabilities.trains_tools(spec.model):

@@ -7,7 +7,7 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import JobRow, JobStatus, ModelRow, Store
-from tests.cli.running import ftops
+from tests.cli.running import ftops, write_job
 from tests.engine.test_base_models import write_model
 
 
@@ -61,3 +61,15 @@ def test_a_model_that_fine_tuned_models_need_is_kept(model: Path, no_real_home: 
     refused = ftops("engine", "models", "rm", "small", "--yes")
     assert "ft:small:local::1" in refused.err
     assert ftops("engine", "models", "list", "--quiet").out == "small\n"
+
+
+def test_a_job_on_an_added_model_is_valid(model: Path, tmp_path: Path) -> None:
+    job = write_job(tmp_path, model="small")
+    missing = ftops("check", job)
+    assert missing.code == 1
+    assert "no base model 'small'" in missing.err
+    assert "ftops engine models add small" in missing.err
+
+    ftops("engine", "models", "add", "small", "--from", model)
+    assert ftops("check", job).code == 0
+    assert ftops("run", job, "--dry-run").code == 0

@@ -237,3 +237,26 @@ def test_the_last_days_of_a_provider_are_those_of_its_models() -> None:
     assert find_last_date("openai", "shutdown") == date(2027, 1, 14)
     assert find_last_date("openai", "no_jobs_from") == date(2027, 1, 6)
     assert find_last_date("nobody", "shutdown") is None
+
+
+def test_an_added_base_model_has_its_own_context_length(tmp_path: Path) -> None:
+    path = tmp_path / "engine" / "base_models" / "small" / "base.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"context_length": 8192}')
+    catalogue = ModelCatalog(tmp_path, FakeClock())
+
+    for model in ("small", "ft:small:local:name:1"):
+        info = catalogue.get_model_info(("local",), model)
+        assert (info.max_example_tokens, info.train_usd) == (8192, 0)
+        assert info.origins["max_example_tokens"].source == str(path)
+    assert catalogue.get_model_info(("openai",), "small").max_example_tokens is None
+    assert list(catalogue.list_trainable("local")) == ["small"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"context_length": "many"}'])
+def test_a_damaged_description_of_a_base_model_is_left_out(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "engine" / "base_models" / "small" / "base.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+
+    assert list(ModelCatalog(tmp_path, FakeClock()).list_trainable("local")) == []
