@@ -92,6 +92,8 @@ evaluate:
     - baseline                      # free: naive Bayes, nearest neighbour, regex template, majority
   metrics: [accuracy, f1, {{judge: {{model: gpt-4.1, provider: openai}}}}]
   require: {{accuracy: ">= 0.85", accuracy_over_few_shot: "> 0.03"}}   # else exit code 4
+  keep: {{file: data/general.jsonl, max_drop: 0.02}}   # other tasks, before and after tuning
+  slices: [language]                # each value of this field of the rows is evaluated apart, too
   max_cost_usd: 2                   # of the evaluation; `limits.max_cost_usd` limits the training
 ```
 

@@ -47,6 +47,16 @@ class RunFolder:
         return self.path / "train.extract.json"
 
     @property
+    def evaluation_slices(self) -> Path:
+        """The fields of `evaluate.slices` of each prepared row of `evaluate.file`."""
+        return self.path / "evaluate.slices.jsonl"
+
+    @property
+    def keep_rows(self) -> Path:
+        """The prepared rows of `evaluate.keep`."""
+        return self.path / "keep.jsonl"
+
+    @property
     def results(self) -> Path:
         """The results file of the job, unchanged."""
         return self.path / "results.csv"

@@ -233,7 +233,7 @@ class TrainingSummary:
 class EvaluateResult:
     """The primary metric of the tuned model with its interval, and of the other candidates.
 
-    `source_sha256` is the hash of `evaluate.file`, if there is one.
+    `source_sha256` is the hash of the data files of the section, if there are any.
     """
 
     file: str

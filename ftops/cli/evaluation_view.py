@@ -14,6 +14,7 @@ from ftops.evaluation.result import CandidateScore, Evaluation, RequirementResul
 from ftops.evaluation.text import (
     describe_comparison,
     describe_outcome,
+    describe_part,
     describe_requirement,
     describe_savings,
     format_result,
@@ -42,6 +43,13 @@ def render_evaluation(evaluation: Evaluation) -> Iterator[RenderableType]:
     yield from render_verdicts(evaluation)
     yield from _render_requirements(evaluation.requirements)
     yield from _render_notes(evaluation)
+    for part in evaluation.parts:
+        yield heading(_wrap(describe_part(part)))
+        yield indent(render_candidates(part))
+        for comparison in part.comparisons:
+            style = _VERDICT_STYLES.get(comparison.verdict, "yellow")
+            yield _render_sentence(Text("• ", style), describe_comparison(comparison))
+        yield from _render_notes(part)
     first = evaluation.candidates[0] if evaluation.candidates else None
     if first is not None:
         yield from render_classes(first)

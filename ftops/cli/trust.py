@@ -299,7 +299,7 @@ def _list_files(job: LoadedJob) -> Iterator[tuple[str, str, int]]:
     files = {
         "training_file": spec.training_file,
         "validation_file": spec.validation_file,
-        "evaluate.file": spec.evaluate.file,
+        **spec.evaluate.files,
     }
     for field, name in files.items():
         path = job.find_data(name) if name else None

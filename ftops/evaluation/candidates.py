@@ -114,7 +114,8 @@ class Candidate:
 class EvaluationContext:
     """The data to create candidates from: the evaluated model, rows, ledger and providers.
 
-    `ledger` is None for an estimate before the run, when no model is known.
+    `ledger` is None for an estimate before the run, when no model is known. `keep_rows` are those
+    of `evaluate.keep`.
     """
 
     evaluated: EvaluatedModel
@@ -122,6 +123,7 @@ class EvaluationContext:
     ledger: Ledger | None
     open_provider: OpenProvider
     seed: int
+    keep_rows: EvaluationRows | None = None
 
     def find_tuned(self, name: str) -> TunedModel | None:
         """The model with this name in the ledger."""

@@ -1,7 +1,7 @@
 """Checks an evaluation before anything is sent: requests, cost, metrics and leaked rows."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftops.data.plans.inference import get_label_map
@@ -18,11 +18,12 @@ from ftops.evaluation.candidates import (
 from ftops.evaluation.inference import MAX_COST, create_sampling
 from ftops.evaluation.judge import JUDGE_SAMPLING, list_judges, make_blank_prompt
 from ftops.evaluation.prompt_format import PromptFormat
-from ftops.evaluation.result import FREE_KINDS, SkippedCandidate
+from ftops.evaluation.result import FREE_KINDS, KEEP, SkippedCandidate
 from ftops.evaluation.rows import (
     FindData,
     TrainingIndex,
     extract_training,
+    prepare_keep_rows,
     prepare_rows,
     read_evaluation_rows,
     write_extract,
@@ -94,6 +95,17 @@ def estimate_requests(
     pending = [request.cost.requests for request in requests]
     judges = _estimate_judges(context, spec, pending, max_tokens, estimate)
     return [*requests, *judges]
+
+
+def estimate_keep(context: EvaluationContext, estimate: EstimateCost) -> list[RequestEstimate]:
+    """The requests for the rows of `evaluate.keep`, if there are any."""
+    if context.keep_rows is None:
+        return []
+    kept, spec = replace(context, rows=context.keep_rows), EvaluateSpec(against=("base",))
+    listed = list_candidates(kept, spec.candidates)
+    models = [item for item in listed if isinstance(item, Candidate)]
+    requests = estimate_requests(kept, spec, [create_evaluated_candidate(kept), *models], estimate)
+    return [replace(request, name=f"{KEEP} {request.name}") for request in requests]
 
 
 def open_judge_provider(context: EvaluationContext, judge: JudgeMetric) -> Provider:
@@ -197,12 +209,17 @@ def estimate_evaluation(
         estimator = create_cost_estimator(provider, model, counting)
         return estimator.estimate(prompts, sampling.max_tokens)
 
+    requests = estimate_requests(
+        context, spec, [create_evaluated_candidate(context), *models], estimate
+    )
+    if spec.keep is not None:
+        path, name = prepare_keep_rows(job.spec, spec.keep.file, job.find_data, prepared, folder)
+        rows = read_evaluation_rows(path, name, prompt_format, spec.max_rows, spec.seed)
+        requests += estimate_keep(replace(context, keep_rows=rows), estimate)
     return EvaluationEstimate(
         file=source,
         rows=len(context.rows.rows),
-        requests=estimate_requests(
-            context, spec, [create_evaluated_candidate(context), *models], estimate
-        ),
+        requests=requests,
         skipped=[item for item in listed if isinstance(item, SkippedCandidate)],
         later=[entry.word for entry in spec.candidates if entry.word in _MADE_LATER],
     )
@@ -226,9 +243,15 @@ def check_evaluation(
     """
     if spec.evaluate.metrics:
         create_named_metrics(spec.evaluate, job_file.parent, run_code=run_code)
-    if training is None or prepared.training.file_id is not None:
+    if spec.evaluate.keep is not None:
+        prepare_keep_rows(spec, spec.evaluate.keep.file, find_data, prepared, folder)
+    if prepared.training.file_id is not None:
+        training = None
+    if training is None and not spec.evaluate.slices:
         return
     rows, source = prepare_rows(spec, find_data, prepared, folder)
+    if training is None:
+        return
     extract = extract_training(training, rows)
     extract.check_leak(source, spec.evaluate)
     write_extract(folder, extract)

@@ -18,7 +18,12 @@ from ftops.evaluation.candidates import (
     create_evaluated_candidate,
     list_candidates,
 )
-from ftops.evaluation.estimate import check_cost, estimate_requests, open_judge_provider
+from ftops.evaluation.estimate import (
+    check_cost,
+    estimate_keep,
+    estimate_requests,
+    open_judge_provider,
+)
 from ftops.evaluation.inference import (
     ModelClient,
     create_sampling,
@@ -34,17 +39,26 @@ from ftops.evaluation.judge import (
     run_judge,
 )
 from ftops.evaluation.prompt_format import PromptFormat
-from ftops.evaluation.result import CandidateKind, Evaluation, Note, NoteKind, SkippedCandidate
+from ftops.evaluation.requirements import check_drop
+from ftops.evaluation.result import (
+    KEEP,
+    CandidateKind,
+    Evaluation,
+    Note,
+    NoteKind,
+    SkippedCandidate,
+)
 from ftops.evaluation.rows import EvaluationRows, TrainingExtract
 from ftops.evaluation.scoring import CandidatePredictions, ScoringOptions, evaluate, select_metrics
 from ftops.inference.budget import find_prices
-from ftops.metrics.metric import Metric
+from ftops.metrics.metric import Metric, create_metrics
 from ftops.metrics.prediction import Prediction
+from ftops.metrics.registry import MetricChoice
 from ftops.metrics.requirement import parse_requirement
 from ftops.providers.provider import Provider
 from ftops.records import Prompt
 from ftops.rows.tools import read_calls
-from ftops.spec.evaluate import EvaluateSpec
+from ftops.spec.evaluate import EvaluateSpec, KeepSpec
 from ftops.spec.metrics import JudgeMetric
 
 # Errors that skip a candidate; any other error ends the evaluation, because it may be transient.
@@ -80,7 +94,9 @@ def run_evaluation(
     for scores in _run_judges(context, spec, collected.candidates, client):
         judges.append(scores)
         collected.notes += scores.judgements.list_notes(scores.name)
-    requirements = [parse_requirement(name, text) for name, text in spec.requirements.items()]
+    requirements = [
+        parse_requirement(name, text, spec.slices) for name, text in spec.requirements.items()
+    ]
     rows = context.rows
     evaluation = evaluate(
         rows.source,
@@ -93,14 +109,47 @@ def run_evaluation(
             skipped=collected.skipped,
             overlap_lines=training.leak.lines if training else None,
             seed=spec.seed,
+            slices={name: rows.group_by(name) for name in spec.slices},
         ),
     )
     sampled = []
     if len(rows.rows) < rows.total:
         sampled = [Note(NoteKind.SAMPLED, rows=len(rows.rows), total=rows.total)]
     notes = (*sampled, *collected.notes, *evaluation.notes)
+    evaluation = replace(evaluation, notes=notes)
     predictions = {candidate.name: candidate.predictions for candidate in collected.candidates}
-    return replace(evaluation, notes=notes), predictions
+    if context.keep_rows is None or spec.keep is None:
+        return evaluation, predictions
+    part, kept = _evaluate_keep(context, context.keep_rows, spec.keep, client, on_progress)
+    requirement = check_drop(part, spec.keep.max_drop)
+    return (
+        replace(
+            evaluation,
+            requirements=(*evaluation.requirements, requirement),
+            parts=(*evaluation.parts, part),
+        ),
+        predictions | {f"{KEEP} {name}": rows for name, rows in kept.items()},
+    )
+
+
+def _evaluate_keep(
+    context: EvaluationContext,
+    rows: EvaluationRows,
+    keep: KeepSpec,
+    client: ModelClient,
+    on_progress: ReportProgress,
+) -> tuple[Evaluation, dict[str, Sequence[Prediction]]]:
+    """The rows of `evaluate.keep`, answered by the tuned model and by the model before tuning."""
+    names = () if keep.metric is None else (keep.metric,)
+    evaluation, predictions = run_evaluation(
+        replace(context, rows=rows, keep_rows=None),
+        EvaluateSpec(against=("base",), metrics=names, seed=context.seed),
+        client,
+        metrics=create_metrics([MetricChoice(name) for name in names]),
+        training=None,
+        on_progress=on_progress,
+    )
+    return replace(evaluation, name=KEEP, savings=()), predictions
 
 
 def _collect(
@@ -114,7 +163,8 @@ def _collect(
     listed = list(list_candidates(context, spec.candidates))
     models = [evaluated, *(item for item in listed if isinstance(item, Candidate))]
     if spec.max_cost_usd is not None:
-        check_cost(estimate_requests(context, spec, models, client.estimate), spec.max_cost_usd)
+        requests = estimate_requests(context, spec, models, client.estimate)
+        check_cost([*requests, *estimate_keep(context, client.estimate)], spec.max_cost_usd)
     for _, judge in list_judges(spec):  # before predictions are paid for: a key may be missing
         open_judge_provider(context, judge).ensure_ready()
     collected = _Collected(skipped=[item for item in listed if isinstance(item, SkippedCandidate)])

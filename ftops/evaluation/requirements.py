@@ -75,6 +75,27 @@ def _check(
     return _settle(requirement, value - theirs, unit, reason)
 
 
+def check_drop(part: Evaluation, max_drop: float) -> RequirementResult:
+    """Whether the primary metric is at most `max_drop` worse than before tuning.
+
+    The drop is compared by its value; `reason` has its interval, and says if rows are too few.
+    """
+    metric = part.primary_metric
+    text = f"{part.name}: {metric} drops by at most {max_drop:g}"
+    if not part.comparisons:
+        reason = "; ".join(f"{skipped.name}: {skipped.reason}" for skipped in part.skipped)
+        return RequirementResult(text, None, False, reason or f"`{metric}` has no value")
+    (comparison,) = part.comparisons
+    sign = -1 if comparison.higher_is_better else 1
+    drop = sign * comparison.difference
+    low, high = sorted((sign * comparison.low, sign * comparison.high))
+    reason = f"the 95 % interval of the drop is {low:+.3f} to {high:+.3f}"
+    if low <= max_drop < high:
+        reason += ", too few rows to tell"
+    is_met = round(drop, DIGITS) <= round(max_drop, DIGITS)
+    return RequirementResult(text, drop, is_met, reason, comparison.unit)
+
+
 def _settle(requirement: Requirement, value: float, unit: Unit, reason: str) -> RequirementResult:
     is_met = OPERATORS[requirement.comparison](
         round(value, DIGITS), round(requirement.bound, DIGITS)

@@ -54,6 +54,9 @@ FREE_KINDS = (
 )
 
 
+KEEP = "keep"  # the name of the part with the rows of `evaluate.keep`
+
+
 class NoteKind(StrEnum):
     """The kind of a note; `ftops.evaluation.text` has the text of each kind."""
 
@@ -169,7 +172,9 @@ class Evaluation:
     """All candidates on the rows of one file; the tuned model is first if there is one.
 
     `primary_metric` is shown where there is space for one metric. `overlap_rows` is the number of
-    rows that are also training rows; None if the training rows are not known.
+    rows that are also training rows; None if the training rows are not known. `parts` are
+    evaluations of slices of the rows, and of the rows of `evaluate.keep` with the model before and
+    after tuning; `name` is that of a part. Requirements on parts are in `requirements`, too.
     """
 
     file: str
@@ -183,6 +188,8 @@ class Evaluation:
     savings: tuple[Savings, ...] = ()
     requirements: tuple[RequirementResult, ...] = ()
     notes: tuple[Note, ...] = ()
+    name: str = ""
+    parts: tuple["Evaluation", ...] = ()
 
     @property
     def passed(self) -> bool:

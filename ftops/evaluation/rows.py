@@ -1,8 +1,8 @@
 """The rows of an evaluation: prepared like the training data, checked for leaks, sampled."""
 
 import random
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -18,7 +18,7 @@ from ftops.data.rows import prompt_text, read_batches, read_rows
 from ftops.errors import DatasetError
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.files import measure_path, read_if_there, write_atomic
-from ftops.records import Prompt, RowFormat, ToolCall
+from ftops.records import Json, Prompt, RowFormat, ToolCall
 from ftops.rows.messages import JsonObject
 from ftops.rows.tools import CALL_KEYS
 from ftops.run_folder import RunFolder
@@ -29,6 +29,7 @@ from ftops.stage_results import PreparedData
 # Tokenizers of small models may work on bytes, so an answer may have as many tokens as bytes.
 _SPARE_TOKENS = 8
 _MAX_TOKENS = 4096
+MAX_SLICES = 50  # different values of a field
 # The path of a data file in the job file; None for the id of an uploaded file.
 FindData: TypeAlias = Callable[[str], Path | None]
 
@@ -46,6 +47,7 @@ class EvaluationRow:
     expected: str
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
+    slices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class EvaluationRows:
         """The prepared prompts."""
         return [row.prompt for row in self.rows]
 
+    def group_by(self, field: str) -> dict[str, list[int]]:
+        """The indexes of the rows with each value of a field of `evaluate.slices`, sorted."""
+        groups: dict[str, list[int]] = {}
+        for index, row in enumerate(self.rows):
+            groups.setdefault(row.slices[field], []).append(index)
+        return dict(sorted(groups.items()))
+
 
 def prepare_rows(
     spec: JobSpec, find_data: FindData, prepared: PreparedData, folder: Path
@@ -80,13 +89,99 @@ def prepare_rows(
     if named is None:
         source = prepared.validation.source if prepared.validation else ""
         return RunFolder(folder).validation_rows, source
+    paths = RunFolder(folder)
+    file = _get_file("evaluate.file", named, find_data)
+    if not spec.evaluate.slices:
+        paths.evaluation_slices.unlink(missing_ok=True)
+        _prepare(file, paths.evaluation_rows, spec, prepared)
+        return paths.evaluation_rows, named
+    plain = paths.evaluation_rows.with_suffix(".part.jsonl")
+    try:
+        lines = take_fields(file, plain, spec.evaluate.slices)
+        rows = _prepare(plain, paths.evaluation_rows, spec, prepared)
+    except DatasetError as error:
+        message = error.message.replace(str(plain), str(file))
+        raise DatasetError(message, hint=error.hint) from error
+    finally:
+        plain.unlink(missing_ok=True)
+    if rows != len(lines):
+        raise DatasetError(
+            f"{file}: {rows:,} of {len(lines):,} rows are left after preparing, so their fields are"
+            " not known",
+            hint="Drop these rows from the file before, or remove evaluate.slices.",
+        )
+    write_atomic(paths.evaluation_slices, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return paths.evaluation_rows, named
+
+
+def prepare_keep_rows(
+    spec: JobSpec, named: str, find_data: FindData, prepared: PreparedData, folder: Path
+) -> tuple[Path, str]:
+    """The prepared rows of `evaluate.keep` in `folder`, and the name of their file."""
+    path = RunFolder(folder).keep_rows
+    _prepare(_get_file("evaluate.keep.file", named, find_data), path, spec, prepared)
+    return path, named
+
+
+def hash_sources(spec: EvaluateSpec, find_data: FindData) -> str | None:
+    """The hash of the local files of the section, which detects a changed one; None without any."""
+    paths = [path for name in spec.files.values() if (path := find_data(name)) is not None]
+    return "+".join(measure_path(path)[1] for path in paths) or None
+
+
+def _get_file(field: str, named: str, find_data: FindData) -> Path:
     file = find_data(named)
     if file is None:
-        raise DatasetError(f"evaluate.file: {named} is a file at the provider; name a local file")
+        raise DatasetError(f"{field}: {named} is a file at the provider; name a local file")
+    return file
+
+
+def _prepare(file: Path, path: Path, spec: JobSpec, prepared: PreparedData) -> int:
+    """Write the prepared rows to `path`; the number of rows."""
     row_format = _choose_format(file, prepared, options_from_plan(spec.prepare.reading))
-    path = RunFolder(folder).evaluation_rows
-    prepare_file(file, path, make_recipe(spec.prepare, row_format, prepared.plan))
-    return path, named
+    return prepare_file(file, path, make_recipe(spec.prepare, row_format, prepared.plan)).rows
+
+
+def take_fields(source: Path, target: Path, fields: Sequence[str]) -> list[dict[str, str]]:
+    """Write the rows of `source` without these fields to `target`; the fields of each row.
+
+    `a.b` is the key `b` of the object `a`, which is left out as a whole. Values that are not text
+    are JSON; a missing one is "(none)". DatasetError if the file is not JSON lines, or if a field
+    has more than MAX_SLICES different values.
+    """
+    values: list[dict[str, str]] = []
+    with source.open("rb") as lines, target.open("wb") as stream:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = orjson.loads(line) if line.strip() else None
+            except orjson.JSONDecodeError as error:
+                raise DatasetError(
+                    f"{source}:{number}: not JSON: {error}",
+                    hint="evaluate.slices needs a file with a JSON object on each line.",
+                ) from error
+            if isinstance(row, dict):
+                values.append({field: _read_field(row, field.split(".")) for field in fields})
+                for field in fields:
+                    row.pop(field.split(".")[0], None)
+                line = orjson.dumps(row) + b"\n"
+            stream.write(line)
+    for field in fields:
+        count = len({row[field] for row in values})
+        if count > MAX_SLICES:
+            raise DatasetError(
+                f"{source}: {field} has {count:,} different values, and evaluate.slices takes at"
+                f" most {MAX_SLICES}",
+                hint="Name a field with few values.",
+            )
+    return values
+
+
+def _read_field(row: Json, path: Sequence[str]) -> str:
+    for key in path:
+        row = row.get(key) if isinstance(row, dict) else None
+    if row is None:
+        return "(none)"
+    return row if isinstance(row, str) else orjson.dumps(row).decode()
 
 
 def _choose_format(path: Path, prepared: PreparedData, options: ReadOptions) -> RowFormat:
@@ -203,7 +298,12 @@ def read_evaluation_rows(
     rows, longest = [], 0
     total = sum(1 for _ in read_rows(path))
     sampled = _sample(total, max_rows, seed)
-    for row in (row for number, row in enumerate(read_rows(path)) if number in sampled):
+    folder = RunFolder(path.parent)
+    content = read_if_there(folder.evaluation_slices) if path == folder.evaluation_rows else None
+    slices = [orjson.loads(line) for line in (content or b"").splitlines()] or [{}] * total
+    for number, row in enumerate(read_rows(path)):
+        if number not in sampled:
+            continue
         rows.append(
             EvaluationRow(
                 line=row.line,
@@ -211,6 +311,7 @@ def read_evaluation_rows(
                 expected=prompt_format.parse(row.completion),
                 text=prompt_text(row).removesuffix(prompt_format.separator),
                 tool_calls=row.tool_calls,
+                slices=slices[number],
             )
         )
         label = rows[-1].expected.encode("utf-8", "replace")

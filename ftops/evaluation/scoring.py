@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from statistics import NormalDist
 
@@ -16,8 +17,10 @@ from ftops.evaluation.result import (
     Evaluation,
     Note,
     NoteKind,
+    RequirementResult,
     SkippedCandidate,
 )
+from ftops.evaluation.text import format_interval
 from ftops.evaluation.usage import list_savings, measure_requests
 from ftops.inference.budget import Prices
 from ftops.metrics.bootstrap import interval_of, resample
@@ -27,7 +30,13 @@ from ftops.metrics.classification import (
     list_labels,
     place_in_matrix,
 )
-from ftops.metrics.comparison import ALPHA, ComparisonSide, compare, decide_verdicts
+from ftops.metrics.comparison import (
+    ALPHA,
+    ComparisonSide,
+    PendingComparison,
+    compare,
+    decide_verdicts,
+)
 from ftops.metrics.metric import Floats, Metric, MetricSample, create_metrics
 from ftops.metrics.optional_imports import is_installed
 from ftops.metrics.prediction import Prediction, Problem
@@ -65,7 +74,8 @@ class ScoringOptions:
     """Options of the scoring.
 
     `labels` are classes in addition to the expected ones. `primary_metric` defaults to the first
-    metric. The rows on `overlap_lines` are training rows; None if these are not known.
+    metric. The rows on `overlap_lines` are training rows; None if these are not known. `slices` has
+    the rows of each slice, as indexes into the predictions, by field and value.
     """
 
     file_sha256: str = ""
@@ -76,6 +86,7 @@ class ScoringOptions:
     skipped: Sequence[SkippedCandidate] = ()
     overlap_lines: Collection[int] | None = None
     seed: int = SEED
+    slices: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict)
 
 
 def score_candidate(
@@ -114,23 +125,15 @@ def evaluate(
     )
     check_rows([(candidate.name, candidate.predictions) for candidate in candidates])
     ordered = sorted(candidates, key=lambda candidate: candidate.kind is not CandidateKind.TUNED)
-    samples = [
-        [metric.measure(candidate.predictions) for metric in metrics] for candidate in ordered
-    ]
-    # Each candidate is resampled separately, so its intervals do not depend on the others.
-    scored = [
-        _score(
-            candidate, metrics, measured, _resample_alone(measured, options.seed), options.labels
-        )
-        for candidate, measured in zip(ordered, samples, strict=True)
-    ]
-    scores = [score for score, _ in scored]
-    pairs = _choose_pairs(scores, primary, options.requirements)
-    comparisons = _compare_pairs(scores, metrics, samples, pairs, options.seed)
+    whole = [item for item in options.requirements if item.field is None]
+    measured = _measure(ordered, metrics, options, primary, whole)
+    scores = measured.scores
+    comparisons = decide_verdicts(measured.pending)
     first = ordered[0].predictions
     overlap_rows = None
     if options.overlap_lines is not None:
         overlap_rows = sum(row.line in options.overlap_lines for row in first)
+    parts, slice_requirements = _evaluate_slices(file, ordered, metrics, options, primary)
     return Evaluation(
         file=file,
         rows=len(first),
@@ -141,12 +144,106 @@ def evaluate(
         skipped=tuple(options.skipped),
         comparisons=comparisons,
         savings=list_savings(scores[0], scores[1:], training_usd=options.training_usd),
-        requirements=check_requirements(options.requirements, scores[0], scores[1:], comparisons),
-        notes=(
-            *_list_notes(ordered[0], options.overlap_lines, comparisons),
-            *(note for _, notes in scored for note in notes),
+        requirements=(
+            *check_requirements(whole, scores[0], scores[1:], comparisons),
+            *slice_requirements,
         ),
+        notes=(*_list_notes(ordered[0], options.overlap_lines, comparisons), *measured.notes),
+        parts=parts,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The scores of all candidates on the same rows, and the comparisons without verdicts."""
+
+    scores: Sequence[CandidateScore]
+    notes: Sequence[Note]
+    pending: Sequence[PendingComparison]
+
+
+def _measure(
+    candidates: Sequence[CandidatePredictions],
+    metrics: Sequence[Metric],
+    options: ScoringOptions,
+    primary: str,
+    requirements: Sequence[Requirement],
+) -> _Measured:
+    samples = [
+        [metric.measure(candidate.predictions) for metric in metrics] for candidate in candidates
+    ]
+    # Each candidate is resampled separately, so its intervals do not depend on the others.
+    scored = [
+        _score(
+            candidate, metrics, measured, _resample_alone(measured, options.seed), options.labels
+        )
+        for candidate, measured in zip(candidates, samples, strict=True)
+    ]
+    scores = [score for score, _ in scored]
+    pairs = _choose_pairs(scores, primary, requirements)
+    pending = _compare_pairs(scores, metrics, samples, pairs, options.seed)
+    return _Measured(scores, [note for _, notes in scored for note in notes], pending)
+
+
+def _evaluate_slices(
+    file: str,
+    candidates: Sequence[CandidatePredictions],
+    metrics: Sequence[Metric],
+    options: ScoringOptions,
+    primary: str,
+) -> tuple[tuple[Evaluation, ...], list[RequirementResult]]:
+    """Each slice as a part, and the requirements on slices.
+
+    The p-values of all slices are corrected together.
+    """
+    measured: list[tuple[str, str, list[CandidatePredictions], _Measured]] = []
+    for name, slices in options.slices.items():
+        required = [item for item in options.requirements if item.field == name]
+        for value, rows in slices.items():
+            sliced = [
+                replace(candidate, predictions=[candidate.predictions[row] for row in rows])
+                for candidate in candidates
+            ]
+            label = f"{name}={value}"
+            result = _measure(sliced, metrics, options, primary, required)
+            measured.append((name, label, sliced, result))
+    decided = iter(decide_verdicts([item for *_, part in measured for item in part.pending]))
+    parts, results = [], []
+    for name, label, sliced, part in measured:
+        comparisons = tuple(islice(decided, len(part.pending)))
+        scores = [replace(score, classes=(), confusion=None) for score in part.scores]
+        for requirement in options.requirements:
+            if requirement.field == name:
+                (checked,) = check_requirements([requirement], scores[0], scores[1:], comparisons)
+                results.append(_describe_slice(checked, requirement, label, scores[0]))
+        parts.append(
+            Evaluation(
+                file=file,
+                rows=len(sliced[0].predictions),
+                primary_metric=primary,
+                candidates=tuple(scores),
+                comparisons=comparisons,
+                notes=tuple(_list_notes(sliced[0], None, comparisons)),
+                name=label,
+            )
+        )
+    return tuple(parts), results
+
+
+def _describe_slice(
+    checked: RequirementResult, requirement: Requirement, label: str, score: CandidateScore
+) -> RequirementResult:
+    """The result with the name of the slice, and whether its rows are too few to tell."""
+    result, reason = score.metrics.get(requirement.name), checked.reason
+    if (
+        requirement.over is None
+        and result is not None
+        and result.low is not None
+        and result.high is not None
+        and result.low <= requirement.bound <= result.high
+    ):
+        reason = f"too few rows to tell: {result.rows:,}, 95 % interval {format_interval(result)}"
+    return replace(checked, text=f"{checked.text} ({label})", reason=reason)
 
 
 def check_rows(candidates: Sequence[tuple[str, Sequence[Prediction]]]) -> None:
@@ -240,7 +337,7 @@ def _compare_pairs(
     samples: Sequence[Sequence[MetricSample]],
     pairs: Sequence[tuple[str, str]],
     seed: int,
-) -> tuple[Comparison, ...]:
+) -> list[PendingComparison]:
     """Compare the first candidate with others by paired resamples of the same rows."""
     compared = {name for _, name in pairs}
     by_name = {metric.name: metric for metric in metrics if metric.name in compared}
@@ -257,7 +354,7 @@ def _compare_pairs(
         for other, name in pairs
         if name in by_name
     ]
-    return decide_verdicts([item for item in pending if item is not None])
+    return [item for item in pending if item is not None]
 
 
 def _list_notes(

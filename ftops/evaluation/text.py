@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ftops.evaluation.result import (
     FREE_KINDS,
+    KEEP,
     CandidateScore,
     Evaluation,
     Note,
@@ -52,6 +53,19 @@ def format_difference(value: float, unit: Unit) -> str:
         points = f"{100 * abs(value):.1f}"
         return "1 point" if points == "1.0" else f"{points} points"
     return format_value(abs(value), unit)
+
+
+def describe_part(part: Evaluation) -> str:
+    """The title of a part of an evaluation: a slice, or the rows to keep."""
+    name = "Before and after tuning" if part.name == KEEP else f"Slice {part.name}"
+    return f"{name}: {part.file} ({_count(part.rows, 'row')})"
+
+
+def list_part_comparisons(evaluation: Evaluation) -> Iterator[tuple[str, Comparison]]:
+    """The comparisons of all parts as sentences that start with the part."""
+    for part in evaluation.parts:
+        for comparison in part.comparisons:
+            yield f"{part.name}: {describe_comparison(comparison)}", comparison
 
 
 def format_p_value(value: float) -> str:

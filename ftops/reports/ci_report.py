@@ -13,6 +13,7 @@ from ftops.evaluation.text import (
     describe_savings,
     format_result,
     list_notes,
+    list_part_comparisons,
 )
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:@>])")
@@ -38,6 +39,8 @@ def render_markdown(evaluation: Evaluation, *, name: str) -> str:
     lines += [""] if evaluation.requirements else []
     lines += [*_render_candidates(evaluation), ""]
     lines += _list("Compared", [describe_comparison(one) for one in evaluation.comparisons])
+    parts = [text for text, _ in list_part_comparisons(evaluation)]
+    lines += _list("Slices, and before and after tuning", parts)
     lines += _list("Saved", [text for one in evaluation.savings for text in describe_savings(one)])
     skipped = [f"{one.name}: {one.reason}" for one in evaluation.skipped]
     lines += _list("Skipped", skipped)

@@ -20,6 +20,7 @@ from ftops.evaluation.text import (
     format_interval,
     format_note,
     list_notes,
+    list_part_comparisons,
 )
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import MetricChoice
@@ -345,14 +346,14 @@ def describe_headline(evaluation: Evaluation) -> str:
 
 
 def list_verdicts(evaluation: Evaluation) -> list[Sentence]:
-    """A sentence for each comparison, with those by the primary metric first."""
+    """A sentence for each comparison, with those by the primary metric first, then the parts."""
     ordered = sorted(
         evaluation.comparisons,
         key=lambda comparison: comparison.metric != evaluation.primary_metric,
     )
-    return [
-        Sentence(_mark(comparison), show(describe_comparison(comparison))) for comparison in ordered
-    ]
+    parts = list_part_comparisons(evaluation)
+    texts = [(describe_comparison(comparison), comparison) for comparison in ordered]
+    return [Sentence(_mark(comparison), show(text)) for text, comparison in (*texts, *parts)]
 
 
 def list_requirements(evaluation: Evaluation) -> list[Sentence]:

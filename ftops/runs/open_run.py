@@ -23,6 +23,7 @@ from ftops.errors import (
     UnknownRun,
 )
 from ftops.evaluation.result import Evaluation, read_evaluation
+from ftops.evaluation.rows import hash_sources
 from ftops.files import measure_path, read_if_there, storage_error, write_atomic
 from ftops.ledger.ledger import Ledger
 from ftops.records import FAILED_JOB_STATUSES, Json, Run, RunId, RunStatus, Stage, StageRecord
@@ -275,16 +276,15 @@ def _has_lost_evaluation(run: Run, context: RunContext) -> bool:
 
 
 def _are_rows_changed(run: Run, job: LoadedJob, ledger: Ledger) -> bool:
-    """Whether the content of `evaluate.file` has changed since the run was evaluated."""
-    named = job.spec.evaluate.file
-    path = job.find_data(named) if named else None
+    """Whether the content of the evaluated files has changed since the run was evaluated."""
     evaluated = _read_results(run, ledger).evaluate
-    if path is None or evaluated is None or evaluated.source_sha256 is None:
+    if evaluated is None or evaluated.source_sha256 is None:
         return False
     try:
-        return measure_path(path)[1] != evaluated.source_sha256
+        digest = hash_sources(job.spec.evaluate, job.find_data)
     except OSError as error:
-        raise storage_error(error, path) from error
+        raise storage_error(error, job.path.parent) from error
+    return digest is not None and digest != evaluated.source_sha256
 
 
 def _read_results(run: Run, ledger: Ledger) -> StageResults:

@@ -32,7 +32,7 @@ def check_data_for_keys(job: LoadedJob) -> None:
     """Raise DatasetError if the first rows of a file to upload contain keys or tokens."""
     spec = job.spec
     plan, options = load_plan(spec, job.path), options_from_plan(spec.prepare.reading)
-    for value in (spec.training_file, spec.validation_file, spec.evaluate.file):
+    for value in (spec.training_file, spec.validation_file, *spec.evaluate.files.values()):
         path = job.find_data(value) if value else None
         if path is not None:
             check_for_secrets(path, options, plan)

@@ -22,11 +22,13 @@ from ftops.spec.section import (
     Section,
     list_entry_errors,
     read_entries,
+    read_entry,
 )
 from ftops.spec.yaml_reader import parse_yaml
 from ftops.text import suggest_name
 
 MAX_ENTRIES = 32
+MAX_SLICES = 8
 # The settings of metrics that name a file.
 _FILES = {
     metric.name: setting.name
@@ -114,6 +116,35 @@ CANDIDATES: Mapping[str, EntryType] = {
 }
 
 
+_KEEP_METRICS = tuple(
+    metric.name
+    for metric in METRICS.values()
+    if not metric.needs_settings and not metric.needs_probabilities
+)
+
+
+class KeepSpec(Section):
+    """Rows of other tasks, on which the model must not become worse by tuning."""
+
+    LABEL: ClassVar[str] = "keep"
+
+    file: Annotated[str, Expected("the path of a data file")] = Field(
+        min_length=1,
+        max_length=4096,
+        description="Rows that are answered by the model before tuning and by the tuned model.",
+    )
+    max_drop: float = Field(
+        ge=0,
+        le=1_000_000,
+        description="Largest drop of the metric, such as 0.02 for two points of a share. A larger"
+        " one is a missed requirement.",
+    )
+    metric: Annotated[
+        Literal[_KEEP_METRICS] | None,  # type: ignore[valid-type]
+        Expected("the name of a metric without settings", choices=_KEEP_METRICS),
+    ] = Field(None, description="Metric that must not drop; chosen by the kind of rows by default.")
+
+
 class EvaluateSpec(Section):
     """How the fine-tuned model is evaluated, and what it is compared with."""
 
@@ -153,6 +184,22 @@ class EvaluateSpec(Section):
         description="Required values: of a metric of the tuned model, or of"
         " METRIC_over_CANDIDATE, its lead over a candidate. A missed requirement exits with code"
         " 4; the model is kept.",
+    )
+    keep: Annotated[KeepSpec | None, Expected("a mapping with file and max_drop", "group")] = Field(
+        None,
+        description="Rows of other tasks, on which the tuned model is compared with the model"
+        " before tuning.",
+    )
+    slices: Annotated[
+        tuple[str, ...],
+        Field(strict=False),
+        Expected(f"a list of at most {MAX_SLICES} fields of the rows", "group"),
+    ] = Field(
+        (),
+        max_length=MAX_SLICES,
+        description="Fields of the rows of `evaluate.file` (JSON lines), such as `language` or"
+        " `metadata.source`, which are not sent. The rows of each value are evaluated apart, too;"
+        " METRIC_in_FIELD in `require` holds for each value.",
     )
     max_rows: int = Field(
         1000,
@@ -194,6 +241,13 @@ class EvaluateSpec(Section):
     )
 
     @property
+    def files(self) -> dict[str, str]:
+        """The data files that the section names, by their field in the job file."""
+        keep = None if self.keep is None else self.keep.file
+        files = {"evaluate.file": self.file, "evaluate.keep.file": keep}
+        return {field: name for field, name in files.items() if name is not None}
+
+    @property
     def refuses_overlap(self) -> bool:
         """Whether it is an error if evaluation rows are also training rows."""
         if self.overlap is None:
@@ -223,10 +277,20 @@ def list_evaluation_errors(section: Json) -> Iterator[FieldError]:
     for key, types in (("against", CANDIDATES), ("metrics", METRIC_TYPES)):
         for error in list_entry_errors(section.get(key), types):
             yield error.under(key)
+    if section.get("keep") is not None:
+        keep = read_entry({"keep": section["keep"]}, {"keep": EntryType("", KeepSpec, alone=False)})
+        yield from keep if isinstance(keep, list) else ()
+    slices = section.get("slices") or []
+    if slices and section.get("file") is None:
+        message = "slices needs evaluate.file: only its rows may have other fields"
+        yield FieldError(("slices",), message, "name a file", at_key=True)
+    fields = (
+        [field for field in slices if isinstance(field, str)] if isinstance(slices, list) else []
+    )
     require = section.get("require")
     for name, text in require.items() if isinstance(require, dict) else ():
         try:
-            requirement = parse_requirement(name, text)
+            requirement = parse_requirement(name, text, fields)
         except ValueError:
             is_number = isinstance(text, int | float) and not isinstance(text, bool)
             yield FieldError(

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftops.records import Json
-from ftops.spec.evaluate import CANDIDATES
+from ftops.spec.evaluate import CANDIDATES, KeepSpec
 from ftops.spec.export import EXPORT_TYPES
 from ftops.spec.metrics import METRIC_TYPES
 from ftops.spec.model import JobSpec
@@ -162,7 +162,9 @@ def _describe_entry(kind: EntryType, sections: dict[str, Any]) -> Json:
 
 
 def _list_entry_rows(section: str) -> Iterator[str]:
-    """The rows of the table for the lists in a section; an empty name is the top level."""
+    """The rows of the table for what is inside a section; an empty name is the top level."""
+    if section == "evaluate":
+        yield from _rows("evaluate.keep", KeepSpec)
     for (owner, field), kinds in _LISTS.items():
         for word, kind in kinds.items() if owner == section else ():
             name = f"{section}.{field}[].{word}".lstrip(".")

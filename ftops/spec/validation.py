@@ -103,7 +103,7 @@ def _explain(details: list[Any], values: Values, report: ProblemReport) -> set[K
     unknowns = 0
     for detail in details:
         path = _to_path(detail["loc"], values)
-        if path[:1] == ("export",):
+        if path[:1] == ("export",) or path == ("evaluate", "keep"):
             continue  # reported by a rule, item by item
         unknown = detail["type"] == "extra_forbidden"
         if path in reported or values.is_invalid(path[:-1] if unknown else path):

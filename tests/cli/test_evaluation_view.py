@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ftops.cli.evaluation_view import render_confusion, render_evaluation
-from ftops.evaluation.result import CandidateKind, Evaluation
+from ftops.evaluation.result import KEEP, CandidateKind, Evaluation
 from ftops.evaluation.scoring import CandidatePredictions, choose_default_metrics, evaluate
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.result import Confusion, Verdict
@@ -40,6 +40,15 @@ def test_candidates_verdicts_requirements_and_who_was_left_out_are_shown() -> No
     ):
         assert part in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_slices_and_rows_to_keep_have_candidates_and_verdicts_of_their_own() -> None:
+    compared = make_evaluation(make_comparison("base", -0.1, Verdict.WORSE))
+    parts = (replace(compared, name="language=de"), replace(compared, name=KEEP))
+    shown = render(replace(make_evaluation(), parts=parts))
+    assert "Slice language=de: test.jsonl (100 rows)" in shown
+    assert "Before and after tuning: test.jsonl (100 rows)" in shown
+    assert shown.count("tuned is worse than base by 10.0 points of accuracy") == 2
 
 
 def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:

@@ -18,6 +18,7 @@ from ftops.evaluation.scoring import (
 )
 from ftops.evaluation.text import describe_comparison, describe_outcome, format_note, list_notes
 from ftops.inference.budget import Prices
+from ftops.metrics.comparison import holm
 from ftops.metrics.metric import Metric, MetricSample, create_metrics
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.registry import MetricChoice
@@ -315,3 +316,32 @@ def test_parameters_that_a_model_refuses_are_noted_and_kept() -> None:
     made = Evaluation.from_json(evaluate("rows.jsonl", [first, second], _metrics()).to_json())
     assert [one.refused_parameters for one in made.candidates] == [refused, {}]
     assert "tuned: temperature not sent: the model refuses it" in list_notes(made)
+
+
+def test_slices_have_results_of_their_own_and_are_corrected_together() -> None:
+    slices = {"kind": {"x": list(range(300)), "y": list(range(300, 590)), "z": [590, 591, 592]}}
+    required = [parse_requirement("accuracy_in_kind", ">= 0.95", ["kind"])]
+    made = evaluate(
+        "test.jsonl",
+        _candidates(0.9, 0.8),
+        _metrics(),
+        ScoringOptions(slices=slices, requirements=required),
+    )
+    assert [(part.name, part.rows) for part in made.parts] == [
+        ("kind=x", 300), ("kind=y", 290), ("kind=z", 3)
+    ]  # fmt: skip
+    comparisons = [comparison for part in made.parts for comparison in part.comparisons]
+    expected = holm([comparison.p_value for comparison in comparisons])
+    assert [comparison.p_corrected for comparison in comparisons] == expected
+    assert comparisons[2].verdict is Verdict.TOO_FEW_ROWS
+    assert [one.text for one in made.requirements] == [
+        "accuracy_in_kind >= 0.95 (kind=x)",
+        "accuracy_in_kind >= 0.95 (kind=y)",
+        "accuracy_in_kind >= 0.95 (kind=z)",
+    ]
+    assert "too few rows to tell: 3, 95 % interval" in made.requirements[2].reason
+    assert [one.met for one in made.requirements[:2]] == [False, False]
+    assert made.requirements[0].reason == ""
+    assert Evaluation.from_json(made.to_json()) == made
+    alone = evaluate("test.jsonl", _candidates(0.9, 0.8), _metrics())
+    assert alone.comparisons == made.comparisons

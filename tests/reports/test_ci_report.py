@@ -1,8 +1,10 @@
 """The summary for CI: complete, and names never become markup."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
+from ftops.evaluation.result import KEEP
 from ftops.metrics.result import Verdict
 from ftops.reports.ci_report import escape, render_junit, render_markdown
 from tests.reports.evaluations import HOSTILE, make_comparison, make_evaluation, make_hostile
@@ -22,6 +24,12 @@ def test_the_summary_tells_gate_candidates_verdicts_and_who_was_left_out() -> No
         "- one note",
     ):
         assert part in plain
+
+
+def test_the_summary_compares_slices_and_the_rows_to_keep() -> None:
+    part = replace(make_evaluation(make_comparison("base", -0.1, Verdict.WORSE)), name=KEEP)
+    text = render_markdown(replace(make_evaluation(), parts=(part,)), name="news")
+    assert "- keep: tuned is worse than base by 10.0 points of accuracy" in text.replace("\\", "")
 
 
 def test_no_text_becomes_markup() -> None:

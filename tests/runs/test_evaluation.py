@@ -476,3 +476,98 @@ def test_candidates_are_told_what_the_tuned_model_has_learned(bench: Bench) -> N
     assert all(one.count(words) == 1 for one in heard["ada"])
     assert sum(one.startswith(f"{words}\nfresh") for one in heard["gpt"]) == len(EXAM)
     assert sum(one.startswith("fresh") for one in heard["gpt"]) == len(EXAM)
+
+
+KEPT = [(f"old {n}\n\n", f" {n % 3 + 1}") for n in range(40)]
+
+
+def test_what_the_model_has_forgotten_is_measured_and_gated(bench: Bench) -> None:
+    write_rows(bench.folder / "kept.jsonl", KEPT)
+    bench.provider.voices = {"ada": knowing}
+    run, found = evaluate(bench, against=[], keep={"file": "kept.jsonl", "max_drop": 0.02})
+    (part,) = found.parts
+    assert (part.name, part.file, part.rows, names(part)) == (
+        "keep", "kept.jsonl", 40, ["tuned", "base"]
+    )  # fmt: skip
+    (comparison,) = part.comparisons
+    assert comparison.difference < -0.3
+    (requirement,) = found.requirements
+    assert requirement.text == "keep: accuracy drops by at most 0.02"
+    assert requirement.value == -comparison.difference
+    assert "the 95 % interval of the drop is +0." in requirement.reason
+    with pytest.raises(RequirementMissed):
+        check_run_requirements(run, bench.home)
+    folder = RunFolder.of(bench.home, run.id).predictions
+    assert len((folder / "keep-base.jsonl").read_text().splitlines()) == 40
+    _, met = evaluate(bench, against=[], keep={"file": "kept.jsonl", "max_drop": 1})
+    assert met.passed
+    write_rows(bench.folder / "kept.jsonl", KEPT[:20])
+    _, again = evaluate(bench, against=[], keep={"file": "kept.jsonl", "max_drop": 1})
+    assert again.parts[0].rows == 20
+
+
+def test_a_base_that_cannot_be_asked_misses_the_gate_with_the_reason(bench: Bench) -> None:
+    write_rows(bench.folder / "kept.jsonl", KEPT)
+    bench.provider.capabilities = replace(bench.provider.capabilities, untrained_bases=("ada",))
+    _, found = evaluate(bench, keep={"file": "kept.jsonl", "max_drop": 0.5})
+    (requirement,) = found.requirements
+    assert (requirement.value, requirement.met) == (None, False)
+    assert requirement.reason.startswith("base: ada is a built-in size")
+
+
+def test_the_cost_of_rows_to_keep_counts_in_the_limit(bench: Bench) -> None:
+    at_a_price(bench)
+    write_rows(bench.folder / "kept.jsonl", KEPT)
+    bench.provider.voices = {"ada": knowing}
+    keep = {"file": "kept.jsonl", "max_drop": 1}
+    section = {"against": [], "max_tokens": 1}
+    evaluate(bench, **section, max_cost_usd=0.001)
+    with pytest.raises(LimitExceeded, match="no requests were sent"):
+        evaluate(bench, **section, keep=keep, max_cost_usd=0.0001)
+
+
+def test_rows_are_evaluated_by_a_field_that_is_not_sent(bench: Bench) -> None:
+    rows = [
+        {"prompt": prompt, "completion": answer, "about": {"lang": "de" if n < 10 else "en"}}
+        for n, (prompt, answer) in enumerate(EXAM)
+    ]
+    path = bench.folder / "sliced.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    section = {
+        "file": "sliced.jsonl",
+        "slices": ["about.lang"],
+        "require": {"accuracy_in_about.lang": ">= 0"},
+    }
+    run = bench.run(bench.write_job(evaluate=section))
+    found = load_evaluation(run, bench.home)
+    assert found is not None
+    assert [(part.name, part.rows) for part in found.parts] == [
+        ("about.lang=de", 10), ("about.lang=en", 20)
+    ]  # fmt: skip
+    assert [one.text for one in found.requirements] == [
+        "accuracy_in_about.lang >= 0 (about.lang=de)",
+        "accuracy_in_about.lang >= 0 (about.lang=en)",
+    ]
+    prepared = RunFolder.of(bench.home, run.id).evaluation_rows.read_text()
+    assert "lang" not in prepared
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"prompt": "a", "completion": "b", "lang": "de"', "sliced.jsonl:1: not JSON"),
+        ('{"prompt": "a", "completion": "b", "other": 1}', "sliced.jsonl:1: unexpected key"),
+        (
+            "\n".join(f'{{"prompt": "{n}", "completion": "b", "lang": {n}}}' for n in range(51)),
+            "lang has 51 different values",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_sliced_are_named_before_training(
+    bench: Bench, text: str, reason: str
+) -> None:
+    (bench.folder / "sliced.jsonl").write_text(text)
+    job = bench.write_job(evaluate={"file": "sliced.jsonl", "slices": ["lang"]})
+    with pytest.raises(DatasetError, match=reason):
+        bench.run(job)
+    assert bench.provider.count("create_job") == 0

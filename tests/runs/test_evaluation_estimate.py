@@ -45,7 +45,7 @@ def test_a_judge_is_asked_twice_about_each_pair(bench: Bench) -> None:
     found = estimate(bench, against=["base", "baseline"], metrics=[judge])
     wise = found.requests[-1]
     assert (wise.name, wise.model) == ("judge", "wise")
-    assert wise.cost.requests == 2 * 4 * 30  # the base and three that cost nothing
+    assert wise.cost.requests == 2 * 5 * 30  # the base and four that cost nothing
     graded = estimate(
         bench, against=["base"], metrics=[{"judge": {"model": "wise", "mode": "grade"}}]
     )

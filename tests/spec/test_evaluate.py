@@ -7,12 +7,14 @@ import pytest
 
 from ftops.errors import SpecError, UsageError
 from ftops.metrics.registry import METRICS, MetricChoice
+from ftops.metrics.requirement import parse_requirement
 from ftops.providers.registry import PROVIDERS
 from ftops.records import Json
 from ftops.spec.evaluate import (
     BaseCandidate,
     EvaluateSpec,
     FewShotCandidate,
+    KeepSpec,
     OtherModel,
     list_evaluation_errors,
     read_evaluation_options,
@@ -292,3 +294,39 @@ def test_a_value_from_the_environment_is_not_shown(tmp_path: Path, text: str) ->
         read_evaluation_options([text], [], [], environ=environ)
     assert "the value of '${A}'" in info.value.message
     assert "hunter2" not in info.value.message + info.value.hint
+
+
+def test_rows_to_keep_have_a_largest_drop_and_slices_have_requirements(tmp_path: Path) -> None:
+    spec = read(
+        tmp_path,
+        "file: test.jsonl",
+        "keep: {file: general.jsonl, max_drop: 0.02, metric: token_f1}",
+        "slices: [lang, metadata.source]",
+        'require: {accuracy_in_lang: ">= 0.8", accuracy_over_majority_in_metadata.source: "> 0"}',
+    ).evaluate
+    assert spec.keep == KeepSpec(file="general.jsonl", max_drop=0.02, metric="token_f1")
+    found = [parse_requirement(name, text, spec.slices) for name, text in spec.require.items()]
+    assert [(one.name, one.over, one.field) for one in found] == [
+        ("accuracy", None, "lang"),
+        ("accuracy", "majority", "metadata.source"),
+    ]
+    assert spec.files == {"evaluate.file": "test.jsonl", "evaluate.keep.file": "general.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["keep: {file: a.jsonl}"], "6:3: keep lacks max_drop"),
+        (["keep: 3"], "keep must be a mapping of file, max_drop, metric, not 3"),
+        (["keep: {file: a.jsonl, max: 1, max_drop: 0}"], "unknown key 'max' under keep"),
+        (["keep: {file: a.jsonl, max_drop: -1}"], "6:35: max_drop must be a number from 0"),
+        (["keep: {file: a.jsonl, max_drop: 0, metric: regex}"], "metric must be the name of"),
+        (["slices: [lang]"], "slices needs evaluate.file"),
+        (["file: a.jsonl", 'require: {accuracy_in_lang: ">= 0.8"}'], "unknown metric"),
+        (["file: a.jsonl", "slices: [lang]", 'require: {x_in_lang: "> 0"}'], "unknown metric 'x'"),
+    ],
+)
+def test_a_mistake_in_keep_or_slices_is_named(
+    tmp_path: Path, lines: list[str], message: str
+) -> None:
+    assert message in refuse(tmp_path, *lines)

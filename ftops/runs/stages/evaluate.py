@@ -6,15 +6,22 @@ from ftops.errors import RunError
 from ftops.evaluation.candidates import EvaluationContext, find_evaluated_model
 from ftops.evaluation.evaluate import run_evaluation
 from ftops.evaluation.inference import ModelClient, create_budget
+from ftops.evaluation.prompt_format import PromptFormat
 from ftops.evaluation.result import Evaluation, write_evaluation
-from ftops.evaluation.rows import load_extract, prepare_rows, read_evaluation_rows
+from ftops.evaluation.rows import (
+    EvaluationRows,
+    hash_sources,
+    load_extract,
+    prepare_keep_rows,
+    prepare_rows,
+    read_evaluation_rows,
+)
 from ftops.evaluation.scoring import create_named_metrics
-from ftops.files import measure_path
 from ftops.inference.cache import ResponseCache
 from ftops.providers.provider import deployed
 from ftops.records import Stage
 from ftops.runs.context import StageContext, StageResult
-from ftops.stage_results import EvaluateResult
+from ftops.stage_results import EvaluateResult, PreparedData
 
 
 def evaluate(stage: StageContext) -> StageResult:
@@ -46,6 +53,7 @@ def evaluate(stage: StageContext) -> StageResult:
                     else context.open_provider(settings)
                 ),
                 seed=spec.seed,
+                keep_rows=_read_keep_rows(stage, prepared, evaluated.prompt_format),
             ),
             spec,
             ModelClient(
@@ -64,7 +72,19 @@ def evaluate(stage: StageContext) -> StageResult:
             ),
         )
     write_evaluation(stage.folder.path, evaluation, predictions)
-    return StageResult(_summarize(evaluation, _hash_source(stage)).to_json())
+    return StageResult(_summarize(evaluation, hash_sources(spec, stage.find_data)).to_json())
+
+
+def _read_keep_rows(
+    stage: StageContext, prepared: PreparedData, prompt_format: PromptFormat
+) -> EvaluationRows | None:
+    spec = stage.spec.evaluate
+    if spec.keep is None:
+        return None
+    path, source = prepare_keep_rows(
+        stage.spec, spec.keep.file, stage.find_data, prepared, stage.folder.path
+    )
+    return read_evaluation_rows(path, source, prompt_format, spec.max_rows, spec.seed)
 
 
 def _reason_to_skip(stage: StageContext) -> str | None:
@@ -76,13 +96,6 @@ def _reason_to_skip(stage: StageContext) -> str | None:
     if stage.find_data(named) is None:
         return f"{named} is a file at the provider; name a local file with evaluate.file"
     return None
-
-
-def _hash_source(stage: StageContext) -> str | None:
-    """The hash of `evaluate.file`, which detects a changed file."""
-    named = stage.spec.evaluate.file
-    path = stage.find_data(named) if named else None
-    return None if path is None else measure_path(path)[1]
 
 
 def _summarize(evaluation: Evaluation, source_sha256: str | None) -> EvaluateResult:
