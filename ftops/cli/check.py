@@ -26,6 +26,7 @@ from ftops.inference.budget import CostEstimate, format_usd
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
+from ftops.reports.format import format_bytes, format_seconds
 from ftops.runs.estimate import TokenCounter
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
@@ -94,6 +95,8 @@ class JobPreview:
             "batch_size_assumed": estimate.batch_size if estimate else None,
             "estimated_trained_tokens": estimate.trained_tokens if estimate else None,
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
+            "estimated_training_s": estimate.training_s if estimate else None,
+            "estimated_memory_bytes": estimate.memory_bytes if estimate else None,
             "evaluation": evaluation_to_json(self.preview.evaluation),
             "code": [
                 {"field": field, "runs": runs}
@@ -153,6 +156,7 @@ def render_preview(
             *(("preparing", change) for change in result.changes),
             ("tokens", _describe_tokens(details)),
             ("batch size", _describe_batch(details)),
+            ("time", _describe_time(details)),
             ("cost", _describe_cost(details)),
             ("price", _describe_price(details.figures)),
             ("ends", _describe_ends(details.figures)),
@@ -269,6 +273,16 @@ def _describe_tokens(details: Preview) -> str | None:
 def _describe_batch(details: Preview) -> str | None:
     size = details.estimate.batch_size if details.estimate else None
     return f'{size} (assumed for "auto")' if size else None
+
+
+def _describe_time(details: Preview) -> str | None:
+    estimate = details.estimate
+    if estimate is not None and estimate.needs_calibration:
+        return "unknown: no calibration yet, the first training on this base model measures it"
+    if estimate is None or estimate.training_s is None:
+        return None
+    memory = f", {format_bytes(estimate.memory_bytes)} of memory" if estimate.memory_bytes else ""
+    return f"about {format_seconds(estimate.training_s)} on this machine{memory}"
 
 
 def _describe_cost(details: Preview) -> str | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from ftops.cli.environment import get_home, read_environ
 from ftops.cli.factory import (
@@ -37,7 +38,8 @@ def create_exporter() -> Exporter:
 def create_token_counter() -> TokenCounter:
     """A token counter with the tokenizers on this machine; nothing is downloaded."""
     folders = list_vocabulary_folders(read_environ(), get_home())
-    return TokenCounter(CounterFactory(folders), estimate_with_engine)
+    estimate = partial(estimate_with_engine, home=get_home())
+    return TokenCounter(CounterFactory(folders), estimate)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from ftops.files import remove_path, sha256_file, storage_error, write_atomic
 from ftops.locks import hold_lock
 
 BASE_GGUF: Final = "base.gguf"  # in the folder of a base model
+CALIBRATION: Final = "calibration.json"  # speed and memory of the last training
 CHAT_TEMPLATE: Final = "chat_template.jinja"
 MODEL_CARD: Final = "README.md"
 _BASE: Final = "base.json"

@@ -207,20 +207,22 @@ def _render_log(log: Path, log_start: int) -> str:
 
 
 ESTIMATE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine.estimate")
+ENGINE_FOLDER = "engine"  # of the home folder
 _WAIT_S = 120.0
 
 
 def estimate_with_engine(
-    path: Path, model: str, *, command: tuple[str, ...] = ESTIMATE_COMMAND
+    path: Path, model: str, *, home: Path, command: tuple[str, ...] = ESTIMATE_COMMAND
 ) -> EngineEstimate | None:
     """Estimate the training of `model` on the prepared file at `path`; None when that fails.
 
     It fails for a fine-tuned model (which keeps its own vocabulary), for invalid rows, and without
-    an engine. The estimate runs in a separate process.
+    an engine. Registered base models are those of the engine in the folder `home`. The estimate
+    runs in a separate process.
     """
     try:
         process = subprocess.run(
-            [*command, str(path), "--model", model],
+            [*command, str(path), "--model", model, "--folder", str(home / ENGINE_FOLDER)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_WAIT_S,

@@ -12,7 +12,7 @@ from ftops.clock import Clock
 from ftops.errors import AuthFailed, NotFound, ProviderError, Unreachable
 from ftops.http.request_log import RequestLog
 from ftops.http.retry import RetryPolicy
-from ftops.providers.engine_process import ENGINE_COMMAND, start_engine
+from ftops.providers.engine_process import ENGINE_COMMAND, ENGINE_FOLDER, start_engine
 from ftops.providers.model_catalog import ModelCatalog
 from ftops.providers.openai import OpenAIProvider
 from ftops.providers.openai_client import ClientOptions, OpenAIClient, make_client
@@ -85,7 +85,7 @@ def build_local(
 ) -> OpenAIProvider:
     """The provider on this machine; its engine uses the folder `engine` of the home folder."""
     endpoint = EngineEndpoint(
-        context.home / "engine", context.clock, request_log=context.request_log
+        context.home / ENGINE_FOLDER, context.clock, request_log=context.request_log
     )
     catalogue = ModelCatalog(context.home, context.clock)
     return provider_class(

@@ -514,7 +514,8 @@ class EngineEstimate:
     """Tokens of one epoch in the engine's own vocabulary, and its values for "auto".
 
     `learned_tokens` count in the loss, `longest` is the longest row, and `cut_rows` rows are longer
-    than the model's context.
+    than the model's context. `tokens_per_second` and `memory_bytes` are those of the last training
+    on a pre-trained base model, if there was one.
     """
 
     tokens: int
@@ -524,6 +525,8 @@ class EngineEstimate:
     vocabulary: int
     n_epochs: int
     batch_size: int
+    tokens_per_second: float | None = None
+    memory_bytes: int | None = None
 
 
 def get_vocabulary_name(capabilities: Capabilities, model: str) -> str:

@@ -36,6 +36,9 @@ class Estimate:
     long_rows: int = 0  # rows with more tokens than the model reads, if known
     row_limit: int | None = None
     batch_size: int | None = None  # the value of "auto", if known
+    tokens_per_second: float | None = None  # of the last training on this base model, if any
+    memory_bytes: int | None = None  # that it took
+    needs_calibration: bool = False  # nothing was trained on this base model yet
 
     def describe_long_rows(self) -> str | None:
         """A message that rows will be truncated; None if none are, as far as known."""
@@ -50,6 +53,13 @@ class Estimate:
     @property
     def trained_tokens(self) -> int | None:
         return None if self.n_epochs is None else self.tokens * self.n_epochs
+
+    @property
+    def training_s(self) -> float | None:
+        """The time that the training takes on this machine, if an earlier one measured it."""
+        if self.trained_tokens is None or not self.tokens_per_second:
+            return None
+        return self.trained_tokens / self.tokens_per_second
 
     @property
     def cost_usd(self) -> float | None:
@@ -140,7 +150,7 @@ def _epochs(estimate: Estimate) -> str:
 
 
 AskEngine = Callable[[Path, str], EngineEstimate | None]
-_ENGINE_METHOD = "by the vocabulary that the engine makes of these rows"
+_ENGINE_METHOD = "by the vocabulary that the engine uses for these rows"
 
 
 def _no_engine_estimate(_path: Path, _model: str) -> EngineEstimate | None:
@@ -163,6 +173,8 @@ class TokenCount:
     batch_size: int | None = None
     long_rows: int = 0
     row_limit: int | None = None
+    tokens_per_second: float | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +203,8 @@ class TokenCounter:
                     forecast.batch_size,
                     forecast.cut_rows,
                     limit,
+                    forecast.tokens_per_second,
+                    forecast.memory_bytes,
                 )
             return _as_counted(estimate_tokens(summary, vocabulary))
         counter = self.counting.open(vocabulary)
@@ -227,6 +241,11 @@ def estimate_training(
         long_rows=counted.long_rows,
         row_limit=counted.row_limit,
         batch_size=_assume_batch(spec, summary.rows, provider, counted),
+        tokens_per_second=counted.tokens_per_second,
+        memory_bytes=counted.memory_bytes,
+        needs_calibration=counted.method == _ENGINE_METHOD
+        and counted.tokens_per_second is None
+        and not provider.capabilities.is_untrained(spec.model),
     )
 
 

@@ -38,5 +38,12 @@ def test_the_engine_makes_its_own_vocabulary() -> None:
     "program", ["import sys; sys.exit(1)", "print('no JSON')", "print('{\"tokens\": 1}')"]
 )
 def test_an_engine_that_cannot_say_is_no_error(tmp_path: Path, program: str) -> None:
-    assert estimate_with_engine(tmp_path, "ada", command=(sys.executable, "-c", program)) is None
-    assert estimate_with_engine(tmp_path, "ada", command=("/no/such/program",)) is None
+    assert (
+        estimate_with_engine(
+            tmp_path, "ada", home=tmp_path, command=(sys.executable, "-c", program)
+        )
+        is None
+    )
+    assert (
+        estimate_with_engine(tmp_path, "ada", home=tmp_path, command=("/no/such/program",)) is None
+    )

@@ -64,6 +64,24 @@ def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> No
     assert Estimate(1, 1, False, None).describe_long_rows() is None
 
 
+def test_time_and_memory_follow_from_the_last_training_on_the_base_model(bench: Bench) -> None:
+    measured = replace(FORECAST, tokens_per_second=7.77, memory_bytes=2_000_000_000)
+    local = bench.provider
+    local.capabilities = replace(local.capabilities, own_vocabulary=True)
+    estimates = [
+        preview(
+            bench.write_job(), local, TokenCounter(estimate_with_engine=lambda *_, it=item: it)
+        ).estimate
+        for item in (measured, FORECAST)
+    ]
+    timed, unknown = estimates
+    assert timed is not None
+    assert unknown is not None
+    assert (timed.training_s, timed.memory_bytes) == (800, 2_000_000_000)
+    assert not timed.needs_calibration
+    assert (unknown.training_s, unknown.needs_calibration) == (None, True)
+
+
 def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
     asked: list[tuple[Path, str]] = []
 

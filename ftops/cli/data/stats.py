@@ -19,6 +19,7 @@ from ftops.cli.data.options import (
     fetch_missing,
     parse_target,
 )
+from ftops.cli.environment import get_home
 from ftops.cli.factory import open_model_catalog
 from ftops.cli.format import cell, heading, indent, make_table, render_pairs
 from ftops.cli.output import Output
@@ -369,4 +370,4 @@ def _estimate_with_engine(source: Source, model: str) -> EngineEstimate | None:
     """The engine's estimate; None unless the source is a small file of JSON lines."""
     if source.plain is None or source.plain.stat().st_size > _MAX_ESTIMATED_BYTES:
         return None
-    return estimate_with_engine(source.plain, model)
+    return estimate_with_engine(source.plain, model, home=get_home())

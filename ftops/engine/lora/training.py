@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ftops.clock import Clock
-from ftops.engine.base_models import BaseModel, read_json
+from ftops.engine.base_models import CALIBRATION, BaseModel, read_json
 from ftops.engine.checkpoint_file import CheckpointTimer
 from ftops.engine.lora.checkpoint import (
     Best,
@@ -69,7 +69,6 @@ _VALIDATION_SHARE = 0.15
 _MAX_PACK_TOKENS = {"cpu": 1024, "cuda": 16_384}
 _MEMORY_SHARE = 0.8  # of the free memory that a step may use without gradient checkpointing
 ROW_LOSSES: Final = "row_losses.csv"  # beside the checkpoint, then in the model's folder
-CALIBRATION: Final = "calibration.json"  # in the folder of the base model
 
 
 @dataclass(frozen=True, slots=True)
