@@ -183,11 +183,7 @@ def train_trl(method: str, base: BaseModel, adapter: Path, timer: Timer) -> list
                     for row in rows
                 ]
             )
-            settings = trl.SFTConfig(
-                **_settings(folder),
-                completion_only_loss=True,
-                dataset_kwargs={"skip_prepare_dataset": True},
-            )
+            settings = trl.SFTConfig(**_settings(folder), completion_only_loss=True)
             create = trl.SFTTrainer
         else:
             data = Dataset.from_list([_split_pair(row, tokenizer) for row in rows])

@@ -63,6 +63,8 @@ ELSEWHERE = {
     "engine.files.after_forget",
     "engine.models.before_removal",
     "engine.worker.before_give_back",
+    "lora.after_checkpoint",
+    "lora.before_checkpoint",
 }
 # At which passing to kill, where the first is not the only one of interest.
 COUNTS = {

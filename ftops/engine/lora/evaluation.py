@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GenerationConfig
 
-from ftops.engine.lora.encoding import RowEncoder
+from ftops.engine.lora.loaded_model import LoraModel
 from ftops.engine.lora.objective import Objective
 from ftops.engine.step_totals import StepTotals
 from ftops.engine.trainer import Sample, get_prompt
@@ -71,29 +70,11 @@ def is_improved(gains: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
     return bool(differences.mean() > band)
 
 
-def generate_samples(
-    model: Any, tokenizer: Any, encoder: RowEncoder, rows: Sequence[TrainingRow]
-) -> list[Sample]:
+def generate_samples(model: LoraModel, rows: Sequence[TrainingRow]) -> list[Sample]:
     """What the model answers to a few of the rows, by greedy decoding."""
-    model.eval()
-    ends = {tokenizer.eos_token_id, encoder.find_end_token()} - {None}
-    settings = GenerationConfig(
-        max_new_tokens=_SAMPLE_TOKENS,
-        do_sample=False,
-        use_cache=True,
-        eos_token_id=sorted(ends),
-        pad_token_id=min(ends, default=0),
-    )
     samples = []
     for row in rows[:: max(1, len(rows) // _SAMPLES)][:_SAMPLES]:
-        tokens = encoder.encode_prompt(get_prompt(row))
-        ids = torch.tensor([tokens], device=model.device)
-        output = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=settings,
-        )
-        answer = tokenizer.decode(output[0, len(tokens) :], skip_special_tokens=True)
-        shown = tokenizer.decode(tokens, skip_special_tokens=False)
-        samples.append(Sample(shown, get_answer_text(row), answer))
+        tokens = model.encode_prompt(get_prompt(row))
+        answer, _, _ = model.complete(tokens, _SAMPLE_TOKENS)
+        samples.append(Sample(model.decode(tokens), get_answer_text(row), answer))
     return samples

@@ -8,6 +8,7 @@ from ftops.engine.base_models import BaseModel
 from ftops.engine.lora.auto_hyperparameters import resolve_hyperparameters
 from ftops.engine.lora.encoding import encode_rows, load_tokenizer, make_encoder
 from ftops.engine.lora.evaluation import check_metric
+from ftops.engine.lora.loaded_model import LoraModel, load_model
 from ftops.engine.lora.model import TrainedModelInfo, merge_options, read_info
 from ftops.engine.lora.training import LoraJob, TrainingContext, train
 from ftops.engine.trainer import (
@@ -90,6 +91,10 @@ class LoraTrainer:
             checkpoint_every_s=checkpoint_every_s,
         )
         return train(job, TrainingContext(hooks, self._clock))
+
+    def load(self, folder: Path) -> LoraModel:
+        """Load a model that `train` wrote; EngineError when it is damaged."""
+        return load_model(self._base, folder)
 
     def _find_earlier(self, request: TrainingRequest) -> TrainedModelInfo | None:
         """The earlier model that the job starts from; EngineError if it has another base model."""

@@ -30,6 +30,7 @@ from ftops.engine.lora.checkpoint import (
 )
 from ftops.engine.lora.encoding import encode_request, load_tokenizer, make_encoder
 from ftops.engine.lora.evaluation import Evaluation, evaluate, generate_samples, is_improved
+from ftops.engine.lora.loaded_model import LoraModel
 from ftops.engine.lora.model import (
     add_adapter,
     choose_device,
@@ -369,8 +370,8 @@ class _Loop:
         hooks.on_step(metrics)
         if hooks.on_samples and metrics.valid_loss is not None:
             rows = self._job.request.validation
-            samples = generate_samples(self._model, self._tokenizer, self._encoder, rows)
-            hooks.on_samples(metrics.step, samples)
+            model = LoraModel(self._model, self._tokenizer, self._job.base.context_length)
+            hooks.on_samples(metrics.step, generate_samples(model, rows))
         if hooks.on_epoch and step.ends_epoch:
             hooks.on_epoch(metrics, self.write_model)
 

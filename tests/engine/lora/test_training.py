@@ -17,9 +17,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from ftops.engine.base_models import BaseModel
+from ftops.engine.lora.trainer import LoraTrainer
 from ftops.engine.trainer import (
     EarlyStopping,
+    PromptTooLong,
     Sample,
+    SamplingParams,
     StepMetrics,
     TrainingStopped,
 )
@@ -258,3 +261,20 @@ def test_too_little_memory_is_an_error(
     with pytest.raises(EngineError, match="not enough memory to train small with batch size 2"):
         train(base, make_request(base, make_chats()), tmp_path, on_step=on_step)
     train(base, make_request(base, make_chats()), tmp_path)  # its checkpoint is intact
+
+
+def test_a_trained_model_answers_in_the_process_of_its_training(
+    base: BaseModel, tmp_path: Path
+) -> None:
+    rows = make_completions()[:1]
+    request = make_request(base, rows, n_epochs=60, batch_size=1, learning_rate=0.01)
+    train(base, request, tmp_path)
+    model = LoraTrainer(base).load(tmp_path / "model")
+    params = SamplingParams(max_tokens=30, temperature=0)
+    assert [chunk.text for chunk in model.generate([rows[0].prompt], params)] == [
+        rows[0].completion
+    ]
+    learned = model.log_probability(rows[0].prompt, rows[0].completion)
+    assert learned > model.log_probability(rows[0].prompt, " Nowhere.")
+    with pytest.raises(PromptTooLong):
+        next(model.generate(["a" * 500], params))
