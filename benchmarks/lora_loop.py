@@ -231,7 +231,7 @@ def measure_multiplications(base: BaseModel) -> float:
     for _ in range(rounds):
         torch.mm(tokens, weight)
     elapsed_s = time.process_time() - started_s
-    return 2 * tokens.numel() * weight.shape[1] * rounds / elapsed_s
+    return float(2 * tokens.numel() * weight.shape[1] * rounds / elapsed_s)
 
 
 def main() -> None:

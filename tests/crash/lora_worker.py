@@ -22,12 +22,12 @@ from ftops.engine.lora.trainer import LoraTrainer
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import JobRow, JobStatus, Store
 from ftops.files import make_private_dir
-from ftops.records import Method
+from ftops.records import Json, Method
 from tests.engine.lora.small_model import QUESTIONS, add_model
 
 JOB = "ftjob-lora"
 N_STEPS = 9
-_HYPERPARAMETERS = {
+_HYPERPARAMETERS: dict[str, Json] = {
     "n_epochs": 3,
     "batch_size": 2,
     "lora": {"rank": 4, "dropout": 0.2},
