@@ -316,6 +316,13 @@ class ModelPool:
             _close(self._open.popitem(last=False)[1])
         return model
 
+    def describe_serving(self, base: str) -> str | None:
+        """What serves a registered base model and its fine-tuned models."""
+        registered = self._bases.find(base)
+        if registered is None or self._serving is None:
+            return None
+        return self._serving.describe(registered)
+
     def stop_idle(self, idle_s: float) -> None:
         """End processes that serve models, after this time without a request to them."""
         if self._serving is not None:

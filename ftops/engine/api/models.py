@@ -28,10 +28,13 @@ def iterate_models(engine: Engine) -> Iterator[JsonObject]:
 
 @router.get("/{model}")
 def retrieve_model(model: str, engine: EngineDependency) -> ModelObject:
-    """Retrieve a model."""
+    """Retrieve a model, with what serves it."""
     if model in engine.list_bases():
-        return ModelObject(**_base_document(model))
-    return ModelObject(**_tuned_document(get_model(model, engine)))
+        document = _base_document(model)
+    else:
+        document = _tuned_document(get_model(model, engine))
+    served_by = engine.model_pool.describe_serving(str(document["root"]))
+    return ModelObject(**document, served_by=served_by)
 
 
 @router.delete("/{model}")

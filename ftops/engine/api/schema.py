@@ -151,7 +151,11 @@ class UploadObject(BaseModel):
 
 
 class ModelObject(BaseModel):
-    """A model; only fine-tuned ones have `parent` and `job_id`."""
+    """A model; only fine-tuned ones have `parent` and `job_id`.
+
+    `served_by` is the program that serves a pre-trained model, and the precision of its weights,
+    for example `llama.cpp q8_0`. It is null in lists, and for models of the trainer `tiny`.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -161,6 +165,7 @@ class ModelObject(BaseModel):
     root: str
     parent: str | None = None
     job_id: str | None = None
+    served_by: str | None = None
 
 
 class ModelList(BaseModel):

@@ -313,6 +313,17 @@ class ServingPool:
             ]
         return running[0] if running else self.get_process(weights)
 
+    def describe(self, base: BaseModel) -> str:
+        """What serves this base model now, or would serve it."""
+        with self._lock:
+            descriptions = [
+                process.description
+                for key, process in self._processes.items()
+                if key.folder == base.folder and process.can_start and process.description
+            ]
+        expected = f"llama.cpp {DEFAULT_PRECISION}" if self._has_llama_cpp else "transformers fp32"
+        return descriptions[0] if descriptions else expected
+
     def count_requests(self, weights: Path) -> int:
         """The active requests to models with these weights."""
         with self._lock:

@@ -136,6 +136,12 @@ def test_a_request_may_ask_for_a_precision(served: Running) -> None:
         chat(served, "x", extra_body={"precision": "fp8"})
 
 
+def test_the_entry_of_a_model_names_what_serves_it(served: Running) -> None:
+    assert chat(served, "hello").choices[0].message.content == "hello"
+    assert served.http.get(f"/v1/models/{CHAT}").json()["served_by"].startswith("echo ")
+    assert served.http.get("/v1/models/ada").json()["served_by"] is None
+
+
 def test_a_crash_is_a_503_that_says_what_to_do(served: Running) -> None:
     with pytest.raises(openai.InternalServerError, match="Send the request again") as failure:
         chat(served, "die")

@@ -1,0 +1,34 @@
+"""Renders and tokenizes prompts for a back end as the training does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ftops.engine.lora.encoding import InvalidChat, RowEncoder, load_tokenizer
+from ftops.engine.trainer import Prompt
+from ftops.errors import EngineError
+
+
+class PromptEncoder:
+    """The encoder of a base model; a prompt that is counted after its answer is encoded once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = load_tokenizer(folder)
+        self.n_tokens = len(self.tokenizer)
+        self._encoder = RowEncoder(self.tokenizer)
+        self._last: tuple[Prompt, Sequence[int]] | None = None
+
+    def encode(self, prompt: Prompt) -> Sequence[int]:
+        """The tokens of the prompt; EngineError when the chat template refuses it."""
+        if self._last is not None and self._last[0] == prompt:
+            return self._last[1]
+        try:
+            tokens = self._encoder.encode_prompt(prompt)
+        except InvalidChat as error:
+            raise EngineError(f"messages: {error}") from error
+        self._last = prompt, tokens
+        return tokens
+
+    def list_end_tokens(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        ends = (self.tokenizer.eos_token_id, self._encoder.find_end_token())
+        return frozenset(token for token in ends if token is not None)
