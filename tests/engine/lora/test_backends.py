@@ -120,14 +120,16 @@ def serve(
     return Served(backend, encoder, adapters)
 
 
-@pytest.mark.parametrize("prompt", [CHAT, "The ladder is"])
-def test_both_back_ends_compute_the_same_log_probabilities(
-    both: list[Served], prompt: Prompt
-) -> None:
-    params = SamplingParams(max_tokens=2, temperature=0.0, logprobs=1)
-    for adapter in ("", *both[0].adapters, ""):
-        first, second = (list_logprobs(served.ask(prompt, params, adapter)) for served in both)
-        assert first[0] == pytest.approx(second[0], abs=2e-3)
+def test_both_back_ends_compute_the_same_log_probabilities(both: list[Served]) -> None:
+    params = SamplingParams(max_tokens=1, temperature=0.0, logprobs=1)
+    n_compared = 0
+    for prompt in (CHAT, "The ladder is", "shed", "It's 12 o'clock", "isn't it", "behind"):
+        for adapter in ("", *both[0].adapters):
+            values = [list_logprobs(served.ask(prompt, params, adapter)) for served in both]
+            if all(values):  # a token that is a part of a character may have none
+                assert values[0] == pytest.approx(values[1], abs=2e-3)
+                n_compared += 1
+    assert n_compared > 3
 
 
 def test_adapters_on_one_base_give_their_own_answers_at_the_same_time(served: Served) -> None:
