@@ -46,6 +46,7 @@ COMMANDS = {
     "export": "ftops.cli.export",
     "models list": "ftops.cli.models",
     "models show": "ftops.cli.model_details",
+    "models export": "ftops.cli.models_export",
     "models delete": "ftops.cli.models",
     "files list": "ftops.cli.files",
     "files delete": "ftops.cli.files",
@@ -74,7 +75,7 @@ COMMANDS = {
 }
 GROUPS = {
     "data": "Check, fix, split and view training data.",
-    "models": "List, inspect and delete fine-tuned models.",
+    "models": "List, inspect, export and delete fine-tuned models.",
     "files": "List and delete uploaded files.",
     "promptfoo": "Convert evaluations from and to promptfoo.",
     "engine": "Inspect and control the built-in engine.",
