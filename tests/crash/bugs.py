@@ -1,7 +1,7 @@
-"""Bugs, planted on purpose: a proof that does not find them proves nothing.
+"""Bugs that are planted on purpose: the generated schedules must find each of them.
 
-This is the one place where tests patch ftops, and only inside the player's processes. Each function
-takes away one of the things that keep a run from having two jobs, or from losing what was told.
+Only here do tests patch ftops, and only in the processes that run schedules. Each function removes
+one of the safeguards that prevent a second job or lost events.
 """
 
 import json
@@ -37,27 +37,27 @@ _CANCELLING = "ftops.runs.cancel"
 _RUNNER = "ftops.runs.runner"
 
 
-def _plant(where: type | str, name: str, bug: object) -> Callable[..., object]:
-    """Put the bug in the place of what is called so there; what stood there."""
-    owner = import_module(where) if isinstance(where, str) else where
-    sound: Callable[..., object] = getattr(owner, name)
+def _plant(target: type | str, name: str, bug: object) -> Callable[..., object]:
+    """Replace the attribute by the bug, and return the original."""
+    owner = import_module(target) if isinstance(target, str) else target
+    original: Callable[..., object] = getattr(owner, name)
     setattr(owner, name, bug)
-    return sound
+    return original
 
 
 def remove_reconcile() -> None:
-    """A call in doubt is taken for one that was lost, and no earlier job is looked for."""
+    """A call without a response counts as lost, and no earlier job is searched for."""
     _plant(_CREATE, "reconcile", lambda _work, _call, **_lag: None)
     _plant(_CREATE, "take_earlier_job", lambda _work, _request: None)
 
 
 def forget_intents() -> None:
-    """What was begun and not ended is not looked for."""
+    """Calls without a response are not searched for."""
     _plant(Ledger, "find_open_call", lambda _ledger, _run_id, _name: None)
 
 
 def repeat_create_blindly() -> None:
-    """A create whose connection was reset is sent once more, as SDKs do by default."""
+    """A create request is sent again after a connection error, as SDKs do by default."""
     original: Callable[[FaultyProvider, JobRequest], Job] = FaultyProvider.create_job
 
     def create_job(self: FaultyProvider, request: JobRequest) -> Job:
@@ -70,7 +70,7 @@ def repeat_create_blindly() -> None:
 
 
 def store_cursor_apart() -> None:
-    """Which events are known is kept in a file beside the ledger, written before them."""
+    """The ids of known events are kept in a file next to the ledger, written before the events."""
     add = Ledger.add_events
 
     def path(ledger: Ledger, run_id: RunId) -> Path:
@@ -91,7 +91,7 @@ def store_cursor_apart() -> None:
 
 
 def succeed_before_results() -> None:
-    """The run counts as succeeded once its job has, and the results are fetched after that."""
+    """The run succeeds with its job, before its results are fetched."""
     runner = import_module(_RUNNER)
     do_stage: Callable[[StageContext, StageRecord], Run] = runner._do_stage
     end_run: Callable[[StageContext, Transition[RunStatus], str | None], Run] = runner.end_run
@@ -112,13 +112,13 @@ def succeed_before_results() -> None:
 
 
 def cancel_without_reconcile() -> None:
-    """A cancel believes that a run without a job id has no job."""
+    """A cancel assumes that a run without a job id has no job."""
     _plant(_CANCELLING, "reconcile", lambda _work, _call, **_lag: None)
     _plant(_CANCELLING, "take_earlier_job", lambda _work, _request: None)
 
 
 def fail_run_by_polling() -> None:
-    """A refusal while polling ends the run, and `--retry` asks nothing before it creates a job."""
+    """A refused poll ends the run, and `--retry` creates a job without looking for the first."""
     find_ending: Callable[[Stage, FtopsError], Transition[RunStatus] | None] = import_module(
         _RUNNER
     ).find_ending
@@ -133,7 +133,7 @@ def fail_run_by_polling() -> None:
 
 
 def resend_after_429() -> None:
-    """A request for a job that was answered by 429 counts as one that has created none."""
+    """A create request with a response of 429 counts as one that created no job."""
     send: Callable[[StageContext, JobRequest], tuple[Job, bool]] = import_module(_CREATE)._send
 
     def send_blindly(work: StageContext, request: JobRequest) -> tuple[Job, bool]:

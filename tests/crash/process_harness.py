@@ -1,14 +1,14 @@
-"""Starts Python programs as processes of their own in milliseconds: their imports are done here.
+"""Starts Python programs in their own processes within milliseconds: it imports their modules once.
 
     python -m tests.crash.process_harness
 
-Each line of standard input is an order, each line of output its answer:
+Each line of standard input is a request, each line of output its response:
 
     {"start": MODULE, "arguments": […], "environment": {…}, "output": FILE}    -> the PID
     {"wait": PID}     -> the return code; a process killed by a signal has its negative number
-    {"poll": PID}     -> the same, or null while the process lives
+    {"poll": PID}     -> the same, or null while the process runs
 
-A module is run by its `main(arguments)`; what it puts out is appended to FILE.
+A module is run by its `main(arguments)`; its output is appended to FILE.
 """
 
 import importlib
@@ -20,46 +20,46 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeAlias
 
-_codes: dict[int, int] = {}  # of those that have ended
+_codes: dict[int, int] = {}  # of ended processes, by process id
 
 Main: TypeAlias = Callable[[Sequence[str]], int | None]
 
 
 def serve() -> None:
-    """Carry out orders, one at a time, until the input ends."""
+    """Handle requests, one at a time, until the input ends."""
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(obey(json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(handle(json.loads(line))) + "\n")
         sys.stdout.flush()
 
 
-def obey(order: Mapping[str, Any]) -> int | None:
-    if "start" in order:
-        main: Main = importlib.import_module(order["start"]).main
+def handle(request: Mapping[str, Any]) -> int | None:
+    if "start" in request:
+        main: Main = importlib.import_module(request["start"]).main
         child = os.fork()
         if child == 0:
-            become(main, order["arguments"], order["environment"], order["output"])
+            run_program(main, request["arguments"], request["environment"], request["output"])
         _codes.pop(child, None)
         return child
-    wanted = order.get("wait") or order["poll"]
-    if wanted not in _codes:
-        pid, status = os.waitpid(wanted, 0 if "wait" in order else os.WNOHANG)
+    awaited = request.get("wait") or request["poll"]
+    if awaited not in _codes:
+        pid, status = os.waitpid(awaited, 0 if "wait" in request else os.WNOHANG)
         if not pid:
             return None
         _codes[pid] = os.waitstatus_to_exitcode(status)
-    return _codes[wanted]
+    return _codes[awaited]
 
 
-def become(
+def run_program(
     main: Main, arguments: Sequence[str], environment: Mapping[str, str], output: str
 ) -> None:
-    """Be that program from here on, to the end of this process."""
+    """Run the program in this process, and end the process."""
     code = 1
     try:
         os.setsid()
         os.environ.update(environment)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        everything = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        for source, target in ((nothing, 0), (everything, 1), (everything, 2)):
+        null = os.open(os.devnull, os.O_RDONLY)
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for source, target in ((null, 0), (file, 1), (file, 2)):
             os.dup2(source, target)
         code = main(arguments) or 0
         sys.stdout.flush()
@@ -78,5 +78,5 @@ def _current() -> tuple[type[BaseException], BaseException, TracebackType | None
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which end all this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # pytest handles Ctrl-C and closes the harness
     serve()

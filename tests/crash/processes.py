@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class ProcessHarness:
-    """The process harness's other end. One order at a time, from any thread."""
+    """A client of the process harness; one request at a time, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,20 +31,20 @@ class ProcessHarness:
         output: Path,
         environment: Mapping[str, str] | None = None,
     ) -> "Child":
-        """Run `main(arguments)` of the module in a process of its own."""
-        order = {"start": module, "arguments": arguments, "output": str(output)}
-        pid = self.ask({**order, "environment": dict(environment or {})})
+        """Run `main(arguments)` of the module in its own process."""
+        message = {"start": module, "arguments": arguments, "output": str(output)}
+        pid = self.request({**message, "environment": dict(environment or {})})
         assert pid is not None
         return Child(self, pid)
 
-    def ask(self, order: Mapping[str, object]) -> int | None:
+    def request(self, message: Mapping[str, object]) -> int | None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._lock:
-            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
-            answer: int | None = json.loads(self._process.stdout.readline())
-        return answer
+            response: int | None = json.loads(self._process.stdout.readline())
+        return response
 
     def close(self) -> None:
         self._process.communicate()
@@ -52,7 +52,7 @@ class ProcessHarness:
 
 @dataclass(slots=True)
 class Child:
-    """One process; its number is nobody else's until `wait` or `poll` has seen its end."""
+    """One process; its id is not reused before `wait` or `poll` has returned its exit code."""
 
     harness: ProcessHarness
     pid: int
@@ -60,18 +60,18 @@ class Child:
 
     def poll(self) -> int | None:
         if self.code is None:
-            self.code = self.harness.ask({"poll": self.pid})
+            self.code = self.harness.request({"poll": self.pid})
         return self.code
 
     def wait(self) -> int:
         if self.code is None:
-            self.code = self.harness.ask({"wait": self.pid})
+            self.code = self.harness.request({"wait": self.pid})
         assert self.code is not None
         return self.code
 
 
-def send(pid: int, number: signal.Signals) -> bool:
-    """Signal the process; False when it is gone already."""
+def send_signal(pid: int, number: signal.Signals) -> bool:
+    """Send the process a signal; False when it has ended already."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -80,19 +80,19 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 def find_pids(*words: str) -> list[int]:
-    """The living processes whose command lines hold all these words."""
+    """The running processes whose command lines contain all these words."""
     table = subprocess.run(
         ["ps", "-ww", "-eo", "pid=,stat=,args="], capture_output=True, text=True, check=True
     )
-    found = []
+    pids = []
     for line in table.stdout.splitlines():
         pid, state, command = line.split(None, 2)
         if not state.startswith("Z") and all(word in command for word in words):
-            found.append(int(pid))
-    return found
+            pids.append(int(pid))
+    return pids
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a SIGSTOP has reached the process."""
+    """Whether the process is stopped by a signal."""
     table = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
     return table.stdout.strip().startswith("T")

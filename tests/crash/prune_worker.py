@@ -1,8 +1,8 @@
-"""`ftops prune` in a process of its own, which may die at a crash point.
+"""`ftops prune` in its own process, with an optional crash point.
 
     FOLDER POINT
 
-Everything that has ended is pruned, its model included, with a provider that lives in the folder.
+It prunes all ended runs and their models, with a provider that keeps its state in the folder.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,6 @@ def main(arguments: Sequence[str]) -> None:
     pruner = Pruner(ledger, folder / "home", selection.made_at, lambda _settings: provider)
     if point != "-":
         crashpoints.arm(point)
-    ends = [ending for _, ending in pruner.finish(selection)]
-    ends += [pruner.prune(artifacts) for artifacts in selection.artifacts]
-    assert {ending.status for ending in ends} <= {PruneStatus.PRUNED}, ends
+    results = [result for _, result in pruner.finish(selection)]
+    results += [pruner.prune(artifacts) for artifacts in selection.artifacts]
+    assert {result.status for result in results} <= {PruneStatus.PRUNED}, results

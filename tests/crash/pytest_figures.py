@@ -1,4 +1,4 @@
-"""A plugin of pytest: the figures of the proof, told and written at the end of a session."""
+"""A pytest plugin that prints and writes the figures of the crash tests at the end of a session."""
 
 import time
 
@@ -9,22 +9,22 @@ from tests.crash.tally import Tally
 
 _TALLY = pytest.StashKey[Tally]()
 _FIGURES = pytest.StashKey[Figures]()
-_BEGAN_S = pytest.StashKey[float]()
+_START_S = pytest.StashKey[float]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_BEGAN_S] = time.monotonic()
+    config.stash[_START_S] = time.monotonic()
 
 
 @pytest.fixture(scope="session")
 def tally(pytestconfig: pytest.Config) -> Tally:
-    """How often engines and trainers were killed."""
+    """The counts of killed engines and trainers."""
     return pytestconfig.stash.setdefault(_TALLY, Tally())
 
 
 @pytest.fixture(scope="session")
 def figures(pytestconfig: pytest.Config) -> Figures:
-    """Where each share of the proof leaves its figures."""
+    """Collects the figures of each share of the crash tests."""
     return pytestconfig.stash.setdefault(_FIGURES, Figures())
 
 
@@ -39,7 +39,7 @@ def pytest_terminal_summary(
     figures = config.stash.get(_FIGURES, None)
     lines = figures.write() if figures else []
     if lines:
-        took_s = time.monotonic() - config.stash[_BEGAN_S]
-        terminalreporter.section("figures of the proof")
-        for line in (*lines, f"in all: {took_s / 60:.0f} min"):
+        duration_s = time.monotonic() - config.stash[_START_S]
+        terminalreporter.section("figures of the crash tests")
+        for line in (*lines, f"total: {duration_s / 60:.0f} min"):
             terminalreporter.write_line(line)

@@ -1,6 +1,6 @@
-"""One command of a user, in a process of its own, which may die at a crash point.
+"""One command of a user in its own process, with an optional crash point.
 
-Time is not real: it begins some seconds after a fixed moment, and passes only while somebody waits.
+The clock is fake: it starts some seconds after a fixed time, and only `sleep` advances it.
 """
 
 import os
@@ -24,20 +24,20 @@ IN_FOLLOW = "follow"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do what the command would do, and put out each event that it shows.
+    """Do what the command does, and print each event that it shows.
 
-    The arguments are a folder; run, detach or cancel; the crash point at which to die, or "-";
-    and the time at which to begin, in seconds.
+    The arguments are a folder; run, detach or cancel; the crash point or "-"; and the start time
+    in seconds.
     """
     folder, action, point = Path(arguments[0]), arguments[1], arguments[2]
     clock = FakeClock(FakeClock().now() + timedelta(seconds=float(arguments[3])))
     provider = FakeProvider(folder / "provider", clock)
     provider.listing_lag_s = LISTING_LAG_S
     ledger = Ledger(folder / "home" / "ledger.db", clock)
-    seen = Recorder()
-    context = RunContext(ledger, provider, clock, folder / "home", seen)
+    recorder = Recorder()
+    context = RunContext(ledger, provider, clock, folder / "home", recorder)
     if point == IN_FOLLOW:
-        provider.before("get_job", lambda: die_after_two(seen))
+        provider.before("get_job", lambda: kill_after_two_events(recorder))
     elif point != "-":
         crashpoints.arm(point)
     run = open_run(write_job(folder), context)
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str]) -> None:
             drive(run, context, detach=action == "detach")
     except JobCancelled:
         pass
-    sys.stdout.writelines(f"{message}\n" for message in seen.events)
+    sys.stdout.writelines(f"{message}\n" for message in recorder.events)
 
 
-def die_after_two(seen: Recorder) -> None:
-    """Tell what was shown, and die."""
-    if len(seen.events) >= 2:
-        sys.stdout.writelines(f"{message}\n" for message in seen.events)
+def kill_after_two_events(recorder: Recorder) -> None:
+    """Print the shown events and kill this process, after two events."""
+    if len(recorder.events) >= 2:
+        sys.stdout.writelines(f"{message}\n" for message in recorder.events)
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)

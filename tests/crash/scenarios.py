@@ -1,8 +1,7 @@
-"""One run of a job file by the real `ftops`, with as many deaths as are asked for.
+"""One run of a job file by the real `ftops`, with planned kills.
 
-Lives share an engine over HTTP, and nothing else: each has a home, and a key to the engine by which
-it sees what it has made itself, all of it, and nothing that another life has made. What must be the
-same in the end as for a life without deaths is in `Books`.
+Scenarios share only an engine: each has its own home and its own key, so that it sees only its own
+files and jobs. `ProviderRecords` holds what must equal the records of a run without kills.
 """
 
 import contextlib
@@ -24,12 +23,12 @@ from ftops.engine.keys import create_key
 from ftops.engine.settings import EngineFolder
 from ftops.engine.store import Store
 from ftops.ledger.ledger import Ledger
-from tests.crash.command import NOWHERE
-from tests.crash.processes import Child, ProcessHarness, send
+from tests.crash.command import NO_POINT
+from tests.crash.processes import Child, ProcessHarness, send_signal
 from tests.fakes import FakeClock
 
 LIMIT_S = 150.0
-_LOOK_EVERY_S = 0.01
+_POLL_INTERVAL_S = 0.01
 _JOB: dict[str, object] = {
     "name": "numbers",
     "provider": "local",
@@ -43,31 +42,31 @@ _JOB: dict[str, object] = {
 
 
 @dataclass(frozen=True)
-class Death:
-    """Where one command dies: at the `count`th passing of a point, or after some seconds."""
+class Kill:
+    """A kill of a command that reaches a point for the `count`th time, or after some seconds."""
 
-    point: str = NOWHERE
+    point: str = NO_POINT
     count: int = 1
     after_s: float | None = None
 
 
 @dataclass(frozen=True)
 class ProviderRecords:
-    """What the engine, the ledger and the folder of the run tell, without names made by chance."""
+    """What the engine, the ledger and the run folder have on record, without random ids."""
 
     run: str
-    jobs: tuple[str, ...]  # how each job ended that this life has at the engine
+    jobs: tuple[str, ...]  # the status of each job of this scenario at the engine
     uploads: tuple[str, ...]  # the names of its files at the engine
-    events: tuple[str, ...]  # as the ledger has them, in its order
-    told: bool  # whether these are the engine's own, each once and in its order
+    events: tuple[str, ...]  # of the ledger, in order
+    events_match: bool  # whether they are those of the engine, each once and in order
     stages: tuple[str, ...]
-    calls: tuple[str, ...]  # what was done at the engine; a request that was lost is not told
+    calls: tuple[str, ...]  # remote calls, without failed ones
     results: bytes
-    answers: tuple[str, ...]
+    predictions: tuple[str, ...]
 
 
 class Scenario:
-    """A home with a job file in it, and a key to the engine that has the folder's own name."""
+    """A home with a job file, and an engine key with the name of the folder."""
 
     program = "tests.crash.command"
 
@@ -79,49 +78,49 @@ class Scenario:
         self._harness = harness
         self._write(engine)
 
-    def live(self, deaths: Sequence[Death]) -> ProviderRecords:
-        """Die as told, then come to the end undisturbed; what stands in the books then."""
-        for death in deaths:
-            if self.command(death) == 0:  # it had come to its end before
+    def run_to_end(self, plan: Sequence[Kill]) -> ProviderRecords:
+        """Run a command for each planned kill, then one without; return the records."""
+        for kill in plan:
+            if self.run_command(kill) == 0:  # it ended before the kill
                 break
-        code = self.command(Death())
-        assert code == 0, f"{deaths}: exit code {code}\n{self.log.read_text()[-3000:]}"
+        code = self.run_command(Kill())
+        assert code == 0, f"{plan}: exit code {code}\n{self.log.read_text()[-3000:]}"
         return self.read()
 
-    def command(self, death: Death, *flags: str, traced: Path | None = None) -> int:
-        """Give `ftops run` once; its exit code."""
+    def run_command(self, kill: Kill, *flags: str, trace_folder: Path | None = None) -> int:
+        """Run `ftops run` once; return its exit code."""
         environment = self.choose_environment()
-        if traced:
-            environment[crashpoints.VARIABLE] = str(traced)
-        typed = ["--quiet", "run", str(self.folder / "job.yaml"), *flags]
+        if trace_folder:
+            environment[crashpoints.VARIABLE] = str(trace_folder)
+        command_line = ["--quiet", "run", str(self.folder / "job.yaml"), *flags]
         child = self._harness.start(
             self.program,
-            self.choose_arguments(death, typed),
+            self.choose_arguments(kill, command_line),
             output=self.log,
             environment=environment,
         )
-        if death.after_s is not None:
-            threading.Event().wait(death.after_s)
-            send(child.pid, signal.SIGKILL)
+        if kill.after_s is not None:
+            threading.Event().wait(kill.after_s)
+            send_signal(child.pid, signal.SIGKILL)
         code = _await_end(child)
         self.commands += 1
         self.kills += code == -signal.SIGKILL
         return code
 
     def choose_environment(self) -> dict[str, str]:
-        """What a command finds in its environment."""
+        """The environment variables of a command."""
         return {"FTOPS_HOME": str(self.home), "COLUMNS": "80"}
 
-    def choose_arguments(self, death: Death, typed: list[str]) -> list[str]:
-        """What the program is told."""
-        return [death.point, str(death.count), *typed]
+    def choose_arguments(self, kill: Kill, command_line: list[str]) -> list[str]:
+        """The arguments of the program."""
+        return [kill.point, str(kill.count), *command_line]
 
     def read(self) -> ProviderRecords:
-        """What can be known about the run."""
+        """Read the records of the run."""
         ledger = Ledger(self.home / "ledger.db", FakeClock())
         (run,) = ledger.list_runs()
         events = ledger.list_events(run.id)
-        stages = [f"{one.stage} {one.status}" for one in ledger.list_stages(run.id)]
+        stages = [f"{stage.stage} {stage.status}" for stage in ledger.list_stages(run.id)]
         calls = [call for call in ledger.list_calls(run.id) if call.state != "failed"]
         ledger.close()
         address = json.loads(self.address.read_text())
@@ -130,36 +129,40 @@ class Scenario:
         ) as sdk:
             jobs = list(sdk.fine_tuning.jobs.list())
             files = list(sdk.files.list(purpose="fine-tune"))
-            told = [one.id for job in jobs for one in sdk.fine_tuning.jobs.list_events(job.id)]
+            newest_first = [
+                event.id for job in jobs for event in sdk.fine_tuning.jobs.list_events(job.id)
+            ]
         folder = self.home / "runs" / run.id
-        chance = rf"file-\w+|{run.job_id}|{str(run.job_id)[-8:]}|{self._name}"
+        random_ids = rf"file-\w+|{run.job_id}|{str(run.job_id)[-8:]}|{self._name}"
         return ProviderRecords(
             run=run.status.value,
             jobs=tuple(job.status for job in jobs),
             uploads=tuple(sorted(file.filename for file in files)),
-            events=tuple(re.sub(chance, "X", f"{e.level} {e.type} {e.message}") for e in events),
-            told=[event.id for event in events] == told[::-1],
+            events=tuple(
+                re.sub(random_ids, "X", f"{e.level} {e.type} {e.message}") for e in events
+            ),
+            events_match=[event.id for event in events] == newest_first[::-1],
             stages=tuple(stages),
             calls=tuple(sorted(f"{call.name} {call.state}" for call in calls)),
             results=(folder / "results.csv").read_bytes(),
-            answers=_read_answers(folder / "predictions"),
+            predictions=_read_predictions(folder / "predictions"),
         )
 
-    def trace(self) -> list[Death]:
-        """Every passing of a point in a life without deaths, in order."""
-        stage = self.folder / "trace"
-        stage.mkdir()
-        assert self.command(Death(), traced=stage) == 0, self.log.read_text()
-        passed: Counter[str] = Counter()
-        found = []
-        for line in (stage / "trace").read_text().splitlines():
+    def trace(self) -> list[Kill]:
+        """Run without kills and list every time that it reaches a point, in order."""
+        folder = self.folder / "trace"
+        folder.mkdir()
+        assert self.run_command(Kill(), trace_folder=folder) == 0, self.log.read_text()
+        counts: Counter[str] = Counter()
+        kills = []
+        for line in (folder / "trace").read_text().splitlines():
             point = line.split()[1]
-            passed[point] += 1
-            found.append(Death(point, passed[point]))
-        return found
+            counts[point] += 1
+            kills.append(Kill(point, counts[point]))
+        return kills
 
-    def end(self) -> None:
-        """Leave no files behind."""
+    def delete(self) -> None:
+        """Delete the folder."""
         shutil.rmtree(self.folder)
 
     @property
@@ -172,16 +175,16 @@ class Scenario:
 
     @property
     def address(self) -> Path:
-        """Where the engine is, and the key to it."""
+        """The file with the address of the engine and the key."""
         return self.home / "engine" / "address.json"
 
     @property
     def job(self) -> dict[str, object]:
-        """What the job file says."""
+        """The content of the job file."""
         return dict(_JOB)
 
     def _write(self, engine: EngineFolder) -> None:
-        """A home that finds the yard's engine, with a key to it; a job file and its data."""
+        """Write the address with a new key, the job file and its data."""
         with contextlib.closing(Store(engine.database, SystemClock())) as store:
             key = create_key(self._name, store)
         address = json.loads(engine.address.read_text()) | {"token": key}
@@ -196,19 +199,19 @@ class Scenario:
 
 def _await_end(child: Child) -> int:
     pause = threading.Event()
-    for _ in range(int(LIMIT_S / _LOOK_EVERY_S)):
+    for _ in range(int(LIMIT_S / _POLL_INTERVAL_S)):
         code = child.poll()
         if code is not None:
             return code
-        pause.wait(_LOOK_EVERY_S)
-    send(child.pid, signal.SIGKILL)
+        pause.wait(_POLL_INTERVAL_S)
+    send_signal(child.pid, signal.SIGKILL)
     raise AssertionError(f"a command did not end within {LIMIT_S:.0f} s")
 
 
-def _read_answers(folder: Path) -> tuple[str, ...]:
-    """What each candidate answered to each row; times are those of the life."""
+def _read_predictions(folder: Path) -> tuple[str, ...]:
+    """The predictions of each candidate for each row, without times."""
     return tuple(
-        f"{path.name} {answer['line']} {answer['expected']!r} {answer['predicted']!r}"
+        f"{path.name} {row['line']} {row['expected']!r} {row['predicted']!r}"
         for path in sorted(folder.iterdir())
-        for answer in map(json.loads, path.read_text().splitlines())
+        for row in map(json.loads, path.read_text().splitlines())
     )

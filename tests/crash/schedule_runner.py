@@ -1,12 +1,12 @@
-"""Plays schedules, each in a folder of its own, with a real process for each command.
+"""Plays schedules, each in its own folder, with a real process for each command.
 
     python -m tests.crash.schedule_runner FOLDER [BUG]
 
-Each line of standard input is a schedule, each line of output what came of it: a `Verdict`. With
-the name of a planted bug (`bugs.py`) every command has that bug.
+Each line of standard input is a schedule, each line of output its `ScheduleResult`. With the name
+of a planted bug (`bugs.py`) every command has that bug.
 
-At any moment one process of a schedule moves, the others stand still (SIGSTOP), and all share one
-clock that runs only while somebody waits: the same schedule takes the same course every time.
+Only one process of a schedule runs at a time, the others are stopped (SIGSTOP), and all share one
+clock that only `sleep` advances: the same schedule has the same result every time.
 """
 
 import json
@@ -36,18 +36,18 @@ from ftops.runs.states import ENDED
 from ftops.spec.job_file import LoadedJob, load_job
 from tests.crash import bugs
 from tests.crash.faulty import FaultyProvider
-from tests.crash.schedule import Action, Command, Fault, Schedule, Second
-from tests.crash.verdict import HEALTHY, Story, judge
+from tests.crash.schedule import Action, Command, Fault, Schedule, SecondCommand
+from tests.crash.violations import NO_PROBLEM, ScheduleRecords, find_violation
 from tests.fakes import FakeClock
 from tests.runs.bench import Recorder, write_job
 
 _PROCESS_LIMIT_S = 60
-_LOADED = (numpy.ma, numpy.random, rapidfuzz)  # by evaluations, in each command anew otherwise
+_LOADED = (numpy.ma, numpy.random, rapidfuzz)  # once for all commands; an evaluation imports them
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """`violation`: what should never have happened; empty when all is as it must be."""
+class ScheduleResult:
+    """`violation`: the first violated invariant, or an empty text."""
 
     violation: str
     commands: int
@@ -56,7 +56,7 @@ class Verdict:
 
 
 class SharedClock:
-    """Time that all processes of a schedule share, and that passes only by `sleep`."""
+    """A fake clock that all processes of a schedule share; only `sleep` advances it."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, 8)
@@ -81,8 +81,8 @@ class SharedClock:
                 os.kill(os.getpid(), signal.SIGSTOP)
 
 
-class Play:
-    """One schedule on its way."""
+class SchedulePlay:
+    """The state of one schedule while it is played."""
 
     def __init__(self, folder: Path, schedule: Schedule) -> None:
         self.folder = folder
@@ -90,46 +90,48 @@ class Play:
         self.kills = 0
         self.commands = 0
         self._schedule = schedule
-        self._excused: set[str] = set()
+        self._replaceable: set[str] = set()
         folder.mkdir()
         self._job = write_job(folder)
 
-    def play(self) -> Verdict:
+    def play(self) -> ScheduleResult:
         for command in self._schedule.commands:
             self.clock.advance(command.after_s)
-            if command.ledger_gone:
+            if command.deletes_ledger:
                 self._delete_ledger()
-            self._give(command)
+            self._run_command(command)
         self.clock.advance(60.0)
-        self._give(Command())
-        story = self._read()
-        if story.may_be_tried_again:
-            self._give(Command(action="retry"))
-            story = self._read()
-        return Verdict(judge(story), self.commands, self.kills, len(story.met))
+        self._run_command(Command())
+        records = self._read()
+        if records.needs_retry:
+            self._run_command(Command(action="retry"))
+            records = self._read()
+        return ScheduleResult(
+            find_violation(records), self.commands, self.kills, len(records.faults)
+        )
 
     def _delete_ledger(self) -> None:
         jobs = self._make_provider().jobs()
-        self._excused |= {job.id for job in jobs if job.status in ("failed", "cancelled")}
+        self._replaceable |= {job.id for job in jobs if job.status in ("failed", "cancelled")}
         shutil.rmtree(self.folder / "home", ignore_errors=True)
 
-    def _give(self, command: Command) -> None:
+    def _run_command(self, command: Command) -> None:
         first = self._start(command.action, command)
-        if not self._moves_on(first):
+        if not self._wait_for_end(first):
             assert command.second
-            self._meet(first, command.second)
+            self._run_second(first, command.second)
 
-    def _meet(self, first: int, second: Second) -> None:
-        """The first stands still; the second comes."""
+    def _run_second(self, first: int, second: SecondCommand) -> None:
+        """Run the second command while the first process is stopped."""
         other = self._start(second.action, Command(), sleeps=second.sleeps)
-        waits = not self._moves_on(other)
+        is_stopped = not self._wait_for_end(other)
         if second.kills:
             os.kill(first, signal.SIGKILL)
         os.kill(first, signal.SIGCONT)
-        assert self._moves_on(first)
-        if waits:
+        assert self._wait_for_end(first)
+        if is_stopped:
             os.kill(other, signal.SIGCONT)
-            assert self._moves_on(other)
+            assert self._wait_for_end(other)
 
     def _start(self, action: Action, command: Command, *, sleeps: int = 0) -> int:
         self.commands += 1
@@ -138,20 +140,20 @@ class Play:
             code = 1
             try:
                 signal.alarm(_PROCESS_LIMIT_S)
-                self._be(action, command, sleeps)
+                self._execute(action, command, sleeps)
                 code = 0
             finally:
                 os._exit(code)
         return child
 
-    def _be(self, action: Action, command: Command, sleeps: int) -> None:
-        """One command, from its beginning to its end or its death."""
+    def _execute(self, action: Action, command: Command, sleeps: int) -> None:
+        """Run one command in this process."""
         self.clock.stop_at_sleep = sleeps
         provider = self._make_provider((*command.faults, *self._schedule.faults))
         if command.second:
             provider.stop_before = (command.second.method, command.second.nth)
-        if command.death:
-            crashpoints.arm(command.death.point, command.death.count)
+        if command.kill:
+            crashpoints.arm(command.kill.point, command.kill.count)
         outcome = "done"
         try:
             ledger = Ledger(self.folder / "home" / "ledger.db", self.clock)
@@ -163,8 +165,8 @@ class Play:
             outcome = f"crash: {error!r}"
             raise
         finally:
-            self._note(
-                action, outcome, [fault.kind for fault in provider.met], provider.created_beside
+            self._record_outcome(
+                action, outcome, [fault.kind for fault in provider.injected], provider.job_counts
             )
 
     def _make_provider(self, faults: Sequence[Fault] = ()) -> FaultyProvider:
@@ -173,40 +175,46 @@ class Play:
         provider.statuses = (*provider.statuses[:-1], self._schedule.ends)
         return provider
 
-    def _moves_on(self, pid: int) -> bool:
-        """Wait until the process has ended (True) or stands still."""
+    def _wait_for_end(self, pid: int) -> bool:
+        """Wait until the process has ended (True) or is stopped (False)."""
         _, status = os.waitpid(pid, os.WUNTRACED)
         if os.WIFSIGNALED(status):
             self.kills += os.WTERMSIG(status) == signal.SIGKILL
             if os.WTERMSIG(status) == signal.SIGALRM:
-                self._note("a command", "crash: it does not end")
+                self._record_outcome("a command", "crash: timeout")
         return not os.WIFSTOPPED(status)
 
-    def _note(
-        self, action: str, outcome: str, met: Sequence[str] = (), beside: Sequence[int] = ()
+    def _record_outcome(
+        self, action: str, outcome: str, faults: Sequence[str] = (), job_counts: Sequence[int] = ()
     ) -> None:
         with (self.folder / "outcomes").open("a") as file:
-            file.write(json.dumps([action, outcome, met, beside]) + "\n")
+            file.write(json.dumps([action, outcome, faults, job_counts]) + "\n")
 
-    def _read(self) -> Story:
-        return Story.read(
-            self.folder, self._make_provider(), self._schedule, self._job, excused=self._excused
+    def _read(self) -> ScheduleRecords:
+        return ScheduleRecords.read(
+            self.folder,
+            self._make_provider(),
+            self._schedule,
+            self._job,
+            replaceable=self._replaceable,
         )
 
 
 def _do(action: Action, job: LoadedJob, context: RunContext) -> str:
-    """What a user types; how it ended."""
+    """Run the action and return its outcome."""
     if action == "cancel":
         cancel_job_file(job, context)
     elif action == "doctor":
-        return _examine(context)
+        return _run_doctor(context)
     elif action == "follow":
         for run in context.ledger.list_runs(limit=1):
             drive(run, context)
     elif action == "adopt":
-        for made in context.provider.jobs()[-1:]:  # type: ignore[attr-defined]
+        for remote_job in context.provider.jobs()[-1:]:  # type: ignore[attr-defined]
             settings = job.spec.provider_settings()
-            run = adopt_job(made.id, context, settings, lambda path: load_job(path, environ={}))
+            run = adopt_job(
+                remote_job.id, context, settings, lambda path: load_job(path, environ={})
+            )
             drive(run, context)
     else:
         run = open_run(job, context, new=action == "new", retry=action == "retry")
@@ -214,19 +222,19 @@ def _do(action: Action, job: LoadedJob, context: RunContext) -> str:
     return "done"
 
 
-def _examine(context: RunContext) -> str:
-    """What `ftops doctor` says of runs and jobs, and whether a job of ours was overlooked."""
+def _run_doctor(context: RunContext) -> str:
+    """Run `ftops doctor`; the outcome names a job of this ledger that it does not report."""
     runs = context.ledger.list_runs()
-    found = [
+    findings = [
         *check_drivers(runs, context.home),
         *check_provider(context.provider, context.ledger, runs),
     ]
-    if any(finding.status is CheckStatus.PROBLEM for finding in found):
+    if any(finding.status is CheckStatus.PROBLEM for finding in findings):
         return "done"
-    for made in context.provider.jobs():  # type: ignore[attr-defined]
-        run = context.ledger.find_run_of_job(made.id)
-        if not made.ended and (run is None or run.status in ENDED):
-            return f"{HEALTHY}, though {made.id} is {made.status} and not watched"
+    for job in context.provider.jobs():  # type: ignore[attr-defined]
+        run = context.ledger.find_run_of_job(job.id)
+        if not job.ended and (run is None or run.status in ENDED):
+            return f"{NO_PROBLEM}, though {job.id} is {job.status} and not followed"
     return "done"
 
 
@@ -235,10 +243,10 @@ def main() -> None:
     plant: Callable[[], None] = bugs.BUGS[sys.argv[2]] if sys.argv[2:] else lambda: None
     plant()
     for number, line in enumerate(sys.stdin):
-        place = folder / str(number)
-        verdict = Play(place, Schedule.from_json(json.loads(line))).play()
-        shutil.rmtree(place)
-        sys.stdout.write(json.dumps(asdict(verdict)) + "\n")
+        play_folder = folder / str(number)
+        result = SchedulePlay(play_folder, Schedule.from_json(json.loads(line))).play()
+        shutil.rmtree(play_folder)
+        sys.stdout.write(json.dumps(asdict(result)) + "\n")
         sys.stdout.flush()
 
 

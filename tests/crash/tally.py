@@ -1,4 +1,4 @@
-"""How often was killed where, and what came of it: the table at the end of the suite."""
+"""Counts of kills by point and their outcomes: the table at the end of the session."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Line:
-    """One place; `resumed`: jobs that went on from a checkpoint behind their first step."""
+    """The counts of one point; `resumed` jobs continued from a checkpoint."""
 
     kills: Counter[str] = field(default_factory=Counter)
     jobs: int = 0
@@ -16,14 +16,14 @@ class Line:
 
 
 class Tally:
-    """Counts what the tests report."""
+    """Counts the kills and outcomes of jobs."""
 
     def __init__(self) -> None:
         self.lines: dict[str, Line] = {}
 
-    def add(self, place: str, kills: Counter[str], *, resumed: bool, same: bool) -> None:
-        """One job's end, and whether all is as if nothing had happened."""
-        line = self.lines.setdefault(place, Line())
+    def add(self, point: str, kills: Counter[str], *, resumed: bool, same: bool) -> None:
+        """Count one job, and whether its outcome is that of an uninterrupted job."""
+        line = self.lines.setdefault(point, Line())
         line.kills += kills
         line.jobs += 1
         line.resumed += resumed
@@ -43,8 +43,8 @@ class Tally:
         yield "| killed at | trainer | engine | both | jobs | from a checkpoint | same result |"
         yield "| --- | --: | --: | --: | --: | --: | --: |"
         total = Line()
-        for place, line in self.lines.items():
-            yield _row(place, line, targets)
+        for point, line in self.lines.items():
+            yield _row(point, line, targets)
             total.kills += line.kills
             total.jobs += line.jobs
             total.resumed += line.resumed
@@ -52,6 +52,6 @@ class Tally:
         yield _row(f"all ({self.kills} kills)", total, targets)
 
 
-def _row(place: str, line: Line, targets: Sequence[str]) -> str:
+def _row(point: str, line: Line, targets: Sequence[str]) -> str:
     cells = [*(line.kills[target] for target in targets), line.jobs, line.resumed, line.same]
-    return " | ".join(["| " + place, *map(str, cells)]) + " |"
+    return " | ".join(["| " + point, *map(str, cells)]) + " |"

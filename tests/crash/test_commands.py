@@ -1,8 +1,8 @@
-"""The real `ftops run`, killed at each of its points, at several in a row and at any time.
+"""The real `ftops run`, killed at each of its crash points, at several and at random times.
 
-Over HTTP to a real engine with the real trainer. However often it died: one job, one upload of each
-file, every event once and in order, the same results as for a run that nobody disturbed. What the
-engine itself has on record counts as much as the ledger.
+It talks over HTTP to a real engine with the real trainer. However often it is killed, there is one
+job, one upload of each file, each event once and in order, and the results of an uninterrupted run,
+both in the ledger and at the engine.
 """
 
 import random
@@ -16,19 +16,19 @@ import pytest
 from ftops.engine.settings import EngineFolder
 from ftops.ledger.file import list_crash_points
 from tests.crash.engine_host import open_engine_host
-from tests.crash.figures import ANYTIME, ROWS, SINGLES, Figures, Share
+from tests.crash.figures import POINT_SEQUENCES, RANDOM_TIMES, SINGLE_POINTS, Figures, Share
 from tests.crash.processes import ProcessHarness
-from tests.crash.scenarios import Death, ProviderRecords, Scenario
+from tests.crash.scenarios import Kill, ProviderRecords, Scenario
 
-AT_ONCE = 8
-ROW_SHARES = range(14)
-ROW_LIVES = 36
-ANYTIME_SHARES = range(12)
-ANYTIME_LIVES = 20
-LEAST_KILLS = 2000
-# Changes of the ledger that no such run makes; tests/crash/test_pruning.py, tests/runs and
-# tests/ledger kill there.
-_ELSEWHERE = {
+MAX_PARALLEL = 8
+SEQUENCE_SHARES = range(14)
+SEQUENCES_PER_SHARE = 36
+RANDOM_SHARES = range(12)
+RUNS_PER_RANDOM_SHARE = 20
+MIN_KILLS = 2000
+# Ledger changes that these runs do not make; tests/crash/test_pruning.py, tests/runs and
+# tests/ledger kill at them.
+_OTHER_CHANGES = {
     "reopen_run",
     "update_spec",
     "ask_cancel",
@@ -53,47 +53,51 @@ _FILES = {"files.before_rename", "files.after_rename"}
 
 
 @pytest.fixture(scope="session")
-def passings(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> list[Death]:
-    """Every place where a run without deaths passes a point."""
-    folder = tmp_path_factory.mktemp("passings")
+def point_kills(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> list[Kill]:
+    """A kill for each time that an uninterrupted run reaches a crash point."""
+    folder = tmp_path_factory.mktemp("point_kills")
     with open_engine_host(harness, folder) as host:
-        return make_life(harness, host.paths, folder, 0).trace()
+        return make_scenario(harness, host.paths, folder, 0).trace()
 
 
 @pytest.fixture(scope="session")
-def untouched(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> ProviderRecords:
-    """What stands in the books after a run without deaths."""
-    folder = tmp_path_factory.mktemp("untouched")
+def uninterrupted(
+    harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory
+) -> ProviderRecords:
+    """The records of a run without kills."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
     with open_engine_host(harness, folder) as host:
-        books = make_life(harness, host.paths, folder, 0).live([])
-    assert (books.run, books.jobs, len(books.uploads)) == ("succeeded", ("succeeded",), 2)
-    assert books.told
-    assert books.events
-    return books
+        records = make_scenario(harness, host.paths, folder, 0).run_to_end([])
+    assert (records.run, records.jobs, len(records.uploads)) == ("succeeded", ("succeeded",), 2)
+    assert records.events_match
+    assert records.events
+    return records
 
 
-def make_life(harness: ProcessHarness, engine: EngineFolder, folder: Path, number: int) -> Scenario:
-    place = folder / f"life-{number:03}"
-    place.mkdir()
-    return Scenario(harness, engine, place)
+def make_scenario(
+    harness: ProcessHarness, engine: EngineFolder, folder: Path, number: int
+) -> Scenario:
+    scenario_folder = folder / f"scenario-{number:03}"
+    scenario_folder.mkdir()
+    return Scenario(harness, engine, scenario_folder)
 
 
-def test_a_run_passes_every_point_that_is_not_for_other_commands(passings: list[Death]) -> None:
-    expected = {name for name in list_crash_points() if name.split(".")[1] not in _ELSEWHERE}
-    assert {death.point for death in passings} == expected | _REMOTE | _FILES
+def test_a_run_reaches_every_point_that_is_not_of_another_command(point_kills: list[Kill]) -> None:
+    expected = {name for name in list_crash_points() if name.split(".")[1] not in _OTHER_CHANGES}
+    assert {kill.point for kill in point_kills} == expected | _REMOTE | _FILES
 
 
-def test_killed_where_it_hurts_most_a_run_comes_to_the_same_end(
-    harness: ProcessHarness, tmp_path: Path, untouched: ProviderRecords
+def test_a_run_that_is_killed_at_critical_points_has_the_same_records(
+    harness: ProcessHarness, tmp_path: Path, uninterrupted: ProviderRecords
 ) -> None:
-    share = live_all(
+    share = run_all(
         harness,
         tmp_path,
-        untouched,
+        uninterrupted,
         [
-            [Death("create.after_call"), Death("ledger.record_job.before_commit")],
-            [Death("upload.after_call"), Death("remote.after_call", 4)],
-            [Death("ledger.add_events.after_commit"), Death(after_s=0.4)],
+            [Kill("create.after_call"), Kill("ledger.record_job.before_commit")],
+            [Kill("upload.after_call"), Kill("remote.after_call", 4)],
+            [Kill("ledger.add_events.after_commit"), Kill(after_s=0.4)],
         ],
     )
     assert share.kills >= 4
@@ -101,105 +105,107 @@ def test_killed_where_it_hurts_most_a_run_comes_to_the_same_end(
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(600)
-def test_killed_at_each_point_a_run_comes_to_the_same_end(
+def test_a_run_that_is_killed_at_each_point_has_the_same_records(
     harness: ProcessHarness,
     tmp_path: Path,
-    untouched: ProviderRecords,
-    passings: list[Death],
+    uninterrupted: ProviderRecords,
+    point_kills: list[Kill],
     figures: Figures,
 ) -> None:
-    with figures.enter(SINGLES, 0, 1) as entry:
-        entry.share = live_all(harness, tmp_path, untouched, [[death] for death in passings])
-        # How often the job is looked at is a matter of time: the last looks may not come.
-        assert entry.share.kills >= len(passings) * 0.8
+    with figures.enter(SINGLE_POINTS, 0, 1) as entry:
+        entry.share = run_all(harness, tmp_path, uninterrupted, [[kill] for kill in point_kills])
+        # The number of polls depends on time: the last ones may be missing.
+        assert entry.share.kills >= len(point_kills) * 0.8
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", ROW_SHARES)
-def test_killed_at_several_points_in_a_row_a_run_comes_to_the_same_end(
+@pytest.mark.parametrize("number", SEQUENCE_SHARES)
+def test_a_run_that_is_killed_at_several_points_has_the_same_records(
     harness: ProcessHarness,
     tmp_path: Path,
-    untouched: ProviderRecords,
-    passings: list[Death],
+    uninterrupted: ProviderRecords,
+    point_kills: list[Kill],
     figures: Figures,
     number: int,
 ) -> None:
-    rows = choose_rows(passings, len(ROW_SHARES) * ROW_LIVES)
-    with figures.enter(ROWS, number, len(ROW_SHARES)) as entry:
-        entry.share = live_all(harness, tmp_path, untouched, rows[number :: len(ROW_SHARES)])
+    sequences = choose_sequences(point_kills, len(SEQUENCE_SHARES) * SEQUENCES_PER_SHARE)
+    with figures.enter(POINT_SEQUENCES, number, len(SEQUENCE_SHARES)) as entry:
+        entry.share = run_all(
+            harness, tmp_path, uninterrupted, sequences[number :: len(SEQUENCE_SHARES)]
+        )
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", ANYTIME_SHARES)
-def test_killed_at_any_time_a_run_comes_to_the_same_end(
+@pytest.mark.parametrize("number", RANDOM_SHARES)
+def test_a_run_that_is_killed_at_random_times_has_the_same_records(
     harness: ProcessHarness,
     tmp_path: Path,
-    untouched: ProviderRecords,
+    uninterrupted: ProviderRecords,
     figures: Figures,
     number: int,
 ) -> None:
-    dice = random.Random(number)
+    rng = random.Random(number)
     plans = [
-        [Death(after_s=dice.uniform(0, 0.8)) for _ in range(dice.randint(2, 8))]
-        for _ in range(ANYTIME_LIVES)
+        [Kill(after_s=rng.uniform(0, 0.8)) for _ in range(rng.randint(2, 8))]
+        for _ in range(RUNS_PER_RANDOM_SHARE)
     ]
-    with figures.enter(ANYTIME, number, len(ANYTIME_SHARES)) as entry:
-        entry.share = live_all(harness, tmp_path, untouched, plans)
+    with figures.enter(RANDOM_TIMES, number, len(RANDOM_SHARES)) as entry:
+        entry.share = run_all(harness, tmp_path, uninterrupted, plans)
 
 
 @pytest.mark.slow_proof
 def test_enough_commands_were_killed(figures: Figures) -> None:
-    """The last of this file: it looks back at the others."""
-    totals = [figures.find_total(part) for part in (SINGLES, ROWS, ANYTIME)]
+    """The last test of this file, as it adds up the others."""
+    totals = [figures.find_total(part) for part in (SINGLE_POINTS, POINT_SEQUENCES, RANDOM_TIMES)]
     if None in totals:
-        pytest.skip("not all of the suite was asked for")
-    assert sum(total.kills for total in totals if total) >= LEAST_KILLS
+        pytest.skip("not all parts were run")
+    assert sum(total.kills for total in totals if total) >= MIN_KILLS
 
 
-def choose_rows(passings: Sequence[Death], count: int) -> list[list[Death]]:
-    """So many rows of five deaths, evenly over all pairs of a passing and the one that follows.
+def choose_sequences(point_kills: Sequence[Kill], count: int) -> list[list[Kill]]:
+    """Choose `count` sequences of five kills, evenly over all pairs of a kill and the next one.
 
-    A command goes on where the one before has died, so a passing that is late in a whole run comes
-    early in it: each is asked for at one of its first passings.
+    A command continues where the killed one stopped, and so reaches late points early: the later
+    kills of a sequence use the first or second time that a point is reached.
     """
-    places = sorted({(death.point, min(death.count, 2)) for death in passings})
-    pairs = [(first, place) for first in passings for place in places]
+    points = sorted({(kill.point, min(kill.count, 2)) for kill in point_kills})
+    pairs = [(first, point) for first in point_kills for point in points]
     step = len(pairs) / count
-    rows = []
+    sequences = []
     for number in range(count):
         first, second = pairs[int(number * step)]
-        # Strides that share no factor with the number of places come to each equally often.
-        others = [places[(number * stride) % len(places)] for stride in (17, 29, 41)]
-        rows.append([first, *(Death(*place) for place in (second, *others))])
-    return rows
+        # Strides without a common factor with the number of points use each equally often.
+        others = [points[(number * stride) % len(points)] for stride in (17, 29, 41)]
+        sequences.append([first, *(Kill(*point) for point in (second, *others))])
+    return sequences
 
 
-def live_all(
+def run_all(
     harness: ProcessHarness,
     folder: Path,
-    untouched: ProviderRecords,
-    plans: Sequence[Sequence[Death]],
+    uninterrupted: ProviderRecords,
+    plans: Sequence[Sequence[Kill]],
 ) -> Share:
-    """Several lives at once, each after its plan; all must end as if nobody had died."""
-    began_s = time.monotonic()
+    """Run a scenario for each plan, in parallel; all must have the uninterrupted records."""
+    start_s = time.monotonic()
     with open_engine_host(harness, folder, "--jobs", "4") as host:
 
-        def live(number: int) -> tuple[int, int]:
-            life = make_life(harness, host.paths, folder, number)
-            books = life.live(plans[number])
-            assert books == untouched, f"life {number}: {plans[number]}"
-            life.end()
-            return life.kills, life.commands
+        def run(number: int) -> tuple[int, int]:
+            scenario = make_scenario(harness, host.paths, folder, number)
+            records = scenario.run_to_end(plans[number])
+            assert records == uninterrupted, f"scenario {number}: {plans[number]}"
+            scenario.delete()
+            return scenario.kills, scenario.commands
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            ends = list(pool.map(live, range(len(plans))))
+        with ThreadPoolExecutor(MAX_PARALLEL) as pool:
+            counts = list(pool.map(run, range(len(plans))))
         assert host.stop() == 0
     return Share(
-        runs=len(ends),
-        commands=sum(commands for _, commands in ends),
-        kills=sum(kills for kills, _ in ends),
-        same=len(ends),
-        seconds=time.monotonic() - began_s,
+        runs=len(counts),
+        commands=sum(commands for _, commands in counts),
+        kills=sum(kills for kills, _ in counts),
+        same=len(counts),
+        seconds=time.monotonic() - start_s,
     )

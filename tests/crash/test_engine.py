@@ -1,6 +1,6 @@
-"""Engines and trainers that are killed, everywhere and at any time: the job ends as if nobody had.
+"""Engines and trainers that are killed at crash points and random times: the outcome is the same.
 
-Real engines, the real trainer, real kills. Without `-m slow_proof` only a short form runs.
+The engines, the trainer and the kills are real. Without `-m slow_proof` only a few tests run.
 """
 
 import ast
@@ -13,14 +13,14 @@ import pytest
 
 import ftops
 from tests.crash.engine_host import EngineHost, open_engine_host
-from tests.crash.figures import ENGINE_ANYTIME, ENGINE_POINTS, Figures, Share, add_up
-from tests.crash.job_client import Outcome, ask_for_job, list_stale_files, see_to_end
+from tests.crash.figures import ENGINE_POINTS, ENGINE_RANDOM_TIMES, Figures, Share, add_up
+from tests.crash.job_client import Outcome, create_job, list_stale_files, wait_for_outcome
 from tests.crash.killers import BOTH, ENGINE, TRAINER, Killer, PointKiller, RandomKiller
 from tests.crash.processes import ProcessHarness
 from tests.crash.tally import Tally
 
 ALL = (TRAINER, ENGINE, BOTH)
-MOST_JOBS = 3  # until each target has been killed at the point
+MAX_JOBS = 3  # until each target has been killed at the point
 POINTS: dict[str, Sequence[Sequence[str]]] = {
     "engine.start.after_sweep": [ENGINE],
     "engine.start.after_recovery": [ENGINE],
@@ -58,15 +58,15 @@ POINTS: dict[str, Sequence[Sequence[str]]] = {
     "store.before_commit": ALL,
     "store.after_commit": ALL,
 }
-# Reached in other stories than that of a job; tests of their own go there.
-ELSEWHERE = {
+# Reached by other requests than those of this job; other tests kill at them.
+OTHER_POINTS = {
     "engine.files.after_forget",
     "engine.models.before_removal",
     "engine.worker.before_give_back",
     "lora.after_checkpoint",
     "lora.before_checkpoint",
 }
-# At which passing to kill, where the first is not the only one of interest.
+# At which counts to kill, if not only when a process first reaches the point.
 COUNTS = {
     "engine.worker.before_step_events": [1, 20, 41],
     "engine.worker.after_step": [20],
@@ -79,68 +79,68 @@ COUNTS = {
 }
 CASES = [(point, count) for point in POINTS for count in COUNTS.get(point, [1])]
 SEEDS = range(1, 19)
-KILLS_A_SEED = 10
+KILLS_PER_SEED = 10
 
 
-def test_every_crash_point_of_the_engine_is_known_here() -> None:
-    found: set[str] = set()
+def test_every_crash_point_of_the_engine_has_a_test() -> None:
+    points: set[str] = set()
     package = Path(ftops.__file__).parent
     for path in (*package.joinpath("engine").rglob("*.py"), package / "files.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and "reach" in ast.unparse(node.func):
-                found.add(ast.literal_eval(node.args[0]))
-    assert found == POINTS.keys() | ELSEWHERE
+                points.add(ast.literal_eval(node.args[0]))
+    assert points == POINTS.keys() | OTHER_POINTS
 
 
-def test_killed_at_its_worst_moment_the_job_ends_as_if_nobody_had_been(
-    harness: ProcessHarness, tmp_path: Path, undisturbed: Outcome, tally: Tally
+def test_a_job_that_is_killed_at_a_critical_point_has_the_same_outcome(
+    harness: ProcessHarness, tmp_path: Path, uninterrupted: Outcome, tally: Tally
 ) -> None:
-    kill_at_point(harness, tmp_path, "engine.worker.after_publish", 1, undisturbed, tally)
+    kill_at_point(harness, tmp_path, "engine.worker.after_publish", 1, uninterrupted, tally)
 
 
-def test_killed_a_few_times_at_random_the_job_ends_as_if_nobody_had_been(
-    harness: ProcessHarness, tmp_path: Path, undisturbed: Outcome, tally: Tally
+def test_a_job_that_is_killed_a_few_times_has_the_same_outcome(
+    harness: ProcessHarness, tmp_path: Path, uninterrupted: Outcome, tally: Tally
 ) -> None:
-    kill_at_random(harness, tmp_path, 2026, 4, undisturbed, tally)
+    kill_at_random(harness, tmp_path, 2026, 4, uninterrupted, tally)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("point", "count"), CASES)
-def test_killed_at_a_point_the_job_ends_as_if_nobody_had_been(
+def test_a_job_that_is_killed_at_a_point_has_the_same_outcome(
     harness: ProcessHarness,
     tmp_path: Path,
-    undisturbed: Outcome,
+    uninterrupted: Outcome,
     tally: Tally,
     figures: Figures,
     point: str,
     count: int,
 ) -> None:
     with figures.enter(ENGINE_POINTS, CASES.index((point, count)), len(CASES)) as entry:
-        entry.share = kill_at_point(harness, tmp_path, point, count, undisturbed, tally)
+        entry.share = kill_at_point(harness, tmp_path, point, count, uninterrupted, tally)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_killed_again_and_again_the_job_ends_as_if_nobody_had_been(
+def test_a_job_that_is_killed_at_random_times_has_the_same_outcome(
     harness: ProcessHarness,
     tmp_path: Path,
-    undisturbed: Outcome,
+    uninterrupted: Outcome,
     tally: Tally,
     figures: Figures,
     seed: int,
 ) -> None:
-    with figures.enter(ENGINE_ANYTIME, SEEDS.index(seed), len(SEEDS)) as entry:
-        entry.share = kill_at_random(harness, tmp_path, seed, KILLS_A_SEED, undisturbed, tally)
+    with figures.enter(ENGINE_RANDOM_TIMES, SEEDS.index(seed), len(SEEDS)) as entry:
+        entry.share = kill_at_random(harness, tmp_path, seed, KILLS_PER_SEED, uninterrupted, tally)
 
 
 @pytest.mark.slow_proof
-def test_enough_was_killed_and_most_jobs_went_on_from_a_checkpoint(tally: Tally) -> None:
-    """The last of this file: it looks back at the others."""
+def test_there_are_enough_kills_and_most_jobs_continue_from_a_checkpoint(tally: Tally) -> None:
+    """The last test of this file, as it adds up the others."""
     random_line = tally.lines.get("at random")
     if random_line is None or random_line.jobs < len(SEEDS):
-        pytest.skip("not all of the suite was asked for")
+        pytest.skip("not all parts were run")
     assert tally.kills >= 200
     assert random_line.resumed >= random_line.jobs * 0.7
 
@@ -150,49 +150,54 @@ def kill_at_point(
     folder: Path,
     point: str,
     count: int,
-    undisturbed: Outcome,
+    uninterrupted: Outcome,
     tally: Tally,
 ) -> Share:
-    left, shares = list(POINTS[point]), []
-    for attempt in range(MOST_JOBS):
-        place = folder / str(attempt)
-        with open_engine_host(harness, place, start=False) as host:
-            killer = PointKiller(host, point, count, left)
-            shares.append(do_errand(host, killer, point, undisturbed, tally))
-        left = killer.left
-        shutil.rmtree(place)
-        if not left:
+    remaining, shares = list(POINTS[point]), []
+    for attempt in range(MAX_JOBS):
+        attempt_folder = folder / str(attempt)
+        with open_engine_host(harness, attempt_folder, start=False) as host:
+            killer = PointKiller(host, point, count, remaining)
+            shares.append(run_job(host, killer, point, uninterrupted, tally))
+        remaining = killer.remaining
+        shutil.rmtree(attempt_folder)
+        if not remaining:
             return add_up(shares)
-    raise AssertionError(f"nobody came to {point}, pass {count}, to be killed: {left}")
+    raise AssertionError(f"no process reached {point} {count} times: {remaining}")
 
 
 def kill_at_random(
-    harness: ProcessHarness, folder: Path, seed: int, count: int, undisturbed: Outcome, tally: Tally
+    harness: ProcessHarness,
+    folder: Path,
+    seed: int,
+    count: int,
+    uninterrupted: Outcome,
+    tally: Tally,
 ) -> Share:
     with open_engine_host(harness, folder) as host:
         killer = RandomKiller(host, seed, count)
-        share = do_errand(host, killer, "at random", undisturbed, tally)
+        share = run_job(host, killer, "at random", uninterrupted, tally)
     shutil.rmtree(folder)
     return share
 
 
-def do_errand(
-    host: EngineHost, killer: Killer, place: str, undisturbed: Outcome, tally: Tally
+def run_job(
+    host: EngineHost, killer: Killer, point: str, uninterrupted: Outcome, tally: Tally
 ) -> Share:
-    """Have the job done while the killer is about; it must come out as if he were not."""
-    began_s = time.monotonic()
+    """Run a job while the killer is active; it must have the uninterrupted outcome."""
+    start_s = time.monotonic()
     killer.start()
     try:
-        outcome = see_to_end(host, ask_for_job(host))
+        outcome = wait_for_outcome(host, create_job(host))
     finally:
         killer.finish()
-    host.ask(lambda sdk: sdk.models.list())  # an engine that died last is started once more
+    host.call(lambda sdk: sdk.models.list())  # restarts an engine that was killed after the job
     assert host.stop() == 0
-    leftovers = list_stale_files(host)
-    same = outcome == undisturbed and not leftovers
-    trained = host.trained()
-    resumed = len(trained) > 1 and trained[-1] < undisturbed.results.count(b"\n") - 1
-    tally.add(place, killer.kills, resumed=resumed, same=same)
-    assert outcome == undisturbed
-    assert leftovers == []
-    return Share(runs=1, kills=killer.kills.total(), same=1, seconds=time.monotonic() - began_s)
+    stale_files = list_stale_files(host)
+    same = outcome == uninterrupted and not stale_files
+    steps = host.count_trained_steps()
+    resumed = len(steps) > 1 and steps[-1] < uninterrupted.results.count(b"\n") - 1
+    tally.add(point, killer.kills, resumed=resumed, same=same)
+    assert outcome == uninterrupted
+    assert stale_files == []
+    return Share(runs=1, kills=killer.kills.total(), same=1, seconds=time.monotonic() - start_s)

@@ -1,4 +1,4 @@
-"""A prune that is killed between any two of its steps: the next one finishes it, and no more."""
+"""A prune that is killed between two steps: the next prune finishes it."""
 
 import signal
 from pathlib import Path
@@ -29,14 +29,14 @@ POINTS = [
 
 
 def prune(harness: ProcessHarness, folder: Path, point: str = "-") -> None:
-    """One command, to its end or to its death."""
+    """Run one command to its end or until it is killed."""
     output = folder / "output"
     child = harness.start("tests.crash.prune_worker", [str(folder), point], output=output)
     assert child.wait() == (0 if point == "-" else -signal.SIGKILL), output.read_text()
 
 
-def live(folder: Path) -> None:
-    """Two runs that share their data."""
+def run_jobs(folder: Path) -> None:
+    """Complete two runs that share their data."""
     bench = Bench(folder)
     drive(open_run(bench.write_job(), bench.context), bench.context)
     bench.clock.advance(1)
@@ -45,10 +45,10 @@ def live(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_prune_that_died_anywhere_is_finished_by_the_next(
+def test_the_next_prune_finishes_a_killed_prune(
     harness: ProcessHarness, tmp_path: Path, point: str
 ) -> None:
-    live(tmp_path)
+    run_jobs(tmp_path)
     prune(harness, tmp_path, point)
     prune(harness, tmp_path)
     provider = FakeProvider(tmp_path / "provider", FakeClock())

@@ -1,4 +1,4 @@
-"""Commands that die at the worst moments and are given again: one job, nothing lost.
+"""Commands that are killed at crash points and repeated: there is one job, and nothing is lost.
 
 Each command is a real process, killed by SIGKILL; the provider keeps its state in a folder.
 """
@@ -17,8 +17,8 @@ from tests.crash.run_worker import IN_FOLLOW
 from tests.fakes import FakeClock
 from tests.runs.fake_provider import FakeProvider
 
-# Changes of the ledger that an undisturbed run does not make.
-_RARE = (
+# Ledger changes that an uninterrupted run does not make.
+_OTHER_CHANGES = (
     "migrate",
     "reopen_run",
     "update_spec",
@@ -35,19 +35,21 @@ _RARE = (
     "begin_deletion",
     "mark_pruned",
 )
-LEDGER_POINTS = [point for point in list_crash_points() if point.split(".")[1] not in _RARE]
+LEDGER_POINTS = [
+    point for point in list_crash_points() if point.split(".")[1] not in _OTHER_CHANGES
+]
 ALL_STEPS = [f"Step {number}/4" for number in range(1, 5)]
 
 
 class Commands:
-    """Gives commands to the process harness."""
+    """Runs commands in the process harness."""
 
     def __init__(self, harness: ProcessHarness, folder: Path) -> None:
         self._harness = harness
         self.folder = folder
 
-    def give(self, action: str, *, point: str = "-", at_s: float = 0.0) -> list[str]:
-        """Run one command to its end, or to its death at `point`; what it put out."""
+    def run(self, action: str, *, point: str = "-", at_s: float = 0.0) -> list[str]:
+        """Run one command to its end or until it is killed at `point`; return its output."""
         output = self.folder / "output"
         output.unlink(missing_ok=True)
         arguments = [str(self.folder), action, point, str(at_s)]
@@ -62,8 +64,8 @@ def commands(harness: ProcessHarness, tmp_path: Path) -> Commands:
     return Commands(harness, tmp_path)
 
 
-def look(folder: Path) -> tuple[Run, FakeProvider, list[str]]:
-    """The only run, the provider, and how the run's calls ended."""
+def read_records(folder: Path) -> tuple[Run, FakeProvider, list[str]]:
+    """The only run, the provider, and the states of the run's calls."""
     ledger = Ledger(folder / "home" / "ledger.db", FakeClock())
     (run,) = ledger.list_runs()
     calls = [f"{call.name} {call.state}" for call in ledger.list_calls(run.id)]
@@ -81,27 +83,27 @@ def look(folder: Path) -> tuple[Run, FakeProvider, list[str]]:
         IN_FOLLOW,
     ],
 )
-def test_a_run_that_died_goes_on_and_leaves_one_job_and_one_upload_of_each_file(
+def test_a_killed_run_continues_and_has_one_job_and_one_upload_of_each_file(
     commands: Commands, point: str
 ) -> None:
-    shown = commands.give("run", point=point)
-    # The next command comes before the provider lists what the dead one has made.
-    shown += commands.give("run", at_s=5.0)
-    run, provider, calls = look(commands.folder)
+    output = commands.run("run", point=point)
+    # The next command starts before the provider lists what the killed one created.
+    output += commands.run("run", at_s=5.0)
+    run, provider, calls = read_records(commands.folder)
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert provider.count("create_job") == 1
     assert provider.count("upload_file") == 2
     assert not [call for call in calls if call.endswith("intent")]
-    assert shown == ALL_STEPS
+    assert output == ALL_STEPS
 
 
 @pytest.mark.parametrize("point", LEDGER_POINTS)
-def test_a_run_that_died_around_a_commit_goes_on_and_leaves_one_job(
+def test_a_run_that_is_killed_around_a_commit_continues_and_has_one_job(
     commands: Commands, point: str
 ) -> None:
-    commands.give("run", point=point)
-    commands.give("run", at_s=5.0)
-    run, provider, calls = look(commands.folder)
+    commands.run("run", point=point)
+    commands.run("run", at_s=5.0)
+    run, provider, calls = read_records(commands.folder)
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert provider.count("create_job") == 1
     assert provider.count("upload_file") == 2
@@ -111,13 +113,13 @@ def test_a_run_that_died_around_a_commit_goes_on_and_leaves_one_job(
 @pytest.mark.parametrize(
     "point", ["create.after_call", "ledger.record_job.after_commit", IN_FOLLOW]
 )
-def test_a_run_that_died_and_lost_its_ledger_finds_its_job_and_its_uploads_again(
+def test_a_killed_run_without_its_ledger_finds_its_job_and_its_uploads(
     commands: Commands, point: str
 ) -> None:
-    commands.give("run", point=point)
+    commands.run("run", point=point)
     shutil.rmtree(commands.folder / "home")
-    commands.give("run", at_s=5.0)
-    run, provider, _ = look(commands.folder)
+    commands.run("run", at_s=5.0)
+    run, provider, _ = read_records(commands.folder)
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert provider.count("create_job") == 1
     assert provider.count("upload_file") == 2
@@ -126,42 +128,44 @@ def test_a_run_that_died_and_lost_its_ledger_finds_its_job_and_its_uploads_again
 @pytest.mark.parametrize(
     "point", ["ledger.record_intent.after_commit", "ledger.record_job.before_commit"]
 )
-def test_a_death_while_a_found_job_is_taken_over_leaves_one_job(
+def test_a_run_that_is_killed_while_it_takes_over_a_job_has_one_job(
     commands: Commands, point: str
 ) -> None:
-    commands.give("run", point="create.after_call")
+    commands.run("run", point="create.after_call")
     shutil.rmtree(commands.folder / "home")
-    commands.give("run", point=point, at_s=5.0)
-    commands.give("run", at_s=65.0)
-    run, provider, calls = look(commands.folder)
+    commands.run("run", point=point, at_s=5.0)
+    commands.run("run", at_s=65.0)
+    run, provider, calls = read_records(commands.folder)
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert provider.count("create_job") == 1
     assert not [call for call in calls if call.endswith("intent")]
 
 
-def test_a_run_that_dies_twice_at_its_worst_moment_still_makes_one_job(commands: Commands) -> None:
-    commands.give("run", point="create.before_call")
-    commands.give("run", point="create.after_call", at_s=60.0)
-    commands.give("run", at_s=120.0)
-    run, provider, calls = look(commands.folder)
+def test_a_run_that_is_killed_twice_around_its_create_request_has_one_job(
+    commands: Commands,
+) -> None:
+    commands.run("run", point="create.before_call")
+    commands.run("run", point="create.after_call", at_s=60.0)
+    commands.run("run", at_s=120.0)
+    run, provider, calls = read_records(commands.folder)
     assert run.status is RunStatus.SUCCEEDED
     assert provider.count("create_job") == 1
     assert [call for call in calls if "create" in call] == ["create_job failed", "create_job done"]
 
 
 @pytest.mark.parametrize("point", ["cancel.before_call", "cancel.after_call"])
-def test_a_cancel_that_died_can_be_given_again(commands: Commands, point: str) -> None:
-    commands.give("detach")
-    commands.give("cancel", point=point, at_s=5.0)
-    commands.give("cancel", at_s=10.0)
-    run, provider, _ = look(commands.folder)
+def test_a_killed_cancel_can_be_repeated(commands: Commands, point: str) -> None:
+    commands.run("detach")
+    commands.run("cancel", point=point, at_s=5.0)
+    commands.run("cancel", at_s=10.0)
+    run, provider, _ = read_records(commands.folder)
     assert run.status is RunStatus.CANCELLED
     assert [job.status for job in provider.jobs()] == ["cancelled"]
 
 
-def test_a_job_whose_creator_died_before_recording_it_can_be_cancelled(commands: Commands) -> None:
-    commands.give("run", point="create.after_call")
-    commands.give("cancel", at_s=5.0)
-    run, provider, _ = look(commands.folder)
+def test_a_job_that_a_killed_command_did_not_record_can_be_cancelled(commands: Commands) -> None:
+    commands.run("run", point="create.after_call")
+    commands.run("cancel", at_s=5.0)
+    run, provider, _ = read_records(commands.folder)
     assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
     assert [job.status for job in provider.jobs()] == ["cancelled"]

@@ -1,6 +1,6 @@
-"""Generated schedules of faults, deaths, second commands and cancels: what must hold always holds.
+"""Generated schedules of faults, kills, second commands and cancels violate no invariant.
 
-And the proof of the proof: with a bug planted into ftops, the same schedules find it.
+The same schedules find each bug that is planted into ftops.
 """
 
 import json
@@ -27,24 +27,24 @@ from tests.crash.schedule import (
     polling_schedules,
     schedules,
 )
-from tests.crash.schedule_runner import Verdict
+from tests.crash.schedule_runner import ScheduleResult
 
-FEW = 25
-UNTIL_FOUND = 3000
+FEW_SCHEDULES = 25
+MAX_SCHEDULES = 3000
 SHARES = range(8)
-MANY = 1600  # drawn for each share; of which so many are played that it is ten thousand in all
-ANSWERED = {POLLS: polling_schedules(), CREATES: create_schedules()}
-ANSWERED_SHARES = range(4)
-ANSWERED_MANY = 250  # drawn for each share
-# The draws that find a planted bug, where the general ones do not.
-FINDS = {"fail_run_by_polling": ANSWERED[POLLS], "resend_after_429": ANSWERED[CREATES]}
+MANY_SCHEDULES = 1600  # drawn per share; without repeated ones at least 10,000 in total
+ERRORS = {POLLS: polling_schedules(), CREATES: create_schedules()}
+ERROR_SHARES = range(4)
+ERRORS_PER_SHARE = 250  # drawn per share
+# The strategies that find a planted bug where `schedules()` does not.
+STRATEGIES = {"fail_run_by_polling": ERRORS[POLLS], "resend_after_429": ERRORS[CREATES]}
 
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where the system has such: a killed process loses nothing there, either.
+    """A folder in memory where the system has one, as it survives a killed process, too.
 
-    What a power cut would lose is not for these tests (tests/ledger/test_power_cut.py).
+    tests/ledger/test_power_cut.py tests what a power cut loses.
     """
     shared = Path("/dev/shm")
     if not os.access(shared, os.W_OK):
@@ -55,11 +55,11 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 class Player:
-    """The player's other end; counts what was played."""
+    """A client of the schedule runner; counts what it plays."""
 
     def __init__(self, folder: Path, bug: str = "") -> None:
         folder.mkdir(exist_ok=True)
-        line = [
+        command = [
             sys.executable,
             "-m",
             "tests.crash.schedule_runner",
@@ -67,26 +67,26 @@ class Player:
             *([bug] if bug else []),
         ]
         self._process = subprocess.Popen(
-            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.played = Share()
 
     def play(self, schedule: Schedule) -> str:
-        """The violation that came of it, or nothing."""
+        """Play the schedule; return the violation, or an empty text."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(schedule.to_json()) + "\n")
         self._process.stdin.flush()
-        verdict = Verdict(**json.loads(self._process.stdout.readline()))
+        result = ScheduleResult(**json.loads(self._process.stdout.readline()))
         self.played = replace(
             self.played,
             runs=self.played.runs + 1,
-            commands=self.played.commands + verdict.commands,
-            kills=self.played.kills + verdict.kills,
-            faults=self.played.faults + verdict.faults,
-            same=self.played.same + (not verdict.violation),
+            commands=self.played.commands + result.commands,
+            kills=self.played.kills + result.kills,
+            faults=self.played.faults + result.faults,
+            same=self.played.same + (not result.violation),
         )
-        return verdict.violation
+        return result.violation
 
     def close(self) -> None:
         self._process.communicate()
@@ -109,9 +109,9 @@ def play_many(
     seed: int = 0,
     phases: tuple[Phase, ...],
 ) -> None:
-    """Draw so many schedules, the same for a seed, and play each that was not drawn before.
+    """Draw `count` schedules, reproducible by the seed, and play each different one.
 
-    AssertionError names the first violation.
+    Raises AssertionError with the first violation.
     """
     verdicts: dict[Schedule, str] = {}
 
@@ -134,18 +134,18 @@ def play_many(
 
 
 def _vary(test: Callable[[], None], seed: int) -> None:
-    """Another course for each seed: hypothesis derives it from the test's own digest."""
+    """Draw other schedules for each seed: Hypothesis derives them from the digest of the test."""
     test.hypothesis.inner_test._hypothesis_internal_add_digest = f"schedules {seed}".encode()  # type: ignore[attr-defined]
 
 
-def test_the_known_schedules_end_as_they_must(memory: Path) -> None:
+def test_known_schedules_violate_no_invariant(memory: Path) -> None:
     with open_player(memory) as player:
         assert [player.play(schedule) for schedule in KNOWN] == [""] * len(KNOWN)
 
 
-def test_a_few_schedules_end_as_they_must(memory: Path) -> None:
+def test_a_few_schedules_violate_no_invariant(memory: Path) -> None:
     with open_player(memory) as player:
-        play_many(player, FEW, schedules(), phases=(Phase.generate, Phase.shrink))
+        play_many(player, FEW_SCHEDULES, schedules(), phases=(Phase.generate, Phase.shrink))
     assert player.played.kills
     assert player.played.faults
 
@@ -159,39 +159,37 @@ def test_a_planted_bug_is_found_by_a_known_schedule(memory: Path, bug: str) -> N
 @pytest.mark.slow_proof
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_bug_is_found_by_schedules_that_nobody_has_thought_of(
-    memory: Path, bug: str
-) -> None:
+def test_a_planted_bug_is_found_by_generated_schedules(memory: Path, bug: str) -> None:
     with (
         open_player(memory, bug) as player,
         pytest.raises(AssertionError, match="in Schedule"),
     ):
-        play_many(player, UNTIL_FOUND, FINDS.get(bug, schedules()), phases=(Phase.generate,))
+        play_many(player, MAX_SCHEDULES, STRATEGIES.get(bug, schedules()), phases=(Phase.generate,))
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", SHARES)
-def test_many_schedules_end_as_they_must(memory: Path, figures: Figures, number: int) -> None:
+def test_many_schedules_violate_no_invariant(memory: Path, figures: Figures, number: int) -> None:
     began_s = time.monotonic()
     with figures.enter(SCHEDULES, number, len(SHARES)) as entry, open_player(memory) as player:
         phases = (Phase.generate, Phase.shrink)
-        play_many(player, MANY, schedules(), seed=number + 1, phases=phases)
+        play_many(player, MANY_SCHEDULES, schedules(), seed=number + 1, phases=phases)
         assert player.played.runs >= 10_000 / len(SHARES)
         entry.share = replace(player.played, seconds=time.monotonic() - began_s)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", ANSWERED_SHARES)
-@pytest.mark.parametrize("part", ANSWERED)
-def test_no_answer_to_a_request_about_a_job_leads_to_a_second_job(
+@pytest.mark.parametrize("number", ERROR_SHARES)
+@pytest.mark.parametrize("part", ERRORS)
+def test_no_error_response_about_a_job_leads_to_a_second_job(
     memory: Path, figures: Figures, part: str, number: int
 ) -> None:
     began_s = time.monotonic()
-    shares = len(ANSWERED_SHARES)
+    shares = len(ERROR_SHARES)
     with figures.enter(part, number, shares) as entry, open_player(memory) as player:
         phases = (Phase.generate, Phase.shrink)
-        play_many(player, ANSWERED_MANY, ANSWERED[part], seed=number + 1, phases=phases)
-        assert player.played.runs >= ANSWERED_MANY / 2
+        play_many(player, ERRORS_PER_SHARE, ERRORS[part], seed=number + 1, phases=phases)
+        assert player.played.runs >= ERRORS_PER_SHARE / 2
         entry.share = replace(player.played, seconds=time.monotonic() - began_s)

@@ -1,4 +1,4 @@
-"""Commands that die while they send a file in parts: the next one sends what is missing."""
+"""Commands that are killed while they send a file in parts: the next one sends the rest."""
 
 import json
 import random
@@ -21,7 +21,7 @@ from tests.crash.upload_worker import PART, build_provider
 from tests.fakes import FakeClock
 
 PARTS = 6
-LIVES = 60  # of one upload each, in the long form
+N_UPLOADS = 60  # of the long test
 POINTS = [
     *(
         f"upload.{when}_{what}"
@@ -38,14 +38,14 @@ POINTS = [
 
 @pytest.fixture(scope="module")
 def host(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineHost]:
-    with open_engine_host(harness, tmp_path_factory.mktemp("engine")) as made:
-        yield made
-        made.stop()
+    with open_engine_host(harness, tmp_path_factory.mktemp("engine")) as engine_host:
+        yield engine_host
+        engine_host.stop()
 
 
 @dataclass
 class Commands:
-    """Gives the command for a folder of its own; all of them share the engine."""
+    """Runs commands in one folder; all folders share the engine."""
 
     harness: ProcessHarness
     host: EngineHost
@@ -59,8 +59,8 @@ class Commands:
         rows = [row.replace("yes", f"{n:03}", 1) for n in range(count)]
         (self.folder / "large.jsonl").write_text("\n".join(rows) + "\n")
 
-    def give(self, point: str = "-", threads: int = 4) -> int:
-        """Run one command to its end or its death; how many parts it began to send."""
+    def run(self, point: str = "-", threads: int = 4) -> int:
+        """Run one command to its end or until it is killed; return how many parts it sent."""
         trace = self.folder / "crash" / "trace"
         trace.parent.mkdir(exist_ok=True)
         trace.unlink(missing_ok=True)
@@ -74,8 +74,8 @@ class Commands:
         assert child.wait() == (0 if point == "-" else -signal.SIGKILL), output.read_text()
         return trace.read_text().count("upload.before_part")
 
-    def give_up(self, point: str) -> bool:
-        """Run one command that dies at the point, if it comes there; whether it did."""
+    def run_until_killed(self, point: str) -> bool:
+        """Run one command; return whether it was killed at the point before its end."""
         child = self.harness.start(
             "tests.crash.upload_worker",
             [str(self.folder), point, "4"],
@@ -84,16 +84,16 @@ class Commands:
         return child.wait() == -signal.SIGKILL
 
     def count_confirmed(self) -> int:
-        """The parts that the ledger knows to be there."""
+        """The number of uploaded parts that the ledger has on record."""
         ledger = Ledger(self.folder / "home" / "ledger.db", FakeClock())
         (run,) = ledger.list_runs()
         calls = [call for call in ledger.list_calls(run.id) if call.state == "intent"]
-        known = ledger.find_parts(calls[0]) if calls else None
+        upload = ledger.find_parts(calls[0]) if calls else None
         ledger.close()
-        return len(known.parts) if known else 0
+        return len(upload.parts) if upload else 0
 
-    def look(self) -> list[RemoteFile]:
-        """The files with this content at the engine; all of them hold every byte of it."""
+    def list_uploaded_files(self) -> list[RemoteFile]:
+        """The files with this name at the engine; asserts that their content is complete."""
         ledger = Ledger(self.folder / "home" / "ledger.db", FakeClock())
         (run,) = ledger.list_runs()
         assert ledger.get_stage(run.id, Stage.UPLOAD).status is StageStatus.SUCCEEDED
@@ -119,57 +119,57 @@ def commands(
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_command_that_dies_in_the_third_part_of_six_leaves_the_rest_to_the_next(
+def test_the_next_command_sends_the_missing_parts_of_a_killed_one(
     commands: Commands, threads: int
 ) -> None:
-    commands.give(f"bytes:{2 * PART + PART // 2}", threads)
+    commands.run(f"bytes:{2 * PART + PART // 2}", threads)
     confirmed = commands.count_confirmed()
     assert confirmed == 2 if threads == 1 else confirmed <= 2
-    assert commands.give(threads=threads) == PARTS - confirmed
-    assert len(commands.look()) == 1
+    assert commands.run(threads=threads) == PARTS - confirmed
+    assert len(commands.list_uploaded_files()) == 1
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_death_at_any_point_leaves_one_file_and_repeats_no_confirmed_part(
+def test_a_kill_at_any_point_leaves_one_file_and_repeats_no_confirmed_part(
     commands: Commands, point: str
 ) -> None:
-    commands.give(point)
+    commands.run(point)
     confirmed = commands.count_confirmed()
-    sent = commands.give()
+    sent = commands.run()
     assert sent in (PARTS - confirmed, 0)
-    assert len(commands.look()) == 1
+    assert len(commands.list_uploaded_files()) == 1
 
 
-def test_a_command_that_dies_again_and_again_still_comes_to_its_end(commands: Commands) -> None:
+def test_commands_that_are_killed_after_each_part_complete_the_upload(commands: Commands) -> None:
     for _ in range(PARTS):
-        commands.give("ledger.add_part.after_commit", threads=1)
+        commands.run("ledger.add_part.after_commit", threads=1)
     assert commands.count_confirmed() == PARTS
-    assert commands.give() == 0
-    assert len(commands.look()) == 1
+    assert commands.run() == 0
+    assert len(commands.list_uploaded_files()) == 1
 
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(600)
-def test_killed_at_any_moment_an_upload_leaves_one_file(
+def test_an_upload_that_is_killed_at_random_times_leaves_one_file(
     harness: ProcessHarness, host: EngineHost, tmp_path: Path, figures: Figures
 ) -> None:
-    dice = random.Random(0)
-    began_s, kills, given = time.monotonic(), 0, 0
+    rng = random.Random(0)
+    start_s, kills, count = time.monotonic(), 0, 0
     with figures.enter(UPLOADS, 0, 1) as entry:
-        for number in range(LIVES):
+        for number in range(N_UPLOADS):
             folder = tmp_path / str(number)
             folder.mkdir()
             commands = Commands(harness, host, folder, f"file {number}")
-            for _ in range(dice.randint(2, 5)):
-                some_bytes = f"bytes:{dice.randrange(PARTS * PART)}"
-                kills += commands.give_up(dice.choice([some_bytes, *POINTS]))
-                given += 1
-            commands.give()
-            assert len(commands.look()) == 1
+            for _ in range(rng.randint(2, 5)):
+                some_bytes = f"bytes:{rng.randrange(PARTS * PART)}"
+                kills += commands.run_until_killed(rng.choice([some_bytes, *POINTS]))
+                count += 1
+            commands.run()
+            assert len(commands.list_uploaded_files()) == 1
         entry.share = Share(
-            runs=LIVES,
-            commands=given + LIVES,
+            runs=N_UPLOADS,
+            commands=count + N_UPLOADS,
             kills=kills,
-            same=LIVES,
-            seconds=time.monotonic() - began_s,
+            same=N_UPLOADS,
+            seconds=time.monotonic() - start_s,
         )

@@ -1,9 +1,9 @@
-"""A command that prepares and uploads for a run, in a process of its own that may be killed.
+"""A command that prepares and uploads for a run, in its own process with an optional crash point.
 
     FOLDER POINT THREADS
 
-The real engine stands in FOLDER/engine. POINT is the crash point at which to die, "-", or
-"bytes:N" to die once so many bytes have gone.
+The engine has the folder FOLDER/engine. The process dies at the crash point POINT, or after it has
+sent N bytes ("bytes:N"); "-" is no point.
 """
 
 import contextlib
@@ -31,27 +31,31 @@ PART = 200_000
 
 
 class Uploaded(Exception):
-    """The upload is done; nothing more is wanted."""
+    """Ends the run after its upload."""
 
 
-class DyingRecorder(Recorder):
-    """Dies when so many bytes have gone, and stops before a job is created."""
+class KillingRecorder(Recorder):
+    """Kills this process after `kill_at_bytes` bytes, and ends the run before it creates a job."""
 
-    def __init__(self, dies_at: int | None) -> None:
+    def __init__(self, kill_at_bytes: int | None) -> None:
         super().__init__()
-        self._dies_at = dies_at
+        self._kill_at_bytes = kill_at_bytes
 
     def on_stage_start(self, stage: Stage, attempt: int) -> None:
         if stage is Stage.CREATE:
             raise Uploaded
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
-        if stage is Stage.UPLOAD and self._dies_at is not None and done >= self._dies_at:
+        if (
+            stage is Stage.UPLOAD
+            and self._kill_at_bytes is not None
+            and done >= self._kill_at_bytes
+        ):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def build_provider(engine: Path, threads: int) -> OpenAIProvider:
-    """The engine, given parts of 200 kB."""
+    """A provider of the engine that uploads parts of 200 kB."""
     address = find_engine(engine)
     assert address is not None
     clock = SystemClock()
@@ -76,10 +80,10 @@ def main(arguments: Sequence[str]) -> None:
     clock = SystemClock()
     ledger = Ledger(folder / "home" / "ledger.db", clock)
     provider = build_provider(folder / "engine", threads)
-    dies_at = int(point.removeprefix("bytes:")) if point.startswith("bytes:") else None
-    context = RunContext(ledger, provider, clock, folder / "home", DyingRecorder(dies_at))
+    kill_at_bytes = int(point.removeprefix("bytes:")) if point.startswith("bytes:") else None
+    context = RunContext(ledger, provider, clock, folder / "home", KillingRecorder(kill_at_bytes))
     job = write_job(folder, provider="local", training_file="large.jsonl", validation_file=None)
-    if point != "-" and dies_at is None:
+    if point != "-" and kill_at_bytes is None:
         crashpoints.arm(point)
     with contextlib.suppress(Uploaded):
         drive(open_run(job, context), context)

@@ -14,4 +14,4 @@ def main(arguments: Sequence[str]) -> int:
     """Run `ftops`; the arguments are the clock's file and what a user would type."""
     clock, *typed = arguments
     hurry(Path(clock))
-    return command.main([command.NOWHERE, "1", *typed])
+    return command.main([command.NO_POINT, "1", *typed])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ftops.engine.settings import EngineFolder
 from tests.crash.processes import ProcessHarness
-from tests.crash.scenarios import Death, ProviderRecords, Scenario
+from tests.crash.scenarios import Kill, ProviderRecords, Scenario
 from tests.faults.proxy import FaultyProxy
 
 COMMANDS = 4  # of which the last must succeed
@@ -30,7 +30,7 @@ class ProxiedScenario(Scenario):
         """
         flags: list[str] = []
         for _ in range(COMMANDS):
-            if self.command(Death(), *flags) == 0:
+            if self.run_command(Kill(), *flags) == 0:
                 return self.read()
             told = self.log.read_text().splitlines()
             flags = ["--retry"] if any("--retry" in line for line in told[-3:]) else []
@@ -40,7 +40,7 @@ class ProxiedScenario(Scenario):
         key = json.loads(self.address.read_text())["token"]
         return {**super().choose_environment(), _KEY: key}
 
-    def choose_arguments(self, death: Death, typed: list[str]) -> list[str]:
+    def choose_arguments(self, kill: Kill, typed: list[str]) -> list[str]:
         return [str(self.clock), *typed]
 
     @property
