@@ -1,4 +1,4 @@
-"""Guards for every test: no network beyond loopback, no home folder but a temporary one."""
+"""Fixtures for every test: only loopback connections, and a temporary FTOPS_HOME."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ import pytest
 
 from tests.examples import register_profiles
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy comes in: equal bits need one thread
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported: one thread for equal bits
 
 register_profiles()
 
@@ -20,12 +20,12 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class NetworkGuardError(AssertionError):
-    """A test tried to leave this machine."""
+    """A test tried to connect to another machine."""
 
 
 @pytest.fixture(autouse=True, scope="session")
 def only_loopback() -> Iterator[None]:
-    """Let sockets connect to this machine alone."""
+    """Allow connections to loopback addresses only."""
     original = socket.socket.connect
 
     def connect(self: socket.socket, address: Any) -> None:
@@ -39,8 +39,8 @@ def only_loopback() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_real_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point FTOPS_HOME at a temporary folder, and take provider keys out of the environment."""
+def temporary_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set FTOPS_HOME to a temporary folder, and remove provider keys from the environment."""
     home = tmp_path / "ftops-home"
     monkeypatch.setenv("FTOPS_HOME", str(home))
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):

@@ -1,4 +1,4 @@
-"""How many examples property tests try: few in every run, more when somebody asks for it with
+"""The number of examples that property tests try: few by default, more with
 `pytest --hypothesis-profile=thorough`."""
 
 from hypothesis import settings
@@ -15,12 +15,12 @@ def register_profiles() -> None:
     settings.load_profile("repeatable")
 
 
-def share(count: int) -> int:
-    """`count` examples in the default profile, as many times more in a larger one."""
+def scale_examples(count: int) -> int:
+    """`count` in the default profile, and in proportion more in a larger one."""
     profile = settings.get_profile(settings.get_current_profile_name())
     return max(1, count * profile.max_examples // _REPEATABLE)
 
 
 def examples(count: int) -> settings:
-    """Settings for a test that costs so much that it tries only `count` examples by default."""
-    return settings(max_examples=share(count))
+    """Settings for an expensive test that tries only `count` examples by default."""
+    return settings(max_examples=scale_examples(count))

@@ -1,10 +1,10 @@
-"""Stand-ins that tests hand to the code instead of patching it."""
+"""Fakes that tests pass to the code instead of patching it."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """Time that moves only when it is told to, or when somebody sleeps."""
+    """A clock that moves only when `advance` or `sleep` is called."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)) -> None:
         self._now = start

@@ -13,13 +13,13 @@ PAGE = "<html><body>The connection was blocked by your administrator.</body></ht
 
 @dataclass
 class Server:
-    """Creates jobs that end with the third look; `refuse` answers some paths with a status."""
+    """Creates jobs that end with the third request for them; `refuse` adds error responses."""
 
     protocol: JobProtocol
-    ending: str = "succeeded"
-    refusals: list[tuple[str, int, int]] = field(default_factory=list)  # pattern, status, how often
+    final_status: str = "succeeded"
+    refusals: list[tuple[str, int, int]] = field(default_factory=list)  # pattern, status, count
     jobs: list[dict[str, Json]] = field(default_factory=list)
-    looks: int = 0
+    retrieve_count: int = 0
 
     def refuse(self, pattern: str, status: int, times: int = 10_000) -> None:
         self.refusals.append((pattern, status, times))
@@ -27,19 +27,19 @@ class Server:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         path = request.path.partition("?")[0]
-        for place, (pattern, status, times) in enumerate(self.refusals):
+        for index, (pattern, status, times) in enumerate(self.refusals):
             if times and re.fullmatch(pattern, f"{request.command} {path}"):
-                self.refusals[place] = (pattern, status, times - 1)
+                self.refusals[index] = (pattern, status, times - 1)
                 _send(request, status, PAGE, "text/html")
                 return
         _send(request, 200, json.dumps(self._do(request.command, path, body)))
 
     def _do(self, method: str, path: str, body: bytes) -> Json:
-        place = JOBS[self.protocol]
-        if (method, path) == ("POST", place):
-            asked = json.loads(body)
+        jobs_path = JOBS[self.protocol]
+        if (method, path) == ("POST", jobs_path):
+            params = json.loads(body)
             files: dict[str, Json] = {
-                "training_files": [{"id": asked["training_file"]}],
+                "training_files": [{"id": params["training_file"]}],
                 "validation_files": [],
             }
             self.jobs.append(
@@ -48,15 +48,15 @@ class Server:
                     "created_at": 1790000000,
                     "status": "running",
                     **(files if self.protocol == "legacy" else {}),
-                    **asked,
+                    **params,
                 }
             )
             return dict(self.jobs[-1])
-        if method == "GET" and re.fullmatch(rf"{place}/ftjob-\d+", path):
-            self.looks += 1
+        if method == "GET" and re.fullmatch(rf"{jobs_path}/ftjob-\d+", path):
+            self.retrieve_count += 1
             job = self.jobs[int(path.rpartition("-")[2]) - 1]
-            if self.looks >= 3 and job["status"] == "running":
-                job["status"] = self.ending
+            if self.retrieve_count >= 3 and job["status"] == "running":
+                job["status"] = self.final_status
                 job["fine_tuned_model"] = f"ft:{job['id']}"
                 job["result_files"] = (
                     ["file-9"] if self.protocol == "current" else [{"id": "file-9"}]
@@ -71,7 +71,7 @@ class Server:
             return {"id": "file-1", "created_at": 1790000000, "bytes": 0, **file}
         return {
             "object": "list",
-            "data": list(self.jobs) if path == place else [],
+            "data": list(self.jobs) if path == jobs_path else [],
             "has_more": False,
         }
 

@@ -1,4 +1,4 @@
-"""A small HTTP server on this machine, for tests that stand in for somebody."""
+"""A small HTTP server on loopback, for stand-ins of other services."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def serve_loopback(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[int]:
-    """Let `handle` answer every request, each in a thread of its own; the port."""
+    """Serve requests with `handle`, each in its own thread; yield the port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

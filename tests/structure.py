@@ -1,8 +1,8 @@
 """Figures of the package's structure, by its syntax trees.
 
-`make structure` prints them as a table, and renews it in `docs/architecture.md`.
+`make structure` prints them as a table, and updates it in `docs/architecture.md`.
 
-A limit is what `tests/test_architecture.py` and `docs/architecture.md` hold the package to.
+`tests/test_architecture.py` checks the limits.
 """
 
 import ast
@@ -14,14 +14,14 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Packages that an extra installs, or that only one command needs: importing them at the top would
-# make the others fail or slow.
+# Packages that an extra installs, or that only one command needs: importing them at the top
+# would break or slow down the others.
 OPTIONAL_IMPORTS = {
     "gguf", "huggingface_hub", "jinja2", "jsonschema", "mlflow", "openpyxl", "peft", "pyarrow",
     "rapidfuzz", "resource", "sacrebleu", "sklearn", "tensorboard", "tiktoken", "tokenizers",
     "torch", "transformers", "vl_convert", "wandb", "xllamacpp", "zstandard",
 }  # fmt: skip
-# Modules that exist to be listed in one place.
+# Modules that list others in one place.
 REGISTRIES = {
     "ftops.cli.main", "ftops.data.checks.registry", "ftops.data.fixes.registry",
     "ftops.engine.server", "ftops.metrics.registry", "ftops.providers.registry",
@@ -45,7 +45,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Figure:
-    """A row of the table: what is counted, how many there are, at most how many there may be."""
+    """A row of the table: name, value and upper limit."""
 
     name: str
     value: int
@@ -62,7 +62,7 @@ class Import:
 
 
 class Structure:
-    """The modules of `package` (a folder) and the questions that tests put to them."""
+    """The modules of `package` (a folder), and figures about them."""
 
     def __init__(self, package: Path = ROOT / "ftops") -> None:
         self.modules = {module.name: module for module in _read_modules(package)}
@@ -74,7 +74,7 @@ class Structure:
         return [module for module in self.modules.values() if not module.is_package]
 
     def list_imports(self, module: Module) -> Iterator[Import]:
-        """All imports of a module, by the full name of what is imported."""
+        """All imports of a module, with the full name of each."""
         functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
         nested = {
             id(inner)
@@ -95,24 +95,24 @@ class Structure:
 
     @cached_property
     def edges(self) -> dict[str, set[str]]:
-        """For each real module the real modules that it imports, anywhere in its text."""
+        """For each real module the real modules that it imports, also inside functions."""
         real = {module.name for module in self.real_modules}
         return {
             module.name: {
                 name
-                for found in self.list_imports(module)
-                for name in (found.target, found.target.rpartition(".")[0])
+                for imported in self.list_imports(module)
+                for name in (imported.target, imported.target.rpartition(".")[0])
                 if name in real and name != module.name
             }
             for module in self.real_modules
         }
 
     def list_single_importers(self) -> list[str]:
-        """Modules that exactly one other module imports, those of a registry apart."""
+        """Modules that exactly one other module imports, except those of a registry."""
         importers: dict[str, set[str]] = {}
         for module in self.modules.values():
-            for found in self.list_imports(module):
-                for name in (found.target, found.target.rpartition(".")[0]):
+            for imported in self.list_imports(module):
+                for name in (imported.target, imported.target.rpartition(".")[0]):
                     if name in self.edges and name != module.name:
                         importers.setdefault(name, set()).add(module.name)
         return sorted(
@@ -124,22 +124,22 @@ class Structure:
         return self._list_nested(lambda package: package == self._package)
 
     def list_nested_third_parties(self) -> list[str]:
-        """Imports of other packages inside functions, but for optional ones."""
+        """Imports of other packages inside functions, except optional ones."""
         allowed = OPTIONAL_IMPORTS | sys.stdlib_module_names | {self._package}
         return self._list_nested(lambda package: package not in allowed)
 
     def _list_nested(self, is_counted: Callable[[str], bool]) -> list[str]:
         return sorted(
             {
-                f"{module.path.relative_to(ROOT)}:{found.line}"
+                f"{module.path.relative_to(ROOT)}:{imported.line}"
                 for module in self.modules.values()
-                for found in self.list_imports(module)
-                if found.is_nested and is_counted(found.target.split(".")[0])
+                for imported in self.list_imports(module)
+                if imported.is_nested and is_counted(imported.target.split(".")[0])
             }
         )
 
     def list_type_checking_modules(self) -> list[str]:
-        """Modules that import something for the type checker alone."""
+        """Modules that import something only for the type checker."""
         return [
             module.name
             for module in self.modules.values()
@@ -185,7 +185,7 @@ class Structure:
         )
         return sorted(name for name, count in names.items() if count > 1)
 
-    def list_finders_that_always_find(self) -> list[str]:
+    def list_finders_without_none(self) -> list[str]:
         """Functions named `find_…` whose return type has no None."""
         return [
             f"{module.name}.{function.name}"
@@ -215,7 +215,7 @@ class Structure:
                     yield module, node
 
     def list_figures(self) -> list[Figure]:
-        """The table, in its order."""
+        """The rows of the table, in order."""
         lines = sum(len(module.text.splitlines()) for module in self.modules.values())
         return [
             Figure("modules", len(self.real_modules), 370),
@@ -229,7 +229,7 @@ class Structure:
             Figure("class names that occur more than once",
                    len(self.list_repeated_class_names()), 12),
             Figure("`find_*` that never return None",
-                   len(self.list_finders_that_always_find()), 0),
+                   len(self.list_finders_without_none()), 0),
             Figure("functions with more than 7 parameters", len(self.list_wide_functions()), 8),
         ]  # fmt: skip
 
@@ -249,7 +249,7 @@ def render_table(figures: Sequence[Figure]) -> str:
 
 
 def write_page(table: str, page: Path = ROOT / "docs" / "architecture.md") -> None:
-    """Put the table between its marks on the page."""
+    """Replace the table between its marks on the page."""
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition("<!-- generated: structure -->\n")
     _, end, after = rest.partition("<!-- end of generated part -->\n")

@@ -1,4 +1,4 @@
-"""Rules about the shape of the code that neither types nor import contracts hold."""
+"""Rules about the structure of the code that types and import contracts do not check."""
 
 import ast
 from collections.abc import Iterator
@@ -8,35 +8,35 @@ import pytest
 
 from tests.structure import ROOT, Figure, Structure
 
-DRAWERS = {"utils", "util", "helpers", "common", "misc", "manager", "base", "core", "handler"}
+VAGUE_NAMES = {"utils", "util", "helpers", "common", "misc", "manager", "base", "core", "handler"}
 
 
 def _modules() -> Iterator[Path]:
     return (ROOT / "ftops").rglob("*.py")
 
 
-def test_no_module_or_folder_is_a_drawer() -> None:
-    named = {path.stem for path in _modules()} | {path.parent.name for path in _modules()}
-    assert not named & DRAWERS
+def test_no_module_or_folder_has_a_vague_name() -> None:
+    names = {path.stem for path in _modules()} | {path.parent.name for path in _modules()}
+    assert not names & VAGUE_NAMES
 
 
-def test_every_module_says_what_it_is_for() -> None:
-    silent = [
+def test_every_module_has_a_docstring() -> None:
+    undocumented = [
         str(path)
         for path in _modules()
         if path.name != "__init__.py"
         and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert silent == []
+    assert undocumented == []
 
 
-def test_there_is_no_asynchronous_twin() -> None:
-    found = [
+def test_only_the_engine_has_asynchronous_functions() -> None:
+    paths = [
         str(path)
         for path in _modules()
         if "engine" not in path.parts and "async def" in path.read_text(encoding="utf-8")
     ]
-    assert found == []
+    assert paths == []
 
 
 PICKLING = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
@@ -44,8 +44,8 @@ ARRAY_FILES = {"load", "loads", "save", "savez", "savez_compressed", "fromfile",
 
 
 def test_nothing_reads_or_writes_pickles() -> None:
-    """What others may have written is data: nothing here turns bytes into code."""
-    found = []
+    """Files may come from others, and unpickling runs code."""
+    places = []
     for path in _modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
@@ -60,8 +60,8 @@ def test_nothing_reads_or_writes_pickles() -> None:
                 case _:
                     modules = set()
             if modules & PICKLING:
-                found.append(f"{path}:{getattr(node, 'lineno', 0)}")
-    assert found == []
+                places.append(f"{path}:{getattr(node, 'lineno', 0)}")
+    assert places == []
 
 
 STRUCTURE = Structure()
@@ -81,8 +81,8 @@ def test_imports_are_at_the_top() -> None:
     assert STRUCTURE.list_nested_third_parties() == []
 
 
-def test_provider_names_are_in_the_package_of_providers_alone() -> None:
-    """Others ask `Capabilities`; a default for the user is a name, too, and is not compared."""
+def test_only_the_package_of_providers_compares_provider_names() -> None:
+    """Others use `Capabilities`; a default for the user is not a comparison."""
     compared = [
         f"{module.path.relative_to(ROOT)}:{node.lineno}"
         for module in STRUCTURE.modules.values()

@@ -1,4 +1,4 @@
-"""The page of complaints: each of them has a test, and each test that it names is there."""
+"""The page of complaints: each complaint has a test, and each named test exists."""
 
 import ast
 import re
@@ -17,12 +17,12 @@ LINES = [row for row in ROWS if row[0].isdigit()]
 
 @cache
 def list_tests(path: Path) -> frozenset[str]:
-    """The names of the tests in a file, which is not run."""
+    """The names of the tests in a file, which is not imported."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
 
 
-def test_every_complaint_has_its_line_with_a_thread() -> None:
+def test_every_complaint_has_a_row_with_a_thread() -> None:
     assert [int(line[0]) for line in LINES] == list(range(1, COMPLAINTS + 1))
     for _, complaint, answer, _ in LINES:
         assert "](https://" in complaint
@@ -30,7 +30,7 @@ def test_every_complaint_has_its_line_with_a_thread() -> None:
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
-def test_a_complaint_names_tests_that_are_there(line: list[str]) -> None:
+def test_a_complaint_names_tests_that_exist(line: list[str]) -> None:
     named = NAMED.findall(line[3])
     assert named
     assert NAMED.sub("", line[3]).strip() == ""

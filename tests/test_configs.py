@@ -1,4 +1,4 @@
-"""The job files under configs/ and their data: they load, pass every check, keep their promises."""
+"""The job files under configs/ and their data load and pass every check."""
 
 import json
 import re
@@ -30,40 +30,42 @@ def normalise(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-def test_the_three_examples_are_there() -> None:
+def test_the_three_examples_exist() -> None:
     assert {path.stem for path in JOB_FILES} >= {"news-topics", "household-faq", "openai"}
 
 
 @every_job_file
-def test_a_job_file_loads_without_any_environment_and_suits_its_provider(job_file: Path) -> None:
+def test_a_job_file_loads_without_environment_variables_and_fits_its_provider(
+    job_file: Path,
+) -> None:
     job = load_job(job_file, environ={})
     check_provider(job, get_capabilities(job.spec.provider_settings()))
 
 
-def test_the_evaluation_that_the_openai_example_shows_is_right_without_its_comment_marks(
+def test_the_commented_evaluation_of_the_openai_example_is_valid(
     tmp_path: Path,
 ) -> None:
     text = (CONFIGS / "openai.yaml").read_text(encoding="utf-8")
     head, section, tail = re.split(r"(?m)(^# evaluate:\n(?:#   .*\n)+)", text)
     path = tmp_path / "openai.yaml"
     path.write_text(head + re.sub(r"(?m)^# ", "", section) + tail, encoding="utf-8")
-    shown = load_job(path, environ={}).spec.evaluate
-    assert [one.word for one in shown.candidates] == ["baseline", "base", "few-shot"]
-    assert list(shown.requirements) == ["accuracy", "accuracy_over_few_shot"]
-    assert shown.max_cost_usd == 1
+    evaluate = load_job(path, environ={}).spec.evaluate
+    assert [entry.word for entry in evaluate.candidates] == ["baseline", "base", "few-shot"]
+    assert list(evaluate.requirements) == ["accuracy", "accuracy_over_few_shot"]
+    assert evaluate.max_cost_usd == 1
 
 
 @every_job_file
-def test_a_job_file_opens_with_the_line_that_gives_editors_its_schema(job_file: Path) -> None:
+def test_a_job_file_starts_with_the_schema_line_for_editors(job_file: Path) -> None:
     first_line = job_file.read_text(encoding="utf-8").splitlines()[0]
     assert first_line == "# yaml-language-server: $schema=../job.schema.json"
 
 
 @every_job_file
-def test_the_data_files_that_a_job_file_names_pass_the_checks(job_file: Path) -> None:
+def test_the_data_files_of_a_job_file_pass_the_checks(job_file: Path) -> None:
     spec = load_job(job_file, environ={}).spec
-    named = [spec.training_file, spec.validation_file, spec.evaluate.file]
-    paths = [resolve_data(job_file, value, Naming()) for value in named if value is not None]
+    values = [spec.training_file, spec.validation_file, spec.evaluate.file]
+    paths = [resolve_data(job_file, value, Naming()) for value in values if value is not None]
     assert paths
     for path in paths:
         assert path is not None
@@ -73,7 +75,7 @@ def test_the_data_files_that_a_job_file_names_pass_the_checks(job_file: Path) ->
 
 
 @every_job_file
-def test_a_job_file_that_asks_for_its_training_rows_says_that_this_is_meant(job_file: Path) -> None:
+def test_a_job_file_that_evaluates_on_its_training_rows_allows_the_overlap(job_file: Path) -> None:
     spec = load_job(job_file, environ={}).spec
     if spec.evaluate.file == spec.training_file:
         assert not spec.evaluate.refuses_overlap
@@ -86,19 +88,19 @@ def test_news_has_enough_rows_of_each_of_its_three_labels(name: str, at_least: i
     assert min(labels.values()) >= at_least
 
 
-def test_no_news_sentence_stands_twice_in_one_file_or_in_both() -> None:
+def test_no_news_sentence_occurs_twice_in_one_file_or_in_both() -> None:
     pairs = read_pairs(NEWS / "train.jsonl") + read_pairs(NEWS / "validation.jsonl")
     sentences = Counter(normalise(sentence) for sentence, _ in pairs)
     assert [sentence for sentence, times in sentences.items() if times > 1] == []
 
 
-def test_household_asks_at_least_200_different_questions() -> None:
+def test_household_has_at_least_200_different_questions() -> None:
     questions = Counter(normalise(question) for question, _ in read_pairs(HOUSEHOLD))
     assert [question for question, times in questions.items() if times > 1] == []
     assert len(questions) >= 200
 
 
-def test_household_asks_for_at_least_30_answers_in_more_than_one_wording() -> None:
+def test_household_has_at_least_30_answers_with_several_questions() -> None:
     wordings: dict[str, list[str]] = defaultdict(list)
     for question, answer in read_pairs(HOUSEHOLD):
         wordings[answer].append(question)

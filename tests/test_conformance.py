@@ -1,4 +1,4 @@
-"""The suite of stock clients itself: what counts as a failure, and the page that it writes."""
+"""The conformance suite itself: what counts as a failure, and the page that it writes."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def context(tmp_path: Path) -> OperationContext:
     )
 
 
-def test_an_output_must_hold_every_word_and_end_as_expected() -> None:
+def test_an_output_must_have_every_word_and_the_expected_exit_code() -> None:
     output = Output(0, "one two", "three")
     assert output.expect("one", "three") is output
     with pytest.raises(Failed, match="'four' is not in: one twothree"):
@@ -27,7 +27,7 @@ def test_an_output_must_hold_every_word_and_end_as_expected() -> None:
         output.expect("one", code=1)
 
 
-def test_a_command_gets_no_key_of_the_users(
+def test_a_command_does_not_get_the_users_keys(
     context: OperationContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
@@ -40,7 +40,7 @@ def test_a_command_that_hangs_fails(context: OperationContext) -> None:
         context.run(sys.executable, "-c", "import signal; signal.pause()", limit_s=0.5)
 
 
-def test_an_interrupted_command_has_seen_ctrl_c(context: OperationContext) -> None:
+def test_an_interrupted_command_receives_ctrl_c(context: OperationContext) -> None:
     program = """
 import signal
 try:
@@ -53,7 +53,7 @@ except KeyboardInterrupt:
     assert output.expect("stopped").out == "ready\nstopped\n"
 
 
-def test_what_an_earlier_operation_did_not_leave_is_a_failure(context: OperationContext) -> None:
+def test_a_missing_result_of_an_earlier_operation_is_a_failure(context: OperationContext) -> None:
     with pytest.raises(Failed, match="no earlier operation stored a model"):
         context.get("model")
 
@@ -68,7 +68,7 @@ def test_the_page_has_a_row_for_each_operation_and_says_what_failed() -> None:
     assert "Not run on this machine: there is no npm" in page
 
 
-def test_clients_and_their_operations_have_names_of_their_own() -> None:
+def test_clients_and_their_operations_have_unique_names() -> None:
     names = [client.name for client in CLIENTS]
     assert len(set(names)) == len(names)
     for client in CLIENTS:

@@ -1,4 +1,4 @@
-"""The locked packages: inside the declared ranges, with hashes, from no particular index."""
+"""The locked packages: inside the declared ranges, with hashes, and without an index."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ FILES = {
 
 
 def read_pins(name: str) -> Iterator[Requirement]:
-    """One requirement for each locked package and environment; hashes are cut off."""
+    """One requirement for each locked package and environment; without hashes."""
     text = (ROOT / name).read_text()
     for line in re.findall(r"^[^\s#-].*$", text, re.M):
         yield Requirement(line.removesuffix("\\"))
@@ -33,16 +33,18 @@ def read_pins(name: str) -> Iterator[Requirement]:
 def test_every_declared_requirement_is_locked_inside_its_range(name: str) -> None:
     pins = list(read_pins(name))
     for text in FILES[name]:
-        wanted = Requirement(text)
-        if wanted.name == PROJECT["name"]:
+        requirement = Requirement(text)
+        if requirement.name == PROJECT["name"]:
             continue  # an extra that names other extras
         locked = [
-            pin for pin in pins if canonicalize_name(pin.name) == canonicalize_name(wanted.name)
+            pin
+            for pin in pins
+            if canonicalize_name(pin.name) == canonicalize_name(requirement.name)
         ]
-        assert locked, f"{wanted.name} is not in {name}: `make lock` renews it"
+        assert locked, f"{requirement.name} is not in {name}: `make lock` updates it"
         for pin in locked:
             (version,) = (specifier.version for specifier in pin.specifier)
-            assert wanted.specifier.contains(version), f"{pin} is outside of {wanted}"
+            assert requirement.specifier.contains(version), f"{pin} is outside of {requirement}"
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,4 +1,4 @@
-"""The tree in the docstring is the tree in the code, and every leaf says what to do next."""
+"""The tree of errors in the docstring matches the classes, and every class is documented."""
 
 import re
 
@@ -6,8 +6,8 @@ from ftops import errors
 from ftops.errors import FtopsError
 
 
-def _drawn_tree() -> dict[str, str]:
-    """Class name → parent's name, read from the drawing."""
+def _documented_tree() -> dict[str, str]:
+    """Class name → parent's name, read from the docstring."""
     parents: dict[str, str] = {}
     stack: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -23,19 +23,19 @@ def _drawn_tree() -> dict[str, str]:
     return parents
 
 
-def _real_tree() -> dict[str, str]:
+def _class_tree() -> dict[str, str]:
     return {
-        name: thing.__bases__[0].__name__
-        for name, thing in vars(errors).items()
-        if isinstance(thing, type) and issubclass(thing, FtopsError) and thing is not FtopsError
+        name: value.__bases__[0].__name__
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, FtopsError) and value is not FtopsError
     }
 
 
-def test_the_drawn_tree_is_the_real_one() -> None:
-    assert _drawn_tree() == _real_tree()
+def test_the_documented_tree_matches_the_classes() -> None:
+    assert _documented_tree() == _class_tree()
 
 
-def test_a_hint_given_by_the_raiser_wins_over_the_one_of_the_class() -> None:
+def test_a_passed_hint_overrides_the_hint_of_the_class() -> None:
     assert errors.AuthFailed("no key").hint == errors.AuthFailed.hint
     assert errors.AuthFailed("no key", hint="Ask Ops.").hint == "Ask Ops."
 
@@ -52,6 +52,6 @@ def test_a_reworded_error_differs_in_its_message_and_hint_only() -> None:
     assert (str(error), error.hint) == ("slow", "Wait.")
 
 
-def test_every_class_of_the_tree_has_a_sentence_about_itself() -> None:
-    for name in _real_tree():
+def test_every_class_has_a_docstring_that_ends_with_a_full_stop() -> None:
+    for name in _class_tree():
         assert (getattr(errors, name).__doc__ or "").strip().endswith("."), name

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files are written atomically."""
 
 import errno
 import stat
@@ -23,14 +23,14 @@ from ftops.files import (
 )
 
 
-def test_a_written_file_is_private_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_written_file_is_private_and_the_only_one_in_its_folder(tmp_path: Path) -> None:
     write_atomic(tmp_path / "a" / "key", b"secret")
     assert (tmp_path / "a" / "key").read_bytes() == b"secret"
     assert stat.S_IMODE((tmp_path / "a" / "key").stat().st_mode) == 0o600
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["key"]
 
 
-def test_a_file_keeps_its_old_content_when_writing_breaks_off(tmp_path: Path) -> None:
+def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path: Path) -> None:
     target = tmp_path / "results.csv"
     write_atomic(target, b"old")
     with pytest.raises(ValueError, match="half-way"), open_atomic(target) as stream:
@@ -40,35 +40,37 @@ def test_a_file_keeps_its_old_content_when_writing_breaks_off(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
 
 
-def test_a_full_disk_is_told_with_the_path_and_the_old_content_stays(tmp_path: Path) -> None:
+def test_the_error_about_a_full_disk_names_the_path_and_the_old_content_stays(
+    tmp_path: Path,
+) -> None:
     target = tmp_path / "results.csv"
     write_atomic(target, b"old")
-    told = pytest.raises(StorageError, match=r"results\.csv: cannot write: the disk is full")
-    with told, open_atomic(target):
+    disk_error = pytest.raises(StorageError, match=r"results\.csv: cannot write: the disk is full")
+    with disk_error, open_atomic(target):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert target.read_bytes() == b"old"
 
 
-def test_a_folder_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:
+def test_the_error_about_a_folder_that_cannot_be_created_names_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="file"):
         make_private_dir(tmp_path / "file" / "below")
 
 
-def test_an_unknown_reason_is_given_in_the_words_of_the_system() -> None:
+def test_an_unknown_error_keeps_the_message_of_the_system() -> None:
     assert (
         "Bad file descriptor"
         in storage_error(OSError(errno.EBADF, "Bad file descriptor"), Path("x")).message
     )
 
 
-def test_a_private_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_private_folder_is_accessible_only_to_its_owner(tmp_path: Path) -> None:
     folder = make_private_dir(tmp_path / "home" / "runs" / "run-1")
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.parents[:2])}
     assert modes == {0o700}
 
 
-def test_a_renamed_folder_takes_its_files_along(tmp_path: Path) -> None:
+def test_a_renamed_folder_keeps_its_files(tmp_path: Path) -> None:
     (tmp_path / "part").mkdir()
     (tmp_path / "part" / "weights").write_bytes(b"1")
     rename_dir(tmp_path / "part", tmp_path / "whole")
@@ -82,20 +84,22 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     )
 
 
-def test_what_killed_writers_of_a_file_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_temporary_files_of_the_path_are_removed(tmp_path: Path) -> None:
     for name in (".a.x1y2.part", ".ab.x1y2.part", "a", ".a"):
         (tmp_path / name).touch()
     remove_parts(tmp_path / "a")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a", ".ab.x1y2.part", "a"]
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["same disk", "another file system"])
-def test_a_file_is_appended_whole_to_what_is_there(tmp_path: Path, elsewhere: bool) -> None:
+@pytest.mark.parametrize(
+    "other_file_system", [False, True], ids=["same disk", "another file system"]
+)
+def test_a_file_is_appended_completely(tmp_path: Path, other_file_system: bool) -> None:
     memory = Path("/dev/shm")
-    if elsewhere and not memory.is_dir():
+    if other_file_system and not memory.is_dir():
         pytest.skip("there is no other file system here")
     content = bytes(range(256)) * 12_000  # more than two pieces
-    with tempfile.TemporaryDirectory(dir=memory if elsewhere else tmp_path) as name:
+    with tempfile.TemporaryDirectory(dir=memory if other_file_system else tmp_path) as name:
         source = Path(name, "source")
         source.write_bytes(content)
         with open_atomic(tmp_path / "joined") as target:
@@ -107,7 +111,7 @@ def test_a_file_is_appended_whole_to_what_is_there(tmp_path: Path, elsewhere: bo
     assert (tmp_path / "joined").read_bytes() == b"begin" + content + content + b"end"
 
 
-def test_a_path_is_removed_whatever_it_is_and_what_is_not_there_is_no_error(tmp_path: Path) -> None:
+def test_files_folders_links_and_missing_paths_are_removed(tmp_path: Path) -> None:
     file, folder, link = tmp_path / "file", tmp_path / "folder", tmp_path / "link"
     file.touch()
     (folder / "inner").mkdir(parents=True)
@@ -132,7 +136,7 @@ with open_atomic(Path(sys.argv[1])) as stream:
 
 
 def start_writer(path: Path, name: str) -> "subprocess.Popen[bytes]":
-    """A process that is in the middle of writing `path` until it reads a byte."""
+    """Start a process that writes `path` and waits for a byte before it finishes."""
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path), name],
         stdin=subprocess.PIPE,
@@ -147,7 +151,7 @@ def list_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(
+def test_the_next_write_removes_only_the_temporary_file_of_a_killed_writer(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "rows.jsonl"
@@ -162,7 +166,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_nothing_else(
     assert list_names(tmp_path) == sorted([*others, ".rows.jsonl.linked__.part", "rows.jsonl"])
 
 
-def test_a_living_writer_of_the_same_file_loses_nothing(tmp_path: Path) -> None:
+def test_a_running_writer_of_the_same_file_is_not_affected(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     with start_writer(path, "the living") as writer:
         write_atomic(path, b"new")

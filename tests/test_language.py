@@ -1,4 +1,4 @@
-"""The words of the project: code, messages and pages use none of `private_words.txt`."""
+"""Code, messages and pages use no word of `private_words.txt`."""
 
 import ast
 import re
@@ -22,12 +22,12 @@ QUOTED = re.compile(r"\[[^\]]*\]\(https://[^)]*\)|`[^`]*`")  # threads of users,
 def find_private_word(text: str) -> str | None:
     """The first private word in a text; the parts of a name count as words."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_|-", " ", text)
-    found = PRIVATE.search(spaced)
-    return found[0] if found else None
+    match = PRIVATE.search(spaced)
+    return match[0] if match else None
 
 
 def list_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """The names and strings of a module with their lines: what it defines, not what it uses."""
+    """The names that a module defines and its strings, with their lines."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):

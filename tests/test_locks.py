@@ -1,4 +1,4 @@
-"""Locks that die with their process."""
+"""Locks that are released when their process ends."""
 
 import subprocess
 import sys
@@ -15,24 +15,24 @@ HOLD = (
 )
 
 
-def test_a_lock_keeps_others_out_until_it_is_given_back(tmp_path: Path) -> None:
+def test_a_lock_excludes_others_until_it_is_released(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "lock"
     with hold_lock(path) as first:
         assert first
         assert is_locked(path)
-        with hold_lock(path) as late:
-            assert not late
+        with hold_lock(path) as second:
+            assert not second
     assert not is_locked(path)
 
 
-def test_a_lock_is_free_when_nobody_holds_it(tmp_path: Path) -> None:
+def test_a_lock_without_a_holder_is_free(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "none")
     assert not (tmp_path / "none").exists()
     (tmp_path / "lock").touch()
     assert not is_locked(tmp_path / "lock")
 
 
-def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(
@@ -45,7 +45,7 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     assert not is_locked(path)
 
 
-def test_a_lock_that_the_disk_refuses_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_lock_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(StorageError, match="lock: cannot write: it is a folder"):
         is_locked(tmp_path / "lock")

@@ -1,6 +1,6 @@
-"""Names that users, scripts and jobs at providers rely on: they stay as they are from here on.
+"""Names that users, scripts and jobs at providers rely on and that do not change.
 
-A name may join these tables. One that changes or goes breaks what others have built on it.
+A name may be added to these tables. Changing or removing one breaks the code of users.
 """
 
 import ast
@@ -14,9 +14,9 @@ from ftops.errors import FtopsError, JobCancelled, JobFailed, RequirementMissed,
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA
 from ftops.stage_results import make_remote_name
 
-# By these a job is found again at its provider, also from another machine.
+# They identify a job at its provider, also from another machine.
 METADATA_KEYS = ("ftops_run", "ftops_key")
-# By these an upload is found again: the first 16 hexadecimal digits of the content's SHA-256.
+# They identify an upload by the first 16 hexadecimal digits of the content's SHA-256.
 REMOTE_FILE_NAMES = {
     "train": "ftops-00112233445566ff-train.jsonl",
     "validation": "ftops-00112233445566ff-validation.jsonl",

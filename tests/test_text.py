@@ -1,4 +1,4 @@
-"""Text that looks equal is equal; what cannot be seen is shown."""
+"""Unicode normalization, escapes of invisible characters, and suggestions of names."""
 
 import unicodedata
 
@@ -12,13 +12,13 @@ COMPOSED, DECOMPOSED = "caf\u00e9 s\u00e3o", "cafe\u0301 sa\u0303o"
 
 
 @given(st.lists(st.text(), max_size=5))
-def test_texts_get_the_form_that_unicode_defines(texts: list[str]) -> None:
-    wanted = [unicodedata.normalize("NFC", text) for text in texts]
-    assert [to_nfc(text) for text in texts] == wanted
-    assert list(all_to_nfc(texts, "\x1e".join(texts))) == wanted
+def test_texts_are_normalized_to_nfc(texts: list[str]) -> None:
+    expected = [unicodedata.normalize("NFC", text) for text in texts]
+    assert [to_nfc(text) for text in texts] == expected
+    assert list(all_to_nfc(texts, "\x1e".join(texts))) == expected
 
 
-def test_texts_without_combining_letters_are_handed_back_as_they_are() -> None:
+def test_texts_without_combining_letters_are_returned_unchanged() -> None:
     for texts in (["a", "b"], ["na\u00efve", "caf\u00e9"]):
         assert all_to_nfc(texts, "".join(texts)) is texts
 
@@ -28,9 +28,9 @@ def test_compatibility_forms_stay_different() -> None:
 
 
 def test_json_of_equal_texts_has_equal_bytes() -> None:
-    one, other = (f'{{"a":"{text}"}}'.encode() for text in (COMPOSED, DECOMPOSED))
-    assert one != other
-    assert json_to_nfc(one) == json_to_nfc(other) == one
+    composed, decomposed = (f'{{"a":"{text}"}}'.encode() for text in (COMPOSED, DECOMPOSED))
+    assert composed != decomposed
+    assert json_to_nfc(composed) == json_to_nfc(decomposed) == composed
     assert json_to_nfc(b'{"a":1}') == b'{"a":1}'
 
 
@@ -41,16 +41,16 @@ HIDDEN = [
 
 
 @pytest.mark.parametrize("code", HIDDEN)
-def test_a_character_that_cannot_be_seen_is_shown_as_an_escape(code: int) -> None:
+def test_an_invisible_character_is_shown_as_an_escape(code: int) -> None:
     assert show_hidden(f"a{chr(code)}b") == f"a\\u{code:04x}b"
 
 
-def test_what_can_be_seen_stays_and_so_do_lines_and_tabs() -> None:
+def test_visible_characters_line_ends_and_tabs_are_unchanged() -> None:
     text = "a\tb\nc \u00e9 \u0627\u0644 \u6f22 \U0001f600 \\u202e"
     assert show_hidden(text) == text
 
 
-def test_a_misspelt_name_is_recognised_whatever_its_case() -> None:
+def test_a_misspelt_name_is_recognised_in_any_case() -> None:
     known = ["learning_rate", "n_epochs", "N_Epochs", "seed"]
     assert find_nearest("n_epoch", known) == "n_epochs"
     assert find_nearest("LEARNING_RATES", known) == "learning_rate"

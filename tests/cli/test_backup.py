@@ -27,9 +27,9 @@ FIRST, SECOND = make_run(1).id, make_run(2).id
 
 
 @pytest.fixture
-def home(no_real_home: Path) -> Path:
-    add_run(no_real_home, 1)
-    return no_real_home
+def home(temporary_home: Path) -> Path:
+    add_run(temporary_home, 1)
+    return temporary_home
 
 
 def test_a_backup_is_one_private_file_with_all_that_was_committed(

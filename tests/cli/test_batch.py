@@ -160,11 +160,11 @@ def test_nobody_pays_who_was_not_asked(server: AnsweringServer, tmp_path: Path) 
 
 
 def test_max_cost_holds_by_the_price_that_the_user_told(
-    server: AnsweringServer, tmp_path: Path, no_real_home: Path
+    server: AnsweringServer, tmp_path: Path, temporary_home: Path
 ) -> None:
     host = server.base_url.split("/")[2]
-    no_real_home.mkdir(exist_ok=True)
-    (no_real_home / "models.toml").write_text(
+    temporary_home.mkdir(exist_ok=True)
+    (temporary_home / "models.toml").write_text(
         f'as_of = 2026-11-01\n["{host}"."*"]\ninput_usd = 1000\noutput_usd = 1000\n'
     )
     questions, out = write_questions(tmp_path), tmp_path / "out.jsonl"

@@ -15,9 +15,9 @@ from tests.cli.running import ftops, write_job
 
 
 @pytest.fixture
-def home(no_real_home: Path) -> Path:
-    no_real_home.mkdir(mode=0o700)
-    return no_real_home
+def home(temporary_home: Path) -> Path:
+    temporary_home.mkdir(mode=0o700)
+    return temporary_home
 
 
 def list_checks(out: str) -> list[tuple[str, str]]:
@@ -54,11 +54,11 @@ def test_a_fresh_home_is_healthy_and_no_engine_is_started(home: Path) -> None:
     assert not (home / "engine").exists()
 
 
-def test_a_home_that_is_missing_is_a_finding_and_is_not_made(no_real_home: Path) -> None:
+def test_a_home_that_is_missing_is_a_finding_and_is_not_made(temporary_home: Path) -> None:
     answer = ftops("doctor", "-q")
     assert answer.code == 1
-    assert answer.out == f"home: {no_real_home}: the home does not exist\n"
-    assert not no_real_home.exists()
+    assert answer.out == f"home: {temporary_home}: the home does not exist\n"
+    assert not temporary_home.exists()
 
 
 def test_without_fix_nothing_changes_and_with_yes_only_what_is_safe(home: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_provider_that_no_run_has_used_is_looked_at_when_it_is_named(
 
 
 def test_a_provider_is_looked_at_though_there_is_no_home_yet(
-    no_real_home: Path, server: str, monkeypatch: pytest.MonkeyPatch
+    temporary_home: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "never-mind")
     answer = ftops("doctor", "--base-url", server, "--json")

@@ -43,8 +43,8 @@ def test_names_that_cannot_be_and_names_that_are_taken_are_refused() -> None:
     assert "next: `ftops engine keys delete a`" in taken.err
 
 
-def test_serving_other_machines_wants_a_key_first(no_real_home: Path) -> None:
+def test_serving_other_machines_wants_a_key_first(temporary_home: Path) -> None:
     answer = ftops("serve", "--host", "0.0.0.0")
     assert answer.code == 1
     assert "`ftops engine keys create NAME`" in answer.err
-    assert not (no_real_home / "engine" / "address.json").exists()
+    assert not (temporary_home / "engine" / "address.json").exists()

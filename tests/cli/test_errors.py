@@ -79,38 +79,38 @@ def test_an_unknown_run_as_json_is_one_document() -> None:
 
 
 def test_a_bug_leaves_a_report_in_the_home_and_no_traceback_on_the_screen(
-    no_real_home: Path,
+    temporary_home: Path,
 ) -> None:
     code, _, err = fail(ZeroDivisionError("a bug"))
     assert code == 70
     assert "Traceback" not in err
-    (report,) = (no_real_home / "reports").iterdir()
+    (report,) = (temporary_home / "reports").iterdir()
     assert str(report) in err
     assert "ZeroDivisionError: a bug" in report.read_text()
     assert report.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_bug_whose_report_cannot_be_written_is_told_all_the_same(
-    no_real_home: Path, capsys: pytest.CaptureFixture[str]
+    temporary_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    no_real_home.write_text("a file where the folder should be")
+    temporary_home.write_text("a file where the folder should be")
     code, _, err = fail(ZeroDivisionError("a bug"))
     assert code == 70
     assert "a bug" in err
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_home_that_is_a_file_is_a_known_error(no_real_home: Path) -> None:
-    no_real_home.write_text("a file where the folder should be")
+def test_a_home_that_is_a_file_is_a_known_error(temporary_home: Path) -> None:
+    temporary_home.write_text("a file where the folder should be")
     answer = ftops("runs", "--json")
     assert answer.code == 1
     assert answer.error["type"] == "StorageError"
-    assert str(no_real_home) in answer.err
+    assert str(temporary_home) in answer.err
 
 
-def test_a_ledger_that_is_none_is_a_known_error_and_stays_as_it_is(no_real_home: Path) -> None:
-    no_real_home.mkdir()
-    ledger = no_real_home / "ledger.db"
+def test_a_ledger_that_is_none_is_a_known_error_and_stays_as_it_is(temporary_home: Path) -> None:
+    temporary_home.mkdir()
+    ledger = temporary_home / "ledger.db"
     ledger.write_bytes(b"these are my memoirs, not a database\n" * 100)
     answer = ftops("runs")
     assert answer.code == 1
@@ -118,9 +118,9 @@ def test_a_ledger_that_is_none_is_a_known_error_and_stays_as_it_is(no_real_home:
     assert ledger.read_bytes().startswith(b"these are my memoirs")
 
 
-def test_a_ledger_of_a_later_version_is_a_known_error(no_real_home: Path) -> None:
+def test_a_ledger_of_a_later_version_is_a_known_error(temporary_home: Path) -> None:
     assert ftops("runs").code == 0
-    with contextlib.closing(sqlite3.connect(no_real_home / "ledger.db")) as connection:
+    with contextlib.closing(sqlite3.connect(temporary_home / "ledger.db")) as connection:
         connection.execute("PRAGMA user_version = 999")
         connection.commit()
     answer = ftops("runs", "--json")
@@ -129,7 +129,7 @@ def test_a_ledger_of_a_later_version_is_a_known_error(no_real_home: Path) -> Non
     assert "Upgrade" in str(answer.error["hint"])
 
 
-def test_output_to_a_closed_pipe_ends_quietly(no_real_home: Path) -> None:
+def test_output_to_a_closed_pipe_ends_quietly(temporary_home: Path) -> None:
     script = f'"{sys.executable}" -m ftops schema | head -c 1 >/dev/null; echo "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -137,7 +137,7 @@ def test_output_to_a_closed_pipe_ends_quietly(no_real_home: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_behind_stdout_is_a_known_error(no_real_home: Path) -> None:
+def test_a_full_disk_behind_stdout_is_a_known_error(temporary_home: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "ftops", "schema"],

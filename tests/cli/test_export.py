@@ -17,8 +17,8 @@ RUN_ID = RunId("run-20261122-1407-k3f9")
 
 
 @pytest.fixture
-def home(no_real_home: Path) -> Path:
-    return no_real_home
+def home(temporary_home: Path) -> Path:
+    return temporary_home
 
 
 def add_run(home: Path, job_file: Path, *, status: RunStatus = RunStatus.SUCCEEDED) -> None:

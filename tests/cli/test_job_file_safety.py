@@ -38,15 +38,15 @@ def test_data_outside_that_is_typed_on_the_command_line_needs_no_flag(folder: Pa
 
 
 def test_run_refuses_data_outside_before_it_opens_a_ledger(
-    folder: Path, no_real_home: Path
+    folder: Path, temporary_home: Path
 ) -> None:
     job = write_job(folder, "validation_file: ../outside.jsonl\n")
     for words in ((job,), ("--all", folder)):
         refused = ftops("run", *words)
         assert refused.code == 1
         assert "outside the job file's folder" in refused.err
-    assert not (no_real_home / "runs").exists()
-    assert not (no_real_home / "engine").exists()
+    assert not (temporary_home / "runs").exists()
+    assert not (temporary_home / "engine").exists()
 
 
 @pytest.mark.parametrize("look", LOOKS[:2], ids=" ".join)

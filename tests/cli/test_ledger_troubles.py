@@ -82,16 +82,16 @@ def put_nonsense_into_a_row(path: Path) -> None:
     ],
 )
 def test_each_trouble_is_a_known_error_with_a_next_step_and_changes_nothing(
-    no_real_home: Path, trouble: Callable[[Path], None], kind: str, words: str
+    temporary_home: Path, trouble: Callable[[Path], None], kind: str, words: str
 ) -> None:
-    path = make_ledger(no_real_home)
+    path = make_ledger(temporary_home)
     trouble(path)
-    before = look(no_real_home)
+    before = look(temporary_home)
     answer = ftops("runs", "--json")
     assert (answer.code, answer.error["type"]) == (1, kind)
     assert words in str(answer.error["message"])
     assert answer.error["hint"]
-    assert look(no_real_home) == before
+    assert look(temporary_home) == before
 
 
 def look(home: Path) -> dict[str, tuple[int, bytes]]:
@@ -104,18 +104,18 @@ def look(home: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_home_that_may_only_be_read_is_a_known_error_and_keeps_its_ledger(
-    no_real_home: Path,
+    temporary_home: Path,
 ) -> None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         pytest.skip("root may write everywhere")
-    path = make_ledger(no_real_home)
+    path = make_ledger(temporary_home)
     before = path.read_bytes()
     path.chmod(0o400)
-    no_real_home.chmod(0o500)
+    temporary_home.chmod(0o500)
     # Root passes over modes unless it gives that power up.
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     done = subprocess.run([*drop, *RUNS], capture_output=True, text=True, check=False)
-    no_real_home.chmod(0o700)
+    temporary_home.chmod(0o700)
     assert done.returncode == 1
     assert "permission is denied" in done.stderr
     assert "next: " in done.stderr
@@ -124,7 +124,7 @@ def test_a_home_that_may_only_be_read_is_a_known_error_and_keeps_its_ledger(
 
 
 def test_a_full_disk_is_a_known_error_and_the_next_command_finds_a_whole_ledger(
-    no_real_home: Path,
+    temporary_home: Path,
 ) -> None:
     line = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *RUNS]  # in KiB, for each file
     done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -135,7 +135,7 @@ def test_a_full_disk_is_a_known_error_and_the_next_command_finds_a_whole_ledger(
     assert ftops("runs", "--json").out == "[]\n"
 
 
-def test_an_empty_file_becomes_a_ledger(no_real_home: Path) -> None:
-    no_real_home.mkdir()
-    (no_real_home / "ledger.db").touch()
+def test_an_empty_file_becomes_a_ledger(temporary_home: Path) -> None:
+    temporary_home.mkdir()
+    (temporary_home / "ledger.db").touch()
     assert ftops("runs", "--json").out == "[]\n"

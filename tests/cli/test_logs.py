@@ -20,8 +20,8 @@ EVIL = "\x1b]0;owned\x07\nGET /forged 200"
 
 
 @pytest.fixture
-def log(no_real_home: Path) -> RequestLog:
-    return RequestLog(no_real_home / FILENAME, FakeClock(), print)
+def log(temporary_home: Path) -> RequestLog:
+    return RequestLog(temporary_home / FILENAME, FakeClock(), print)
 
 
 def record(log: RequestLog, path: str, status: int | None = 200, **more: str) -> None:
@@ -74,12 +74,12 @@ def test_nothing_that_a_server_sent_steers_the_terminal(log: RequestLog) -> None
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_following_shows_the_last_ones_and_each_that_comes(
-    log: RequestLog, no_real_home: Path, mode: Mode
+    log: RequestLog, temporary_home: Path, mode: Mode
 ) -> None:
     record(log, "/old")
     record(log, "/last")
     out = Output(mode, stdout=io.StringIO(), stderr=io.StringIO())
-    reader = RequestLogReader(no_real_home / FILENAME)
+    reader = RequestLogReader(temporary_home / FILENAME)
 
     def batches() -> Iterator[list[RequestLogEntry]]:
         live = tail_entries(reader, lambda _one: True, FakeClock(), 1)

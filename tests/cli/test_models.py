@@ -30,8 +30,8 @@ NAME = "ft:ada:local:small:a1b2c3d4"
 
 
 @pytest.fixture
-def ledger(no_real_home: Path) -> Iterator[Ledger]:
-    opened = Ledger(no_real_home / "ledger.db", FakeClock())
+def ledger(temporary_home: Path) -> Iterator[Ledger]:
+    opened = Ledger(temporary_home / "ledger.db", FakeClock())
     yield opened
     opened.close()
 

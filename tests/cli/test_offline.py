@@ -9,9 +9,9 @@ from tests.cli.running import ftops, write_job, write_rows
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_written(no_real_home: Path) -> object:
+def nothing_is_written(temporary_home: Path) -> object:
     yield
-    assert not no_real_home.exists()
+    assert not temporary_home.exists()
 
 
 def test_check_tells_rows_classes_tokens_cost_and_changes(tmp_path: Path) -> None:

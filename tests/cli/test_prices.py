@@ -11,10 +11,10 @@ from tests.cli.running import ftops, write_job
 
 
 @pytest.fixture
-def models(no_real_home: Path) -> Path:
+def models(temporary_home: Path) -> Path:
     """Where a user's own figures are looked for."""
-    no_real_home.mkdir(parents=True)
-    return no_real_home / "models.toml"
+    temporary_home.mkdir(parents=True)
+    return temporary_home / "models.toml"
 
 
 def test_a_price_is_shown_with_its_date_and_its_source(tmp_path: Path, models: Path) -> None:

@@ -32,10 +32,10 @@ def job(server: tuple[Server, str], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def wrong(job: Path, no_real_home: Path) -> Run:
+def wrong(job: Path, temporary_home: Path) -> Run:
     """The run of that file: an earlier version called it failed when a poll was refused."""
     assert ftops("run", job, "--detach").code == 0
-    ledger = Ledger(no_real_home / "ledger.db", SystemClock())
+    ledger = Ledger(temporary_home / "ledger.db", SystemClock())
     (run,) = ledger.list_runs()
     failed = ledger.move_run(run, RunStatus.FAILED, error="look up the job ftjob-1: (HTTP 403)")
     ledger.close()

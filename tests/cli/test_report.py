@@ -16,18 +16,18 @@ from tests.reports.sketches import make_candidates, make_evaluation, make_run
 
 
 @pytest.fixture
-def home(no_real_home: Path) -> Path:
+def home(temporary_home: Path) -> Path:
     """Two runs: one with results and an evaluation, one that has nothing."""
-    no_real_home.mkdir(parents=True)
-    with closing(Ledger(no_real_home / "ledger.db", SystemClock())) as ledger:
+    temporary_home.mkdir(parents=True)
+    with closing(Ledger(temporary_home / "ledger.db", SystemClock())) as ledger:
         run = ledger.add_run(make_run(), if_absent=False)
         ledger.add_run(make_run(id=RunId("run-bare"), name="bare", key="b"), if_absent=False)
-    folder = no_real_home / "runs" / run.id
+    folder = temporary_home / "runs" / run.id
     folder.mkdir(parents=True)
     evaluation = make_evaluation(make_candidates())
     (folder / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))
     (folder / "results.csv").write_text("step,train_loss\n1,2.5\n2,1.5\n", encoding="utf-8")
-    return no_real_home
+    return temporary_home
 
 
 def test_one_command_writes_a_report_in_every_form(home: Path, tmp_path: Path) -> None:

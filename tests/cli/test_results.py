@@ -25,7 +25,7 @@ CLEAN = make(decay(2.0, 0.4, 6.0), decay(2.1, 0.6, 6.0), is_full=True, valid_eve
 
 
 @pytest.fixture
-def runs(no_real_home: Path, tmp_path: Path) -> Iterator[tuple[Run, Run]]:
+def runs(temporary_home: Path, tmp_path: Path) -> Iterator[tuple[Run, Run]]:
     """Two ended runs: one that over-fitted and has a better checkpoint, and a clean one."""
     bench = Bench(tmp_path)
     bench.provider.results = render_csv(OVER_FITTED.rows).encode()
@@ -38,7 +38,7 @@ def runs(no_real_home: Path, tmp_path: Path) -> Iterator[tuple[Run, Run]]:
     bench.provider.checkpoints = ()
     clean = bench.run(bench.write_job(validation_file=None, suffix="other"))
     bench.ledger.close()
-    bench.home.rename(no_real_home)
+    bench.home.rename(temporary_home)
     yield over_fitted, clean
 
 
@@ -86,14 +86,14 @@ def test_runs_whose_validation_was_measured_whole_once_are_compared_by_their_cur
     assert choose_loss([once, training]) == ("full_valid_loss", "full validation loss")
 
 
-def test_a_run_without_results_says_how_it_stands(no_real_home: Path, tmp_path: Path) -> None:
+def test_a_run_without_results_says_how_it_stands(temporary_home: Path, tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.provider.statuses = ("queued", "cancelled")
     with pytest.raises(JobCancelled):
         bench.run(bench.write_job(validation_file=None))
     (run,) = bench.ledger.list_runs()
     bench.ledger.close()
-    bench.home.rename(no_real_home)
+    bench.home.rename(temporary_home)
     shown = ftops("results", run.id).out
     assert f"No results: the run is {run.status.value}. `ftops show {run.id}` shows more." in shown
     assert "step" not in shown

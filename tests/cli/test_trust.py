@@ -41,10 +41,10 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def run_id(no_real_home: Path, tmp_path: Path) -> str:
+def run_id(temporary_home: Path, tmp_path: Path) -> str:
     """A run with a job and a model at the foreign address."""
     spec = load_job(write_job(tmp_path, provider=FOREIGN, model="babbage-002"), environ={}).spec
-    ledger, clock = Ledger(no_real_home / "ledger.db", SystemClock()), SystemClock()
+    ledger, clock = Ledger(temporary_home / "ledger.db", SystemClock()), SystemClock()
     settings, now = spec.provider_settings(), clock.now()
     run = Run(
         id=RunId("run-20261122-1407-aaaa"), key="k", name="small", status=RunStatus.RUNNING,
@@ -58,7 +58,7 @@ def run_id(no_real_home: Path, tmp_path: Path) -> str:
     return str(run.id)
 
 
-def test_check_and_dry_run_say_what_goes_where(tmp_path: Path, no_real_home: Path) -> None:
+def test_check_and_dry_run_say_what_goes_where(tmp_path: Path, temporary_home: Path) -> None:
     write_rows(tmp_path / "validation.jsonl", 3)
     text = f"validation_file: validation.jsonl\nmetadata: {{note: '${{DB_PASSWORD}}'}}\n{HOOK}"
     job = write_job(tmp_path, text, provider=FOREIGN, model="babbage-002")
@@ -92,7 +92,7 @@ def test_check_and_dry_run_say_what_goes_where(tmp_path: Path, no_real_home: Pat
             "webhook": "https://hooks.example/***",
             "variables": [{"name": "DB_PASSWORD", "field": "metadata.note"}],
         }
-    assert not no_real_home.exists()
+    assert not temporary_home.exists()
 
 
 def test_all_who_are_asked_are_named_once(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_variables_count_where_they_are_set_and_sent(
     ],
 )  # fmt: skip
 def test_no_command_with_a_job_file_reaches_an_address_that_is_not_approved(
-    tmp_path: Path, looked_up: list[str], no_real_home: Path, words: tuple[str, ...]
+    tmp_path: Path, looked_up: list[str], temporary_home: Path, words: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "jobs"
     folder.mkdir()
@@ -152,7 +152,7 @@ def test_no_command_with_a_job_file_reaches_an_address_that_is_not_approved(
         assert answer.code == 1
         assert f"nothing was sent to https://{HOST}" in answer.err + answer.out
         assert f"ftops trust https://{HOST} --api-key-env CI_TOKEN" in answer.err + answer.out
-        assert not (no_real_home / "runs").exists()
+        assert not (temporary_home / "runs").exists()
     assert SECRET not in answer.out + answer.err
 
 
@@ -181,9 +181,9 @@ def approve(*words: str) -> Answer:
     return ftops("trust", *words)
 
 
-def test_trust_lists_adds_and_removes(no_real_home: Path) -> None:
+def test_trust_lists_adds_and_removes(temporary_home: Path) -> None:
     assert "No addresses are approved" in approve().out
-    assert not no_real_home.exists()
+    assert not temporary_home.exists()
     added = approve(HOST, "--api-key-env", "CI_TOKEN")
     assert added.out == f"Approved: https://{HOST}  CI_TOKEN\n"
     approve(f"https://{HOST}:8443/v1", "--api-key-env", "OTHER")
@@ -193,7 +193,7 @@ def test_trust_lists_adds_and_removes(no_real_home: Path) -> None:
         f"https://{HOST}  OTHER",
         f"https://{HOST}:8443  OTHER",
     ]
-    assert stat.S_IMODE((no_real_home / "trust.toml").stat().st_mode) == 0o600
+    assert stat.S_IMODE((temporary_home / "trust.toml").stat().st_mode) == 0o600
     approve(HOST, "--remove", "--api-key-env", "OTHER")
     approve(f"{HOST}:8443", "--remove")
     assert json.loads(approve("--json").out) == [
@@ -325,10 +325,10 @@ def test_loopback_and_the_engine_need_no_approval(tmp_path: Path) -> None:
 
 
 def test_the_status_of_a_run_is_open_when_its_address_is_not_approved_any_more(
-    run_id: str, no_real_home: Path
+    run_id: str, temporary_home: Path
 ) -> None:
     assert ftops("follow", run_id).code == 1
-    ledger = Ledger(no_real_home / "ledger.db", SystemClock())
+    ledger = Ledger(temporary_home / "ledger.db", SystemClock())
     assert ledger.get_run(run_id).status in (RunStatus.PENDING, RunStatus.RUNNING)
     ledger.close()
 

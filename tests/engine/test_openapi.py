@@ -29,7 +29,7 @@ from tests.engine.running import (
     wait_for,
     write_rows,
 )
-from tests.examples import share
+from tests.examples import scale_examples
 
 load_all_checks()
 _CHECKS = CHECKS.get_by_names(
@@ -202,7 +202,7 @@ def call(case: Any, context: ApiContext, label: str) -> int:
 
 def bounded(examples: int) -> settings:
     return settings(
-        max_examples=share(examples),
+        max_examples=scale_examples(examples),
         derandomize=True,
         database=None,
         deadline=None,

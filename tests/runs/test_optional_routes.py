@@ -95,10 +95,10 @@ def test_a_job_that_has_failed_fails_the_run_without_events_too(
     bench: Bench, protocol: JobProtocol
 ) -> None:
     with serve(bench, protocol) as (server, job, context):
-        server.ending = "failed"
+        server.final_status = "failed"
         server.refuse(f"GET {OPTIONAL.pattern}", 404)
         with pytest.raises(JobFailed):
             run(job, context)
-        server.ending, server.looks = "succeeded", 0
+        server.final_status, server.retrieve_count = "succeeded", 0
         assert run(job, context, retry=True).job_id == "ftjob-2"
     assert len(server.jobs) == 2

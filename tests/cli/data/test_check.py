@@ -9,9 +9,9 @@ from tests.cli.running import ftops, write_rows
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_written(no_real_home: Path) -> object:
+def nothing_is_written(temporary_home: Path) -> object:
     yield
-    assert not no_real_home.exists()
+    assert not temporary_home.exists()
 
 
 def write_bad(path: Path) -> Path:

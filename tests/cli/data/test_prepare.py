@@ -16,9 +16,9 @@ MARK = "\n\n###\n\n"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_kept_at_home(no_real_home: Path) -> Iterator[None]:
+def nothing_is_kept_at_home(temporary_home: Path) -> Iterator[None]:
     yield
-    assert not no_real_home.exists()
+    assert not temporary_home.exists()
 
 
 def write(path: Path, count: int = 300, *more: str) -> Path:
