@@ -48,9 +48,9 @@ def test_a_model_is_deleted_only_when_the_user_agrees(model: Path) -> None:
     assert "no base model 'other'" in ftops("engine", "models", "rm", "other").err
 
 
-def test_a_model_that_fine_tuned_models_need_is_kept(model: Path, no_real_home: Path) -> None:
+def test_a_model_that_fine_tuned_models_need_is_kept(model: Path, temporary_home: Path) -> None:
     ftops("engine", "models", "add", "small", "--from", model)
-    store = Store(EngineFolder(no_real_home / "engine").database, SystemClock())
+    store = Store(EngineFolder(temporary_home / "engine").database, SystemClock())
     job = JobRow(
         "ftjob-1", JobStatus.SUCCEEDED, "small", "small", "file-1", None, None, 1, {}, {}, 100
     )

@@ -1,4 +1,4 @@
-"""Job files for the tests of this room, and what `load_job` says about them."""
+"""Job files for the tests of `ftops.spec`, and the errors of `load_job` about them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ training_file: train.jsonl
 
 
 def write_job(folder: Path, text: str | bytes) -> Path:
-    """Put `text` at job.yaml in `folder`."""
+    """Write `text` to job.yaml in `folder`."""
     path = folder / "job.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
@@ -34,19 +34,19 @@ def load_text(
     return load_job(write_job(folder, text), environ=environ or {}, overrides=overrides)
 
 
-def refusal(
+def get_load_error(
     folder: Path,
     text: str | bytes,
     *,
     environ: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
 ) -> str:
-    """What the error about `text` says, with the folder left out of it."""
+    """The message of the error about `text`, without the folder."""
     with pytest.raises((SpecError, UsageError)) as caught:
         load_text(folder, text, environ=environ, overrides=overrides)
     return caught.value.message.replace(f"{folder}/", "")
 
 
-def heads(message: str) -> list[str]:
-    """The first line of each problem."""
+def get_first_lines(message: str) -> list[str]:
+    """The first line of each problem in a message."""
     return [line for line in message.splitlines() if not line.startswith("    ")]

@@ -1,4 +1,4 @@
-"""The section `evaluate`: its lists, their errors, and the options that say the same."""
+"""The section `evaluate`: its lists, their errors, and the equivalent options."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ from ftops.spec.evaluate import (
 from ftops.spec.job_file import load_job
 from ftops.spec.metrics import METRIC_TYPES, JudgeMetric, to_choice
 from ftops.spec.model import JobSpec
-from tests.spec.job_files import MINIMAL, load_text, refusal, write_job
+from tests.spec.job_files import MINIMAL, get_load_error, load_text, write_job
 
 
 def read(folder: Path, *lines: str) -> JobSpec:
@@ -30,7 +30,7 @@ def read(folder: Path, *lines: str) -> JobSpec:
     return load_text(folder, f"{MINIMAL}evaluate:\n{section}").spec
 
 
-def refuse(folder: Path, *lines: str) -> str:
+def read_error(folder: Path, *lines: str) -> str:
     with pytest.raises(SpecError) as caught:
         read(folder, *lines)
     return caught.value.message
@@ -41,22 +41,22 @@ def test_the_free_baseline_is_the_default_candidate(tmp_path: Path) -> None:
     assert [entry.word for entry in spec.evaluate.candidates] == ["baseline"]
 
 
-def test_candidates_are_words_or_say_more(tmp_path: Path) -> None:
+def test_candidates_are_names_or_mappings(tmp_path: Path) -> None:
     spec = read(
         tmp_path,
         "against: [base, few-shot: 5, baseline, previous, checkpoints, model: gpt-6-luna]",
     )
-    found = spec.evaluate.candidates
+    candidates = spec.evaluate.candidates
     words = ["base", "few-shot", "baseline", "previous", "checkpoints", "model"]
-    assert [entry.word for entry in found] == words
-    assert found[1].settings == FewShotCandidate(examples=5)
-    assert found[5].settings == OtherModel(name="gpt-6-luna")
+    assert [entry.word for entry in candidates] == words
+    assert candidates[1].settings == FewShotCandidate(examples=5)
+    assert candidates[5].settings == OtherModel(name="gpt-6-luna")
 
 
-def test_a_few_shot_candidate_says_how_its_examples_are_chosen(tmp_path: Path) -> None:
+def test_a_few_shot_candidate_has_a_selection_and_a_seed(tmp_path: Path) -> None:
     spec = read(tmp_path, "against:", "  - few-shot: {examples: 3, selection: nearest, seed: 7}")
-    (found,) = spec.evaluate.candidates
-    assert found.settings == FewShotCandidate(examples=3, selection="nearest", seed=7)
+    (candidate,) = spec.evaluate.candidates
+    assert candidate.settings == FewShotCandidate(examples=3, selection="nearest", seed=7)
 
 
 def test_a_model_may_be_at_another_provider(tmp_path: Path) -> None:
@@ -65,18 +65,18 @@ def test_a_model_may_be_at_another_provider(tmp_path: Path) -> None:
         "against:",
         "  - model: {name: m, provider: {type: openai, base_url: 'https://host/v1/'}}",
     )
-    (found,) = spec.evaluate.candidates
-    assert isinstance(found.settings, OtherModel)
-    assert found.settings.settings is not None
-    assert found.settings.settings.base_url == "https://host/v1"
+    (candidate,) = spec.evaluate.candidates
+    assert isinstance(candidate.settings, OtherModel)
+    assert candidate.settings.settings is not None
+    assert candidate.settings.settings.base_url == "https://host/v1"
 
 
-def test_metrics_are_words_or_say_more(tmp_path: Path) -> None:
+def test_metrics_are_names_or_mappings(tmp_path: Path) -> None:
     spec = read(tmp_path, "metrics: [f1, regex: 'a+', judge: {model: m, mode: grade}]")
-    found = spec.evaluate.metric_entries
-    assert [entry.word for entry in found] == ["f1", "regex", "judge"]
-    assert to_choice(found[1]) == MetricChoice("regex", {"pattern": "a+"})
-    assert found[2].settings == JudgeMetric(model="m", mode="grade")
+    entries = spec.evaluate.metric_entries
+    assert [entry.word for entry in entries] == ["f1", "regex", "judge"]
+    assert to_choice(entries[1]) == MetricChoice("regex", {"pattern": "a+"})
+    assert entries[2].settings == JudgeMetric(model="m", mode="grade")
 
 
 def test_exact_match_can_normalize_as_squad_does(tmp_path: Path) -> None:
@@ -87,20 +87,20 @@ def test_exact_match_can_normalize_as_squad_does(tmp_path: Path) -> None:
         read(tmp_path, "metrics: [exact_match: all]")
 
 
-def test_the_section_survives_the_ledger(tmp_path: Path) -> None:
+def test_the_section_round_trips_through_json(tmp_path: Path) -> None:
     spec = read(
         tmp_path,
         "against: [base, few-shot: {examples: 5}]",
         "metrics: [judge: {model: m}]",
         "require: {accuracy: '>= 0.85', accuracy_over_few_shot: '> 0.03'}",
     )
-    again = JobSpec.from_json(spec.to_json())
-    assert again == spec
-    assert again.evaluate.candidates == spec.evaluate.candidates
-    assert again.evaluate.requirements["accuracy"] == ">= 0.85"
+    loaded = JobSpec.from_json(spec.to_json())
+    assert loaded == spec
+    assert loaded.evaluate.candidates == spec.evaluate.candidates
+    assert loaded.evaluate.requirements["accuracy"] == ">= 0.85"
 
 
-def test_the_section_is_no_part_of_what_makes_a_job_the_same(tmp_path: Path) -> None:
+def test_the_section_is_not_part_of_the_canonical_spec(tmp_path: Path) -> None:
     assert read(tmp_path, "against: [base]").canonical() == read(tmp_path, "seed: 3").canonical()
 
 
@@ -132,12 +132,12 @@ def test_the_section_is_no_part_of_what_makes_a_job_the_same(tmp_path: Path) -> 
 def test_a_mistake_is_reported_with_its_place(
     tmp_path: Path, line: str, place: str, message: str
 ) -> None:
-    told = refuse(tmp_path, line)
-    assert f":{place}: {message}" in told
+    error = read_error(tmp_path, line)
+    assert f":{place}: {message}" in error
 
 
 @pytest.mark.parametrize(
-    ("line", "meant"),
+    ("line", "suggestion"),
     [
         ("against: [checkpoint]", "did you mean 'checkpoints'?"),
         ("against: [few-shot: {examples: 5, selection: near}]", "did you mean 'nearest'?"),
@@ -147,18 +147,18 @@ def test_a_mistake_is_reported_with_its_place(
         ("agains: [base]", "did you mean 'against'?"),
     ],
 )
-def test_a_mistake_comes_with_what_was_probably_meant(
-    tmp_path: Path, line: str, meant: str
+def test_a_mistake_is_reported_with_a_suggestion(
+    tmp_path: Path, line: str, suggestion: str
 ) -> None:
-    assert meant in refuse(tmp_path, line)
+    assert suggestion in read_error(tmp_path, line)
 
 
 def test_every_mistake_in_a_list_is_reported_at_once(tmp_path: Path) -> None:
-    told = refuse(tmp_path, "against: [bas, few-shot: no, 7]")
-    assert told.count("a.yaml:6:") + told.count("job.yaml:6:") == 3
+    error = read_error(tmp_path, "against: [bas, few-shot: no, 7]")
+    assert error.count("a.yaml:6:") + error.count("job.yaml:6:") == 3
 
 
-def test_a_provider_that_does_not_exist_is_reported_where_it_is_named(tmp_path: Path) -> None:
+def test_an_unknown_provider_is_reported_at_its_place(tmp_path: Path) -> None:
     against = "against: [model: {name: m, provider: opnai}]"
     metrics = "metrics: [judge: {model: m, provider: {type: x}}]"
     path = write_job(tmp_path, f"{MINIMAL}evaluate:\n  {against}\n  {metrics}\n")
@@ -169,48 +169,53 @@ def test_a_provider_that_does_not_exist_is_reported_where_it_is_named(tmp_path: 
     assert ":7:48: unknown provider 'x'" in caught.value.message
 
 
-def _find(section: Json) -> list[tuple[object, ...]]:
-    return [(one.path[-1], one.message, one.suggestion) for one in list_evaluation_errors(section)]
+def _list_errors(section: Json) -> list[tuple[object, ...]]:
+    return [
+        (error.path[-1], error.message, error.suggestion)
+        for error in list_evaluation_errors(section)
+    ]
 
 
 def test_an_unknown_metric_in_a_requirement_is_reported() -> None:
-    found = _find({"require": {"acuracy": "> 0", "p50_s": "< 1", "rouge_l": "> 0"}})
-    assert found == [("acuracy", "unknown metric 'acuracy'", "did you mean 'accuracy'?")]
-    ((_, message, suggestion),) = _find({"require": {"regex": "> 0"}})
+    errors = _list_errors({"require": {"acuracy": "> 0", "p50_s": "< 1", "rouge_l": "> 0"}})
+    assert errors == [("acuracy", "unknown metric 'acuracy'", "did you mean 'accuracy'?")]
+    ((_, message, suggestion),) = _list_errors({"require": {"regex": "> 0"}})
     assert message == "unknown metric 'regex'"
     assert "accuracy" in str(suggestion)
 
 
-def test_figures_are_known_by_the_names_that_metrics_were_given() -> None:
+def test_requirements_use_the_given_names_of_metrics() -> None:
     metrics: Json = [
         {"regex": {"pattern": "^A", "name": "letter"}},
         {"judge": {"model": "m", "question": "?"}},
         {"judge": {"model": "n", "question": "?"}},
     ]
     names: Json = dict.fromkeys(["letter", "judge", "judge_2", "letter_over_majority"], "> 0")
-    assert _find({"metrics": metrics, "require": names}) == []
-    assert len(_find({"metrics": metrics, "require": {"judge_3": "> 0", "regex": "> 0"}})) == 2
+    assert _list_errors({"metrics": metrics, "require": names}) == []
+    assert (
+        len(_list_errors({"metrics": metrics, "require": {"judge_3": "> 0", "regex": "> 0"}})) == 2
+    )
 
 
 def test_a_difference_to_an_unknown_candidate_is_reported() -> None:
     against: Json = ["base", {"few-shot": 5}, {"model": "gpt-6 luna"}, "checkpoints"]
-    right = ("base", "few_shot", "model", "gpt_6_luna", "step_10", "base_2")
-    wanted: Json = {f"f1_over_{name}": "> 0" for name in right}
-    assert _find({"against": against, "require": wanted}) == []
-    ((name, message, suggestion),) = _find({"require": {"f1_over_base": "> 0"}})
+    valid = ("base", "few_shot", "model", "gpt_6_luna", "step_10", "base_2")
+    requirements: Json = {f"f1_over_{name}": "> 0" for name in valid}
+    assert _list_errors({"against": against, "require": requirements}) == []
+    ((name, message, suggestion),) = _list_errors({"require": {"f1_over_base": "> 0"}})
     assert (name, message) == ("f1_over_base", "unknown candidate 'base'")
     assert suggestion == "`against` lists: naive_bayes, nearest_neighbour, regex_template, majority"
 
 
-@pytest.mark.parametrize("broken", [{"against": "base"}, {"metrics": ["nonsense"]}])
-def test_where_lists_are_broken_nothing_is_said_of_what_is_required_of_them(
-    broken: dict[str, Json],
+@pytest.mark.parametrize("invalid", [{"against": "base"}, {"metrics": ["nonsense"]}])
+def test_requirements_on_an_invalid_list_are_not_checked(
+    invalid: dict[str, Json],
 ) -> None:
-    told = _find({**broken, "require": {"anything": "> 0"}})
-    assert all("unknown metric" not in str(one[1]) for one in told)
+    errors = _list_errors({**invalid, "require": {"anything": "> 0"}})
+    assert all("unknown metric" not in str(error[1]) for error in errors)
 
 
-def test_the_example_of_the_page_about_the_job_file_is_read(tmp_path: Path) -> None:
+def test_the_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "job-file.md"
     (example,) = re.findall(r"```yaml\n(evaluate:.*?)```", page.read_text("utf-8"), re.DOTALL)
     spec = load_text(tmp_path, MINIMAL + example).spec
@@ -219,11 +224,11 @@ def test_the_example_of_the_page_about_the_job_file_is_read(tmp_path: Path) -> N
     assert [entry.word for entry in spec.evaluate.metric_entries] == ["accuracy", "f1", "judge"]
 
 
-def test_instructions_are_text_of_some_length(tmp_path: Path) -> None:
+def test_instructions_must_not_be_empty(tmp_path: Path) -> None:
     spec = read(tmp_path, "against: [base: {instructions: Answer with a number.}]")
     (base,) = spec.evaluate.candidates
     assert base.settings == BaseCandidate(instructions="Answer with a number.")
-    message = refuse(tmp_path, "against: [base: {instructions: ''}]")
+    message = read_error(tmp_path, "against: [base: {instructions: ''}]")
     assert "instructions must be text of 1 to 20000 characters" in message
 
 
@@ -233,19 +238,19 @@ def read_options(
     return read_evaluation_options(against, metrics, require, environ={})
 
 
-def test_options_say_what_the_section_says() -> None:
+def test_options_are_equivalent_to_the_section() -> None:
     spec = read_options(
         ("base", "few-shot: {examples: 3, selection: nearest}", "model: gpt-6-luna"),
         ("f1", 'regex: "^[AB]$"'),
         ("accuracy >= 0.85", "f1_over_base > 3%"),
     )
-    assert [one.word for one in spec.candidates] == ["base", "few-shot", "model"]
+    assert [entry.word for entry in spec.candidates] == ["base", "few-shot", "model"]
     assert spec.candidates[1].settings == FewShotCandidate(examples=3, selection="nearest")
-    assert [one.word for one in spec.metric_entries] == ["f1", "regex"]
+    assert [entry.word for entry in spec.metric_entries] == ["f1", "regex"]
     assert spec.requirements == {"accuracy": ">= 0.85", "f1_over_base": "> 3%"}
 
 
-def test_the_blank_after_a_colon_may_be_missing_as_a_shell_wants_no_quotes_then() -> None:
+def test_the_space_after_a_colon_is_optional() -> None:
     tight = read_options(("few-shot:3", "few-shot=4", "model:ft:ada:x"), ("regex:^[0-9]+:$",))
     spaced = read_options(
         ("few-shot: 3", "few-shot: 4", "model: ft:ada:x"), ('regex: "^[0-9]+:$"',)
@@ -253,12 +258,12 @@ def test_the_blank_after_a_colon_may_be_missing_as_a_shell_wants_no_quotes_then(
     assert (tight.candidates, tight.metric_entries) == (spaced.candidates, spaced.metric_entries)
 
 
-def test_without_options_the_defaults_hold() -> None:
+def test_without_options_the_defaults_apply() -> None:
     assert read_options() == EvaluateSpec()
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"against": ("bas",)}, "--against 'bas': unknown name 'bas'"),
         ({"against": ("base", "few-shot")}, "--against 'few-shot': few-shot needs settings"),
@@ -267,13 +272,13 @@ def test_without_options_the_defaults_hold() -> None:
         ({"require": ("accuracy >= good",)}, "--require accuracy: accuracy must be a comparison"),
     ],
 )
-def test_a_mistake_names_its_option(options: dict[str, tuple[str, ...]], told: str) -> None:
+def test_an_error_names_its_option(options: dict[str, tuple[str, ...]], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_options(**options)
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
-def test_every_metric_that_there_is_can_be_named_with_the_settings_that_it_takes() -> None:
+def test_the_section_has_every_metric_with_its_settings() -> None:
     assert set(METRIC_TYPES) == {*METRICS, "judge"}
     for name, metric in METRICS.items():
         section = METRIC_TYPES[name].section
@@ -288,7 +293,7 @@ def test_every_metric_that_there_is_can_be_named_with_the_settings_that_it_takes
 def test_a_value_from_the_environment_is_not_shown(tmp_path: Path, text: str) -> None:
     environ = {"A": "hunter2-is-my-password"}
     job = f"{MINIMAL}evaluate:\n  against:\n    - {text}\n"
-    message = refusal(tmp_path, job, environ=environ)
+    message = get_load_error(tmp_path, job, environ=environ)
     assert "the value of '${A}'" in message and "hunter2" not in message
     with pytest.raises(UsageError) as info:
         read_evaluation_options([text], [], [], environ=environ)

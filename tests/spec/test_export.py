@@ -1,10 +1,10 @@
-"""The list `export`: names of tools, alone or with settings; strictly, and never a secret."""
+"""The list `export`: names of tools, alone or with settings, and without secrets."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.spec.job_files import MINIMAL, heads, load_text, refusal
+from tests.spec.job_files import MINIMAL, get_first_lines, get_load_error, load_text
 
 ALL = """\
 export:
@@ -17,7 +17,7 @@ export:
 """
 
 
-def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
+def test_all_settings_are_read(tmp_path: Path) -> None:
     spec = load_text(tmp_path, MINIMAL + ALL).spec
     assert spec.export == (
         {"mlflow": {}},
@@ -37,12 +37,12 @@ def test_nothing_is_exported_by_default(tmp_path: Path, text: str) -> None:
 
 def test_an_export_is_not_part_of_the_run_key(tmp_path: Path) -> None:
     plain = load_text(tmp_path, MINIMAL).spec
-    tracked = load_text(tmp_path, MINIMAL + ALL).spec
-    assert plain.canonical() == tracked.canonical()
-    assert plain.to_json() != tracked.to_json()
+    exported = load_text(tmp_path, MINIMAL + ALL).spec
+    assert plain.canonical() == exported.canonical()
+    assert plain.to_json() != exported.to_json()
 
 
-def test_settings_are_filled_in_from_the_environment(tmp_path: Path) -> None:
+def test_settings_may_use_environment_variables(tmp_path: Path) -> None:
     text = f"{MINIMAL}export: [mlflow: {{experiment: '${{TEAM}}'}}]\n"
     assert load_text(tmp_path, text, environ={"TEAM": "x"}).spec.export == (
         {"mlflow": {"experiment": "x"}},
@@ -73,33 +73,37 @@ def test_settings_are_filled_in_from_the_environment(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_reported_at_its_place(tmp_path: Path, value: str, head: str) -> None:
-    assert heads(refusal(tmp_path, f"{MINIMAL}export: {value}\n")) == [f"job.yaml:{head}"]
+    assert get_first_lines(get_load_error(tmp_path, f"{MINIMAL}export: {value}\n")) == [
+        f"job.yaml:{head}"
+    ]
 
 
 def test_all_mistakes_are_reported_at_once_with_suggestions(tmp_path: Path) -> None:
-    said = refusal(tmp_path, f"{MINIMAL}export: [tensorbord, mlflow: {{expriment: x}}]\nseed: x\n")
-    assert len(heads(said)) == 3
-    assert "did you mean 'tensorboard'?" in said
-    assert "did you mean 'experiment'?" in said
+    message = get_load_error(
+        tmp_path, f"{MINIMAL}export: [tensorbord, mlflow: {{expriment: x}}]\nseed: x\n"
+    )
+    assert len(get_first_lines(message)) == 3
+    assert "did you mean 'tensorboard'?" in message
+    assert "did you mean 'experiment'?" in message
 
 
-def test_a_list_without_end_is_refused(tmp_path: Path) -> None:
+def test_a_list_with_too_many_items_is_refused(tmp_path: Path) -> None:
     items = ", ".join(f"json: {{file: '{number}'}}" for number in range(9))
-    said = heads(refusal(tmp_path, f"{MINIMAL}export: [{items}]\n"))
-    assert said == ["job.yaml:5:9: export must have at most 8 items"]
+    problems = get_first_lines(get_load_error(tmp_path, f"{MINIMAL}export: [{items}]\n"))
+    assert problems == ["job.yaml:5:9: export must have at most 8 items"]
 
 
 def test_a_secret_key_is_refused(tmp_path: Path) -> None:
-    said = refusal(tmp_path, f"{MINIMAL}export: [wandb: {{api_key: 0123456789abcdef}}]\n")
-    assert "unknown key 'api_key' under wandb" in said
-    assert "0123456789abcdef" not in said
-    assert "keep it in the environment" in said
+    message = get_load_error(tmp_path, f"{MINIMAL}export: [wandb: {{api_key: 0123456789abcdef}}]\n")
+    assert "unknown key 'api_key' under wandb" in message
+    assert "0123456789abcdef" not in message
+    assert "keep it in the environment" in message
 
 
 def test_a_value_from_the_environment_is_not_shown(tmp_path: Path) -> None:
     items = ("${A}", "wandb: {entity: '${A}'}", "json:\n      file: ${B}")
     text = f"{MINIMAL}export:\n" + "".join(f"  - {item}\n" for item in items)
-    message = refusal(tmp_path, text, environ={"A": "hunter2/x", "B": "83729138"})
+    message = get_load_error(tmp_path, text, environ={"A": "hunter2/x", "B": "83729138"})
     assert "unknown name the value of '${A}'" in message
     assert "not the value of '${B}'" in message
     assert "hunter2" not in message and "83729138" not in message

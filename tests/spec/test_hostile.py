@@ -1,4 +1,4 @@
-"""Hostile job files, and accidents that look like one."""
+"""Hostile and damaged job files."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ftops.errors import SpecError, UsageError
 from ftops.spec.job_file import LoadedJob, load_job
 from ftops.spec.yaml_reader import MAX_BYTES
-from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
+from tests.spec.job_files import MINIMAL, get_first_lines, get_load_error, load_text, write_job
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=100)
 
@@ -22,24 +22,24 @@ BOMB = "a: &a [x, x]\n" + "".join(
 
 @pytest.mark.parametrize("opening", ["[", "{", "- ", "? ", "[{"])
 def test_a_hundred_thousand_nested_brackets_are_refused(tmp_path: Path, opening: str) -> None:
-    assert "nested deeper than 50 levels" in refusal(tmp_path, opening * 100_000)
+    assert "nested deeper than 50 levels" in get_load_error(tmp_path, opening * 100_000)
 
 
 @pytest.mark.parametrize("levels", [51, 1_200, 100_000])
 def test_the_limit_of_nesting_does_not_depend_on_the_parser(tmp_path: Path, levels: int) -> None:
-    message = refusal(tmp_path, "[" * levels)
-    assert heads(message) == ["job.yaml:1:51: nested deeper than 50 levels"]
+    message = get_load_error(tmp_path, "[" * levels)
+    assert get_first_lines(message) == ["job.yaml:1:51: nested deeper than 50 levels"]
 
 
 def test_brackets_in_quoted_text_are_not_nesting(tmp_path: Path) -> None:
     text = f"a: '{'[' * 60}'\nb: \"{'{' * 60}\"  # {'[' * 60}\nname: [a"
-    assert heads(refusal(tmp_path, text)) == [
+    assert get_first_lines(get_load_error(tmp_path, text)) == [
         "job.yaml:3:9: a list that opens with '[' is never closed, or lacks a comma"
     ]
 
 
 def test_an_alias_bomb_is_refused_unexpanded(tmp_path: Path) -> None:
-    message = refusal(tmp_path, BOMB)
+    message = get_load_error(tmp_path, BOMB)
     assert "job.yaml:1:4: anchors are not allowed in job files" in message
     assert "job.yaml:2:8: aliases are not allowed in job files" in message
 
@@ -75,41 +75,41 @@ def test_an_alias_bomb_is_refused_unexpanded(tmp_path: Path) -> None:
 def test_forbidden_content_is_reported_with_its_place(
     tmp_path: Path, line: str, reason: str
 ) -> None:
-    problems = heads(refusal(tmp_path, f"{MINIMAL}{line}\n"))
+    problems = get_first_lines(get_load_error(tmp_path, f"{MINIMAL}{line}\n"))
     assert len(problems) == 1
     assert problems[0].startswith(f"job.yaml:{reason}")
 
 
 def test_bad_utf_8_is_reported_with_its_place(tmp_path: Path) -> None:
-    message = refusal(tmp_path, "name: käse".encode() + b"\nmodel: a\xff\n")
+    message = get_load_error(tmp_path, "name: käse".encode() + b"\nmodel: a\xff\n")
     assert message.startswith("job.yaml:2:9: not UTF-8: byte 0xff")
-    assert "not UTF-8" in refusal(tmp_path, MINIMAL.encode("utf-16"))
+    assert "not UTF-8" in get_load_error(tmp_path, MINIMAL.encode("utf-16"))
 
 
-def test_a_byte_order_mark_and_other_line_ends_are_taken(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_other_line_ends_are_accepted(tmp_path: Path) -> None:
     text = b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode()
     assert load_text(tmp_path, text).spec == load_text(tmp_path, MINIMAL).spec
-    assert "job.yaml:5:9" in refusal(tmp_path, text + b"suffix: 3\r\n")
+    assert "job.yaml:5:9" in get_load_error(tmp_path, text + b"suffix: 3\r\n")
 
 
 def test_a_file_of_ten_megabytes_is_refused(tmp_path: Path) -> None:
-    assert "larger than 1 MiB" in refusal(tmp_path, b"# " + b"x" * 10_000_000)
+    assert "larger than 1 MiB" in get_load_error(tmp_path, b"# " + b"x" * 10_000_000)
 
 
 @pytest.mark.parametrize("line", ["sk-abcdefghijklmnopqrstuv1: 1\n", "k{}: 1\n"])
-def test_a_mebibyte_of_problems_is_reported_in_seconds_and_in_part(
+def test_the_report_about_a_mebibyte_of_problems_is_fast_and_truncated(
     tmp_path: Path, line: str
 ) -> None:
     count = MAX_BYTES // (len(line) + 6)
     text = "".join(line.replace("{}", str(number)) for number in range(count))
-    began = time.process_time()
-    assert len(refusal(tmp_path, text)) < 30_000
-    assert time.process_time() - began < 20
+    start_s = time.process_time()
+    assert len(get_load_error(tmp_path, text)) < 30_000
+    assert time.process_time() - start_s < 20
 
 
 def test_control_characters_never_reach_the_terminal(tmp_path: Path) -> None:
     bidi = "\u202e"
-    message = refusal(tmp_path, f'{MINIMAL}"x{bidi}y": 1\n')
+    message = get_load_error(tmp_path, f'{MINIMAL}"x{bidi}y": 1\n')
     assert bidi not in message
 
 
@@ -170,7 +170,7 @@ FIELDS = st.sampled_from([
 def test_arbitrary_mappings_give_a_job_or_a_spec_error(
     tmp_path_factory: pytest.TempPathFactory, job: object
 ) -> None:
-    import json  # JSON is YAML, and these values are none of ours
+    import json  # JSON is valid YAML
 
     text = json.dumps(job).encode("utf-8", "surrogatepass")
     _load(write_job(tmp_path_factory.getbasetemp(), text), [])

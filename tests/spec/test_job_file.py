@@ -1,4 +1,4 @@
-"""Valid job files, and how a wrong one is reported."""
+"""Valid job files, and the errors about invalid ones."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from ftops.spec.job_file import (
     resolve_data,
 )
 from ftops.spec.model import JobSpec
-from tests.spec.job_files import MINIMAL, heads, load_text, refusal, write_job
+from tests.spec.job_files import MINIMAL, get_first_lines, get_load_error, load_text, write_job
 
 CAPABILITIES = Capabilities(
     suffix_max=18, hyperparameters=frozenset({"n_epochs"}), metadata=False, seed=False
@@ -38,7 +38,7 @@ def test_a_minimal_job_file_gets_every_default(tmp_path: Path) -> None:
     assert job.spec.provider_settings() == ProviderSettings(type="local")
 
 
-def test_every_field_arrives_where_it_belongs(tmp_path: Path) -> None:
+def test_every_field_is_read(tmp_path: Path) -> None:
     spec = load_text(
         tmp_path,
         """\
@@ -77,7 +77,7 @@ limits: {max_cost_usd: 5, max_training_tokens: 2000000, max_wait: 1h30m}
 
 def test_an_unknown_key_is_reported_with_its_place_and_the_nearest_one(tmp_path: Path) -> None:
     text = MINIMAL + "hyperparameters:\n  n_epoch: 4\n"
-    assert refusal(tmp_path, text) == (
+    assert get_load_error(tmp_path, text) == (
         "job.yaml:6:3: unknown key 'n_epoch' under hyperparameters\n"
         "      n_epoch: 4\n"
         "      ^^^^^^^\n"
@@ -85,22 +85,22 @@ def test_an_unknown_key_is_reported_with_its_place_and_the_nearest_one(tmp_path:
     )
 
 
-def test_a_key_of_another_section_is_sent_there(tmp_path: Path) -> None:
-    assert "did you mean 'n_epochs' under hyperparameters?" in refusal(
+def test_the_section_of_a_misplaced_key_is_suggested(tmp_path: Path) -> None:
+    assert "did you mean 'n_epochs' under hyperparameters?" in get_load_error(
         tmp_path, MINIMAL + "n_epochs: 4\n"
     )
-    assert "did you mean 'suffix' at the top level?" in refusal(
+    assert "did you mean 'suffix' at the top level?" in get_load_error(
         tmp_path, MINIMAL + "prepare: {suffix: a}\n"
     )
 
 
-def test_a_key_like_no_other_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    message = refusal(tmp_path, MINIMAL + "prepare: {zzz: 1}\n")
+def test_the_error_about_an_unfamiliar_key_lists_the_known_keys(tmp_path: Path) -> None:
+    message = get_load_error(tmp_path, MINIMAL + "prepare: {zzz: 1}\n")
     assert "known here: format, separator, stop, system" in message
 
 
-def test_all_problems_come_at_once_and_in_file_order(tmp_path: Path) -> None:
-    message = refusal(
+def test_all_problems_are_reported_at_once_in_file_order(tmp_path: Path) -> None:
+    message = get_load_error(
         tmp_path,
         """\
 name: two words
@@ -115,7 +115,7 @@ hyperparameters:
 seed: 3
 """,
     )
-    assert heads(message) == [
+    assert get_first_lines(message) == [
         "job.yaml:1:1: provider is missing",
         "job.yaml:1:7: name must be text of 1 to 64 characters without spaces or slashes,"
         " a letter or digit first, not 'two words'",
@@ -132,7 +132,7 @@ seed: 3
 
 
 @pytest.mark.parametrize(
-    ("line", "advice"),
+    ("line", "suggestion"),
     [
         ("suffix: 2024", 'put it in quotes: "2024"'),
         ("metadata: {run: 3}", 'put it in quotes: "3"'),
@@ -144,9 +144,9 @@ seed: 3
     ],
 )
 def test_a_wrong_value_is_reported_with_a_suggestion(
-    tmp_path: Path, line: str, advice: str
+    tmp_path: Path, line: str, suggestion: str
 ) -> None:
-    assert advice in refusal(tmp_path, f"{MINIMAL}{line}\n")
+    assert suggestion in get_load_error(tmp_path, f"{MINIMAL}{line}\n")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_wrong_value_is_reported_with_a_suggestion(
     ],
 )
 def test_a_value_out_of_bounds_is_one_problem_in_its_own_line(tmp_path: Path, line: str) -> None:
-    problems = heads(refusal(tmp_path, f"{MINIMAL}{line}\n"))
+    problems = get_first_lines(get_load_error(tmp_path, f"{MINIMAL}{line}\n"))
     assert len(problems) == 1
     assert problems[0].startswith("job.yaml:5:")
 
@@ -212,30 +212,30 @@ def test_a_value_out_of_bounds_is_one_problem_in_its_own_line(tmp_path: Path, li
 )
 def test_a_wrong_provider_is_one_problem_in_its_own_line(tmp_path: Path, provider: str) -> None:
     text = MINIMAL.replace("local", provider)
-    problems = heads(refusal(tmp_path, text))
+    problems = get_first_lines(get_load_error(tmp_path, text))
     assert len(problems) == 1
     assert problems[0].startswith("job.yaml:2:")
 
 
-def test_words_that_other_yaml_takes_for_truth_or_dates_are_text(tmp_path: Path) -> None:
+def test_booleans_and_dates_of_yaml_1_1_are_text(tmp_path: Path) -> None:
     for word in ("yes", "no", "on", "2026-11-22", "12:30", "1_000", ".inf"):
         assert load_text(tmp_path, f"{MINIMAL}suffix: {word}\n").spec.suffix == word
 
 
-def test_a_section_whose_lines_are_commented_out_says_nothing(tmp_path: Path) -> None:
+def test_an_empty_section_has_the_defaults(tmp_path: Path) -> None:
     text = (
         MINIMAL + "hyperparameters:\n  # n_epochs: 3\nlimits:\nmetadata:\nprepare: ~\nevaluate:\n"
     )
     assert load_text(tmp_path, text).spec == load_text(tmp_path, MINIMAL).spec
 
 
-def test_a_missing_job_file_is_reported_with_the_way_to_get_one(tmp_path: Path) -> None:
+def test_the_error_about_a_missing_job_file_suggests_init(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no such file") as caught:
         load_job(tmp_path / "no.yaml", environ={})
     assert "ftops init" in caught.value.hint
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="this is a folder"):
         load_job(tmp_path, environ={})
     with pytest.raises(SpecError, match="not a regular file"):
@@ -257,11 +257,13 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         ("---\n", "job.yaml:2:1: a job file is a mapping of fields, not a single value"),
     ],
 )
-def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, reason: str) -> None:
-    assert heads(refusal(tmp_path, text)) == [reason]
+def test_a_document_that_is_not_a_mapping_is_refused(
+    tmp_path: Path, text: str, reason: str
+) -> None:
+    assert get_first_lines(get_load_error(tmp_path, text)) == [reason]
 
 
-def test_data_paths_are_relative_to_the_job_file_and_ids_are_no_paths(tmp_path: Path) -> None:
+def test_data_paths_are_relative_to_the_job_file_and_file_ids_are_not_paths(tmp_path: Path) -> None:
     job_file = tmp_path / "jobs" / "a.yaml"
     assert (
         resolve_data(job_file, "data/x.jsonl", Naming()) == tmp_path / "jobs" / "data" / "x.jsonl"
@@ -271,14 +273,16 @@ def test_data_paths_are_relative_to_the_job_file_and_ids_are_no_paths(tmp_path: 
     assert resolve_data(job_file, "file-1.jsonl", Naming()) == tmp_path / "jobs" / "file-1.jsonl"
 
 
-def test_what_the_provider_would_refuse_or_ignore_is_reported_at_its_place(tmp_path: Path) -> None:
+def test_fields_that_the_provider_does_not_support_are_reported_at_their_places(
+    tmp_path: Path,
+) -> None:
     text = MINIMAL + (
         "suffix: a-rather-long-suffix\nseed: 1\nmetadata: {a: b}\n"
         "hyperparameters: {n_epochs: 2, batch_size: 4, prompt_loss_weight: 0.1}\n"
     )
     with pytest.raises(SpecError) as caught:
         check_provider(load_text(tmp_path, text), CAPABILITIES)
-    assert heads(caught.value.message.replace(f"{tmp_path}/", "")) == [
+    assert get_first_lines(caught.value.message.replace(f"{tmp_path}/", "")) == [
         "job.yaml:5:9: local allows a suffix of at most 18 characters; this one has 20",
         "job.yaml:6:1: local takes no seed",
         "job.yaml:7:1: local stores no metadata",
@@ -287,19 +291,19 @@ def test_what_the_provider_would_refuse_or_ignore_is_reported_at_its_place(tmp_p
     ]
 
 
-def test_a_provider_without_chats_refuses_what_only_chats_have(tmp_path: Path) -> None:
+def test_settings_of_chats_are_refused_for_a_provider_without_chats(tmp_path: Path) -> None:
     text = MINIMAL.replace("local", "{type: local, protocol: legacy}")
     text += 'prepare:\n  format: chat\n  system: "Be brief."\n'
-    takes = replace(CAPABILITIES, chats=False)
+    capabilities = replace(CAPABILITIES, chats=False)
     job = load_text(tmp_path, text)
     with pytest.raises(SpecError) as caught:
-        check_provider(job, takes)
+        check_provider(job, capabilities)
     no_chats = "local (legacy protocol) takes prompts and completions, no chats"
-    assert heads(caught.value.message.replace(f"{tmp_path}/", "")) == [
+    assert get_first_lines(caught.value.message.replace(f"{tmp_path}/", "")) == [
         f"job.yaml:6:3: {no_chats}",
         f"job.yaml:7:3: {no_chats}",
     ]
-    check_provider(load_text(tmp_path, MINIMAL + "prepare: {format: completion}\n"), takes)
+    check_provider(load_text(tmp_path, MINIMAL + "prepare: {format: completion}\n"), capabilities)
 
 
 def test_the_protocol_is_current_or_legacy(tmp_path: Path) -> None:
@@ -322,17 +326,17 @@ def test_the_protocol_is_current_or_legacy(tmp_path: Path) -> None:
 
 def test_an_unknown_protocol_is_reported_at_its_place_with_the_nearest(tmp_path: Path) -> None:
     text = MINIMAL.replace("local", "{type: local, protocol: legasy}")
-    message = refusal(tmp_path, text)
+    message = get_load_error(tmp_path, text)
     assert "job.yaml:2:35: provider.protocol must be current or legacy, not 'legasy'" in message
     assert "did you mean 'legacy'?" in message
 
 
-def test_what_is_not_said_or_left_to_the_provider_is_not_ignored(tmp_path: Path) -> None:
+def test_auto_and_null_are_accepted_for_unsupported_fields(tmp_path: Path) -> None:
     text = MINIMAL + "hyperparameters: {batch_size: auto, prompt_loss_weight: null}\nseed: null\n"
     check_provider(load_text(tmp_path, text), CAPABILITIES)
 
 
-def test_an_unknown_provider_is_reported_at_its_place_beside_every_other_problem(
+def test_an_unknown_provider_is_reported_together_with_other_problems(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "job.yaml"
@@ -357,7 +361,7 @@ def test_a_method_that_the_provider_does_not_offer_is_reported_with_its_place(
 
 
 @pytest.mark.parametrize(
-    ("written", "right"),
+    ("base_url", "suggestion"),
     [
         ("https://host/v1/v1", "https://host/v1"),
         ("https://host/v1/chat/completions", "https://host/v1"),
@@ -368,27 +372,27 @@ def test_a_method_that_the_provider_does_not_offer_is_reported_with_its_place(
         ("https://host/api/chat/completions", "https://host/api"),
     ],
 )
-def test_an_address_of_a_route_is_refused_with_the_right_one(
-    tmp_path: Path, written: str, right: str
+def test_a_base_url_with_a_route_is_refused_with_a_suggestion(
+    tmp_path: Path, base_url: str, suggestion: str
 ) -> None:
-    provider = f"{{type: openai, base_url: '{written}'}}"
+    provider = f"{{type: openai, base_url: '{base_url}'}}"
     text = MINIMAL.replace("provider: local", f"provider: {provider}")
     text += f"evaluate: {{against: [{{model: {{name: m, provider: {provider}}}}}]}}\n"
     with pytest.raises(SpecError) as caught:
         check_provider(load_text(tmp_path, text), CAPABILITIES)
-    assert caught.value.message.count(f"write {right}") == 2
+    assert caught.value.message.count(f"write {suggestion}") == 2
 
 
 @pytest.mark.parametrize(
-    "address",
+    "base_url",
     ["https://host/v1", "https://host", "https://host/v1beta/openai", "https://host/models/v1"],
 )
-def test_an_address_of_an_api_is_taken(tmp_path: Path, address: str) -> None:
-    text = MINIMAL.replace("local", f"{{type: openai, base_url: '{address}/'}}")
+def test_a_base_url_of_an_api_is_accepted(tmp_path: Path, base_url: str) -> None:
+    text = MINIMAL.replace("local", f"{{type: openai, base_url: '{base_url}/'}}")
     check_provider(load_text(tmp_path, text), CAPABILITIES)
 
 
-def test_the_next_step_of_a_wrong_override_is_the_option(tmp_path: Path) -> None:
+def test_the_hint_about_an_invalid_override_names_the_option(tmp_path: Path) -> None:
     path = write_job(tmp_path, MINIMAL)
     with pytest.raises(UsageError) as wrong:
         load_job(path, environ={}, overrides=["foo=1", "seed=x"])
@@ -401,7 +405,7 @@ def test_the_next_step_of_a_wrong_override_is_the_option(tmp_path: Path) -> None
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The job file's folder, with its training file; beside it lies a file that is not its own."""
+    """The folder of a job file with its training file; another file is outside of it."""
     (tmp_path / "secret.jsonl").write_text("{}")
     inner = tmp_path / "job"
     inner.mkdir()
@@ -409,7 +413,7 @@ def folder(tmp_path: Path) -> Path:
     return inner
 
 
-def refuse(job: LoadedJob) -> str:
+def get_path_error(job: LoadedJob) -> str:
     with pytest.raises(SpecError) as caught:
         check_paths(job)
     return caught.value.message
@@ -423,14 +427,14 @@ def test_missing_files_are_errors_at_their_places(tmp_path: Path) -> None:
         f"{MINIMAL}validation_file: v.jsonl\nevaluate:\n  file: folder\n"
         "  metrics: [python: there.py:score, json_schema: {file: gone.json}]\n"
     )
-    assert heads(refuse(load_text(tmp_path, text))) == [
+    assert get_first_lines(get_path_error(load_text(tmp_path, text))) == [
         f"{tmp_path}/job.yaml:4:16: training_file: there is no such file: {tmp_path}/train.jsonl",
         f"{tmp_path}/job.yaml:7:9: file: this is a folder: {tmp_path}/folder",
         f"{tmp_path}/job.yaml:8:57: json_schema: there is no such file: {tmp_path}/gone.json",
     ]
 
 
-def test_files_that_are_there_or_uploaded_pass(folder: Path) -> None:
+def test_existing_and_uploaded_files_are_accepted(folder: Path) -> None:
     check_paths(load_text(folder, MINIMAL + "validation_file: file-abc\n"))
 
 
@@ -449,65 +453,67 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("text", OUTSIDE)
-def test_a_path_out_of_the_folder_is_refused_with_its_place_and_the_flag(
+def test_a_path_outside_the_folder_is_refused_with_its_place_and_the_option(
     folder: Path, text: str
 ) -> None:
     job = load_text(folder, MINIMAL + text)
-    message = refuse(job)
+    message = get_path_error(job)
     assert f"job.yaml:{OUTSIDE[text]}: outside the job file's folder: {folder.parent}" in message
     assert "--allow-outside" in message
     assert leads_outside(job.spec.to_json(), job.path)
 
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "{parent}/secret.jsonl", "/dev/null"])
-def test_an_absolute_path_is_refused_whether_the_file_is_there_or_not(
+def test_an_absolute_path_is_refused_whether_the_file_exists_or_not(
     folder: Path, name: str
 ) -> None:
     path = name.format(parent=folder.parent)
     for missing in ("", ".none"):
         text = MINIMAL.replace("train.jsonl", f"{path}{missing}")
-        assert f"outside the job file's folder: {path}{missing}" in refuse(load_text(folder, text))
+        assert f"outside the job file's folder: {path}{missing}" in get_path_error(
+            load_text(folder, text)
+        )
 
 
-def test_links_count_by_where_they_lead(folder: Path) -> None:
+def test_links_are_resolved(folder: Path) -> None:
     (folder / "out.jsonl").symlink_to("../secret.jsonl")
     (folder / "way").symlink_to("..")
     (folder / "in.jsonl").symlink_to("train.jsonl")
     for name in ("out.jsonl", "way/secret.jsonl"):
-        message = refuse(load_text(folder, f"{MINIMAL}validation_file: {name}\n"))
+        message = get_path_error(load_text(folder, f"{MINIMAL}validation_file: {name}\n"))
         assert f"outside the job file's folder: {folder.parent}/secret.jsonl" in message
     check_paths(load_text(folder, f"{MINIMAL}validation_file: in.jsonl\n"))
 
 
-def test_a_link_within_a_folder_of_data_counts_too(folder: Path) -> None:
+def test_links_inside_a_data_folder_are_resolved(folder: Path) -> None:
     data = folder / "data"
     (data / "inner").mkdir(parents=True)
     (data / "a.parquet").touch()
     check_paths(load_text(folder, f"{MINIMAL}validation_file: data\n"))
     (data / "inner" / "b.parquet").symlink_to(folder.parent / "secret.jsonl")
-    message = refuse(load_text(folder, f"{MINIMAL}validation_file: data\n"))
+    message = get_path_error(load_text(folder, f"{MINIMAL}validation_file: data\n"))
     assert f"validation_file: outside the job file's folder: {folder.parent}/secret" in message
 
 
-def test_the_folder_itself_may_be_reached_by_a_link(folder: Path, tmp_path: Path) -> None:
+def test_the_folder_itself_may_be_a_link(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("job")
     job = load_text(tmp_path / "link", MINIMAL)
     check_paths(job)
     assert not leads_outside(job.spec.to_json(), job.path)
 
 
-def test_what_is_allowed_or_typed_on_the_command_line_passes(folder: Path) -> None:
+def test_allowed_paths_and_paths_of_overrides_are_accepted(folder: Path) -> None:
     text = f"{MINIMAL}validation_file: ../secret.jsonl\n"
     check_paths(load_text(folder, text), allow_outside=True)
-    typed = load_text(folder, MINIMAL, overrides=["validation_file=../secret.jsonl"])
-    check_paths(typed)
+    overridden = load_text(folder, MINIMAL, overrides=["validation_file=../secret.jsonl"])
+    check_paths(overridden)
     from_environment = load_text(
         folder, f"{MINIMAL}validation_file: ${{DATA}}\n", environ={"DATA": "../secret.jsonl"}
     )
-    assert "--allow-outside" in refuse(from_environment)
+    assert "--allow-outside" in get_path_error(from_environment)
 
 
-def test_a_store_on_another_machine_is_no_path(folder: Path) -> None:
+def test_a_remote_tracking_uri_is_not_a_path(folder: Path) -> None:
     check_paths(load_text(folder, f"{MINIMAL}export: [mlflow: {{tracking_uri: 'https://h/x'}}]\n"))
     check_paths(load_text(folder, f"{MINIMAL}export: [mlflow, json, tensorboard, wandb]\n"))
 

@@ -1,4 +1,4 @@
-"""What makes two jobs the same."""
+"""The canonical form of a job."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,9 @@ def canonical(folder: Path, text: str) -> str:
     return json.dumps(load_text(folder, text).spec.canonical())
 
 
-def test_order_comments_and_written_out_defaults_do_not_make_another_job(tmp_path: Path) -> None:
+def test_order_comments_and_explicit_defaults_do_not_change_the_canonical_form(
+    tmp_path: Path,
+) -> None:
     other = """\
 # the same
 training_file: train.jsonl
@@ -31,7 +33,7 @@ name: news-topics
     assert canonical(tmp_path, MINIMAL) == canonical(tmp_path, other)
 
 
-def test_evaluation_limits_and_the_name_of_the_key_do_not_make_another_job(tmp_path: Path) -> None:
+def test_evaluation_limits_and_api_key_env_do_not_change_the_canonical_form(tmp_path: Path) -> None:
     plain = MINIMAL.replace("local", "{type: openai, base_url: 'https://host/v1'}")
     other = MINIMAL.replace(
         "local", "{api_key_env: MY_KEY, base_url: 'https://host/v1/', type: openai}"
@@ -40,7 +42,7 @@ def test_evaluation_limits_and_the_name_of_the_key_do_not_make_another_job(tmp_p
     assert canonical(tmp_path, plain) == canonical(tmp_path, other + more)
 
 
-def test_everything_else_makes_another_job(tmp_path: Path) -> None:
+def test_every_other_field_changes_the_canonical_form(tmp_path: Path) -> None:
     texts = {
         MINIMAL,
         MINIMAL.replace("ada", "babbage"),
@@ -57,7 +59,7 @@ def test_everything_else_makes_another_job(tmp_path: Path) -> None:
     assert len({canonical(tmp_path, text) for text in texts}) == len(texts)
 
 
-def test_a_whole_number_and_its_decimal_are_the_same_figure(tmp_path: Path) -> None:
+def test_an_integer_and_the_equal_float_have_the_same_canonical_form(tmp_path: Path) -> None:
     line = "hyperparameters: {learning_rate_multiplier: "
     assert canonical(tmp_path, f"{MINIMAL}{line}2}}\n") == canonical(
         tmp_path, f"{MINIMAL}{line}2.0}}\n"
@@ -86,10 +88,10 @@ JOBS = st.fixed_dictionaries(
 
 @PROPERTY
 @given(job=JOBS)
-def test_a_job_comes_back_from_its_json_and_its_canonical_form(job: dict[str, Any]) -> None:
+def test_a_job_round_trips_through_json_and_its_canonical_form(job: dict[str, Any]) -> None:
     spec = JobSpec.from_json(job)
     assert JobSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
-    again = spec.canonical()
-    assert json.dumps(JobSpec.from_json(again).canonical()) == json.dumps(again)
+    canonical_spec = spec.canonical()
+    assert json.dumps(JobSpec.from_json(canonical_spec).canonical()) == json.dumps(canonical_spec)
     shuffled = JobSpec.from_json(dict(reversed(list(job.items()))))
-    assert json.dumps(shuffled.canonical()) == json.dumps(again)
+    assert json.dumps(shuffled.canonical()) == json.dumps(canonical_spec)

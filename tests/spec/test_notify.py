@@ -1,15 +1,15 @@
-"""The section `notify`: strict, and without secrets."""
+"""The section `notify`: strict and without secrets."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.spec.job_files import MINIMAL, heads, load_text, refusal
+from tests.spec.job_files import MINIMAL, get_first_lines, get_load_error, load_text
 
 HOOK = "  webhook_url: https://hooks.example/ftops\n  webhook_secret_env: HOOK\n"
 
 
-def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
+def test_all_settings_are_read(tmp_path: Path) -> None:
     text = f"{MINIMAL}notify:\n  on: [failure, stall]\n  command: [./tell, '--now']\n{HOOK}"
     text += "  env: [SLACK_CHANNEL, team_2]\n"
     notify = load_text(tmp_path, text).spec.notify
@@ -25,12 +25,12 @@ def test_all_three_outcomes_are_the_default(tmp_path: Path) -> None:
     assert notify.on == ("success", "failure", "stall")
 
 
-def test_variables_are_named_for_a_command_and_never_given_a_value(tmp_path: Path) -> None:
-    wrong = f"{MINIMAL}notify: {{command: [tell], env: [A=b, '$HOME']}}\n"
-    assert "a list of names of environment variables" in refusal(tmp_path, wrong)
-    assert "A=b" not in refusal(tmp_path, wrong).splitlines()[0]
-    alone = f"{MINIMAL}notify:\n{HOOK}  env: [SLACK_CHANNEL]\n"
-    assert ":8:3: env has no effect without command" in refusal(tmp_path, alone)
+def test_env_lists_names_of_variables_without_values(tmp_path: Path) -> None:
+    with_values = f"{MINIMAL}notify: {{command: [tell], env: [A=b, '$HOME']}}\n"
+    assert "a list of names of environment variables" in get_load_error(tmp_path, with_values)
+    assert "A=b" not in get_load_error(tmp_path, with_values).splitlines()[0]
+    without_command = f"{MINIMAL}notify:\n{HOOK}  env: [SLACK_CHANNEL]\n"
+    assert ":8:3: env has no effect without command" in get_load_error(tmp_path, without_command)
 
 
 @pytest.mark.parametrize("text", ["", "notify:\n", "notify: {}\n"])
@@ -41,10 +41,10 @@ def test_there_are_no_notifications_by_default(tmp_path: Path, text: str) -> Non
 
 def test_notify_is_not_part_of_the_run_key(tmp_path: Path) -> None:
     plain = load_text(tmp_path, MINIMAL).spec
-    told = load_text(tmp_path, f"{MINIMAL}notify:\n{HOOK}").spec
-    assert plain.canonical() == told.canonical()
-    assert plain.to_json() != told.to_json()
-    assert type(told).from_json(told.to_json()) == told
+    notified = load_text(tmp_path, f"{MINIMAL}notify:\n{HOOK}").spec
+    assert plain.canonical() == notified.canonical()
+    assert plain.to_json() != notified.to_json()
+    assert type(notified).from_json(notified.to_json()) == notified
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_notify_is_not_part_of_the_run_key(tmp_path: Path) -> None:
         "http://[::1]:9/x",
     ],
 )
-def test_a_webhook_goes_over_tls_or_stays_on_this_machine(tmp_path: Path, url: str) -> None:
+def test_a_webhook_uses_tls_or_loopback(tmp_path: Path, url: str) -> None:
     text = f"{MINIMAL}notify: {{webhook_url: '{url}', webhook_secret_env: HOOK}}\n"
     assert load_text(tmp_path, text).spec.notify.webhook_url == url
 
@@ -80,15 +80,15 @@ def test_a_webhook_goes_over_tls_or_stays_on_this_machine(tmp_path: Path, url: s
         "http://127.0.0.1:0/x",
     ],
 )
-def test_any_other_address_is_refused_with_its_place(tmp_path: Path, url: str) -> None:
+def test_any_other_url_is_refused_with_its_place(tmp_path: Path, url: str) -> None:
     text = f"{MINIMAL}notify:\n  webhook_url: '{url}'\n  webhook_secret_env: HOOK\n"
-    (problem,) = heads(refusal(tmp_path, text))
+    (problem,) = get_first_lines(get_load_error(tmp_path, text))
     line = MINIMAL.count("\n") + 2
     assert f":{line}:16: webhook_url must be an address such as https://host/path" in problem
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         ("  on: []\n  command: [a]\n", "on must be a list of success, failure and stall"),
         ("  on: success\n  command: [a]\n", "on must be a list of success, failure and stall"),
@@ -107,23 +107,23 @@ def test_any_other_address_is_refused_with_its_place(tmp_path: Path, url: str) -
         (HOOK.replace("HOOK", "'hush hush'"), "webhook_secret_env must be the name of an env"),
     ],
 )
-def test_a_mistake_is_reported_once(tmp_path: Path, lines: str, told: str) -> None:
-    (problem,) = heads(refusal(tmp_path, f"{MINIMAL}notify:\n{lines}"))
-    assert told in problem
+def test_a_mistake_is_reported_once(tmp_path: Path, lines: str, message: str) -> None:
+    (problem,) = get_first_lines(get_load_error(tmp_path, f"{MINIMAL}notify:\n{lines}"))
+    assert message in problem
 
 
-def test_a_misspelt_outcome_is_guessed_and_a_number_is_quoted(tmp_path: Path) -> None:
-    text = refusal(tmp_path, f"{MINIMAL}notify: {{on: [sucess], command: [sleep, 5]}}\n")
+def test_the_error_suggests_the_nearest_outcome_and_quotes_for_a_number(tmp_path: Path) -> None:
+    text = get_load_error(tmp_path, f"{MINIMAL}notify: {{on: [sucess], command: [sleep, 5]}}\n")
     assert "did you mean 'success'?" in text
     assert 'put it in quotes: "5"' in text
 
 
-def test_a_secret_never_stands_in_the_file_and_is_never_shown(tmp_path: Path) -> None:
+def test_a_secret_is_refused_and_not_shown(tmp_path: Path) -> None:
     secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
     for lines in (
         f"  webhook_url: https://h/x\n  webhook_secret_env: {secret}\n",
         f"  command: [curl, -H, '{secret}']\n",
         "  command: [curl, '${HIDDEN}']\n",
     ):
-        text = refusal(tmp_path, f"{MINIMAL}notify:\n{lines}", environ={"HIDDEN": secret})
+        text = get_load_error(tmp_path, f"{MINIMAL}notify:\n{lines}", environ={"HIDDEN": secret})
         assert secret not in text

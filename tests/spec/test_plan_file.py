@@ -1,4 +1,4 @@
-"""The plan's file: written, read again, and refused with line and column."""
+"""The plan file: writing, reading, and errors with line and column."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_plan_round_trips(tmp_path: Path) -> None:
     path = write(tmp_path, render_plan(PLAN))
     plan = read_plan(path, FIX_PARAMS)
     assert plan == PLAN
@@ -41,7 +41,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=30))
-def test_any_text_survives_the_file(tmp_path: Path, text: str) -> None:
+def test_any_text_round_trips(tmp_path: Path, text: str) -> None:
     if any("\ud800" <= character <= "\udfff" for character in text):
         return
     plan = DataPlan(
@@ -60,7 +60,7 @@ def test_a_plan_may_be_written_by_hand(tmp_path: Path) -> None:
     assert plan.steps[1].values == {"stop": " END"}
 
 
-WRONG = {
+INVALID_PLANS = {
     "version: 2\nsteps: []\n": "1:10: version must be 1",
     "steps: []\n": "1:1: version must be 1",
     "version: 1\nstep: []\n": "2:1: unknown key 'step' in the plan",
@@ -85,15 +85,15 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("text", WRONG)
+@pytest.mark.parametrize("text", INVALID_PLANS)
 def test_a_mistake_is_reported_with_its_place(tmp_path: Path, text: str) -> None:
     with pytest.raises(SpecError) as caught:
         read_plan(write(tmp_path, text), FIX_PARAMS)
-    assert f"train.plan.yaml:{WRONG[text]}" in caught.value.message
+    assert f"train.plan.yaml:{INVALID_PLANS[text]}" in caught.value.message
     assert "Correct the plan" in caught.value.hint
 
 
-def test_all_mistakes_are_reported_at_once_and_the_nearest_fix_is_named(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_and_the_nearest_fix_is_suggested(tmp_path: Path) -> None:
     text = "version: 1\nsteps:\n  - add-separater: {separator: x}\n  - majority-vote: {a: b}\n"
     with pytest.raises(SpecError) as caught:
         read_plan(write(tmp_path, text), FIX_PARAMS)
@@ -101,7 +101,7 @@ def test_all_mistakes_are_reported_at_once_and_the_nearest_fix_is_named(tmp_path
     assert "unknown key 'a' in majority-vote" in caught.value.message
 
 
-def test_a_plan_that_is_not_there_is_reported(tmp_path: Path) -> None:
+def test_a_missing_plan_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no such file") as caught:
         read_plan(tmp_path / "none.yaml", FIX_PARAMS)
     assert "ftops data prepare" in caught.value.hint

@@ -1,4 +1,4 @@
-"""How a problem is shown: place, line, caret."""
+"""How a problem is rendered: place, line, caret."""
 
 from ftops.spec.problem import ProblemReport, SourceText, Span, SpecProblem, quoted, render_problem
 
@@ -11,7 +11,7 @@ def render(text: str, needle: str) -> list[str]:
     ).splitlines()
 
 
-def test_the_caret_stands_under_the_place() -> None:
+def test_the_caret_is_below_the_place() -> None:
     assert render("a: 1\nb: two\n", "two") == ["a.yaml:2:4: wrong", "    b: two", "       ^^^"]
 
 
@@ -38,7 +38,7 @@ def test_a_long_line_is_cut_around_the_caret() -> None:
     assert line.endswith("…")
 
 
-def test_a_mark_longer_than_the_line_stays_in_it() -> None:
+def test_carets_end_with_the_line() -> None:
     source = SourceText("a.yaml", "x" * 500 + "\nnext")
     text = render_problem(SpecProblem(Span(source, 3, 504), "wrong"))
     assert max(map(len, text.splitlines())) < 110
@@ -49,11 +49,11 @@ def test_a_place_at_the_end_of_the_text_is_shown() -> None:
     assert render_problem(SpecProblem(Span(source, 6, 7), "wrong")) == "a.yaml:2:1: wrong"
 
 
-def test_escape_sequences_are_shown_harmlessly() -> None:
+def test_escape_sequences_are_replaced() -> None:
     assert render("a: \x1b[31m x", "x")[1] == "    a: \ufffd[31m x"
 
 
-def test_what_is_hidden_shows_as_asterisks() -> None:
+def test_hidden_text_is_shown_as_asterisks() -> None:
     source = SourceText("a.yaml", "key: hunter2 # see")
     text = render_problem(SpecProblem(Span(source, 0, 3), "wrong"), hidden=[Span(source, 5, 12)])
     assert "    key: ******* # see" in text

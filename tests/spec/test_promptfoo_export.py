@@ -1,4 +1,4 @@
-"""An evaluation as a promptfoo configuration: whatever the data holds stays text there."""
+"""Export of an evaluation as a promptfoo configuration; data is never parsed as a template."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ BITS = st.sampled_from(
     ["{{", "}}", "{%", "{# #}", "file://a", "\n", "'", '"', "\\", "${A}", "\x85"]
 )
 TEXTS = st.lists(BITS | st.text(max_size=4), min_size=1, max_size=5).map("".join)
-USED = EvaluationExport(
+EVALUATION = EvaluationExport(
     description="small",
     file="rows.jsonl",
     rows=(ExportedRow(1, "What? ->", "x"),),
@@ -39,13 +39,13 @@ USED = EvaluationExport(
 )
 
 
-def load(made: ExportedConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    config = yaml.safe_load(made.config)
-    return config, [json.loads(line) for line in made.tests.split("\n") if line]
+def load(exported: ExportedConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    config = yaml.safe_load(exported.config)
+    return config, [json.loads(line) for line in exported.tests.split("\n") if line]
 
 
-def test_the_tuned_model_is_asked_as_it_was_trained() -> None:
-    config, (test,) = load(render_promptfoo(USED))
+def test_the_tuned_model_gets_prompts_in_its_training_format() -> None:
+    config, (test,) = load(render_promptfoo(EVALUATION))
     assert config["providers"] == [
         {
             "id": "openai:completion:ft:ada:local:x:y",
@@ -65,27 +65,29 @@ def test_the_tuned_model_is_asked_as_it_was_trained() -> None:
 
 
 @given(TEXTS, TEXTS, TEXTS)
-def test_prompt_separator_and_answer_come_out_as_they_were(
+def test_prompt_separator_and_answer_are_unchanged(
     prompt: str, separator: str, answer: str
 ) -> None:
     row = ExportedRow(1, prompt + separator, answer)
-    made = render_promptfoo(replace(USED, rows=(row,), separator=separator, description=prompt))
-    config, tests = load(made)
+    exported = render_promptfoo(
+        replace(EVALUATION, rows=(row,), separator=separator, description=prompt)
+    )
+    config, tests = load(exported)
     assert config["description"] == prompt
     if not tests:
-        assert made.skipped
+        assert exported.skipped
         return
     template = config["prompts"][0]["raw"]
     assert render_template(template, tests[0]["vars"]) == prompt + separator
     assert render_template(tests[0]["assert"][0]["value"], {}) == answer
 
 
-def test_a_chat_is_handed_over_as_its_messages() -> None:
+def test_a_chat_is_exported_as_its_messages() -> None:
     messages = (Message("system", "s"), Message("user", "{{ hello }}"))
-    made = render_promptfoo(
-        replace(USED, rows=(ExportedRow(1, Chat(messages), "x"),), is_chat=True, separator="")
+    exported = render_promptfoo(
+        replace(EVALUATION, rows=(ExportedRow(1, Chat(messages), "x"),), is_chat=True, separator="")
     )
-    config, (test,) = load(made)
+    config, (test,) = load(exported)
     assert config["providers"][0]["id"] == "openai:chat:ft:ada:local:x:y"
     assert "stop" not in config["providers"][0]["config"]
     rendered = render_template(config["prompts"][0]["raw"], test["vars"])
@@ -96,11 +98,11 @@ def test_a_chat_is_handed_over_as_its_messages() -> None:
 
 
 @pytest.mark.parametrize("text", ["{% raw %} a {% endraw %}", "a {{ row_prompt }}"])
-def test_a_row_that_cannot_be_carried_is_left_out_by_its_line(text: str) -> None:
+def test_a_row_that_cannot_be_exported_is_skipped_with_its_line(text: str) -> None:
     rows = (ExportedRow(1, "a", "x"), ExportedRow(7, text, "y"))
-    made = render_promptfoo(replace(USED, rows=rows))
-    assert made.tests_count == 1
-    assert made.skipped[0].startswith("rows.jsonl:7: the row: it contains")
+    exported = render_promptfoo(replace(EVALUATION, rows=rows))
+    assert exported.tests_count == 1
+    assert exported.skipped[0].startswith("rows.jsonl:7: the row: it contains")
 
 
 @pytest.mark.parametrize(
@@ -119,10 +121,10 @@ def test_a_row_that_cannot_be_carried_is_left_out_by_its_line(text: str) -> None
     ],
 )
 def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> None:
-    made = render_promptfoo(replace(USED, metrics=(metric,), folder=Path("/jobs")))
-    _, (test,) = load(made)
+    exported = render_promptfoo(replace(EVALUATION, metrics=(metric,), folder=Path("/jobs")))
+    _, (test,) = load(exported)
     assert test["assert"] == [assertion]
-    assert made.skipped == ()
+    assert exported.skipped == ()
 
 
 @pytest.mark.parametrize(
@@ -136,19 +138,21 @@ def test_metrics_become_assertions(metric: Any, assertion: dict[str, str]) -> No
         {"judge": {"model": "m", "question": "q", "mode": "pairwise"}},
     ],
 )
-def test_a_metric_without_a_counterpart_is_named(metric: Any) -> None:
-    made = render_promptfoo(replace(USED, metrics=("accuracy", metric)))
+def test_a_metric_without_a_counterpart_is_reported(metric: Any) -> None:
+    exported = render_promptfoo(replace(EVALUATION, metrics=("accuracy", metric)))
     word = metric if isinstance(metric, str) else next(iter(metric))
-    assert made.skipped[0].startswith(f"evaluate.metrics: {word}: ")
-    _, (test,) = load(made)
-    assert [one["type"] for one in test["assert"]] == ["equals"]
+    assert exported.skipped[0].startswith(f"evaluate.metrics: {word}: ")
+    _, (test,) = load(exported)
+    assert [assertion["type"] for assertion in test["assert"]] == ["equals"]
 
 
-def test_what_was_exported_is_imported_as_the_same_rows(tmp_path: Path) -> None:
+def test_an_export_is_imported_as_the_same_rows(tmp_path: Path) -> None:
     rows = (ExportedRow(1, "a {{b}} ->", "x"), ExportedRow(2, "file://c ->", "y\ny"))
-    made = render_promptfoo(replace(USED, rows=rows))
-    (tmp_path / CONFIG).write_text(made.config, encoding="utf-8")
-    (tmp_path / TESTS).write_text(made.tests, encoding="utf-8")
-    found = read_promptfoo(tmp_path / CONFIG)
-    assert list(found.rows) == [{"prompt": one.prompt, "completion": one.expected} for one in rows]
-    assert found.section["metrics"] == ["accuracy"]
+    exported = render_promptfoo(replace(EVALUATION, rows=rows))
+    (tmp_path / CONFIG).write_text(exported.config, encoding="utf-8")
+    (tmp_path / TESTS).write_text(exported.tests, encoding="utf-8")
+    imported = read_promptfoo(tmp_path / CONFIG)
+    assert list(imported.rows) == [
+        {"prompt": row.prompt, "completion": row.expected} for row in rows
+    ]
+    assert imported.section["metrics"] == ["accuracy"]

@@ -1,4 +1,4 @@
-"""A promptfoo configuration becomes rows and metrics, and nothing of it is dropped in silence."""
+"""Import of a promptfoo configuration: rows, metrics, and reports of what is skipped."""
 
 import re
 from pathlib import Path
@@ -31,34 +31,35 @@ def read(folder: Path, text: str, **files: str) -> ImportedEvaluation:
     return read_promptfoo(path)
 
 
-def notes(found: ImportedEvaluation) -> list[str]:
-    """What was not carried over, as line, name and reason."""
-    return [f"{Path(one.file).name}:{one.line}: {one.what}: {one.reason}" for one in found.skipped]
+def notes(imported: ImportedEvaluation) -> list[str]:
+    """What is skipped, as file, line, name and reason."""
+    return [
+        f"{Path(item.file).name}:{item.line}: {item.what}: {item.reason}"
+        for item in imported.skipped
+    ]
 
 
-def metric(found: ImportedEvaluation, name: str) -> Json:
-    """What is said of that metric."""
-    metrics = found.section["metrics"]
+def metric(imported: ImportedEvaluation, name: str) -> Json:
+    """The settings of that metric."""
+    metrics = imported.section["metrics"]
     assert isinstance(metrics, list)
-    return next(one[name] for one in metrics if isinstance(one, dict) and name in one)
+    return next(item[name] for item in metrics if isinstance(item, dict) and name in item)
 
 
-def test_every_prompt_meets_every_test(tmp_path: Path) -> None:
-    found = read(tmp_path, "prompts: ['Capital of {{country}}?', '{{country}} ->']" + TESTS)
-    assert list(found.rows) == [
+def test_every_prompt_is_combined_with_every_test(tmp_path: Path) -> None:
+    imported = read(tmp_path, "prompts: ['Capital of {{country}}?', '{{country}} ->']" + TESTS)
+    assert list(imported.rows) == [
         {"prompt": "Capital of France?", "completion": "Paris"},
         {"prompt": "Capital of Peru?", "completion": "Lima"},
         {"prompt": "France ->", "completion": "Paris"},
         {"prompt": "Peru ->", "completion": "Lima"},
     ]
-    assert found.section == {"file": "rows.jsonl", "metrics": ["accuracy"]}
-    assert (found.skipped, found.unanswered) == ((), 0)
+    assert imported.section == {"file": "rows.jsonl", "metrics": ["accuracy"]}
+    assert (imported.skipped, imported.unanswered) == ((), 0)
 
 
 @pytest.mark.parametrize("name", ["../note.txt", "{parent}/note.txt", "link.txt"])
-def test_files_outside_the_folder_are_read_only_when_that_is_allowed(
-    tmp_path: Path, name: str
-) -> None:
+def test_files_outside_the_folder_are_read_only_if_allowed(tmp_path: Path, name: str) -> None:
     (tmp_path / "note.txt").write_text("a secret of {{country}}")
     (tmp_path / "tests.jsonl").write_text(
         '{"vars": {"country": "Chad"}, "assert": [{"type": "equals", "value": "yes"}]}\n'
@@ -66,27 +67,27 @@ def test_files_outside_the_folder_are_read_only_when_that_is_allowed(
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "link.txt").symlink_to("../note.txt")
-    named = name.format(parent=tmp_path)
-    text = f"prompts: ['{{{{country}}}}?', 'file://{named}']{TESTS}  - ../tests.jsonl\n"
+    reference = name.format(parent=tmp_path)
+    text = f"prompts: ['{{{{country}}}}?', 'file://{reference}']{TESTS}  - ../tests.jsonl\n"
     text = text.replace("defaultTest:\n  vars: {city: Lima}\n", "").replace("{{city}}", "Lima")
-    found = read(folder, text)
-    assert "secret" not in str(found.rows)
+    imported = read(folder, text)
+    assert "secret" not in str(imported.rows)
     reason = "it is outside the configuration's folder (--allow-outside reads it)"
-    assert [one.endswith(reason) for one in notes(found)] == [True, True]
-    assert f"tests '../tests.jsonl': {reason}" in notes(found)[1]
+    assert [note.endswith(reason) for note in notes(imported)] == [True, True]
+    assert f"tests '../tests.jsonl': {reason}" in notes(imported)[1]
     allowed = read_promptfoo(folder / "promptfooconfig.yaml", allow_outside=True)
     assert "a secret of France" in str(allowed.rows)
     assert len(allowed.rows) == 6
 
 
-def test_prompts_of_files_and_chats_are_read_and_made_alike(tmp_path: Path) -> None:
+def test_prompts_from_files_and_chats_become_messages(tmp_path: Path) -> None:
     chat = '[{"role": "system", "content": "In {{country}}"}, {"role": "user", "content": "?"}]'
     text = (
         "prompts:\n  - file://chat.json\n  - {raw: 'Hi {{country}}', label: x}\n  - p.txt" + TESTS
     )
-    found = read(tmp_path, text, chat_json=chat, p_txt="One {{country}}\n---\nTwo\n")
-    asked = [row["messages"] for row in found.rows[::2]]
-    assert [one[:-1] for one in asked if isinstance(one, list)] == [
+    imported = read(tmp_path, text, chat_json=chat, p_txt="One {{country}}\n---\nTwo\n")
+    prompts = [row["messages"] for row in imported.rows[::2]]
+    assert [messages[:-1] for messages in prompts if isinstance(messages, list)] == [
         [{"role": "system", "content": "In France"}, {"role": "user", "content": "?"}],
         [{"role": "user", "content": "Hi France"}],
         [{"role": "user", "content": "One France"}],
@@ -94,11 +95,11 @@ def test_prompts_of_files_and_chats_are_read_and_made_alike(tmp_path: Path) -> N
     ]
 
 
-def test_a_list_of_values_is_a_test_each(tmp_path: Path) -> None:
+def test_each_combination_of_listed_values_is_a_test(tmp_path: Path) -> None:
     text = "prompts: ['{{a}}{{b}}']\ntests:\n  - vars: {a: [1, 2], b: [x, y]}\n"
-    found = read(tmp_path, text + "    assert: [{type: equals, value: '{{b}}{{a}}'}]\n")
-    assert [row["prompt"] for row in found.rows] == ["1x", "1y", "2x", "2y"]
-    assert [row["completion"] for row in found.rows] == ["x1", "y1", "x2", "y2"]
+    imported = read(tmp_path, text + "    assert: [{type: equals, value: '{{b}}{{a}}'}]\n")
+    assert [row["prompt"] for row in imported.rows] == ["1x", "1y", "2x", "2y"]
+    assert [row["completion"] for row in imported.rows] == ["x1", "y1", "x2", "y2"]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +117,12 @@ def test_a_list_of_values_is_a_test_each(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_tests_lie_in_files_of_several_kinds(tmp_path: Path, name: str, content: str) -> None:
+def test_tests_are_read_from_csv_yaml_and_json_lines(
+    tmp_path: Path, name: str, content: str
+) -> None:
     text = f"prompts: ['{{{{country}}}}']\ntests: file://{name.replace('_', '.')}\n"
-    found = read(tmp_path, text, **{name: content})
-    assert list(found.rows) == [
+    imported = read(tmp_path, text, **{name: content})
+    assert list(imported.rows) == [
         {"prompt": "France", "completion": "Paris"},
         {"prompt": "Peru", "completion": "Lima"},
     ]
@@ -138,32 +141,36 @@ def test_tests_lie_in_files_of_several_kinds(tmp_path: Path, name: str, content:
         ("{type: not-regex, value: '[0-9]'}", "abc", "a1"),
     ],
 )
-def test_what_all_tests_assert_becomes_one_pattern(
+def test_an_assertion_of_all_tests_becomes_a_pattern(
     tmp_path: Path, assertion: str, good: str, bad: str
 ) -> None:
     text = "prompts: [a]\ntests: [{vars: {}}, {vars: {}}]\ndefaultTest:\n"
-    found = read(tmp_path, f"{text}  assert: [{assertion}]\n")
-    pattern = str(metric(found, "regex"))
+    imported = read(tmp_path, f"{text}  assert: [{assertion}]\n")
+    pattern = str(metric(imported, "regex"))
     assert re.fullmatch(pattern, good)
     assert not re.fullmatch(pattern, bad)
-    assert found.skipped == ()
-    assert (found.unanswered, found.rows[0]["completion"]) == (2, ANY_ANSWER)
+    assert imported.skipped == ()
+    assert (imported.unanswered, imported.rows[0]["completion"]) == (2, ANY_ANSWER)
 
 
-def test_several_patterns_must_all_hold(tmp_path: Path) -> None:
+def test_several_assertions_must_all_match(tmp_path: Path) -> None:
     text = "prompts: [a]\ntests: [{vars: {}}]\ndefaultTest:\n  assert:\n"
     text += "    - {type: contains, value: b}\n    - {type: not-contains, value: c}\n"
     pattern = str(metric(read(tmp_path, text), "regex"))
-    assert [bool(re.fullmatch(pattern, one)) for one in ("ab", "abc", "ac")] == [True, False, False]
+    assert [bool(re.fullmatch(pattern, output)) for output in ("ab", "abc", "ac")] == [
+        True,
+        False,
+        False,
+    ]
 
 
-def test_a_rubric_becomes_a_judge_where_its_model_is_known(tmp_path: Path) -> None:
+def test_a_rubric_becomes_a_judge_if_its_model_is_known(tmp_path: Path) -> None:
     rubric = "assert: [{type: llm-rubric, value: Be kind}, {type: is-json}]"
     known = "options: {provider: 'openai:chat:gpt-4.1'}"
     text = f"prompts: [a]\ntests: [{{vars: {{}}}}]\ndefaultTest:\n  {rubric}\n"
-    found = read(tmp_path, text + f"  {known}\n")
-    assert metric(found, "judge") == {"model": "gpt-4.1", "question": "Be kind", "mode": "grade"}
-    assert "json_valid" in str(found.section["metrics"])
+    imported = read(tmp_path, text + f"  {known}\n")
+    assert metric(imported, "judge") == {"model": "gpt-4.1", "question": "Be kind", "mode": "grade"}
+    assert "json_valid" in str(imported.section["metrics"])
     (note,) = notes(read(tmp_path, text))
     assert "4: an assertion 'llm-rubric': it names no provider; write `judge:" in note
 
@@ -180,8 +187,8 @@ providers:
   - {id: openai:gpt-4.1, config: {apiKey: hidden-1234, temperature: 0.5}}
 prompts: ['{{country}}']
 """
-    found = read(tmp_path, text + TESTS)
-    assert found.section["against"] == [
+    imported = read(tmp_path, text + TESTS)
+    assert imported.section["against"] == [
         {"model": "gpt-4.1-mini"},
         {"model": "ft:ada:local:x:y"},
         {
@@ -196,17 +203,17 @@ prompts: ['{{country}}']
         },
         {"model": "gpt-4.1"},
     ]
-    assert found.section["max_tokens"] == 9
-    told = notes(found)
-    assert [one.split(": ")[1] for one in told] == [
+    assert imported.section["max_tokens"] == 9
+    skipped = notes(imported)
+    assert [note.split(": ")[1] for note in skipped] == [
         "the provider 'anthropic:messages:claude'",
         "apiKey",
         "a provider's 'temperature'",
     ]
-    assert "hidden-1234" not in str(found)
+    assert "hidden-1234" not in str(imported)
 
 
-def test_what_has_no_counterpart_is_named_with_its_line(tmp_path: Path) -> None:
+def test_settings_without_a_counterpart_are_reported_with_their_lines(tmp_path: Path) -> None:
     text = """prompts:
   - '{{country}}'
   - '{{country | upper}}'
@@ -225,8 +232,8 @@ tests:
   - {vars: {country: Chad}}
   - file://gone.csv
 """
-    found = read(tmp_path, text)
-    lines = {int(note.split(":")[1]): note for note in notes(found)}
+    imported = read(tmp_path, text)
+    lines = {int(note.split(":")[1]): note for note in notes(imported)}
     for line, part in {
         3: "is not a variable",
         4: "the prompt 'file://prompt.js'",
@@ -240,7 +247,7 @@ tests:
         17: "there is no such file",
     }.items():
         assert part in lines[line], lines
-    assert [row["completion"] for row in found.rows] == ["Paris", "Lima"]
+    assert [row["completion"] for row in imported.rows] == ["Paris", "Lima"]
 
 
 @pytest.mark.parametrize(
@@ -253,26 +260,28 @@ tests:
         ("# nothing\n", "only comments"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_file_that_is_not_a_configuration_is_refused(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     with pytest.raises(SpecError) as caught:
         read(tmp_path, text)
     assert reason in str(caught.value)
 
 
-def test_a_line_of_tests_that_is_broken_is_reported_by_its_number(tmp_path: Path) -> None:
+def test_an_invalid_line_of_tests_is_reported_with_its_number(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         read(tmp_path, "prompts: [a]\ntests: t.jsonl\n", t_jsonl='{"vars": {}}\n{"vars": [\n')
     assert "t.jsonl:2:" in str(caught.value)
 
 
-def test_the_section_is_yaml_that_reads_back_as_what_it_says(tmp_path: Path) -> None:
+def test_the_section_round_trips_through_yaml(tmp_path: Path) -> None:
     text = "prompts: [a]\ntests: [{vars: {}}]\ndefaultTest:\n  assert:\n"
     text += '    - {type: contains, value: "${HOME}: \'x\' # \\"\\n"}\n'
-    found = read(tmp_path, text)
+    imported = read(tmp_path, text)
     report = ProblemReport()
-    root = parse_yaml(SourceText("evaluate.yaml", found.render_section()), report)
+    root = parse_yaml(SourceText("evaluate.yaml", imported.render_section()), report)
     assert root is not None
     assert report.problems == []
-    again = to_value(root)
-    assert isinstance(again, dict)
-    assert str(again["evaluate"]).replace("$$", "$") == str(dict(found.section))
+    loaded = to_value(root)
+    assert isinstance(loaded, dict)
+    assert str(loaded["evaluate"]).replace("$$", "$") == str(dict(imported.section))

@@ -1,4 +1,4 @@
-"""The JSON Schema, the reference and the starter that come out of the model."""
+"""The JSON Schema, the reference and the starter that are generated from the model."""
 
 import json
 import re
@@ -20,7 +20,7 @@ SCHEMA: dict[str, Any] = json.loads(render_schema(PROVIDERS))
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether `value` is valid by the few words of JSON Schema that ours uses."""
+    """Whether `value` is valid by the keywords of JSON Schema that ours uses."""
     if "$ref" in schema:
         return fits(value, SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")])
     branches = schema.get("anyOf", schema.get("oneOf"))
@@ -67,35 +67,35 @@ def fits_bounds(value: Any, schema: dict[str, Any]) -> bool:
     return True
 
 
-def objects(schema: Any) -> Iterator[dict[str, Any]]:
+def list_objects(schema: Any) -> Iterator[dict[str, Any]]:
     if isinstance(schema, dict):
         if "properties" in schema:
             yield schema
         for value in schema.values():
-            yield from objects(value)
+            yield from list_objects(value)
     elif isinstance(schema, list):
         for value in schema:
-            yield from objects(value)
+            yield from list_objects(value)
 
 
 BASE: dict[str, Any] = {"name": "a", "provider": "local", "model": "ada", "training_file": "t"}
 
 
-def test_the_committed_schema_is_the_models() -> None:
+def test_the_committed_schema_is_up_to_date() -> None:
     assert (ROOT / "job.schema.json").read_text() == render_schema(PROVIDERS)
 
 
-def test_every_object_is_closed_and_every_field_described() -> None:
-    found = list(objects(SCHEMA))
-    assert len(found) == 29  # fourteen of them are items of the lists of `evaluate`
-    for item in found:
+def test_every_object_is_closed_and_every_field_has_a_description() -> None:
+    schemas = list(list_objects(SCHEMA))
+    assert len(schemas) == 29  # fourteen of them are items of the lists of `evaluate`
+    for item in schemas:
         assert item["additionalProperties"] is False
         for name, field in item["properties"].items():
             assert field.get("description"), name
 
 
 @pytest.mark.parametrize(
-    "more",
+    "fields",
     [
         {},
         {"provider": {"type": "openai", "base_url": "https://host/v1"}},
@@ -113,19 +113,19 @@ def test_every_object_is_closed_and_every_field_described() -> None:
         {"notify": {"webhook_url": "http://[::1]:9/x", "webhook_secret_env": "HOOK"}},
     ],
 )
-def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, more: dict[str, Any]) -> None:
-    job = BASE | more
+def test_the_schema_accepts_what_the_reader_accepts(tmp_path: Path, fields: dict[str, Any]) -> None:
+    job = BASE | fields
     assert fits(job, SCHEMA)
     text = re.sub(r'"(\$\{[^}]*\})"', r"\1", json.dumps(job)).replace("{N", "{N")
     environ = {"N": "3", "WAIT": "6h"}
-    if "${" in text:  # a variable stands unquoted, so that it may become a number: block style
+    if "${" in text:  # unquoted in block style, so that the variable may become a number
         text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in BASE.items())
         text += "hyperparameters:\n  n_epochs: ${N:-3}\nlimits:\n  max_wait: ${WAIT}\n"
     assert load_text(tmp_path, text, environ=environ).spec.name == "a"
 
 
 @pytest.mark.parametrize(
-    "more",
+    "fields",
     [
         {"nonsense": 1},
         {"provider": {"base_url": "https://host/v1"}},
@@ -147,16 +147,16 @@ def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, more: dict[str, 
         {"name": "two words"},
     ],
 )
-def test_the_schema_refuses_what_the_reader_refuses(more: dict[str, Any]) -> None:
-    assert not fits(BASE | more, SCHEMA)
+def test_the_schema_refuses_what_the_reader_refuses(fields: dict[str, Any]) -> None:
+    assert not fits(BASE | fields, SCHEMA)
 
 
 @pytest.mark.parametrize("field", sorted(BASE))
-def test_the_schema_knows_what_is_required(field: str) -> None:
+def test_the_schema_has_the_required_fields(field: str) -> None:
     assert not fits({key: value for key, value in BASE.items() if key != field}, SCHEMA)
 
 
-def test_the_configs_fit_the_reader() -> None:
+def test_the_configs_are_valid() -> None:
     configs = sorted((ROOT / "configs").glob("*.yaml"))
     assert configs
     for path in configs:
@@ -165,7 +165,7 @@ def test_the_configs_fit_the_reader() -> None:
 
 def test_the_reference_has_a_row_for_every_field() -> None:
     reference = render_reference(PROVIDERS)
-    for item in objects(SCHEMA):
+    for item in list_objects(SCHEMA):
         for name, field in item["properties"].items():
             assert f"{name}` |" in reference
             assert field["description"] in reference
@@ -182,7 +182,7 @@ def test_a_starter_is_a_valid_job_file(tmp_path: Path, data_file: str, name: str
         assert load_text(tmp_path, text).spec.training_file == data_file
 
 
-def test_a_starter_says_how_its_classes_are_measured(tmp_path: Path) -> None:
+def test_a_starter_has_the_settings_of_its_classes(tmp_path: Path) -> None:
     text = render_starter("t.jsonl", name="a", classes=3, rows=450)
     text = text.replace("# validation_file", "validation_file")
     text = text.replace("# compute_", "compute_").replace("# classification_", "classification_")
@@ -191,11 +191,11 @@ def test_a_starter_says_how_its_classes_are_measured(tmp_path: Path) -> None:
     assert "450 rows" in text
 
 
-def test_reading_a_job_file_imports_nothing_heavy() -> None:
+def test_reading_a_job_file_imports_no_heavy_package() -> None:
     code = (
         "import sys, ftops.spec.job_file, ftops.spec.schema, ftops.spec.schema\n"
         "heavy = {'openai', 'httpx', 'httpx2', 'numpy', 'fastapi', 'rich', 'typer', 'orjson'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert (done.stdout.strip(), done.stderr) == (b"[]", b"")
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (process.stdout.strip(), process.stderr) == (b"[]", b"")

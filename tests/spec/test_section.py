@@ -1,4 +1,4 @@
-"""What a field expects follows from its type and bounds, unless it says so itself."""
+"""What a field expects is derived from its type and bounds, or declared."""
 
 from typing import Annotated, Literal
 
@@ -52,6 +52,6 @@ def test_what_a_field_expects_is_derived(name: str, expected: Expected) -> None:
         ("count", 900, ""),
     ],
 )
-def test_a_wrong_value_gets_a_suggestion(name: str, value: object, suggestion: str) -> None:
+def test_an_invalid_value_gets_a_suggestion(name: str, value: object, suggestion: str) -> None:
     expected = get_expected(Example.model_fields[name])
     assert suggest_value(expected, value, str(value)) == suggestion

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.spec.job_files import MINIMAL, heads, load_text, refusal
+from tests.spec.job_files import MINIMAL, get_first_lines, get_load_error, load_text
 
 VALIDATED = MINIMAL + "validation_file: v.jsonl\nhyperparameters:\n"
 METRICS = "  compute_classification_metrics: true\n"
@@ -27,10 +27,10 @@ METRICS = "  compute_classification_metrics: true\n"
         ),
     ],
 )
-def test_classification_options_that_contradict_each_other_are_reported(
+def test_conflicting_classification_options_are_reported(
     tmp_path: Path, lines: str, reason: str
 ) -> None:
-    problems = heads(refusal(tmp_path, VALIDATED + lines))
+    problems = get_first_lines(get_load_error(tmp_path, VALIDATED + lines))
     assert len(problems) == 1
     assert reason in problems[0]
 
@@ -44,23 +44,23 @@ def test_classification_options_that_contradict_each_other_are_reported(
         "  compute_classification_metrics: false\n",
     ],
 )
-def test_classification_options_that_fit_are_taken(tmp_path: Path, lines: str) -> None:
+def test_consistent_classification_options_are_accepted(tmp_path: Path, lines: str) -> None:
     assert load_text(tmp_path, VALIDATED + lines).spec.validation_file == "v.jsonl"
 
 
 def test_classification_metrics_need_a_validation_file(tmp_path: Path) -> None:
     text = MINIMAL + f"hyperparameters:\n{METRICS}  classification_n_classes: 3\n"
-    assert "need a validation_file" in refusal(tmp_path, text)
+    assert "need a validation_file" in get_load_error(tmp_path, text)
 
 
-def test_a_rule_is_silent_about_a_field_that_is_wrong_anyway(tmp_path: Path) -> None:
+def test_a_rule_is_skipped_for_an_invalid_field(tmp_path: Path) -> None:
     text = MINIMAL + "hyperparameters: {classification_n_classes: many}\n"
-    assert len(heads(refusal(tmp_path, text))) == 1
+    assert len(get_first_lines(get_load_error(tmp_path, text))) == 1
 
 
 def test_a_system_message_needs_chat_rows(tmp_path: Path) -> None:
     text = MINIMAL + "prepare: {system: Be brief., format: completion}\n"
-    assert "completion rows have no system message" in refusal(tmp_path, text)
+    assert "completion rows have no system message" in get_load_error(tmp_path, text)
     chat = load_text(tmp_path, text.replace("completion", "chat"))
     assert chat.spec.prepare.system == "Be brief."
 
@@ -83,23 +83,23 @@ def test_a_preference_job_may_set_beta(tmp_path: Path) -> None:
         ("method: reinforcement\n", "reinforcement needs a grader"),
     ],
 )
-def test_what_does_not_go_with_the_method_is_reported(
+def test_fields_that_conflict_with_the_method_are_reported(
     tmp_path: Path, text: str, reason: str
 ) -> None:
-    problems = heads(refusal(tmp_path, MINIMAL + text))
+    problems = get_first_lines(get_load_error(tmp_path, MINIMAL + text))
     assert len(problems) == 1
     assert reason in problems[0]
 
 
 @pytest.mark.parametrize("line", ["separator: x", "stop: x", "prompt: x", "completion: x"])
-def test_a_plan_says_what_is_done_and_nothing_else_may_stand_beside_it(
-    tmp_path: Path, line: str
-) -> None:
-    problems = heads(refusal(tmp_path, f"{MINIMAL}prepare:\n  plan: a.yaml\n  {line}\n"))
+def test_a_plan_excludes_options_of_single_fixes(tmp_path: Path, line: str) -> None:
+    problems = get_first_lines(
+        get_load_error(tmp_path, f"{MINIMAL}prepare:\n  plan: a.yaml\n  {line}\n")
+    )
     assert len(problems) == 1
     assert "has no effect beside a plan" in problems[0]
 
 
-def test_a_plan_may_stand_beside_a_system_message_and_a_sheet(tmp_path: Path) -> None:
+def test_a_plan_may_be_combined_with_a_system_message_and_a_sheet(tmp_path: Path) -> None:
     text = f"{MINIMAL}prepare: {{plan: a.yaml, sheet: b, system: c, format: chat}}\n"
     assert load_text(tmp_path, text).spec.prepare.plan == "a.yaml"
