@@ -331,7 +331,7 @@ def test_rows_to_keep_have_a_largest_drop_and_slices_have_requirements(tmp_path:
         (["file: a.jsonl", "slices: [lang]", 'require: {x_in_lang: "> 0"}'], "unknown metric 'x'"),
     ],
 )
-def test_a_mistake_in_keep_or_slices_is_named(
+def test_a_mistake_in_keep_or_slices_is_reported(
     tmp_path: Path, lines: list[str], message: str
 ) -> None:
-    assert message in refuse(tmp_path, *lines)
+    assert message in read_error(tmp_path, *lines)
