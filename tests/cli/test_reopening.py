@@ -111,7 +111,7 @@ def test_adopt_detached_returns_before_the_job_ends(server: tuple[Server, str]) 
     address = ("--provider", "openai", "--base-url", base_url, "--api-key-env", "SOME_KEY")
     answer = ftops("adopt", "ftjob-1", *address, "--detach", "--json")
     assert (answer.code, answer.document["status"]) == (0, "running")
-    assert made.looks == 1
+    assert made.retrieve_count == 1
 
 
 def test_retry_that_is_refused_says_that_nothing_was_created(
