@@ -16,6 +16,6 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def ledger(tmp_path: Path, clock: FakeClock) -> Iterator[Ledger]:
-    made = Ledger(tmp_path / "home" / "ledger.db", clock)
-    yield made
-    made.close()
+    opened = Ledger(tmp_path / "home" / "ledger.db", clock)
+    yield opened
+    opened.close()

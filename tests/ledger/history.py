@@ -1,4 +1,4 @@
-"""A history in which every change of the ledger occurs, and how a file of it is compared."""
+"""A history with every change of the ledger, and a function that reads a ledger file."""
 
 import contextlib
 import sqlite3
@@ -19,12 +19,12 @@ Step: TypeAlias = tuple[Change, Callable[[Ledger], object]]
 _RUN = make_run()
 _ID = _RUN.id
 _UPLOAD = Upload("openai:acme", "file-1", "a" * 64, "train.jsonl", 42, _ID, START)
-_PARTED = MultipartUpload("upload-1", 40, START + timedelta(hours=1))
+_MULTIPART = MultipartUpload("upload-1", 40, START + timedelta(hours=1))
 _LATER_UPLOAD = Upload("openai:acme", "file-2", "b" * 64, "train.jsonl", 43, _ID, START)
 
 
 def read_all(path: Path) -> Content:
-    """Every row of every table; the file must be sound."""
+    """Every row of every table; the file must pass the integrity check."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")  # a copy need not reach the disk
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -59,7 +59,7 @@ STEPS: tuple[Step, ...] = (
     ("move_run", lambda ledger: ledger.move_run(_run(ledger), RunStatus.RUNNING)),
     _begin(Stage.UPLOAD, StageStatus.RUNNING),
     _intend(Stage.UPLOAD, "upload_file"),
-    ("begin_parts", lambda ledger: ledger.begin_parts(_call(ledger, "upload_file"), _PARTED)),
+    ("begin_parts", lambda ledger: ledger.begin_parts(_call(ledger, "upload_file"), _MULTIPART)),
     ("add_part", lambda ledger: ledger.add_part(_call(ledger, "upload_file"), 1, "part-b")),
     ("mark_completing", lambda ledger: ledger.mark_completing(_call(ledger, "upload_file"))),
     ("record_upload", lambda ledger: ledger.record_upload(_call(ledger, "upload_file"), _UPLOAD)),

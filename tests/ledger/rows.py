@@ -16,7 +16,7 @@ PROVIDER = ProviderSettings(type="openai", api_key_env="ACME_KEY", project="proj
 
 
 def make_run(number: int = 1, *, key: str = "key", name: str = "news") -> Run:
-    """A run as it is when it is recorded; a higher number is a later one."""
+    """A new run; a higher number is a later run."""
     moment = START + timedelta(minutes=number)
     return Run(
         id=RunId(f"run-20261122-{number:04d}-abcd"),
@@ -33,7 +33,7 @@ def make_run(number: int = 1, *, key: str = "key", name: str = "news") -> Run:
 
 
 def make_event(number: int, message: str = "hello") -> JobEvent:
-    """An event of a job; a higher number is a later one."""
+    """An event of a job; a higher number is a later event."""
     return JobEvent(
         id=f"event-{number}",
         created_at=START + timedelta(seconds=number),
@@ -45,7 +45,7 @@ def make_event(number: int, message: str = "hello") -> JobEvent:
 
 
 def make_model(name: str, run: Run) -> TunedModel:
-    """A model that `run` made."""
+    """A model that `run` created."""
     return TunedModel(
         name=name,
         run_id=run.id,

@@ -17,7 +17,7 @@ def make_upload(run: Run, file_id: str = "file-1", account: str = "openai:acme")
     return Upload(account, file_id, "a" * 64, "ftops-aaaa-train.jsonl", 42, run.id, START)
 
 
-def test_an_intent_stays_open_until_its_answer_is_recorded(
+def test_an_intent_stays_open_until_its_result_is_recorded(
     ledger: Ledger, clock: FakeClock
 ) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
@@ -35,7 +35,7 @@ def test_an_intent_stays_open_until_its_answer_is_recorded(
     assert not ledger.is_job_known("ftjob-2")
 
 
-def test_a_call_that_failed_is_closed_with_its_reason(ledger: Ledger) -> None:
+def test_a_failed_call_is_closed_with_its_reason(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
     ledger.record_failed(call, "no such model")
@@ -43,7 +43,7 @@ def test_a_call_that_failed_is_closed_with_its_reason(ledger: Ledger) -> None:
     assert (failed.state, failed.error, failed.remote_id) == ("failed", "no such model", None)
 
 
-def test_a_call_has_one_answer(ledger: Ledger) -> None:
+def test_a_call_has_one_result(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.FOLLOW, "cancel_job", {})
     ledger.record_done(call, "ftjob-1")
@@ -70,18 +70,18 @@ def test_an_upload_is_found_by_account_and_content_until_it_is_forgotten(ledger:
     assert ledger.find_upload("openai:acme", "a" * 64) is None
 
 
-def test_the_newest_of_several_uploads_of_a_content_is_found(ledger: Ledger) -> None:
+def test_the_newest_upload_of_the_same_content_is_found(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     later = dataclasses.replace(
         make_upload(run, "file-0"), created_at=START + timedelta(microseconds=1)
     )
     ledger.add_upload(make_upload(run, "file-1"))
     ledger.add_upload(later)
-    ledger.add_upload(later)  # once more changes nothing
+    ledger.add_upload(later)  # a second time changes nothing
     assert ledger.find_upload("openai:acme", "a" * 64) == later
 
 
-def test_models_are_listed_also_when_deleted(ledger: Ledger, clock: FakeClock) -> None:
+def test_deleted_models_are_listed(ledger: Ledger, clock: FakeClock) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     model = make_model("ft:ada:acme::1", run)
     later = dataclasses.replace(
@@ -91,34 +91,34 @@ def test_models_are_listed_also_when_deleted(ledger: Ledger, clock: FakeClock) -
     ledger.add_model(later)
     ledger.mark_model_deleted("ft:ada:acme::1")
     ledger.mark_model_deleted("ft:never:known")
-    gone = dataclasses.replace(model, deleted_at=clock.now())
-    assert ledger.list_models() == [later, gone]
-    assert ledger.find_model("ft:ada:acme::1") == gone
+    deleted = dataclasses.replace(model, deleted_at=clock.now())
+    assert ledger.list_models() == [later, deleted]
+    assert ledger.find_model("ft:ada:acme::1") == deleted
     assert ledger.find_model("ada") is None
     assert ledger.get_run(run.id).fine_tuned_model == "ft:ada:acme::2"
 
 
-def test_an_upload_in_parts_is_known_until_its_call_is_answered(ledger: Ledger) -> None:
+def test_a_multipart_upload_is_known_until_its_call_has_a_result(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     call, other = (
         ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {"n": n}) for n in range(2)
     )
     assert ledger.find_parts(call) is None
-    begun = MultipartUpload("upload-1", 64, START + timedelta(hours=1))
-    ledger.begin_parts(call, begun)
-    assert ledger.find_parts(call) == begun
+    started = MultipartUpload("upload-1", 64, START + timedelta(hours=1))
+    ledger.begin_parts(call, started)
+    assert ledger.find_parts(call) == started
     ledger.add_part(call, 2, "part-c")
     ledger.add_part(call, 0, "part-a")
     ledger.mark_completing(call)
     assert ledger.find_parts(call) == dataclasses.replace(
-        begun, parts={0: "part-a", 2: "part-c"}, completing=True
+        started, parts={0: "part-a", 2: "part-c"}, completing=True
     )
     assert ledger.find_parts(other) is None
     ledger.record_upload(call, make_upload(run))
     assert ledger.find_parts(call) is None
 
 
-def test_an_upload_that_is_begun_again_forgets_the_parts_of_the_first(ledger: Ledger) -> None:
+def test_an_upload_that_starts_again_forgets_its_first_parts(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
     ledger.begin_parts(call, MultipartUpload("upload-1", 64, START))
@@ -129,7 +129,7 @@ def test_an_upload_that_is_begun_again_forgets_the_parts_of_the_first(ledger: Le
     assert ledger.find_parts(call) == second
 
 
-def test_parts_of_an_upload_that_was_never_begun_are_refused(ledger: Ledger) -> None:
+def test_parts_of_an_upload_that_never_started_are_refused(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     call = ledger.record_intent(run.id, Stage.UPLOAD, "upload_file", {})
     with pytest.raises(LedgerError):

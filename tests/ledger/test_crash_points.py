@@ -1,4 +1,4 @@
-"""A process that dies before a commit has changed nothing; one that dies after it, all of it."""
+"""A process killed before a commit changes nothing; after it, the whole change is stored."""
 
 import json
 import signal
@@ -15,50 +15,50 @@ from tests.ledger.history import STEPS, Content, read_all
 
 
 @pytest.fixture(scope="module")
-def deaths(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
-    """The folder of the ledgers, and how each process ended."""
-    folder = tmp_path_factory.mktemp("deaths")
-    line = [sys.executable, "-m", "tests.ledger.dying", str(folder)]
-    done = subprocess.run(line, capture_output=True, text=True, check=True)
-    ends: dict[str, int] = json.loads(done.stdout)
-    return folder, ends
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """The folder of the ledgers, and the exit code of each process."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-m", "tests.ledger.killed_process", str(folder)]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    exit_codes: dict[str, int] = json.loads(process.stdout)
+    return folder, exit_codes
 
 
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory: pytest.TempPathFactory) -> list[Content]:
-    """What a ledger holds before it is made, when it is new, and after each step."""
-    path = tmp_path_factory.mktemp("life") / "ledger.db"
+    """The content of a ledger before it exists, when it is new, and after each step."""
+    path = tmp_path_factory.mktemp("history") / "ledger.db"
     ledger = Ledger(path, FakeClock())
-    found = [{}, read_all(path)]
+    contents_by_step = [{}, read_all(path)]
     for _, change in STEPS:
         change(ledger)
-        found.append(read_all(path))
+        contents_by_step.append(read_all(path))
     ledger.close()
-    return found
+    return contents_by_step
 
 
 @pytest.mark.parametrize("point", list_crash_points())
-def test_a_death_around_a_commit_leaves_all_of_the_change_or_nothing(
-    point: str, deaths: tuple[Path, dict[str, int]], contents: list[Content]
+def test_a_process_killed_around_a_commit_leaves_the_whole_change_or_nothing(
+    point: str, killed: tuple[Path, dict[str, int]], contents: list[Content]
 ) -> None:
-    folder, ends = deaths
-    assert ends[point] == -signal.SIGKILL
+    folder, exit_codes = killed
+    assert exit_codes[point] == -signal.SIGKILL
     _, change, moment = point.split(".")
     changes: list[str] = ["migrate", *(name for name, _ in STEPS)]
-    place = changes.index(change)
-    assert contents[place] != contents[place + 1]
+    index = changes.index(change)
+    assert contents[index] != contents[index + 1]
     after = moment == "after_commit"
-    assert read_all(folder / point / "ledger.db") == contents[place + after]
+    assert read_all(folder / point / "ledger.db") == contents[index + after]
 
 
-def test_after_each_death_the_rest_of_the_history_can_be_lived(
-    deaths: tuple[Path, dict[str, int]], contents: list[Content]
+def test_the_history_continues_after_each_kill(
+    killed: tuple[Path, dict[str, int]], contents: list[Content]
 ) -> None:
-    folder, _ = deaths
+    folder, _ = killed
     for point in list_crash_points():
         path = folder / point / "ledger.db"
-        here = read_all(path)
-        done = max(contents.index(here) - 1, 0)
+        content = read_all(path)
+        done = max(contents.index(content) - 1, 0)
         ledger = Ledger(path, FakeClock())
         for _, change in STEPS[done:]:
             change(ledger)

@@ -1,4 +1,4 @@
-"""Bytes of the file that went bad: known errors, never anything else."""
+"""Damaged bytes of the file lead to known errors only."""
 
 import contextlib
 import random
@@ -13,7 +13,7 @@ COPIES = 60
 
 
 def read_everything(path: Path) -> int:
-    """Ask the ledger all that it can be asked; how many runs it still tells."""
+    """Call every read method of the ledger; return the number of runs."""
     ledger = Ledger(path, FakeClock())
     with contextlib.closing(ledger):
         runs = ledger.list_runs()
@@ -28,20 +28,20 @@ def read_everything(path: Path) -> int:
         return len(runs)
 
 
-def test_a_ledger_with_bad_bytes_is_read_or_refused_and_nothing_else(tmp_path: Path) -> None:
+def test_a_damaged_ledger_is_read_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = Ledger(path, FakeClock())
     for _, change in STEPS:
         change(ledger)
     ledger.close()
-    good, chance = path.read_bytes(), random.Random(7)
+    content, rng = path.read_bytes(), random.Random(7)
     assert read_everything(path) == 1
     refused = 0
     for _ in range(COPIES):
-        bad = bytearray(good)
-        for _ in range(chance.choice((1, 20, 400))):
-            bad[chance.randrange(len(bad))] = chance.randrange(256)
-        path.write_bytes(bad)
+        damaged = bytearray(content)
+        for _ in range(rng.choice((1, 20, 400))):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged)
         try:
             read_everything(path)
         except FtopsError as error:

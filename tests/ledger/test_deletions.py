@@ -1,4 +1,4 @@
-"""Files that are to go: who needs them, and that nobody begins to in between."""
+"""Deletion of files: which runs need them, also runs that start in between."""
 
 from datetime import timedelta
 
@@ -30,38 +30,40 @@ def add_upload(ledger: Ledger, run: Run, file_id: str = "file-1") -> Upload:
     return upload
 
 
-def leave_detail(ledger: Ledger, run: Run, stage: Stage, detail: dict[str, object]) -> None:
+def record_detail(ledger: Ledger, run: Run, stage: Stage, detail: dict[str, object]) -> None:
     running = ledger.move_stage(run.id, ledger.get_stage(run.id, stage), StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.SUCCEEDED, detail=detail)  # type: ignore[arg-type]
 
 
-def test_a_run_needs_what_it_has_sent_and_what_its_stages_and_its_job_file_name(
+def test_a_run_needs_its_uploads_and_the_files_of_its_stages_and_job_file(
     ledger: Ledger,
 ) -> None:
-    sender, user, typist = (add_run(ledger, n) for n in range(3))
-    typist = ledger.update_spec(typist.id, {"training_file": "file-9"}, job_file="/job.yaml")
-    add_upload(ledger, sender)
-    leave_detail(ledger, user, Stage.UPLOAD, {"training_file": "file-1", "validation_file": None})
-    leave_detail(ledger, user, Stage.PREPARE, {"training": {"sha256": "b" * 64}})
+    uploader, user, file_id_run = (add_run(ledger, n) for n in range(3))
+    file_id_run = ledger.update_spec(
+        file_id_run.id, {"training_file": "file-9"}, job_file="/job.yaml"
+    )
+    add_upload(ledger, uploader)
+    record_detail(ledger, user, Stage.UPLOAD, {"training_file": "file-1", "validation_file": None})
+    record_detail(ledger, user, Stage.PREPARE, {"training": {"sha256": "b" * 64}})
     needs = set(ledger.list_needs())
-    assert {(sender.id, "file-1"), (sender.id, "a" * 64)} <= needs
+    assert {(uploader.id, "file-1"), (uploader.id, "a" * 64)} <= needs
     assert {(user.id, "file-1"), (user.id, "b" * 64)} <= needs
-    assert (typist.id, "file-9") in needs
+    assert (file_id_run.id, "file-9") in needs
 
 
-def test_a_pruned_run_needs_nothing_until_it_is_opened_again(ledger: Ledger) -> None:
+def test_a_pruned_run_needs_nothing_until_it_is_reopened(ledger: Ledger) -> None:
     run = add_run(ledger, 0)
     add_upload(ledger, run)
     ledger.mark_pruned(run)
     assert ledger.list_needs() == []
     pruned = ledger.get_run(run.id)
     assert pruned.pruned_at is not None
-    again = ledger.reopen_run(pruned, ())
-    assert again.pruned_at is None
+    reopened = ledger.reopen_run(pruned, ())
+    assert reopened.pruned_at is None
     assert (run.id, "file-1") in ledger.list_needs()
 
 
-def test_a_file_whose_deletion_begins_is_no_upload_any_more(ledger: Ledger) -> None:
+def test_a_file_is_no_upload_once_its_deletion_starts(ledger: Ledger) -> None:
     run = add_run(ledger, 0)
     upload = add_upload(ledger, run)
     assert not ledger.is_deletion_begun("file-1")
@@ -74,7 +76,7 @@ def test_a_file_whose_deletion_begins_is_no_upload_any_more(ledger: Ledger) -> N
     assert ledger.is_deletion_begun("file-1")
 
 
-def test_a_deletion_that_was_refused_counts_as_never_begun(ledger: Ledger) -> None:
+def test_a_refused_deletion_counts_as_never_started(ledger: Ledger) -> None:
     run = add_run(ledger, 0)
     upload = add_upload(ledger, run)
     call = ledger.begin_file_deletion(run.id, upload, since=LATER)
@@ -86,22 +88,20 @@ def test_a_deletion_that_was_refused_counts_as_never_begun(ledger: Ledger) -> No
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_file_that_a_run_has_come_to_need_meanwhile_is_not_deleted(
-    ledger: Ledger, ended: bool
-) -> None:
+def test_a_file_that_another_run_needs_by_now_is_not_deleted(ledger: Ledger, ended: bool) -> None:
     old = add_run(ledger, 0)
     upload = add_upload(ledger, old)
     new = add_run(ledger, 1, ended=ended)
-    leave_detail(ledger, new, Stage.PREPARE, {"training": {"sha256": upload.sha256}})
-    since = CLOCK.now() if ended else LATER  # the one has changed since, the other is not over
+    record_detail(ledger, new, Stage.PREPARE, {"training": {"sha256": upload.sha256}})
+    since = CLOCK.now() if ended else LATER  # the ended run changed since, the other has not ended
     assert ledger.begin_file_deletion(old.id, upload, since=since) is None
     assert ledger.find_upload("acme", upload.sha256) == upload
     assert not ledger.is_deletion_begun("file-1")
 
 
-def test_a_run_that_was_opened_again_cannot_be_marked_as_pruned(ledger: Ledger) -> None:
-    seen = add_run(ledger, 0)
-    ledger.reopen_run(seen, ())
+def test_a_reopened_run_cannot_be_marked_as_pruned(ledger: Ledger) -> None:
+    run = add_run(ledger, 0)
+    ledger.reopen_run(run, ())
     with pytest.raises(RunBusy, match="opened again"):
-        ledger.mark_pruned(seen)
-    assert ledger.get_run(seen.id).pruned_at is None
+        ledger.mark_pruned(run)
+    assert ledger.get_run(run.id).pruned_at is None

@@ -1,4 +1,4 @@
-"""The file: created, shared, refused."""
+"""The ledger file is created, shared between processes, or refused."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from tests.fakes import FakeClock
 from tests.ledger.rows import make_run
 
 
-def test_a_new_ledger_carries_its_application_id_and_version(tmp_path: Path) -> None:
+def test_a_new_ledger_has_its_application_id_and_version(tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger.db", FakeClock()).close()
     with sqlite3.connect(tmp_path / "ledger.db") as connection:
         names = ("application_id", "user_version", "journal_mode")
@@ -27,7 +27,7 @@ def test_a_new_ledger_carries_its_application_id_and_version(tmp_path: Path) -> 
     assert values == [APPLICATION_ID, VERSION, "wal"]
 
 
-def test_what_is_written_is_there_when_the_ledger_is_opened_again(tmp_path: Path) -> None:
+def test_a_reopened_ledger_has_what_was_written(tmp_path: Path) -> None:
     first = Ledger(tmp_path / "ledger.db", FakeClock())
     run = first.add_run(make_run(), if_absent=False)
     first.close()
@@ -36,7 +36,7 @@ def test_what_is_written_is_there_when_the_ledger_is_opened_again(tmp_path: Path
     second.close()
 
 
-def test_file_and_folder_are_for_the_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_file_and_folder(tmp_path: Path) -> None:
     path = tmp_path / "home" / "ledger.db"
     ledger = Ledger(path, FakeClock())
     ledger.add_run(make_run(), if_absent=False)
@@ -47,7 +47,7 @@ def test_file_and_folder_are_for_the_owner_alone(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_ledger_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_ledger_that_others_can_read_becomes_private(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     Ledger(path, FakeClock()).close()
     path.chmod(0o644)
@@ -55,7 +55,7 @@ def test_a_ledger_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_ledger_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_ledger_of_a_later_version_is_refused_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     Ledger(path, FakeClock()).close()
     with sqlite3.connect(path) as connection:
@@ -69,7 +69,7 @@ def test_a_ledger_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -
 
 
 def make_earlier_ledger(path: Path) -> None:
-    """A ledger as ftops wrote it before its first release."""
+    """A ledger in the format before the first release."""
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE migrations (version INTEGER PRIMARY KEY)")
         connection.execute("INSERT INTO migrations VALUES (5)")
@@ -80,7 +80,7 @@ def make_earlier_ledger(path: Path) -> None:
 
 
 def make_unversioned_ledger(path: Path) -> None:
-    """A ledger whose version is not one that was ever released."""
+    """A ledger with a version that was never released."""
     Ledger(path, FakeClock()).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 0")
@@ -88,7 +88,7 @@ def make_unversioned_ledger(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [make_earlier_ledger, make_unversioned_ledger])
-def test_a_ledger_of_an_earlier_format_is_refused_unchanged_with_its_path_and_the_next_step(
+def test_a_ledger_of_an_earlier_format_is_refused_unchanged_with_a_hint(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "ledger.db"
@@ -102,7 +102,7 @@ def test_a_ledger_of_an_earlier_format_is_refused_unchanged_with_its_path_and_th
     assert [item.name for item in tmp_path.iterdir()] == ["ledger.db"]
 
 
-def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE albums (title TEXT)")
@@ -111,7 +111,7 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
         Ledger(path, FakeClock())
 
 
-def test_a_file_that_is_no_database_is_called_damaged(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported_as_damaged(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(b"this is not SQLite, " * 500)
     with pytest.raises(LedgerError, match="damaged") as caught:
@@ -146,7 +146,7 @@ def test_a_damaged_document_in_a_row_is_a_clear_error(ledger: Ledger) -> None:
         ledger.get_run(run.id)
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file is in the way")
     with pytest.raises(StorageError, match="home"):
         Ledger(tmp_path / "home" / "ledger.db", FakeClock())
@@ -164,16 +164,18 @@ def test_a_read_only_folder_is_a_storage_error(tmp_path: Path) -> None:
         "try: Ledger(Path(sys.argv[1]), SystemClock())\n"
         "except StorageError as error: print('refused:', error.message)"
     )
-    # Root passes over modes unless it gives that power up.
-    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    command = [*drop, sys.executable, "-c", script, str(home / "ledger.db")]
+    # Root ignores file modes unless it drops its capabilities.
+    drop_capabilities = (
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    )
+    command = [*drop_capabilities, sys.executable, "-c", script, str(home / "ledger.db")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     home.chmod(0o700)
     assert done.stdout.startswith("refused:"), done.stderr
     assert "permission is denied" in done.stdout
 
 
-def test_a_ledger_held_by_another_process_is_waited_for_and_then_told(tmp_path: Path) -> None:
+def test_a_ledger_held_by_another_process_is_an_error_after_a_timeout(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     Ledger(path, FakeClock()).close()
     other = sqlite3.connect(path, isolation_level=None)
@@ -182,12 +184,12 @@ def test_a_ledger_held_by_another_process_is_waited_for_and_then_told(tmp_path: 
     with pytest.raises(LedgerError, match=r"another process has held the ledger for 0\.05 s"):
         ledger.add_run(make_run(), if_absent=False)
     other.execute("ROLLBACK")
-    ledger.add_run(make_run(), if_absent=False)  # and it still works
+    ledger.add_run(make_run(), if_absent=False)  # the ledger still works
     other.close()
     ledger.close()
 
 
-def test_a_ledger_held_by_another_process_while_it_is_opened_is_told(tmp_path: Path) -> None:
+def test_a_ledger_held_by_another_process_while_it_is_opened_is_an_error(tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(LedgerError, match="another process has held") as caught:
@@ -198,7 +200,7 @@ def test_a_ledger_held_by_another_process_while_it_is_opened_is_told(tmp_path: P
     Ledger(tmp_path / "ledger.db", FakeClock()).close()
 
 
-def test_a_full_disk_changes_nothing_and_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_changes_nothing(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys; from pathlib import Path\n"
         "from ftops.errors import StorageError; from ftops.ledger.ledger import Ledger\n"
@@ -219,9 +221,9 @@ def test_a_full_disk_changes_nothing_and_says_so(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("refused:"), done.stderr
     assert "disk" in done.stdout
-    survivor = Ledger(path, FakeClock())
-    assert len(survivor.list_runs()) == int(done.stdout.split()[1])
-    survivor.close()
+    reopened = Ledger(path, FakeClock())
+    assert len(reopened.list_runs()) == int(done.stdout.split()[1])
+    reopened.close()
 
 
 def test_threads_share_one_ledger(ledger: Ledger) -> None:
@@ -239,7 +241,7 @@ def test_threads_share_one_ledger(ledger: Ledger) -> None:
     assert len(ledger.list_runs()) == 40
 
 
-def test_processes_that_make_the_same_ledger_at_once_all_succeed(tmp_path: Path) -> None:
+def test_processes_that_create_the_same_ledger_at_once_all_succeed(tmp_path: Path) -> None:
     path = tmp_path / "home" / "ledger.db"
     script = (
         "import sys; from pathlib import Path; from ftops.clock import SystemClock\n"

@@ -1,7 +1,7 @@
-"""A power cut at any write: the ledger opens, is sound, and holds every change that had returned.
+"""After a power cut at any write the ledger opens, is intact, and holds every completed change.
 
-At most the one change that was under way may be there in addition, and then whole. Only the last
-events, and that they were shown, may be missing: never one change without those before it.
+At most the change in progress may be there in addition, and then whole. Only the last events, and
+that they were shown, may be missing: never a change without the changes before it.
 """
 
 import contextlib
@@ -26,11 +26,13 @@ from tests.runs.bench import Recorder, write_job
 from tests.runs.fake_provider import FakeProvider
 
 LIBRARY = find_library()
-needs_library = pytest.mark.skipif(LIBRARY is None, reason="Python's SQLite cannot be reached")
+needs_library = pytest.mark.skipif(
+    LIBRARY is None, reason="Python's SQLite library is not accessible"
+)
 
 
-class Watched(Ledger):
-    """Notes in the log when a commit has returned, and what the file then holds."""
+class LoggedLedger(Ledger):
+    """A ledger that records each completed commit and the content of the file after it."""
 
     def __init__(self, path: Path, clock: Clock, log: WriteLog, contents: list[Content]) -> None:
         self._log, self._contents = log, contents
@@ -46,14 +48,14 @@ class Watched(Ledger):
         self._contents.append(read_all(self.path))
 
 
-class Careless(Watched):
-    """A ledger that leaves it to the system when its commits reach the disk."""
+class UnflushedLedger(LoggedLedger):
+    """A ledger that flushes no commit to the disk."""
 
     _unflushed = frozenset(get_args(Change))
 
 
-def live(folder: Path, kind: type[Watched]) -> tuple[WriteLog, list[Content]]:
-    """Two runs by three commands; the log, and what the ledger held after each commit."""
+def run_commands(folder: Path, kind: type[LoggedLedger]) -> tuple[WriteLog, list[Content]]:
+    """Two runs by three commands; the log, and the content of the ledger after each commit."""
     assert LIBRARY is not None
     clock = FakeClock()
     contents: list[Content] = [{}]
@@ -66,7 +68,7 @@ def live(folder: Path, kind: type[Watched]) -> tuple[WriteLog, list[Content]]:
             if number == 0:
                 drive(open_run(write_job(folder), context), context)
                 with contextlib.closing(sqlite3.connect(path)) as other:
-                    # As another command does from time to time; the log then begins anew.
+                    # As another command does from time to time; the log then starts again.
                     other.execute("PRAGMA wal_checkpoint(PASSIVE)")
             elif number == 1:
                 drive(open_run(write_job(folder, seed=7), context), context, detach=True)
@@ -76,29 +78,29 @@ def live(folder: Path, kind: type[Watched]) -> tuple[WriteLog, list[Content]]:
     return log, contents
 
 
-def find_losses(log: WriteLog, contents: list[Content], folder: Path) -> Iterator[str]:
-    """Every state of the disk, at any write, that is not the history up to there."""
-    disk, chance = Disk(), random.Random(7)
+def list_losses(log: WriteLog, contents: list[Content], folder: Path) -> Iterator[str]:
+    """Every state of the disk, at any write, that differs from the history so far."""
+    disk, rng = Disk(), random.Random(7)
     known: dict[frozenset[tuple[str, bytes]], Content | str] = {}
     for number, change in enumerate(log.changes):
-        disk.take(change)
+        disk.add(change)
         states = {
-            "all": disk.leave_all(),
-            "certain": disk.leave_certain(),
-            "torn": disk.leave_torn(chance) | {"ledger.db-shm": chance.randbytes(40_000)},
+            "all": disk.read_all_files(),
+            "flushed": disk.read_flushed(),
+            "torn": disk.read_torn(rng) | {"ledger.db-shm": rng.randbytes(40_000)},
         }
         for name, files in states.items():
             state = frozenset(files.items())
-            found = known[state] if state in known else open_copy(files, folder)
-            if name == "certain":  # it stays the same until the next flush
-                known[state] = found
-            if found not in contents[change.safe : change.done + 2]:
-                what = found if isinstance(found, str) else "not the history"
-                yield f"write {number} ({change.kind} {change.name}), {name}: {what}"
+            content = known[state] if state in known else open_copy(files, folder)
+            if name == "flushed":  # it stays the same until the next flush
+                known[state] = content
+            if content not in contents[change.safe : change.done + 2]:
+                reason = content if isinstance(content, str) else "not the history"
+                yield f"write {number} ({change.kind} {change.name}), {name}: {reason}"
 
 
 def open_copy(files: Mapping[str, bytes], folder: Path) -> Content | str:
-    """What the copy of a ledger holds; a text when it cannot be read."""
+    """The content of a copy of a ledger; an error message when it cannot be read."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, data in files.items():
@@ -110,27 +112,27 @@ def open_copy(files: Mapping[str, bytes], folder: Path) -> Content | str:
 
 
 @needs_library
-def test_a_power_cut_at_any_write_of_real_runs_loses_nothing_that_had_returned(
+def test_a_power_cut_at_any_write_loses_no_completed_change(
     tmp_path: Path,
 ) -> None:
-    log, contents = live(tmp_path / "life", Watched)
+    log, contents = run_commands(tmp_path / "runs", LoggedLedger)
     assert log.done == len(contents) - 1 > 40
     kinds = {(change.kind, change.name) for change in log.changes}
     assert {("write", "ledger.db"), ("write", "ledger.db-wal"), ("sync", "ledger.db")} <= kinds
-    assert list(find_losses(log, contents, tmp_path / "copy")) == []
+    assert list(list_losses(log, contents, tmp_path / "copy")) == []
 
 
 @needs_library
-def test_commits_that_are_not_flushed_would_be_found_missing(tmp_path: Path) -> None:
-    log, contents = live(tmp_path / "life", Careless)
-    losses = find_losses(log, contents, tmp_path / "copy")
-    assert any("certain: not the history" in loss for loss in losses)
+def test_unflushed_commits_are_detected_as_losses(tmp_path: Path) -> None:
+    log, contents = run_commands(tmp_path / "runs", UnflushedLedger)
+    losses = list_losses(log, contents, tmp_path / "copy")
+    assert any("flushed: not the history" in loss for loss in losses)
 
 
-def test_a_log_that_ends_at_any_byte_holds_the_changes_that_are_whole_in_it(
+def test_a_log_cut_at_any_byte_holds_its_complete_changes(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "life" / "ledger.db"
+    path = tmp_path / "runs" / "ledger.db"
     log = path.with_name("ledger.db-wal")
     ledger = Ledger(path, FakeClock())
     sizes, contents = [log.stat().st_size], [read_all(path)]
@@ -140,10 +142,10 @@ def test_a_log_that_ends_at_any_byte_holds_the_changes_that_are_whole_in_it(
         contents.append(read_all(path))
     files = {"ledger.db": path.read_bytes(), "ledger.db-wal": log.read_bytes()}
     ledger.close()
-    chance = random.Random(7)
-    cuts = {size + near for size in sizes for near in (-1, 0, 1)}
-    cuts |= {chance.randrange(sizes[0], sizes[-1]) for _ in range(100)}
+    rng = random.Random(7)
+    cuts = {size + offset for size in sizes for offset in (-1, 0, 1)}
+    cuts |= {rng.randrange(sizes[0], sizes[-1]) for _ in range(100)}
     for cut in sorted(cut for cut in cuts if cut >= sizes[0]):
-        left = {**files, "ledger.db-wal": files["ledger.db-wal"][:cut]}
-        whole = sum(size <= cut for size in sizes) - 1
-        assert open_copy(left, tmp_path / "copy") == contents[whole], cut
+        cut_files = {**files, "ledger.db-wal": files["ledger.db-wal"][:cut]}
+        complete = sum(size <= cut for size in sizes) - 1
+        assert open_copy(cut_files, tmp_path / "copy") == contents[complete], cut

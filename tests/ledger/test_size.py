@@ -1,5 +1,6 @@
-"""A ledger of years: 10,000 runs and 1,000,000 events would take too long to make in a test, so the
-plans of the queries are looked at instead: none may read a whole table but the list of runs."""
+"""Query plans for a large ledger: no query but the list of runs reads a whole table.
+
+Creating 10,000 runs and 1,000,000 events would take too long in a test."""
 
 import sqlite3
 from pathlib import Path

@@ -16,10 +16,10 @@ def test_a_new_run_has_all_six_stages_in_order(ledger: Ledger) -> None:
     assert {(record.status, record.attempts) for record in records} == {(StageStatus.PENDING, 0)}
 
 
-def test_each_attempt_counts_and_has_a_time_of_its_own(ledger: Ledger, clock: FakeClock) -> None:
+def test_each_attempt_counts_and_has_its_own_duration(ledger: Ledger, clock: FakeClock) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
-    seen = ledger.get_stage(run.id, Stage.UPLOAD)
-    first = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+    record = ledger.get_stage(run.id, Stage.UPLOAD)
+    first = ledger.move_stage(run.id, record, StageStatus.RUNNING)
     clock.advance(100)
     failed = ledger.move_stage(run.id, first, StageStatus.FAILED, error="no answer")
     assert (failed.attempts, failed.seconds, failed.error) == (1, 100.0, "no answer")
@@ -31,42 +31,42 @@ def test_each_attempt_counts_and_has_a_time_of_its_own(ledger: Ledger, clock: Fa
     assert (done.seconds, dict(done.detail), done.status) == (7.0, {"bytes": 3}, "succeeded")
 
 
-def test_the_time_of_a_stage_that_was_interrupted_counts_from_its_first_attempt(
+def test_the_duration_of_an_interrupted_stage_counts_from_its_first_attempt(
     ledger: Ledger, clock: FakeClock
 ) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
-    seen = ledger.get_stage(run.id, Stage.FOLLOW)
-    first = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
-    clock.advance(50)  # Ctrl-C: nothing is written down
+    record = ledger.get_stage(run.id, Stage.FOLLOW)
+    first = ledger.move_stage(run.id, record, StageStatus.RUNNING)
+    clock.advance(50)  # Ctrl-C: nothing is recorded
     second = ledger.move_stage(run.id, first, StageStatus.RUNNING)
     clock.advance(2)
     done = ledger.move_stage(run.id, second, StageStatus.SUCCEEDED)
     assert (done.attempts, done.seconds) == (2, 52.0)
 
 
-def test_moves_of_stages_are_written_down_with_attempt_and_error(ledger: Ledger) -> None:
+def test_status_changes_of_stages_are_recorded_with_attempt_and_error(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
-    seen = ledger.get_stage(run.id, Stage.CREATE)
-    running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+    record = ledger.get_stage(run.id, Stage.CREATE)
+    running = ledger.move_stage(run.id, record, StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.FAILED, error="refused")
     last = ledger.list_state_changes(run.id)[-1]
     assert (last.stage, last.before, last.after) == (Stage.CREATE, "running", "failed")
     assert (last.attempt, last.error) == (1, "refused")
 
 
-def test_the_same_attempt_cannot_end_twice(ledger: Ledger) -> None:
+def test_an_attempt_cannot_end_twice(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
-    seen = ledger.get_stage(run.id, Stage.CREATE)
-    running = ledger.move_stage(run.id, seen, StageStatus.RUNNING)
+    record = ledger.get_stage(run.id, Stage.CREATE)
+    running = ledger.move_stage(run.id, record, StageStatus.RUNNING)
     ledger.move_stage(run.id, running, StageStatus.SUCCEEDED)
-    moves = len(ledger.list_state_changes(run.id))
+    changes = len(ledger.list_state_changes(run.id))
     with pytest.raises(RunBusy, match="stage create of run-"):
         ledger.move_stage(run.id, running, StageStatus.FAILED, error="late")
     assert ledger.get_stage(run.id, Stage.CREATE).status is StageStatus.SUCCEEDED
-    assert len(ledger.list_state_changes(run.id)) == moves
+    assert len(ledger.list_state_changes(run.id)) == changes
 
 
-def test_a_later_attempt_of_another_process_wins_over_an_earlier_one(ledger: Ledger) -> None:
+def test_an_earlier_attempt_cannot_end_after_a_later_one_has_started(ledger: Ledger) -> None:
     run = ledger.add_run(make_run(), if_absent=False)
     first = ledger.move_stage(run.id, ledger.get_stage(run.id, Stage.FOLLOW), StageStatus.RUNNING)
     ledger.move_stage(run.id, first, StageStatus.RUNNING)

@@ -1,7 +1,7 @@
-"""Everything that SQLite writes, in order, and what a disk may hold of it after a power cut.
+"""Records everything that SQLite writes, and computes what a disk may hold after a power cut.
 
-SQLite reaches the disk through a table of functions (https://www.sqlite.org/vfs.html). `recording`
-puts one in front of the platform's own that writes down each change before it is made.
+SQLite writes through a table of functions (https://www.sqlite.org/vfs.html). `recording` wraps the
+platform's table and records each change before it is made.
 """
 
 import _sqlite3  # for the library that Python's own module uses
@@ -16,9 +16,9 @@ from typing import Any, Literal
 Kind = Literal["write", "truncate", "sync", "delete", "sync_folder"]
 _SECTOR = 512
 _OK = 0
-_JOURNALS = 0x800 | 0x80000  # flags of a file that is opened as a rollback journal or as a log
+_JOURNALS = 0x800 | 0x80000  # flags for opening a rollback journal or a write-ahead log
 _POINTER, _INT, _LONG, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_char_p
-# A pointer, not a text: SQLite keeps the address of a name, and a copy would be gone by then.
+# A pointer, not a string: SQLite keeps the address of a name, and a copy would be freed by then.
 _OPEN = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER, _POINTER, _INT, _POINTER)
 _DELETE = ctypes.CFUNCTYPE(_INT, _POINTER, _TEXT, _INT)
 _WRITE = ctypes.CFUNCTYPE(_INT, _POINTER, _POINTER, _INT, _LONG)
@@ -54,9 +54,9 @@ class _Methods(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One request to the disk, and how many commits had returned before it.
+    """One request to the disk, and the number of commits that completed before it.
 
-    `safe` is how many of these may not be lost any more.
+    `safe` is the number of these that must not be lost.
     """
 
     kind: Kind
@@ -69,9 +69,9 @@ class Change:
 
 @dataclass(slots=True)
 class WriteLog:
-    """What was asked of the disk so far, and how many commits have returned.
+    """The requests to the disk so far, and the number of completed commits.
 
-    `unlisted` are open files whose names are not certain to be in their folder yet.
+    `unlisted` are open files whose folder entry is not flushed yet.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -84,7 +84,7 @@ class WriteLog:
 
 
 def find_library() -> ctypes.CDLL | None:
-    """The SQLite that Python uses, or None where it cannot be reached."""
+    """The SQLite library that Python uses, or None where it is not accessible."""
     try:
         library = ctypes.CDLL(getattr(_sqlite3, "__file__", None))
         library.sqlite3_vfs_find.restype = ctypes.POINTER(_Vfs)
@@ -98,7 +98,7 @@ def find_library() -> ctypes.CDLL | None:
 
 @contextlib.contextmanager
 def recording(library: ctypes.CDLL) -> Iterator[WriteLog]:
-    """Write down what SQLite does to files that are opened inside the block."""
+    """Record the changes that SQLite makes to files opened inside the block."""
     log = WriteLog()
     inner = library.sqlite3_vfs_find(None)
     outer = _Vfs.from_buffer_copy(inner.contents)
@@ -135,7 +135,7 @@ def recording(library: ctypes.CDLL) -> Iterator[WriteLog]:
 
 
 def _record_methods(inner: Any, log: WriteLog, paths: dict[int, str]) -> _Methods:
-    """The methods of an open file, three of them written down."""
+    """The methods of an open file; three of them are recorded."""
     own = inner.contents
     outer = _Methods.from_buffer_copy(own)
 
@@ -162,50 +162,50 @@ def _record_methods(inner: Any, log: WriteLog, paths: dict[int, str]) -> _Method
 
 
 class Disk:
-    """What a disk holds for certain, and what is still on its way there.
+    """The flushed content of a disk, and its pending changes.
 
-    A flush of a file makes all that was asked for it before certain, a flush of the folder its
-    deletions; of the rest, a power cut may leave any sectors, whatever their order was.
+    A flush of a file completes all earlier changes of it, a flush of the folder its deletions.
+    Of the pending changes, a power cut may keep any sectors in any order.
     """
 
     def __init__(self) -> None:
-        self._certain: dict[str, bytes] = {}
+        self._flushed: dict[str, bytes] = {}
         self._pending: dict[str, list[Change]] = {}
 
-    def take(self, change: Change) -> None:
-        """The next request."""
+    def add(self, change: Change) -> None:
+        """Add the next request."""
         pending = self._pending.setdefault(change.name, [])
         if change.kind == "sync":
-            self._certain = self._apply(change.name, pending, self._certain)
+            self._flushed = self._apply(change.name, pending, self._flushed)
             pending.clear()
         elif change.kind == "sync_folder":
             for name in self._pending:
-                self._settle_deletions(name)
+                self._flush_deletions(name)
         else:
             pending.append(change)
 
-    def _settle_deletions(self, name: str) -> None:
-        """What stood under the name before its last deletion is gone for certain."""
+    def _flush_deletions(self, name: str) -> None:
+        """Remove what had the name before its last deletion."""
         pending = self._pending[name]
-        places = [place for place, change in enumerate(pending) if change.kind == "delete"]
-        if places:
-            self._certain.pop(name, None)
-            del pending[: places[-1] + 1]
+        indices = [index for index, change in enumerate(pending) if change.kind == "delete"]
+        if indices:
+            self._flushed.pop(name, None)
+            del pending[: indices[-1] + 1]
 
-    def leave_all(self) -> dict[str, bytes]:
-        """The files when everything arrived (the process died, the machine did not)."""
-        return self._leave(lambda changes: changes)
+    def read_all_files(self) -> dict[str, bytes]:
+        """The files when every change arrived: the process was killed, the machine runs on."""
+        return self._read(lambda changes: changes)
 
-    def leave_certain(self) -> dict[str, bytes]:
-        """The files when nothing arrived that had not been flushed."""
-        return self._leave(lambda changes: [])
+    def read_flushed(self) -> dict[str, bytes]:
+        """The files when only flushed changes arrived."""
+        return self._read(lambda changes: [])
 
-    def leave_torn(self, chance: random.Random) -> dict[str, bytes]:
-        """The files when some of the sectors on their way arrived."""
-        return self._leave(lambda changes: _tear(changes, chance))
+    def read_torn(self, rng: random.Random) -> dict[str, bytes]:
+        """The files when some of the pending sectors arrived."""
+        return self._read(lambda changes: _tear(changes, rng))
 
-    def _leave(self, choose: Callable[[Sequence[Change]], Sequence[Change]]) -> dict[str, bytes]:
-        files = dict(self._certain)
+    def _read(self, choose: Callable[[Sequence[Change]], Sequence[Change]]) -> dict[str, bytes]:
+        files = dict(self._flushed)
         for name, pending in self._pending.items():
             files = self._apply(name, choose(pending), files)
         return files
@@ -228,17 +228,17 @@ class Disk:
         return files
 
 
-def _tear(changes: Sequence[Change], chance: random.Random) -> list[Change]:
-    left = []
+def _tear(changes: Sequence[Change], rng: random.Random) -> list[Change]:
+    kept = []
     for change in changes:
         if change.kind != "write":
-            if chance.random() < 0.5:
-                left.append(change)
+            if rng.random() < 0.5:
+                kept.append(change)
             elif change.kind == "delete":
-                break  # what came later went into a new file of that name, which is not there
+                break  # later changes belong to a new file of that name, which does not exist
             continue
         for start in range(0, len(change.data), _SECTOR):
-            if chance.random() < 0.7:
+            if rng.random() < 0.7:
                 piece = change.data[start : start + _SECTOR]
-                left.append(replace(change, offset=change.offset + start, data=piece))
-    return left
+                kept.append(replace(change, offset=change.offset + start, data=piece))
+    return kept

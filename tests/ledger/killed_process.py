@@ -1,9 +1,9 @@
-"""Lives the history once for each crash point, in a process that dies there.
+"""Runs the history once for each crash point, in a process that is killed there.
 
-    python -m tests.ledger.dying FOLDER
+    python -m tests.ledger.killed_process FOLDER
 
-Each ledger is left in FOLDER under the name of its point; the output is one JSON object, from each
-point to how the process ended.
+Each ledger stays in FOLDER under the name of its point. The output is one JSON object: the exit
+code of the process for each point.
 """
 
 import json
@@ -18,8 +18,8 @@ from tests.fakes import FakeClock
 from tests.ledger.history import STEPS
 
 
-def live(path: Path, point: str) -> None:
-    """All steps up to the death at `point`, as the rest of this process."""
+def run_steps(path: Path, point: str) -> None:
+    """Run all steps until `point` kills the process; never return."""
     code = 1
     try:
         crashpoints.arm(point)
@@ -32,13 +32,13 @@ def live(path: Path, point: str) -> None:
 
 
 def main(folder: Path) -> None:
-    ends = {}
+    exit_codes = {}
     for point in list_crash_points():
         process = os.fork()
         if process == 0:
-            live(folder / point / "ledger.db", point)
-        ends[point] = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    sys.stdout.write(json.dumps(ends))
+            run_steps(folder / point / "ledger.db", point)
+        exit_codes[point] = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    sys.stdout.write(json.dumps(exit_codes))
 
 
 if __name__ == "__main__":
