@@ -132,7 +132,7 @@ def test_a_model_whose_deletion_is_answered_by_404_is_looked_for(
         settings = ProviderSettings("openai", base_url=server.base_url)
         add_run(ledger, "run-20261122-1407-aaaa", model=NAME, provider=settings)
         answer = ftops("models", "delete", NAME, "--yes")
-        assert len(server.seen) == 2
+        assert len(server.requests) == 2
     assert (answer.code, "There is no such model" in answer.err) == (1, True)
     assert ("The model still exists" in answer.err) is there
     tuned = ledger.find_model(NAME)

@@ -12,7 +12,7 @@ from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
 from ftops.records import RunId
 from tests.cli.running import ftops
-from tests.reports.sketches import make_candidates, make_evaluation, make_run
+from tests.reports.sample_runs import make_candidates, make_evaluation, make_run
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from ftops.records import Checkpoint, Run
 from ftops.reports.results import ResultRow, parse_results, render_csv
 from ftops.reports.training import create_training
 from tests.cli.running import ftops
-from tests.reports.made_curves import decay, make
+from tests.reports.training_curves import decay, make_training
 from tests.runs.bench import Bench
 
 
@@ -20,8 +20,10 @@ def rising(share: float) -> float:
     return decay(2.1, 0.6, 6.0)(share) + max(0.0, share - 1 / 3) * 0.6
 
 
-OVER_FITTED = make(decay(2.0, 0.05, 5.0), rising, is_full=True, valid_every=30, epochs=10)
-CLEAN = make(decay(2.0, 0.4, 6.0), decay(2.1, 0.6, 6.0), is_full=True, valid_every=30, epochs=10)
+OVER_FITTED = make_training(decay(2.0, 0.05, 5.0), rising, is_full=True, valid_every=30, epochs=10)
+CLEAN = make_training(
+    decay(2.0, 0.4, 6.0), decay(2.1, 0.6, 6.0), is_full=True, valid_every=30, epochs=10
+)
 
 
 @pytest.fixture

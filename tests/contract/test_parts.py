@@ -13,7 +13,7 @@ from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
 from ftops.records import MultipartUpload, ProviderSettings
 from tests.contract.conftest import write_rows
-from tests.providers.test_openai_uploads import Memory
+from tests.providers.test_openai_uploads import MemoryCheckpoint
 
 MIB = 1 << 20
 NAME = "ftops-0123456789abcdef-train.jsonl"
@@ -46,7 +46,7 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_parts_become_the_same_file_and_are_counted_once(provider: Provider, rows: Path) -> None:
-    memory = Memory()
+    memory = MemoryCheckpoint()
     seen: list[int] = []
     file = provider.upload_file(
         rows, filename=NAME, on_bytes=lambda sent, total: seen.append(sent), checkpoint=memory
@@ -65,7 +65,7 @@ def test_an_upload_that_the_engine_does_not_know_is_begun_again(
     provider: Provider, rows: Path
 ) -> None:
     later = datetime.now(UTC) + timedelta(minutes=30)
-    memory = Memory(MultipartUpload("upload_never", MIB, later, {0: "part_never"}))
+    memory = MemoryCheckpoint(MultipartUpload("upload_never", MIB, later, {0: "part_never"}))
     file = provider.upload_file(
         rows, filename=NAME, on_bytes=lambda sent, total: None, checkpoint=memory
     )
@@ -76,7 +76,7 @@ def test_an_upload_that_the_engine_does_not_know_is_begun_again(
 def test_a_completed_upload_whose_answer_was_lost_is_not_sent_again(
     provider: Provider, rows: Path
 ) -> None:
-    memory = Memory()
+    memory = MemoryCheckpoint()
     first, again = (
         provider.upload_file(
             rows, filename=NAME, on_bytes=lambda sent, all_: None, checkpoint=memory
@@ -84,7 +84,7 @@ def test_a_completed_upload_whose_answer_was_lost_is_not_sent_again(
         for _ in range(2)
     )
     assert again.id == first.id
-    assert memory.told.count("completing") == 2
+    assert memory.calls.count("completing") == 2
     provider.delete_file(first.id)
 
 
@@ -96,7 +96,7 @@ def test_an_upload_that_was_interrupted_is_taken_back_once(provider: Provider, r
         if sent >= 2 * MIB:
             raise Enough
 
-    memory = Memory()
+    memory = MemoryCheckpoint()
     with pytest.raises(Enough):
         provider.upload_file(rows, filename=NAME, on_bytes=stop, checkpoint=memory)
     assert memory.known is not None

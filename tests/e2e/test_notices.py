@@ -30,7 +30,7 @@ def test_a_run_tells_both_and_keeps_the_secret_to_itself(sandbox: Sandbox) -> No
             f"webhook_url: {receiver.url}",
             "webhook_secret_env: HOOK",
         )
-        receiver.answers = [(503, {})]
+        receiver.responses = [(503, {})]
         done = sandbox.ftops("run", job, "--json", HOOK=SECRET)
         assert done.code == 0
         assert done.err.startswith("Code that runs on this machine:\n  notify.command  sh -c ")
@@ -38,7 +38,7 @@ def test_a_run_tells_both_and_keeps_the_secret_to_itself(sandbox: Sandbox) -> No
         run = cast(dict[str, Json], done.document)
         again = sandbox.ftops("run", job, "--json", HOOK=SECRET)
         assert again.code == 0
-    first, second = receiver.taken
+    first, second = receiver.deliveries
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     told = json.loads((sandbox.folder / "told.json").read_text())
     assert told["data"].pop("error") is None
@@ -65,7 +65,7 @@ def test_the_path_of_a_webhook_is_shown_nowhere(sandbox: Sandbox) -> None:
         )
         words = ("run", job, "--set", f"notify.webhook_url={receiver.url}")
         looks = [sandbox.ftops(*words, "--dry-run"), sandbox.ftops(*words, HOOK=SECRET)]
-    assert len(receiver.taken) == 1
+    assert len(receiver.deliveries) == 1
     for page in ("page.html", "page.md"):
         looks.append(sandbox.look("report", "hidden", "-o", sandbox.folder / page))
         assert path not in (sandbox.folder / page).read_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.sandbox import Sandbox
-from tests.exports.test_tensorboard import points, read
+from tests.exports.test_tensorboard import list_points, read_events
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -24,7 +24,7 @@ def test_a_run_is_in_each_tool_with_the_figures_of_its_results(sandbox: Sandbox)
     assert loss["values"] == [row["train_loss"] for row in rows]
     assert document["lineage"]["model"] == json.loads(done.out)["fine_tuned_model"]
     (folder,) = (sandbox.folder / "logs").iterdir()
-    shown = points(read(folder), "train_loss")
+    shown = list_points(read_events(folder), "train_loss")
     assert [step for step, _ in shown] == loss["steps"]
     assert [value for _, value in shown] == pytest.approx(loss["values"])  # of 32 bits there
     (sandbox.folder / "told.json").unlink()

@@ -1,4 +1,4 @@
-"""Runs for the tests of this package, and an environment for the processes of exports."""
+"""Runs to export, and the environment of export processes."""
 
 import os
 from pathlib import Path
@@ -20,13 +20,13 @@ def make_run(
     curves: tuple[TrainingCurve, ...] | None = None,
     ended_at: float = STARTED + 60,
 ) -> RunData:
-    """A run that trained on news, with two curves and two candidates."""
+    """A run with two training curves and two candidates."""
     numbers = tuple(range(1, steps + 1))
-    drawn = (
+    default_curves = (
         TrainingCurve("train_loss", numbers, tuple(3 / step for step in numbers)),
         TrainingCurve("valid_loss", numbers[-1:], (0.75,)),
     )
-    found = (
+    default_metrics = (
         MetricValue("tuned", "accuracy", 0.9375, 0.875, 0.96875, 64),
         MetricValue("few-shot: 5", "accuracy", 0.5, 0.375, 0.625, 64),
     )
@@ -48,14 +48,14 @@ def make_run(
         if parameters is None
         else parameters,
         tags={"ftops.run_id": RUN_ID},
-        curves=drawn if curves is None else curves,
-        metrics=found if metrics is None else metrics,
+        curves=default_curves if curves is None else curves,
+        metrics=default_metrics if metrics is None else metrics,
         files=files,
     )
 
 
 def make_hostile_run() -> RunData:
-    """Names and values that tools refuse, if they get them as they are."""
+    """A run with names and values that tools refuse when they are not converted."""
     curves = (
         TrainingCurve("../../loss", (1, 2), (1.0, 2.0)),
         TrainingCurve("loss?", (1, 2), (3.0, 4.0)),
@@ -71,16 +71,16 @@ def make_hostile_run() -> RunData:
 
 
 def make_environ(folder: Path, **variables: str) -> dict[str, str]:
-    """As little as a process needs: a home of its own, no way out, and warnings as errors."""
+    """A minimal environment: an empty home folder, no network, and warnings as errors."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    no_network = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     offline = {"WANDB_MODE": "offline", "PYTHONWARNINGS": "error"}
-    return {**kept, **nowhere, **offline, "HOME": str(home), **variables}
+    return {**kept, **no_network, **offline, "HOME": str(home), **variables}
 
 
-def export_run(where: Path, tool: str, run: RunData, /, **settings: str) -> str:
-    """Tell the real tool, as the command line does."""
-    exporter = SubprocessExporter(make_environ(where))
-    return exporter.export(run, ExportTarget(tool, settings, where))
+def export_run(folder: Path, tool: str, run: RunData, /, **settings: str) -> str:
+    """Export a run to the real tool, as the command line does."""
+    exporter = SubprocessExporter(make_environ(folder))
+    return exporter.export(run, ExportTarget(tool, settings, folder))

@@ -18,7 +18,7 @@ from tests.exports.runs import RUN_ID, export_run, make_hostile_run, make_run
         ({"file": "all/"}, f"all/{RUN_ID}.json"),
     ],
 )
-def test_a_run_that_is_exported_is_read_back_whole(
+def test_an_exported_run_is_read_back_whole(
     tmp_path: Path, settings: dict[str, str], path: str
 ) -> None:
     run = make_run()

@@ -1,4 +1,4 @@
-"""Runs in MLflow, written by our process and read with MLflow's own client."""
+"""Runs in MLflow, written by an export process and read with MLflow's own client."""
 
 import contextlib
 import math
@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that MLflow has set up, which takes it seconds."""
+    """A store that MLflow has created, which takes seconds."""
     folder = tmp_path_factory.mktemp("mlflow")
     open_client(folder, "sqlite:///store.db").search_experiments()
     return folder / "store.db"
@@ -34,7 +34,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def open_client(folder: Path, store: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what MLflow itself imports
+        warnings.simplefilter("ignore")  # from modules that MLflow imports
         from mlflow.tracking import MlflowClient
 
     uri = store.replace("///", f"///{folder}/") if ":" in store else str(folder / store)
@@ -42,44 +42,49 @@ def open_client(folder: Path, store: str) -> Any:
 
 
 def list_runs(client: Any) -> list[Any]:
-    experiments = [one.experiment_id for one in client.search_experiments()]
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     return list(client.search_runs(experiments))
 
 
-def points(client: Any, run: Any, key: str) -> list[tuple[int, float]]:
+def list_points(client: Any, run: Any, key: str) -> list[tuple[int, float]]:
     history = client.get_metric_history(run.info.run_id, key)
-    return sorted((one.step, one.value) for one in history)
+    return sorted((metric.step, metric.value) for metric in history)
 
 
-def test_a_run_that_is_exported_is_read_back_whole(tmp_path: Path, store: str) -> None:
+def test_an_exported_run_is_read_back_whole(tmp_path: Path, store: str) -> None:
     report = tmp_path / "job.yaml"
     report.write_text("name: news\n")
     run = make_run(files=(str(report),))
     location = export_run(tmp_path, "mlflow", run, tracking_uri=store, experiment="topics")
     client = open_client(tmp_path, store)
-    (found,) = list_runs(client)
-    assert f"run {found.info.run_id} at " in location
-    assert client.get_experiment(found.info.experiment_id).name == "topics"
-    assert (found.info.run_name, found.info.status) == ("news topics/1", "FINISHED")
-    assert (found.info.start_time, found.info.end_time) == (STARTED * 1000, STARTED * 1000 + 60_000)
-    assert found.data.params == {
+    (exported,) = list_runs(client)
+    assert f"run {exported.info.run_id} at " in location
+    assert client.get_experiment(exported.info.experiment_id).name == "topics"
+    assert (exported.info.run_name, exported.info.status) == ("news topics/1", "FINISHED")
+    assert (exported.info.start_time, exported.info.end_time) == (
+        STARTED * 1000,
+        STARTED * 1000 + 60_000,
+    )
+    assert exported.data.params == {
         "base_model": "ada", "n_epochs": "3", "learning_rate_multiplier": "0.5",
     }  # fmt: skip
-    assert points(client, found, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0), (4, 0.75)]
-    assert points(client, found, "eval/tuned/accuracy") == [(4, 0.9375)]
-    assert found.data.metrics["eval/tuned/accuracy_low"] == 0.875
-    assert found.data.metrics["eval/few-shot_ 5/accuracy"] == 0.5
-    assert found.data.tags["ftops.run_id"] == RUN_ID
-    assert found.data.tags["ftops.training_sha256"] == "ab" * 32
-    assert found.data.tags["ftops.job_id"] == "ftjob-1"
-    assert found.data.tags["ftops.model"] == "ft:ada:local:news:1"
-    (data,) = found.inputs.dataset_inputs
+    assert list_points(client, exported, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0), (4, 0.75)]
+    assert list_points(client, exported, "eval/tuned/accuracy") == [(4, 0.9375)]
+    assert exported.data.metrics["eval/tuned/accuracy_low"] == 0.875
+    assert exported.data.metrics["eval/few-shot_ 5/accuracy"] == 0.5
+    assert exported.data.tags["ftops.run_id"] == RUN_ID
+    assert exported.data.tags["ftops.training_sha256"] == "ab" * 32
+    assert exported.data.tags["ftops.job_id"] == "ftjob-1"
+    assert exported.data.tags["ftops.model"] == "ft:ada:local:news:1"
+    (data,) = exported.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("train.jsonl", ("ab" * 32)[:36])
-    assert [one.path for one in client.list_artifacts(found.info.run_id)] == ["job.yaml"]
+    assert [artifact.path for artifact in client.list_artifacts(exported.info.run_id)] == [
+        "job.yaml"
+    ]
     assert (tmp_path / "mlruns").is_dir() == (store == "mlruns")
 
 
-def test_a_run_that_is_exported_again_is_there_once_and_up_to_date(
+def test_a_second_export_of_a_run_updates_the_first(
     tmp_path: Path, store: str, empty_store: Path
 ) -> None:
     shutil.copy(empty_store, tmp_path)
@@ -91,35 +96,35 @@ def test_a_run_that_is_exported_again_is_there_once_and_up_to_date(
     later = make_run(steps=3, ended_at=STARTED + 99, metrics=(changed,))
     export_run(tmp_path, "mlflow", later, tracking_uri=store)
     client = open_client(tmp_path, store)
-    (found,) = list_runs(client)
-    assert found.info.status == "FINISHED"
-    assert points(client, found, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
-    assert points(client, found, "eval/tuned/accuracy") == [(3, 0.9375), (3, 1.0)]
-    assert found.data.metrics["eval/tuned/accuracy"] == 1.0
-    assert found.data.params["n_epochs"] == "3"  # as first logged; MLflow keeps it
-    assert found.data.tags["ftops.latest.n_epochs"] == "9"
+    (exported,) = list_runs(client)
+    assert exported.info.status == "FINISHED"
+    assert list_points(client, exported, "train_loss") == [(1, 3.0), (2, 1.5), (3, 1.0)]
+    assert list_points(client, exported, "eval/tuned/accuracy") == [(3, 0.9375), (3, 1.0)]
+    assert exported.data.metrics["eval/tuned/accuracy"] == 1.0
+    assert exported.data.params["n_epochs"] == "3"  # as first logged; MLflow keeps it
+    assert exported.data.tags["ftops.latest.n_epochs"] == "9"
 
 
-def test_names_and_values_beyond_its_limits_are_fitted(
+def test_names_and_values_beyond_the_limits_of_mlflow_are_shortened(
     tmp_path: Path, store: str, empty_store: Path
 ) -> None:
     shutil.copy(empty_store, tmp_path)
     export_run(tmp_path, "mlflow", make_hostile_run(), tracking_uri=store)
     client = open_client(tmp_path, store)
-    (found,) = list_runs(client)
-    params = found.data.params
+    (exported,) = list_runs(client)
+    params = exported.data.params
     assert len(params) == 4
     assert len(params["separator"]) == 6000
     assert params["separator"].endswith("…")
     assert params["a/_/b"] == "True"
-    assert points(client, found, "_/_/loss") == [(1, 1.0), (2, 2.0)]
-    assert points(client, found, "loss_") == [(1, 3.0), (2, 4.0)]
-    (twin,) = (key for key in found.data.metrics if key.startswith("loss_-"))
-    (first, second) = points(client, found, twin)
+    assert list_points(client, exported, "_/_/loss") == [(1, 1.0), (2, 2.0)]
+    assert list_points(client, exported, "loss_") == [(1, 3.0), (2, 4.0)]
+    (second_key,) = (key for key in exported.data.metrics if key.startswith("loss_-"))
+    (first, second) = list_points(client, exported, second_key)
     assert (first, math.isnan(second[1])) == ((1, 5.0), True)
-    assert points(client, found, "Ünïcode 损失") == [(1, 7.0)]
-    assert all(len(key) <= 250 for key in (*params, *found.data.metrics))
-    assert len(found.data.metrics) == 6
+    assert list_points(client, exported, "Ünïcode 损失") == [(1, 7.0)]
+    assert all(len(key) <= 250 for key in (*params, *exported.data.metrics))
+    assert len(exported.data.metrics) == 6
 
 
 def test_ten_thousand_steps_are_logged_in_batches(tmp_path: Path, empty_store: Path) -> None:
@@ -128,11 +133,13 @@ def test_ten_thousand_steps_are_logged_in_batches(tmp_path: Path, empty_store: P
     curve = TrainingCurve("train_loss", steps, tuple(1 / (step + 1) for step in steps))
     export_run(tmp_path, "mlflow", make_run(curves=(curve,)), tracking_uri="sqlite:///store.db")
     client = open_client(tmp_path, "sqlite:///store.db")
-    (found,) = list_runs(client)
-    assert points(client, found, "train_loss") == list(zip(steps, curve.values, strict=True))
+    (exported,) = list_runs(client)
+    assert list_points(client, exported, "train_loss") == list(
+        zip(steps, curve.values, strict=True)
+    )
 
 
-def test_an_export_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_store: Path) -> None:
+def test_killed_exports_leave_no_second_run(tmp_path: Path, empty_store: Path) -> None:
     shutil.copy(empty_store, tmp_path)
     environ = make_environ(tmp_path)
     target = ExportTarget("mlflow", {"tracking_uri": "sqlite:///store.db"}, tmp_path)
@@ -148,11 +155,11 @@ def test_an_export_that_was_killed_leaves_no_second_run(tmp_path: Path, empty_st
             SubprocessExporter(environ, timeout_s=timeout_s).export(run, target)
     SubprocessExporter(environ).export(run, target)
     client = open_client(tmp_path, "sqlite:///store.db")
-    (found,) = list_runs(client)
-    assert points(client, found, "train_loss") == [(step, float(step)) for step in steps]
+    (exported,) = list_runs(client)
+    assert list_points(client, exported, "train_loss") == [(step, float(step)) for step in steps]
 
 
-def test_the_environment_says_where_unless_the_job_file_does(
+def test_the_job_file_overrides_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -160,18 +167,18 @@ def test_the_environment_says_where_unless_the_job_file_does(
     folder.mkdir()
     shutil.copy(empty_store, tmp_path / "mine.db")
     shutil.copy(empty_store, folder / "named.db")
-    around = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "MLFLOW_EXPERIMENT_NAME": "ours"}
-    exporter = SubprocessExporter(make_environ(tmp_path, **around))
+    variables = {"MLFLOW_TRACKING_URI": "sqlite:///mine.db", "MLFLOW_EXPERIMENT_NAME": "ours"}
+    exporter = SubprocessExporter(make_environ(tmp_path, **variables))
     exporter.export(make_run(), ExportTarget("mlflow", {}, folder))
-    (found,) = list_runs(client := open_client(tmp_path, "sqlite:///mine.db"))
-    assert client.get_experiment(found.info.experiment_id).name == "ours"
+    (exported,) = list_runs(client := open_client(tmp_path, "sqlite:///mine.db"))
+    assert client.get_experiment(exported.info.experiment_id).name == "ours"
     named = {"tracking_uri": "sqlite:///named.db", "experiment": "theirs"}
     exporter.export(make_run(), ExportTarget("mlflow", named, folder))
-    (found,) = list_runs(client := open_client(folder, "sqlite:///named.db"))
-    assert client.get_experiment(found.info.experiment_id).name == "theirs"
+    (exported,) = list_runs(client := open_client(folder, "sqlite:///named.db"))
+    assert client.get_experiment(exported.info.experiment_id).name == "theirs"
 
 
-def test_a_server_that_is_away_is_reported_in_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
         ExportFailed, match=r"^export: mlflow refuses the run: .*127\.0\.0\.1"
     ) as error:

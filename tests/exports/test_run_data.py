@@ -1,4 +1,4 @@
-"""Exported data comes from the ledger and the run's folder, as far as the run has come."""
+"""Exported data comes from the ledger and the run folder, also of an unfinished run."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,13 +63,13 @@ PREPARED: dict[str, Json] = {
 }
 
 
-def stage(stage: Stage, **detail: Json) -> StageRecord:
+def make_stage(stage: Stage, **detail: Json) -> StageRecord:
     return StageRecord(stage, StageStatus.SUCCEEDED, detail=detail)
 
 
-def test_all_that_a_run_has_is_exported(tmp_path: Path) -> None:
-    figure = MetricResult(0.9, 0.8, 0.95, 40)
-    tuned = CandidateScore("tuned", CandidateKind.TUNED, 40, {"accuracy": figure})
+def test_all_data_of_a_run_is_exported(tmp_path: Path) -> None:
+    metric = MetricResult(0.9, 0.8, 0.95, 40)
+    tuned = CandidateScore("tuned", CandidateKind.TUNED, 40, {"accuracy": metric})
     evaluation = Evaluation("v.jsonl", 40, "accuracy", (tuned,))
     (tmp_path / "evaluation.json").write_bytes(orjson.dumps(evaluation.to_json()))
     table = "step,train_loss,valid_loss,lr\n1,3,,0.1\n2,2,2.5,nan\n2,1.5,,\n"
@@ -77,9 +77,9 @@ def test_all_that_a_run_has_is_exported(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text("name: news\n")
     (tmp_path / "answers.jsonl").write_text("{}\n")
     stages = [
-        stage(Stage.PREPARE, **PREPARED),
-        stage(Stage.UPLOAD, training_file="file-1"),
-        stage(Stage.FOLLOW, hyperparameters={"n_epochs": 3}, trained_tokens=99),
+        make_stage(Stage.PREPARE, **PREPARED),
+        make_stage(Stage.UPLOAD, training_file="file-1"),
+        make_stage(Stage.FOLLOW, hyperparameters={"n_epochs": 3}, trained_tokens=99),
     ]
     run = collect_run_data(RUN, stages, RunFolder(tmp_path))
     assert run.curves == (
@@ -118,8 +118,8 @@ def test_all_that_a_run_has_is_exported(tmp_path: Path) -> None:
     assert "MY_KEY" not in exported
 
 
-def test_a_run_that_failed_early_is_exported_with_what_there_is(tmp_path: Path) -> None:
-    run = collect_run_data(RUN, [], RunFolder(tmp_path / "gone"))
+def test_a_run_that_failed_early_is_exported_with_its_existing_data(tmp_path: Path) -> None:
+    run = collect_run_data(RUN, [], RunFolder(tmp_path / "missing"))
     assert (run.curves, run.metrics, run.files) == ((), (), ())
     assert run.parameters["n_epochs"] == "auto"
     assert run.lineage.training_file == "data/train.jsonl"
@@ -128,9 +128,7 @@ def test_a_run_that_failed_early_is_exported_with_what_there_is(tmp_path: Path) 
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{", b'{"version": 99}', b'{"accuracy": 0.75}', b"\xff"]
 )
-def test_files_that_cannot_be_understood_go_along_as_they_are(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_invalid_files_are_exported_unchanged(tmp_path: Path, content: bytes) -> None:
     for name in ("results.csv", "evaluation.json"):
         (tmp_path / name).write_bytes(content)
     run = collect_run_data(RUN, [], RunFolder(tmp_path))
@@ -145,7 +143,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text(max_size=40), unique=True))
-def test_names_stay_apart_are_short_and_name_no_folder_above(names: list[str]) -> None:
+def test_fitted_names_are_distinct_short_and_have_no_parent_folder(names: list[str]) -> None:
     fitted = fit_names(names, limit=20)
     assert list(fitted) == names
     assert len(set(fitted.values())) == len(names)
@@ -154,10 +152,10 @@ def test_names_stay_apart_are_short_and_name_no_folder_above(names: list[str]) -
         assert not {"", ".", ".."} & set(name.split("/"))
 
 
-def test_good_names_stay_as_they_are() -> None:
+def test_valid_names_are_unchanged() -> None:
     names = ["train_loss", "eval/tuned/f1 macro", "a.b-c"]
     assert list(fit_names(names, limit=250).values()) == names
 
 
-def test_a_text_that_is_cut_shows_it() -> None:
+def test_a_shortened_text_ends_with_an_ellipsis() -> None:
     assert (shorten("abc", 3), shorten("abcd", 3)) == ("abc", "ab…")

@@ -1,7 +1,7 @@
-"""Reads the file that W&B keeps of an offline run; the library has no reader in Python any more.
+"""Reads W&B's file of an offline run; the library no longer has a reader in Python.
 
-The file is a log of records in LevelDB's format (blocks of 32 KiB; each piece has a header of
-checksum, length and kind) after a head of seven bytes; each record is one of W&B's own messages.
+The file is a log of records in LevelDB's format (blocks of 32 KiB; each chunk has a header of
+checksum, length and type) after a file header of seven bytes; each record is a W&B message.
 """
 
 import importlib
@@ -21,7 +21,7 @@ _FULL, _FIRST, _LAST = 1, 2, 4
 
 @dataclass
 class OfflineRun:
-    """What the file says of the run."""
+    """The run as recorded in the file."""
 
     id: str = ""
     name: str = ""
@@ -39,32 +39,32 @@ def read_offline_run(folder: Path) -> OfflineRun:
         warnings.simplefilter("ignore")
         messages: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
     (path,) = folder.glob("*.wandb")
-    found = OfflineRun()
+    run = OfflineRun()
     for data in _list_records(path.read_bytes()):
-        _take(found, messages.Record.FromString(data))
-    return found
+        _add_record(run, messages.Record.FromString(data))
+    return run
 
 
-def _take(found: OfflineRun, record: Any) -> None:
+def _add_record(run: OfflineRun, record: Any) -> None:
     match record.WhichOneof("record_type"):
         case "run":
-            found.id, found.project = record.run.run_id, record.run.project
-            found.name = record.run.display_name
+            run.id, run.project = record.run.run_id, record.run.project
+            run.name = record.run.display_name
             for item in record.run.config.update:
-                found.config[item.key] = json.loads(item.value_json)
+                run.config[item.key] = json.loads(item.value_json)
         case "history":
             values = {_key(item): json.loads(item.value_json) for item in record.history.item}
             step = record.history.step.num
             for key, value in values.items():
                 if key not in _OWN:
-                    found.history.setdefault(key, {})[step] = value
+                    run.history.setdefault(key, {})[step] = value
         case "summary":
             for item in record.summary.update:
-                found.summary[_key(item)] = json.loads(item.value_json)
+                run.summary[_key(item)] = json.loads(item.value_json)
         case "files":
-            found.files += [one.path for one in record.files.files]
+            run.files += [file.path for file in record.files.files]
         case "exit":
-            found.exit_code = record.exit.exit_code
+            run.exit_code = record.exit.exit_code
 
 
 def _key(item: Any) -> str:
@@ -73,15 +73,15 @@ def _key(item: Any) -> str:
 
 def _list_records(content: bytes) -> Iterator[bytes]:
     assert content[:4] == b":W&B"
-    at, parts = _HEAD, b""
-    while at < len(content):
-        left = _BLOCK - at % _BLOCK
-        if left < _HEAD:  # too small for a header: filled up
-            at += left
+    offset, parts = _HEAD, b""
+    while offset < len(content):
+        remaining = _BLOCK - offset % _BLOCK
+        if remaining < _HEAD:  # too small for a header: filled up
+            offset += remaining
             continue
-        _, length, kind = struct.unpack("<IHB", content[at : at + _HEAD])
-        piece = content[at + _HEAD : at + _HEAD + length]
-        at += _HEAD + length
-        parts = piece if kind in (_FULL, _FIRST) else parts + piece
+        _, length, kind = struct.unpack("<IHB", content[offset : offset + _HEAD])
+        chunk = content[offset + _HEAD : offset + _HEAD + length]
+        offset += _HEAD + length
+        parts = chunk if kind in (_FULL, _FIRST) else parts + chunk
         if kind in (_FULL, _LAST):
             yield parts

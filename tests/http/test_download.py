@@ -1,4 +1,4 @@
-"""A vocabulary is fetched whole or not at all, and the request stands in the log."""
+"""A download is complete or an error, and its request is logged."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ def log(tmp_path: Path) -> RequestLog:
     return RequestLog(tmp_path / "requests.jsonl", FakeClock(), pytest.fail)
 
 
-def test_the_file_comes_and_the_request_is_taken_down(log: RequestLog, tmp_path: Path) -> None:
+def test_a_file_is_downloaded_and_its_request_is_logged(log: RequestLog, tmp_path: Path) -> None:
     with scripted_server(Reply(body=b"IQ== 0\n")) as server:
         assert download(f"{server.base_url}/some.tiktoken", log, max_bytes=10) == b"IQ== 0\n"
-    ((_, headers),) = server.seen
+    ((_, headers),) = server.requests
     assert "authorization" not in headers
     (line,) = RequestLogReader(tmp_path / "requests.jsonl").read_new()
     assert (line.method, line.status, line.bytes_received) == ("GET", 200, 7)
 
 
-def test_what_does_not_come_whole_is_an_error(log: RequestLog) -> None:
+def test_an_incomplete_download_is_an_error(log: RequestLog) -> None:
     with (
         scripted_server(Reply(body=b"IQ==", missing=3)) as server,
         pytest.raises(Unreachable, match="cannot be fetched"),

@@ -1,4 +1,4 @@
-"""Proxy and certificate variables: a wrong one is named before anything is sent."""
+"""Invalid proxy and certificate variables are reported before any request."""
 
 import re
 import ssl
@@ -34,16 +34,14 @@ from tests.providers.conftest import KEY
         ("http://[::1", "Invalid IPv6 URL"),
     ],
 )
-def test_a_proxy_that_is_none_is_refused_with_the_variable(
-    name: str, value: str, reason: str
-) -> None:
+def test_an_invalid_proxy_error_names_the_variable(name: str, value: str, reason: str) -> None:
     with pytest.raises(ProviderError, match=re.escape(reason)) as caught:
         check_environment({name: value})
     assert name in caught.value.message
     assert f"unset {name}" in caught.value.hint
 
 
-def test_a_socks_proxy_says_which_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socks_proxy_error_names_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(ProviderError, match="ALL_PROXY names a SOCKS proxy") as caught:
         check_environment({"ALL_PROXY": "socks5://user:hidden@proxy:1080"})
@@ -51,25 +49,25 @@ def test_a_socks_proxy_says_which_package_it_needs(monkeypatch: pytest.MonkeyPat
     assert "ftops[socks]" in caught.value.hint
 
 
-def test_certificates_that_are_not_there_are_refused_with_the_variable(tmp_path: Path) -> None:
+def test_a_missing_certificate_error_names_the_variable(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("no certificate")
-    for path in (tmp_path / "gone.pem", tmp_path, text):
+    for path in (tmp_path / "missing.pem", tmp_path, text):
         with pytest.raises(ProviderError, match="SSL_CERT_FILE is invalid"):
             check_environment({"SSL_CERT_FILE": str(path)})
-    for path in (tmp_path / "gone", text):
+    for path in (tmp_path / "missing", text):
         with pytest.raises(ProviderError, match="SSL_CERT_DIR is invalid"):
             check_environment({"SSL_CERT_DIR": str(path)})
 
 
-def test_sound_variables_are_taken(tmp_path: Path) -> None:
+def test_valid_variables_are_accepted(tmp_path: Path) -> None:
     check_environment({})
     check_environment({"ALL_PROXY": "", "SSL_CERT_FILE": "", "SSL_CERT_DIR": str(tmp_path)})
     check_environment({"HTTPS_PROXY": "http://user:word@[::1]:3128", "http_proxy": "proxy:80"})
     check_environment({"NO_PROXY": "[::1, *.x, http://["})
 
 
-def test_a_client_is_not_made_with_a_wrong_variable(
+def test_a_client_is_not_created_with_an_invalid_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy")
@@ -80,7 +78,9 @@ def test_a_client_is_not_made_with_a_wrong_variable(
     with pytest.raises(ProviderError, match="ALL_PROXY is invalid"):
         provider.get_job("ftjob-1")
     assert clock.slept_s == []
-    LoggingClient(log, secret="", trust_env=False).close()  # this machine is reached without it
+    LoggingClient(
+        log, secret="", trust_env=False
+    ).close()  # requests to loopback ignore the environment
 
 
 def test_the_proxy_in_use_is_named_without_its_password() -> None:
@@ -95,7 +95,9 @@ def _provider(base_url: str, folder: Path, clock: FakeClock, client: object = No
     return build_provider(ProviderSettings("openai", base_url=base_url), context)
 
 
-def test_a_server_without_tls_is_asked_once_and_the_plain_address_shown(tmp_path: Path) -> None:
+def test_a_server_without_tls_is_tried_once_and_the_hint_has_its_http_address(
+    tmp_path: Path,
+) -> None:
     clock = FakeClock()
     with serve_loopback(lambda request: request.send_error(400)) as port:
         provider = _provider(f"https://127.0.0.1:{port}/v1", tmp_path, clock)
@@ -117,7 +119,7 @@ def test_a_server_without_tls_is_asked_once_and_the_plain_address_shown(tmp_path
         (ConnectionResetError("reset"), False),
     ],
 )
-def test_a_refused_certificate_is_no_reason_to_try_again_but_a_lost_connection_is(
+def test_lost_connections_are_retried_and_refused_certificates_are_not(
     tmp_path: Path, cause: Exception, is_final: bool
 ) -> None:
     def fail(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""Reading server-sent events: whole lines alone count, wherever the bytes are cut."""
+"""Server-sent events are read line by line, at any chunk boundaries."""
 
 import json
 from collections.abc import Iterator
@@ -20,56 +20,56 @@ STREAM = (
     + b"retry: 10\n: data: not this one\n\n"
     + b"data: %b\n\ndata: [DONE]\n\n" % DATA[2]
 )
-WHOLE = [*DATA, b"[DONE]"]
+EVENTS = [*DATA, b"[DONE]"]
 
 
-def one_by_one(content: bytes) -> Iterator[bytes]:
-    return (content[at : at + 1] for at in range(len(content)))
+def split_bytes(content: bytes) -> Iterator[bytes]:
+    return (content[index : index + 1] for index in range(len(content)))
 
 
-def test_each_data_line_is_one_event_and_all_others_mean_nothing() -> None:
-    assert list(read_event_data([STREAM])) == WHOLE
-    assert list(read_event_data(one_by_one(STREAM))) == WHOLE
+def test_each_data_line_is_an_event_and_other_lines_are_ignored() -> None:
+    assert list(read_event_data([STREAM])) == EVENTS
+    assert list(read_event_data(split_bytes(STREAM))) == EVENTS
 
 
 @pytest.mark.parametrize("end", range(len(STREAM) + 1))
-def test_a_stream_that_is_cut_gives_the_events_whose_lines_had_ended(end: int) -> None:
-    left = STREAM[:end]
-    expected = [data for data in WHOLE if data in left]
-    if expected and not left[left.rindex(expected[-1]) + len(expected[-1]) :]:
-        expected.pop()  # all of its bytes came, but not the end of its line
-    assert list(read_event_data([left])) == expected
+def test_a_truncated_stream_has_the_events_of_its_complete_lines(end: int) -> None:
+    received = STREAM[:end]
+    expected = [data for data in EVENTS if data in received]
+    if expected and not received[received.rindex(expected[-1]) + len(expected[-1]) :]:
+        expected.pop()  # all of its bytes arrived, but not the end of its line
+    assert list(read_event_data([received])) == expected
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
-def test_where_the_pieces_begin_and_end_does_not_matter(cuts: list[int]) -> None:
+def test_chunk_boundaries_do_not_matter(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    pieces = [STREAM[start:end] for start, end in pairwise(edges)]
-    assert list(read_event_data(pieces)) == WHOLE
+    chunks = [STREAM[start:end] for start, end in pairwise(edges)]
+    assert list(read_event_data(chunks)) == EVENTS
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_stumble(content: bytes) -> None:
+def test_any_bytes_can_be_read(content: bytes) -> None:
     for data in read_event_data([content]):
         assert b"\n" not in data
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
-    assert list(read_event_data([b"\xef\xbb\xbf" + STREAM])) == WHOLE
+    assert list(read_event_data([b"\xef\xbb\xbf" + STREAM])) == EVENTS
 
 
-def test_an_event_is_handed_on_before_the_next_bytes_are_asked_for() -> None:
-    asked: list[int] = []
+def test_an_event_is_returned_before_the_next_bytes_are_read() -> None:
+    read: list[int] = []
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         for number in (1, 2):
-            asked.append(number)
+            read.append(number)
             yield b"data: %d\n" % number
 
-    events = read_event_data(pieces())
-    assert (next(events), asked) == (b"1", [1])
+    events = read_event_data(chunks())
+    assert (next(events), read) == (b"1", [1])
 
 
-def test_a_line_without_end_is_given_up() -> None:
+def test_an_endless_line_is_an_error() -> None:
     with pytest.raises(InvalidResponse, match="longer than"):
         list(read_event_data([b"data: 1\n", b"x" * MAX_LINE_BYTES, b"x" * MAX_LINE_BYTES]))

@@ -1,4 +1,4 @@
-"""A key is taken out of what servers say, however they repeat it."""
+"""A key is removed from responses in any form."""
 
 import base64
 
@@ -12,7 +12,7 @@ KEY = "sk-canary-0123456789-abcdefghij"
 @pytest.mark.parametrize("before", ["", "u", "Bearer ", "user:", "{'key': '"])
 @pytest.mark.parametrize("after", ["", "'}", "\n"])
 @pytest.mark.parametrize("altchars", [None, b"-_"])
-def test_a_key_inside_base64_is_taken_out(before: str, after: str, altchars: bytes | None) -> None:
+def test_a_key_inside_base64_is_removed(before: str, after: str, altchars: bytes | None) -> None:
     encoded = base64.b64encode(f"{before}{KEY}{after}".encode(), altchars).decode()
     for shown in (redact(encoded, KEY), redact_bytes(encoded.encode(), KEY).decode()):
         head, mask, tail = shown.partition("***")
@@ -21,12 +21,12 @@ def test_a_key_inside_base64_is_taken_out(before: str, after: str, altchars: byt
 
 
 @pytest.mark.parametrize("echo", [f"key {KEY}.", f"key {KEY.encode().hex()}"])
-def test_no_form_of_the_key_is_left(echo: str) -> None:
+def test_no_form_of_the_key_remains(echo: str) -> None:
     assert redact(echo, KEY).startswith("key ***")
     assert len(redact(echo, KEY)) < 10
 
 
-def test_other_text_stays_as_it_is() -> None:
+def test_other_text_is_unchanged() -> None:
     text = "aGVsbG8gdGhlcmU= 6162 hello"
     assert redact(text, "") == text
     assert redact(text, "ab") == text

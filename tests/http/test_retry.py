@@ -1,4 +1,4 @@
-"""Retries: what is repeated, how long is waited, when hope is given up."""
+"""Retries: which errors are retried, the pauses, and the deadline."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ POLICY = RetryPolicy(attempts=5, deadline_s=100.0, first_pause_s=1.0, longest_pa
 
 
 class Flaky:
-    """Fails with one error after the other, then answers 42."""
+    """Raises its failures in order, then returns 42."""
 
     def __init__(self, *failures: FtopsError) -> None:
         self.failures = list(failures)
@@ -50,7 +50,7 @@ def attempt(
 
 
 @pytest.mark.parametrize("kind", [RateLimited, Unavailable, Unreachable])
-def test_errors_that_pass_by_themselves_are_repeated(kind: type[ProviderError]) -> None:
+def test_temporary_errors_are_retried(kind: type[ProviderError]) -> None:
     flaky = Flaky(kind("once"), kind("twice"))
     assert attempt(flaky, FakeClock()) == 42
     assert flaky.calls == 3
@@ -59,7 +59,7 @@ def test_errors_that_pass_by_themselves_are_repeated(kind: type[ProviderError]) 
 @pytest.mark.parametrize(
     "kind", [AuthFailed, PermissionRefused, NotFound, Rejected, InvalidResponse, EngineError]
 )
-def test_errors_that_stay_are_raised_at_once_and_unchanged(kind: type[FtopsError]) -> None:
+def test_permanent_errors_are_raised_at_once_unchanged(kind: type[FtopsError]) -> None:
     failure = kind("no")
     flaky = Flaky(failure)
     with pytest.raises(kind) as caught:
@@ -68,7 +68,7 @@ def test_errors_that_stay_are_raised_at_once_and_unchanged(kind: type[FtopsError
     assert flaky.calls == 1
 
 
-def test_an_error_that_the_provider_calls_final_is_not_repeated() -> None:
+def test_a_final_error_is_not_retried() -> None:
     flaky = Flaky(RateLimited("no credit", final=True))
     with pytest.raises(RateLimited):
         attempt(flaky, FakeClock())
@@ -82,20 +82,20 @@ def test_pauses_double_up_to_the_longest() -> None:
     assert clock.slept_s == [1.0, 2.0, 4.0, 4.0]
 
 
-def test_pauses_are_drawn_between_nothing_and_the_grown_pause() -> None:
+def test_pauses_are_sampled_between_zero_and_the_full_pause() -> None:
     clock = FakeClock()
     draws = iter([0.0, 0.5, 0.25])
     attempt(Flaky(*[Unavailable("down")] * 3), clock, draw=lambda: next(draws))
     assert clock.slept_s == [0.0, 1.0, 1.0]
 
 
-def test_a_pause_that_the_provider_names_is_kept_exactly() -> None:
+def test_a_retry_after_of_the_provider_is_used_exactly() -> None:
     clock = FakeClock()
     attempt(Flaky(RateLimited("slow down", retry_after_s=31.5)), clock, draw=lambda: 0.0)
     assert clock.slept_s == [31.5]
 
 
-def test_a_pause_beyond_the_deadline_ends_it_at_once_and_says_how_long_to_wait() -> None:
+def test_a_retry_after_beyond_the_deadline_is_an_error_with_the_time_to_wait() -> None:
     clock = FakeClock()
     flaky = Flaky(RateLimited("slow down", retry_after_s=1200, status=429, request_id="req-1"))
     with pytest.raises(RateLimited) as caught:
@@ -107,18 +107,18 @@ def test_a_pause_beyond_the_deadline_ends_it_at_once_and_says_how_long_to_wait()
     assert (caught.value.status, caught.value.request_id) == (429, "req-1")
 
 
-def test_no_attempt_begins_after_the_deadline() -> None:
+def test_no_attempt_starts_after_the_deadline() -> None:
     clock = FakeClock()
     policy = RetryPolicy(attempts=1000, deadline_s=10.0, first_pause_s=1.0, longest_pause_s=4.0)
-    began_s: list[float] = []
+    started_s: list[float] = []
 
     def fail() -> int:
-        began_s.append(clock.monotonic_s())
+        started_s.append(clock.monotonic_s())
         raise Unreachable("gone")
 
     with pytest.raises(Unreachable, match=r"gone \(tried 4 times in 7 s\)"):
         attempt(fail, clock, policy=policy)
-    assert began_s == [0.0, 1.0, 3.0, 7.0]
+    assert started_s == [0.0, 1.0, 3.0, 7.0]
 
 
 def test_time_spent_in_the_call_counts_against_the_deadline() -> None:
@@ -136,9 +136,7 @@ def test_time_spent_in_the_call_counts_against_the_deadline() -> None:
     st.lists(st.floats(min_value=0, max_value=1), min_size=1, max_size=12),
     st.integers(min_value=1, max_value=12),
 )
-def test_whatever_is_drawn_no_pause_is_longer_than_its_bound(
-    draws: list[float], attempts: int
-) -> None:
+def test_no_pause_is_longer_than_its_limit(draws: list[float], attempts: int) -> None:
     clock = FakeClock()
     numbers = iter(draws * 12)
     policy = RetryPolicy(attempts=attempts, deadline_s=1e9, first_pause_s=1.0, longest_pause_s=4.0)
@@ -150,5 +148,5 @@ def test_whatever_is_drawn_no_pause_is_longer_than_its_bound(
             draw=lambda: next(numbers),
         )
     assert len(clock.slept_s) == attempts - 1
-    for at, pause_s in enumerate(clock.slept_s):
-        assert 0 <= pause_s <= min(2.0**at, 4.0)
+    for index, pause_s in enumerate(clock.slept_s):
+        assert 0 <= pause_s <= min(2.0**index, 4.0)

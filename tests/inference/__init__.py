@@ -1,1 +1,1 @@
-"""Putting many questions to a model."""
+"""Tests of batch inference."""

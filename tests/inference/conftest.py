@@ -1,4 +1,4 @@
-"""A fake model server, and a home where answers are kept."""
+"""A client of a fake provider, with a response cache on the disk."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,27 +10,27 @@ from ftops.inference.batch import BatchOptions, complete_all
 from ftops.inference.cache import CompletionResult, ResponseCache
 from ftops.records import Prompt, Sampling
 from tests.fakes import FakeClock
-from tests.inference.oracle import Oracle
+from tests.inference.completions import CompletionProvider
 
 GREEDY = Sampling(max_tokens=4)
 
 
 @dataclass
-class Parlour:
-    """Where an oracle is asked."""
+class Client:
+    """Sends prompts to a fake provider, as a command does."""
 
     folder: Path
     clock: FakeClock = field(default_factory=FakeClock)
 
     def __post_init__(self) -> None:
         self.home = self.folder / "home"
-        self.oracle = Oracle(self.folder / "provider", self.clock)
+        self.provider = CompletionProvider(self.folder / "provider", self.clock)
         self.progress: list[tuple[int, int]] = []
-        self.notes: list[str] = []
+        self.messages: list[str] = []
         self.options = BatchOptions(
             self.clock,
             on_progress=lambda done, total: self.progress.append((done, total)),
-            on_note=self.notes.append,
+            on_note=self.messages.append,
         )
 
     def complete_all(
@@ -39,23 +39,25 @@ class Parlour:
         sampling: Sampling = GREEDY,
         *,
         model: str = "m",
-        **how: object,
+        **options: object,
     ) -> list[CompletionResult]:
-        """As another command would: with a store that knows only what lies on the disk."""
+        """Complete all prompts as a new command: its cache knows only what is on the disk."""
         self.progress.clear()
-        store = ResponseCache(self.home, self.clock)
-        options = replace(self.options, **how)  # type: ignore[arg-type]
-        return complete_all(self.oracle, model, prompts, sampling, cache=store, options=options)
+        cache = ResponseCache(self.home, self.clock)
+        batch_options = replace(self.options, **options)  # type: ignore[arg-type]
+        return complete_all(
+            self.provider, model, prompts, sampling, cache=cache, options=batch_options
+        )
 
-    def texts(self, prompts: Sequence[Prompt], **how: object) -> list[str | None]:
-        """The texts of the answers; None for a question that has none."""
-        outcomes = self.complete_all(prompts, **how)  # type: ignore[arg-type]
-        return [one.completion.text if one.completion else None for one in outcomes]
+    def texts(self, prompts: Sequence[Prompt], **options: object) -> list[str | None]:
+        """The texts of the completions; None for a prompt that has none."""
+        results = self.complete_all(prompts, **options)  # type: ignore[arg-type]
+        return [result.completion.text if result.completion else None for result in results]
 
 
-MakeParlour = Callable[[], Parlour]
+MakeClient = Callable[[], Client]
 
 
 @pytest.fixture
-def parlour(tmp_path: Path) -> Parlour:
-    return Parlour(tmp_path)
+def client(tmp_path: Path) -> Client:
+    return Client(tmp_path)

@@ -1,4 +1,4 @@
-"""What asking costs, before and as answers come."""
+"""The cost of a batch: estimated before, and limited while it runs."""
 
 from dataclasses import replace
 
@@ -17,64 +17,66 @@ from ftops.inference.budget import (
 )
 from ftops.providers.model_catalog import ModelInfo
 from ftops.records import Chat, Completion, Message
-from tests.inference.conftest import Parlour
+from tests.inference.conftest import Client
 
 PROMPTS = [f"question {number}" for number in range(40)]
-# A million dollars for a million tokens written: a dollar each.
-DEAR = CostEstimator(Estimator(""), Prices(0, 1e6))
+# One dollar for each completion token.
+EXPENSIVE = CostEstimator(Estimator(""), Prices(0, 1e6))
 
 
-def test_a_limit_that_may_be_broken_is_told_before_anything_is_sent(parlour: Parlour) -> None:
+def test_a_limit_below_the_estimate_is_reported_before_the_first_request(client: Client) -> None:
     with pytest.raises(LimitExceeded, match=r"up to \$160\.00 .*40 requests.*the limit is \$159"):
-        parlour.complete_all(PROMPTS, cost_estimator=DEAR, budget=Budget(159.0))
-    assert parlour.oracle.requests.asked == []
-    assert parlour.texts(PROMPTS, cost_estimator=DEAR, budget=Budget(160.0))
+        client.complete_all(PROMPTS, cost_estimator=EXPENSIVE, budget=Budget(159.0))
+    assert client.provider.requests.prompts == []
+    assert client.texts(PROMPTS, cost_estimator=EXPENSIVE, budget=Budget(160.0))
 
 
-def test_what_was_answered_before_costs_nothing(parlour: Parlour) -> None:
-    parlour.complete_all(PROMPTS[:30])
+def test_cached_completions_cost_nothing(client: Client) -> None:
+    client.complete_all(PROMPTS[:30])
     budget = Budget(40.0)
-    parlour.complete_all(PROMPTS, cost_estimator=DEAR, budget=budget)
-    assert budget.spent_usd == 20.0  # ten answers of two tokens
+    client.complete_all(PROMPTS, cost_estimator=EXPENSIVE, budget=budget)
+    assert budget.spent_usd == 20.0  # ten completions of two tokens
 
 
-def test_a_limit_without_a_price_cannot_be_held(parlour: Parlour) -> None:
-    cost_estimator = CostEstimator(Estimator(""), None, "Tell the price of m.")
+def test_a_limit_without_a_price_is_an_error(client: Client) -> None:
+    cost_estimator = CostEstimator(Estimator(""), None, "Set the price of m.")
     with pytest.raises(LimitExceeded, match="price of asking m is not known") as caught:
-        parlour.complete_all(PROMPTS, cost_estimator=cost_estimator, budget=Budget(1.0))
-    assert caught.value.hint == "Tell the price of m."
-    assert parlour.oracle.requests.asked == []
+        client.complete_all(PROMPTS, cost_estimator=cost_estimator, budget=Budget(1.0))
+    assert caught.value.hint == "Set the price of m."
+    assert client.provider.requests.prompts == []
 
 
-def test_answers_that_cost_more_than_was_thought_end_it_before_the_limit(
-    parlour: Parlour,
+def test_completions_above_the_estimate_end_the_batch_at_the_limit(
+    client: Client,
 ) -> None:
-    # The provider counts three times the tokens that an answer may have.
-    parlour.oracle.reply = lambda _prompt: Completion("x", "stop", 2, 12)
+    # The provider counts three times the tokens that a completion may have.
+    client.provider.reply = lambda _prompt: Completion("x", "stop", 2, 12)
     budget = Budget(160.0)
     with pytest.raises(LimitExceeded, match=r"are spent.*the limit is \$160"):
-        parlour.complete_all(PROMPTS, cost_estimator=DEAR, budget=budget)
-    assert 120 <= budget.spent_usd <= 160 + 3 * 8  # what was under way could not be foreseen
-    put = len(parlour.oracle.requests.asked)
-    assert put < 20
-    parlour.complete_all(PROMPTS)
-    assert len(parlour.oracle.requests.asked) == 40
+        client.complete_all(PROMPTS, cost_estimator=EXPENSIVE, budget=budget)
+    assert 120 <= budget.spent_usd <= 160 + 3 * 8  # requests in flight may exceed the limit
+    sent = len(client.provider.requests.prompts)
+    assert sent < 20
+    client.complete_all(PROMPTS)
+    assert len(client.provider.requests.prompts) == 40
 
 
-def test_a_forecast_is_told_and_may_forbid_it(parlour: Parlour) -> None:
-    told: list[CostEstimate] = []
+def test_the_estimate_is_reported_and_can_stop_the_batch(client: Client) -> None:
+    estimates: list[CostEstimate] = []
 
-    def forbid(estimate: CostEstimate) -> None:
-        told.append(estimate)
+    def stop(estimate: CostEstimate) -> None:
+        estimates.append(estimate)
         raise LimitExceeded("no")
 
     with pytest.raises(LimitExceeded):
-        parlour.complete_all(PROMPTS, cost_estimator=DEAR, on_estimate=forbid)
-    assert [(one.requests, one.completion_tokens, one.usd) for one in told] == [(40, 160, 160.0)]
-    assert parlour.oracle.requests.asked == []
+        client.complete_all(PROMPTS, cost_estimator=EXPENSIVE, on_estimate=stop)
+    assert [(item.requests, item.completion_tokens, item.usd) for item in estimates] == [
+        (40, 160, 160.0)
+    ]
+    assert client.provider.requests.prompts == []
 
 
-def test_a_chat_has_tokens_for_its_messages_too() -> None:
+def test_messages_of_a_chat_add_tokens() -> None:
     chat = Chat((Message("system", "Be brief."), Message("user", "Why?")))
     plain = sum(count_prompt_tokens(["Be brief.", "Why?"], Estimator("")))
     (counted,) = count_prompt_tokens([chat], Estimator(""))
@@ -83,7 +85,7 @@ def test_a_chat_has_tokens_for_its_messages_too() -> None:
     assert with_tools > counted
 
 
-def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:
+def test_the_cost_of_completions_needs_prices_and_tokens() -> None:
     cost_estimator = CostEstimator(Estimator(""), Prices(2.0, 8.0))
     counted, uncounted = Completion("a", "stop", 1000, 500), Completion("a")
     assert cost_estimator.price([counted, counted]) == pytest.approx(0.012)
@@ -94,7 +96,7 @@ def test_what_answers_have_cost_is_known_where_prices_and_tokens_are() -> None:
     assert find_prices(ModelInfo(input_usd=1.0, output_usd=2.0)) == Prices(1.0, 2.0)
 
 
-def test_small_sums_of_money_can_be_seen() -> None:
+def test_small_amounts_of_money_have_more_digits() -> None:
     assert [format_usd(usd) for usd in (0, 0.00123, 0.25, 1234.5)] == [
         "$0.00",
         "$0.0012",

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine, with the responses that a test sets."""
+"""A webhook server on loopback, with the responses that a test sets."""
 
 import json
 import threading
@@ -13,8 +13,8 @@ KEY = b"0123456789abcdef0123456789abcdef"
 
 
 @dataclass(frozen=True)
-class Delivered:
-    """One request as it came."""
+class Delivery:
+    """One received request."""
 
     path: str
     headers: dict[str, str]
@@ -28,22 +28,22 @@ class Delivered:
 
 @dataclass
 class Receiver:
-    """The next requests are answered with `answers`, then all with 204; None: never answered."""
+    """Responds with `responses` in order, then with 204; None: no response."""
 
     url: str = ""
-    answers: list[tuple[int, dict[str, str]] | None] = field(default_factory=list)
-    taken: list[Delivered] = field(default_factory=list)
-    released: threading.Event = field(default_factory=threading.Event)
+    responses: list[tuple[int, dict[str, str]] | None] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    closed: threading.Event = field(default_factory=threading.Event)
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.taken.append(Delivered(request.path, headers, body))
-        answer = self.answers.pop(0) if self.answers else (204, {})
-        if answer is None:
-            self.released.wait(30)
+        self.deliveries.append(Delivery(request.path, headers, body))
+        response = self.responses.pop(0) if self.responses else (204, {})
+        if response is None:
+            self.closed.wait(30)
             return
-        status, extra = answer
+        status, extra = response
         request.send_response(status)
         for name, value in {"content-length": "0", **extra}.items():
             request.send_header(name, value)
@@ -70,6 +70,6 @@ def receiving() -> Iterator[Receiver]:
         try:
             yield receiver
         finally:
-            receiver.released.set()
+            receiver.closed.set()
             server.shutdown()
             thread.join()

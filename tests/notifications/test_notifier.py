@@ -1,4 +1,4 @@
-"""The notifier checks its targets before anything is sent; programs run, hang and fail."""
+"""The notifier checks its targets before it sends anything; programs run, hang and fail."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from tests.notifications.receiver import SECRET, Receiver
 PATH = "/usr/bin:/bin"
 
 
-def make(folder: Path, **environ: str) -> DefaultNotifier:
+def make_notifier(folder: Path, **environ: str) -> DefaultNotifier:
     clock = FakeClock()
     request_log = RequestLog(folder / "requests.jsonl", clock, lambda _text: None)
     return DefaultNotifier({"PATH": PATH, **environ}, clock, request_log)
@@ -35,10 +35,10 @@ def make(folder: Path, **environ: str) -> DefaultNotifier:
 def test_a_webhook_and_a_command_are_notified(
     tmp_path: Path, receiver: Receiver, notification: Notification
 ) -> None:
-    notifier = make(tmp_path, HOOK=f" {SECRET}\n")
+    notifier = make_notifier(tmp_path, HOOK=f" {SECRET}\n")
     notifier.notify(notification, WebhookTarget(receiver.url, "HOOK"), print)
     notifier.notify(notification, CommandTarget(("touch", "notified"), tmp_path), print)
-    assert [one.headers["webhook-id"] for one in receiver.taken] == [notification.id]
+    assert [delivery.headers["webhook-id"] for delivery in receiver.deliveries] == [notification.id]
     assert (tmp_path / "notified").exists()
     assert notifier.check(WebhookTarget(receiver.url, "HOOK")) is None
     assert notifier.check(CommandTarget(("touch", "notified"), tmp_path)) is None
@@ -59,7 +59,7 @@ def test_a_bad_secret_is_reported_beforehand_and_never_shown(
     environ: dict[str, str],
     message: str,
 ) -> None:
-    notifier, target = make(tmp_path, **environ), WebhookTarget(receiver.url, "HOOK")
+    notifier, target = make_notifier(tmp_path, **environ), WebhookTarget(receiver.url, "HOOK")
     reason = notifier.check(target)
     assert reason is not None
     assert message in reason
@@ -67,11 +67,11 @@ def test_a_bad_secret_is_reported_beforehand_and_never_shown(
     with pytest.raises(NotifyFailed) as caught:
         notifier.notify(notification, target, print)
     assert caught.value.message == reason
-    assert receiver.taken == []
+    assert receiver.deliveries == []
 
 
 def test_a_missing_program_is_reported_beforehand(tmp_path: Path) -> None:
-    reason = make(tmp_path).check(CommandTarget(("nothing-like-it",), tmp_path))
+    reason = make_notifier(tmp_path).check(CommandTarget(("nothing-like-it",), tmp_path))
     assert reason == "notify.command: program 'nothing-like-it' not found"
 
 
@@ -96,7 +96,7 @@ RunCode = Callable[..., None]
 
 @pytest.fixture
 def run_code(tmp_path: Path, notification: Notification) -> RunCode:
-    """Run Python code as the program, in a folder of its own."""
+    """Run Python code as the program of a command target, in an empty folder."""
 
     def run(code: str, *arguments: str, timeout_s: float = 20.0) -> None:
         argv = (sys.executable, "-c", code, *arguments)
@@ -127,7 +127,7 @@ def test_a_program_gets_json_variables_arguments_and_the_folder(
             "error": "the provider's own words",
         },
     }
-    assert arguments == ["$HOME; `id`"]  # no shell has seen it
+    assert arguments == ["$HOME; `id`"]  # no shell expands it
     assert variables == {
         "FTOPS_OUTCOME": "failure",
         "FTOPS_RUN_ID": "run-1",
@@ -136,7 +136,7 @@ def test_a_program_gets_json_variables_arguments_and_the_folder(
     }
 
 
-def test_a_program_gets_a_few_variables_and_those_that_are_named(
+def test_a_program_gets_only_basic_and_listed_variables(
     tmp_path: Path, notification: Notification
 ) -> None:
     (tmp_path / "show").write_text("#!/bin/sh\n/usr/bin/env > env.txt\n")
@@ -148,10 +148,10 @@ def test_a_program_gets_a_few_variables_and_those_that_are_named(
     }  # fmt: skip
     target = CommandTarget(("./show",), tmp_path, ("SLACK_CHANNEL", "TEAM", "NOT_SET"))
     run_command(notification, target, environ=environ)
-    got = dict(line.split("=", 1) for line in (tmp_path / "env.txt").read_text().splitlines())
-    for set_by_the_shell in ("PWD", "OLDPWD", "SHLVL", "_"):
-        got.pop(set_by_the_shell, None)
-    assert got == {
+    variables = dict(line.split("=", 1) for line in (tmp_path / "env.txt").read_text().splitlines())
+    for set_by_shell in ("PWD", "OLDPWD", "SHLVL", "_"):
+        variables.pop(set_by_shell, None)
+    assert variables == {
         "PATH": "/usr/bin:/bin", "HOME": "/home/me", "LANG": "C.UTF-8", "TMPDIR": "/tmp",
         "SLACK_CHANNEL": "#ops", "TEAM": "a=b",
         "FTOPS_OUTCOME": "failure", "FTOPS_RUN_ID": "run-1", "FTOPS_NAME": "news",
@@ -159,7 +159,7 @@ def test_a_program_gets_a_few_variables_and_those_that_are_named(
     }  # fmt: skip
 
 
-def test_a_program_beside_the_job_file_is_found_from_anywhere(
+def test_a_relative_program_is_found_next_to_the_job_file(
     tmp_path: Path, notification: Notification
 ) -> None:
     script = tmp_path / "notify.sh"
@@ -190,23 +190,23 @@ def test_a_file_that_is_no_program_is_reported(tmp_path: Path, notification: Not
         run_command(notification, CommandTarget(("./notify.sh",), tmp_path), environ=os.environ)
 
 
-def test_a_program_that_hangs_is_killed_with_all_it_has_started(
+def test_a_program_that_hangs_is_killed_with_its_children(
     run_code: RunCode, tmp_path: Path
 ) -> None:
-    began_s = time.monotonic()
+    started_s = time.monotonic()
     with pytest.raises(NotifyFailed, match=r"was killed after 0\.5 s"):
         run_code(
             "import subprocess, sys; child = subprocess.Popen(['sleep', '60']);"
             " open('child', 'w').write(str(child.pid)); child.wait()",
             timeout_s=0.5,
         )
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - started_s < 10
     child = tmp_path / "child"
-    if child.exists():  # it came so far
-        assert _is_gone(int(child.read_text()))
+    if child.exists():  # the program got that far
+        assert _has_ended(int(child.read_text()))
 
 
-def test_what_a_failing_program_prints_is_shown_shortly_and_cannot_move_the_cursor(
+def test_the_output_of_a_failing_program_is_shown_shortened_and_escaped(
     run_code: RunCode,
 ) -> None:
     with pytest.raises(NotifyFailed) as caught:
@@ -220,16 +220,16 @@ def test_what_a_failing_program_prints_is_shown_shortly_and_cannot_move_the_curs
     assert message.isprintable()
 
 
-def test_a_program_that_dies_of_a_signal_is_reported(run_code: RunCode) -> None:
+def test_a_program_killed_by_a_signal_is_reported(run_code: RunCode) -> None:
     with pytest.raises(NotifyFailed, match="code -9"):
         run_code("import os; os.kill(os.getpid(), 9)")
 
 
-def test_a_program_that_prints_without_end_costs_no_memory(run_code: RunCode) -> None:
+def test_endless_output_of_a_program_is_not_kept_in_memory(run_code: RunCode) -> None:
     run_code("import sys; [sys.stdout.write('x' * 100_000) for _ in range(300)]")
 
 
-def _is_gone(pid: int) -> bool:
+def _has_ended(pid: int) -> bool:
     pause = threading.Event()
     for _ in range(200):
         try:

@@ -20,16 +20,16 @@ from tests.notifications.receiver import KEY, SECRET, Receiver
 
 
 class Sender:
-    """Sends notifications to an address, with a clock and a request log of its own."""
+    """Sends notifications to an address, with its own clock and request log."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
         self.path = folder / "requests.jsonl"
         self.request_log = RequestLog(self.path, self.clock, lambda _text: None)
-        self.notes: list[str] = []
+        self.messages: list[str] = []
 
     def send(self, notification: Notification, url: str, *, timeout_s: float = 10.0) -> None:
-        sender = WebhookSender(self.clock, self.request_log, self.notes.append, timeout_s)
+        sender = WebhookSender(self.clock, self.request_log, self.messages.append, timeout_s)
         sender.send(notification, WebhookTarget(url, "HOOK"), SECRET)
 
     def requests(self) -> list[RequestLogEntry]:
@@ -41,49 +41,51 @@ def sender(tmp_path: Path) -> Sender:
     return Sender(tmp_path)
 
 
-def test_a_notification_arrives_once_signed_and_without_the_provider_s_words(
+def test_a_notification_arrives_once_signed_and_without_the_provider_error(
     sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
     sender.send(notification, receiver.url)
-    (taken,) = receiver.taken
-    assert taken.document == {
+    (delivery,) = receiver.deliveries
+    assert delivery.document == {
         "type": "run.failed",
         "timestamp": "2026-11-22T12:00:00+00:00",
         "data": {"run_id": "run-1", "name": "news", "job_id": None},
     }
-    assert taken.headers["content-type"] == "application/json"
-    assert taken.headers["user-agent"].startswith("ftops/")
-    expected = sign(KEY, "msg_0123", int(sender.clock.now().timestamp()), taken.body)
-    assert {name: taken.headers[name] for name in expected} == expected
-    assert "authorization" not in taken.headers
-    assert sender.notes == []
+    assert delivery.headers["content-type"] == "application/json"
+    assert delivery.headers["user-agent"].startswith("ftops/")
+    expected = sign(KEY, "msg_0123", int(sender.clock.now().timestamp()), delivery.body)
+    assert {name: delivery.headers[name] for name in expected} == expected
+    assert "authorization" not in delivery.headers
+    assert sender.messages == []
 
 
-def test_what_passes_by_itself_is_tried_again_with_the_same_id_and_signed_anew(
+def test_a_temporary_error_is_retried_with_the_same_id_and_a_new_signature(
     sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
-    receiver.answers = [(500, {}), (429, {"retry-after": "7"}), (503, {}), (408, {}), (200, {})]
+    receiver.responses = [(500, {}), (429, {"retry-after": "7"}), (503, {}), (408, {}), (200, {})]
     sender.send(notification, receiver.url)
-    assert len(receiver.taken) == 5
-    assert {one.headers["webhook-id"] for one in receiver.taken} == {"msg_0123"}
-    assert {one.body for one in receiver.taken} == {notification.render_body()}
-    assert [text.partition(" has ")[2] for text in sender.notes] == [
+    assert len(receiver.deliveries) == 5
+    assert {delivery.headers["webhook-id"] for delivery in receiver.deliveries} == {"msg_0123"}
+    assert {delivery.body for delivery in receiver.deliveries} == {notification.render_body()}
+    assert [text.partition(" has ")[2] for text in sender.messages] == [
         "not accepted the notification; retrying for a minute"
     ]
-    times = [int(one.headers["webhook-timestamp"]) for one in receiver.taken]
+    times = [int(delivery.headers["webhook-timestamp"]) for delivery in receiver.deliveries]
     assert times[2] - times[1] >= 7
-    for one, time in zip(receiver.taken, times, strict=True):
-        assert sign(KEY, "msg_0123", time, one.body).items() <= one.headers.items()
+    for delivery, time in zip(receiver.deliveries, times, strict=True):
+        assert sign(KEY, "msg_0123", time, delivery.body).items() <= delivery.headers.items()
 
 
 def test_every_attempt_is_in_the_request_log_without_the_secret(
     sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
-    receiver.answers = [(500, {"x-request-id": SECRET})]
+    receiver.responses = [(500, {"x-request-id": SECRET})]
     with run_scope("run-1"):
         sender.send(notification, receiver.url)
-    found = [(one.status, one.attempt, one.path, one.run_id) for one in sender.requests()]
-    assert found == [(500, 1, "/***", "run-1"), (204, 2, "/***", "run-1")]
+    requests = [
+        (entry.status, entry.attempt, entry.path, entry.run_id) for entry in sender.requests()
+    ]
+    assert requests == [(500, 1, "/***", "run-1"), (204, 2, "/***", "run-1")]
     assert SECRET not in sender.path.read_text()
     assert "/hooks" not in sender.path.read_text()
 
@@ -106,68 +108,68 @@ def test_a_refusal_is_final_and_no_redirect_is_followed(
     headers: dict[str, str],
     message: str,
 ) -> None:
-    receiver.answers = [(status, headers)]
+    receiver.responses = [(status, headers)]
     with pytest.raises(NotifyFailed, match=message) as caught:
         sender.send(notification, receiver.url)
-    assert len(receiver.taken) == 1
+    assert len(receiver.deliveries) == 1
     assert "/hooks/ftops" not in caught.value.message
 
 
-def test_a_receiver_that_is_down_is_given_up_within_the_bound(
+def test_retries_of_a_failing_receiver_end_within_the_deadline(
     sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
-    receiver.answers = [(500, {})] * 50
+    receiver.responses = [(500, {})] * 50
     with pytest.raises(NotifyFailed, match=r"HTTP 500 .tried 6 times"):
         sender.send(notification, receiver.url)
-    assert len(receiver.taken) == RETRIES.attempts
+    assert len(receiver.deliveries) == RETRIES.attempts
     assert sum(sender.clock.slept_s) <= RETRIES.deadline_s
 
 
-def test_a_pause_that_is_too_long_is_not_waited_for(
+def test_a_too_long_retry_after_is_not_awaited(
     sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
-    receiver.answers = [(429, {"retry-after": "86400"})]
+    receiver.responses = [(429, {"retry-after": "86400"})]
     with pytest.raises(NotifyFailed, match="HTTP 429"):
         sender.send(notification, receiver.url)
     assert sender.clock.slept_s == []
 
 
-def test_an_address_without_a_listener_is_tried_again_then_given_up(
+def test_a_refused_connection_is_an_error_after_retries(
     sender: Sender, notification: Notification
 ) -> None:
-    with socket.socket() as plug:
-        plug.bind(("127.0.0.1", 0))
-        port = plug.getsockname()[1]
+    with socket.socket() as connection:
+        connection.bind(("127.0.0.1", 0))
+        port = connection.getsockname()[1]
     with pytest.raises(NotifyFailed, match=f"http://127.0.0.1:{port}: .* .tried 6 times"):
         sender.send(notification, f"http://127.0.0.1:{port}/x")
 
 
-def test_a_receiver_that_never_answers_costs_a_bounded_time(
+def test_a_receiver_that_never_responds_is_retried_after_the_timeout(
     sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
-    receiver.answers = [None]
+    receiver.responses = [None]
     sender.send(notification, receiver.url, timeout_s=0.3)
-    assert len(receiver.taken) == 2
+    assert len(receiver.deliveries) == 2
 
 
-def test_an_answer_that_comes_byte_by_byte_costs_a_bounded_time(
+def test_a_response_that_arrives_byte_by_byte_ends_at_the_timeout(
     sender: Sender, notification: Notification
 ) -> None:
     done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def drip() -> None:
+        def send_slowly() -> None:
             while not done.is_set():
-                plug, _ = server.accept()
-                with plug:
+                connection, _ = server.accept()
+                with connection:
                     try:
-                        plug.sendall(b"HTTP/1.1 200 OK\r\nx-slow: ")
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nx-slow: ")
                         while not done.wait(0.05):
-                            plug.sendall(b"a")
+                            connection.sendall(b"a")
                     except OSError:
                         pass
 
-        thread = threading.Thread(target=drip, daemon=True)
+        thread = threading.Thread(target=send_slowly, daemon=True)
         thread.start()
         with pytest.raises(NotifyFailed, match="no complete response within"):
             sender.send(
@@ -181,9 +183,9 @@ def test_an_answer_that_comes_byte_by_byte_costs_a_bounded_time(
 def test_an_endless_body_is_not_read(
     sender: Sender, receiver: Receiver, notification: Notification
 ) -> None:
-    receiver.answers = [(200, {"content-length": "999999999999"})]
+    receiver.responses = [(200, {"content-length": "999999999999"})]
     sender.send(notification, receiver.url)
-    assert len(receiver.taken) == 1
+    assert len(receiver.deliveries) == 1
 
 
 @pytest.mark.parametrize("url", ["https://[/", "https://a\x00b/", "http://127.0.0.1:99999/"])
@@ -199,7 +201,7 @@ def test_the_body_of_a_notification_is_always_the_same(notification: Notificatio
     assert dataclasses.replace(notification, error=None).render_body() == notification.render_body()
 
 
-def test_a_proxy_that_is_none_is_named(
+def test_an_invalid_proxy_is_named(
     sender: Sender, notification: Notification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "ftp://proxy")
@@ -218,15 +220,15 @@ def test_the_signature_is_the_hmac_of_id_time_and_body() -> None:
     }
 
 
-def test_a_signature_that_was_made_elsewhere_is_the_same() -> None:
-    """Made by `openssl dgst -sha256 -mac HMAC` over the same key and text."""
+def test_the_signature_equals_that_of_openssl() -> None:
+    """Created with `openssl dgst -sha256 -mac HMAC` from the same key and text."""
     assert sign(KEY, "msg_1", 1, b"{}")["webhook-signature"] == (
         "v1,Fj1xD533GHFGumBeEr9dgQ19EkM44LsDoFaDBQihN4A="
     )
 
 
 @pytest.mark.parametrize("secret", [SECRET, SECRET.rstrip("=")])
-def test_the_key_stands_in_base64_behind_the_prefix(secret: str) -> None:
+def test_the_key_is_base64_after_the_prefix(secret: str) -> None:
     assert find_key(secret) == KEY
 
 
@@ -243,5 +245,5 @@ def test_the_key_stands_in_base64_behind_the_prefix(secret: str) -> None:
         SECRET + "A",
     ],
 )
-def test_what_is_no_secret_of_that_form_is_none(secret: str) -> None:
+def test_an_invalid_secret_has_no_key(secret: str) -> None:
     assert find_key(secret) is None

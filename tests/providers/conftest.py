@@ -1,4 +1,4 @@
-"""A provider whose server is a table of answers, and whose time is told to move."""
+"""A provider with mocked responses and a fake clock."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ KEY = "sk-do-not-tell-anybody-0123456789"
 
 @dataclass
 class Bench:
-    """`api` answers the requests of the providers that `build` makes."""
+    """`api` mocks the responses for the providers that `build` creates."""
 
     home: Path
     api: respx.MockRouter = field(
@@ -38,24 +38,24 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.client.close()
+    bench = Bench(tmp_path)
+    yield bench
+    bench.client.close()
 
 
 @pytest.fixture
 def api(bench: Bench) -> respx.MockRouter:
-    """The table of answers."""
+    """The mocked responses."""
     return bench.api
 
 
 @pytest.fixture
 def clock(bench: Bench) -> FakeClock:
-    """The time that the provider sees."""
+    """The clock of the provider."""
     return bench.clock
 
 
 @pytest.fixture
 def provider(bench: Bench) -> Provider:
-    """OpenAI, as far as the client can tell."""
+    """A provider of the type openai with mocked responses."""
     return bench.build()

@@ -1,4 +1,4 @@
-"""A server on this machine that answers as it is told, and remembers what it was sent."""
+"""A loopback server that sends scripted responses and records the requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.loopback import serve_loopback
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; `missing` bytes of it are announced and never sent."""
+    """A response; `missing` bytes of its content length are never sent."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -20,16 +20,16 @@ class Reply:
 
 @dataclass
 class ScriptedServer:
-    """Gives its replies in turn, the last one for ever."""
+    """Sends its replies in order, and repeats the last one."""
 
     replies: list[Reply]
     base_url: str = ""
-    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and headers
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path and headers
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
+    def respond(self, request: BaseHTTPRequestHandler) -> None:
         request.rfile.read(int(request.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.seen.append((request.path, headers))
+        self.requests.append((request.path, headers))
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         request.send_response(reply.status)
         for name, value in {"content-type": "application/json", **reply.headers}.items():
@@ -43,6 +43,6 @@ class ScriptedServer:
 @contextmanager
 def scripted_server(*replies: Reply) -> Iterator[ScriptedServer]:
     script = ScriptedServer(list(replies))
-    with serve_loopback(script.answer) as port:
+    with serve_loopback(script.respond) as port:
         script.base_url = f"http://127.0.0.1:{port}/v1"
         yield script

@@ -1,7 +1,7 @@
-"""A server that behaves like the engine towards whoever starts it, and knows two models.
+"""A server that starts like the engine and lists two models.
 
-Run as `python stand_in_engine.py [refuse|hang] --folder F --idle-s N`: `refuse` ends at once with
-a message, `hang` never answers.
+Run as `python stand_in_engine.py [refuse|hang] --folder F --idle-s N`: `refuse` exits at once with
+a message, `hang` never responds.
 """
 
 import json
@@ -20,10 +20,10 @@ TOKEN = "stand-in-token"
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        known = self.headers["Authorization"] == f"Bearer {TOKEN}"
+        is_authorized = self.headers["Authorization"] == f"Bearer {TOKEN}"
         models = [{"id": "ada", "created": 1}, {"id": "ft:ada:local:x:1", "created": 2}]
         content = json.dumps({"data": models, "pid": os.getpid()}).encode()
-        self.send_response(200 if known else 401)
+        self.send_response(200 if is_authorized else 401)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
         self.end_headers()

@@ -1,4 +1,4 @@
-"""The client's own connection, against a real socket: cut answers, refused connections, proxies."""
+"""The client over a real socket: incomplete responses, refused connections, proxies."""
 
 import json
 import threading
@@ -22,9 +22,9 @@ REQUEST = JobRequest("gpt-4o-mini", "file-t")
 
 @dataclass
 class Server:
-    """Gives each request to the next of `turns`; the last one stays."""
+    """Handles each request with the next of `handlers`; repeats the last one."""
 
-    turns: list[Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
+    handlers: list[Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
 
@@ -37,7 +37,7 @@ class Server:
             def do_POST(self) -> None:
                 server.requests.append(f"{self.command} {self.path}")
                 server.bodies.append(self.rfile.read(int(self.headers["content-length"] or 0)))
-                turn = server.turns.pop(0) if len(server.turns) > 1 else server.turns[0]
+                turn = server.handlers.pop(0) if len(server.handlers) > 1 else server.handlers[0]
                 turn(self)
 
             do_GET = do_POST
@@ -51,67 +51,71 @@ class Server:
         self.thread.start()
 
 
-def answer(
-    body: object, *, promised: int | None = None
+def respond(
+    body: object, *, content_length: int | None = None
 ) -> Callable[[BaseHTTPRequestHandler], None]:
-    """Answers with `body`; `promised` is a content length that is not kept."""
+    """Respond with `body`; `content_length` is a content length that the body does not reach."""
     content = json.dumps(body).encode()
 
-    def turn(handler: BaseHTTPRequestHandler) -> None:
+    def handle(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("content-type", "application/json")
-        handler.send_header("content-length", str(promised or len(content)))
+        handler.send_header("content-length", str(content_length or len(content)))
         handler.end_headers()
         handler.wfile.write(content)
-        handler.close_connection = promised is not None
+        handler.close_connection = content_length is not None
 
-    return turn
+    return handle
 
 
-def hang_up(handler: BaseHTTPRequestHandler) -> None:
-    """The request was read; no answer comes."""
+def close_without_response(handler: BaseHTTPRequestHandler) -> None:
+    """Read the request and send no response."""
     handler.close_connection = True
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.thread.join()
-    made.http.server_close()
+    created = Server()
+    yield created
+    created.http.shutdown()
+    created.thread.join()
+    created.http.server_close()
 
 
 @pytest.fixture
 def provider(server: Server, tmp_path: Path) -> Iterator[Provider]:
     settings = ProviderSettings("openai", base_url=server.base_url)
-    made = build_provider(settings, ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, FakeClock()))
-    yield made
-    made.close()
+    created = build_provider(
+        settings, ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, FakeClock())
+    )
+    yield created
+    created.close()
 
 
-def test_a_dropped_connection_never_makes_a_second_job(server: Server, provider: Provider) -> None:
-    server.turns = [hang_up]
+def test_a_dropped_connection_never_creates_a_second_job(
+    server: Server, provider: Provider
+) -> None:
+    server.handlers = [close_without_response]
     with pytest.raises(Unreachable, match=r"create a job on gpt-4o-mini: http://127\.0\.0\.1"):
         provider.create_job(REQUEST)
     assert server.requests == ["POST /v1/fine_tuning/jobs"]
 
 
-def test_a_dropped_connection_on_reading_is_tried_again(server: Server, provider: Provider) -> None:
-    server.turns = [hang_up, hang_up, answer(JOB)]
+def test_a_dropped_connection_of_a_read_is_retried(server: Server, provider: Provider) -> None:
+    server.handlers = [close_without_response, close_without_response, respond(JOB)]
     assert provider.get_job("ftjob-1").id == "ftjob-1"
     assert len(server.requests) == 3
 
 
-def test_an_answer_that_is_cut_short_is_no_answer(server: Server, provider: Provider) -> None:
-    server.turns = [answer(JOB, promised=100_000)]
+def test_an_incomplete_response_is_an_error(server: Server, provider: Provider) -> None:
+    server.handlers = [respond(JOB, content_length=100_000)]
     with pytest.raises(Unreachable):
         provider.create_job(REQUEST)
-    server.turns = [answer(JOB, promised=100_000), answer(JOB)]
+    server.handlers = [respond(JOB, content_length=100_000), respond(JOB)]
     assert provider.get_job("ftjob-1").id == "ftjob-1"
 
 
-def test_nobody_listening_is_unreachable(tmp_path: Path) -> None:
+def test_a_refused_connection_is_unreachable(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as unused:
         port = unused.server_port
     clock = FakeClock()
@@ -125,22 +129,22 @@ def test_nobody_listening_is_unreachable(tmp_path: Path) -> None:
     provider.close()
 
 
-def test_this_machine_is_never_reached_through_a_proxy(
+def test_loopback_is_never_reached_through_a_proxy(
     server: Server, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    server.turns = [answer(JOB)]
+    server.handlers = [respond(JOB)]
     assert provider.get_job("ftjob-1").id == "ftjob-1"
 
 
-def test_a_large_upload_is_streamed_with_its_length_and_counted(
+def test_a_large_upload_is_streamed_with_length_and_progress(
     server: Server, provider: Provider, tmp_path: Path
 ) -> None:
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"x" * 3_000_000)
     file = {"id": "file-1", "filename": "t.jsonl", "bytes": 3_000_000, "status": "processed"}
-    server.turns = [answer(file)]
+    server.handlers = [respond(file)]
     sent: list[int] = []
     provider.upload_file(path, filename="t.jsonl", on_bytes=lambda done, total: sent.append(done))
     assert len(server.bodies[0]) > 3_000_000
@@ -148,10 +152,10 @@ def test_a_large_upload_is_streamed_with_its_length_and_counted(
     assert sent[-1] == 3_000_000
 
 
-def test_a_stream_that_is_cut_is_told_after_what_had_come(
+def test_an_interrupted_stream_is_an_error_after_its_received_text(
     server: Server, provider: Provider
 ) -> None:
-    def begin_and_hang_up(handler: BaseHTTPRequestHandler) -> None:
+    def close_in_stream(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("content-type", "text/event-stream")
         handler.send_header("content-length", "1000")
@@ -159,18 +163,16 @@ def test_a_stream_that_is_cut_is_told_after_what_had_come(
         handler.wfile.write(b'data: {"choices": [{"text": "ye"}]}\n\n')
         handler.close_connection = True
 
-    server.turns = [begin_and_hang_up]
-    pieces = provider.stream("m", "?", Sampling())
-    assert next(pieces) == "ye"
+    server.handlers = [close_in_stream]
+    chunks = provider.stream("m", "?", Sampling())
+    assert next(chunks) == "ye"
     with pytest.raises(Unreachable, match="request a completion from m: "):
-        next(pieces)
+        next(chunks)
     assert len(server.requests) == 1
 
 
-def test_an_address_where_something_else_answers_is_a_bad_answer(
-    server: Server, provider: Provider
-) -> None:
-    server.turns = [answer(["welcome"])]
+def test_a_response_of_another_service_is_invalid(server: Server, provider: Provider) -> None:
+    server.handlers = [respond(["welcome"])]
     with pytest.raises(InvalidResponse, match="welcome") as caught:
         provider.get_job("ftjob-1")
     assert "`base_url`" in caught.value.hint

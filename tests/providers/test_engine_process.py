@@ -1,4 +1,4 @@
-"""The engine as seen from outside: found, started once, stopped, and started again when it dies."""
+"""The engine process: addresses, started once, stopped, and started again after a crash."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def starts(folder: Path) -> list[str]:
     return (folder / "starts").read_text().splitlines()
 
 
-def test_no_folder_means_no_engine(folder: Path) -> None:
+def test_without_a_folder_there_is_no_engine(folder: Path) -> None:
     assert find_engine(folder) is None
     assert stop_engine(folder) is False
     assert not folder.exists()
@@ -57,7 +57,7 @@ def test_a_running_engine_is_not_started_again(folder: Path) -> None:
     assert len(starts(folder)) == 1
 
 
-def test_it_runs_in_a_session_of_its_own_and_its_folder_is_private(folder: Path) -> None:
+def test_the_engine_has_its_own_session_and_a_private_folder(folder: Path) -> None:
     address = start_engine(folder, command=COMMAND)
     assert os.getsid(address.pid) == address.pid != os.getsid(0)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -65,40 +65,42 @@ def test_it_runs_in_a_session_of_its_own_and_its_folder_is_private(folder: Path)
 
 
 def test_commands_that_start_at_the_same_moment_share_one_engine(folder: Path) -> None:
-    found: list[EngineAddress] = []
+    addresses: list[EngineAddress] = []
     together = threading.Barrier(4)
 
     def start() -> None:
         together.wait()
-        found.append(start_engine(folder, command=COMMAND))
+        addresses.append(start_engine(folder, command=COMMAND))
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(found)) == 1
-    assert len(found) == 4
+    assert len(set(addresses)) == 1
+    assert len(addresses) == 4
     assert len(starts(folder)) == 1
 
 
-def test_an_engine_that_ends_as_it_begins_is_told_with_its_last_words(folder: Path) -> None:
+def test_an_engine_that_exits_at_start_is_reported_with_its_output(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "engine.log").write_text("words of another day\n")
-    with pytest.raises(EngineError, match=r"exit code 3\)\n    the engine found no room") as caught:
+    with pytest.raises(
+        EngineError, match=r"exit code 3\)\n    the engine addresses no room"
+    ) as caught:
         start_engine(folder, command=(*COMMAND[:2], "refuse"))
     assert "another day" not in caught.value.message
     assert "engine.log" in caught.value.hint
 
 
-def test_an_engine_that_never_answers_is_given_up(folder: Path) -> None:
+def test_an_engine_that_never_responds_is_an_error(folder: Path) -> None:
     clock = FakeClock()
     with pytest.raises(EngineError, match="did not respond within 30 s"):
         start_engine(folder, command=(*COMMAND[:2], "hang"), clock=clock)
     assert 29 < sum(clock.slept_s) < 31
 
 
-def test_a_stale_address_is_not_believed(folder: Path) -> None:
+def test_a_stale_address_is_ignored(folder: Path) -> None:
     address = start_engine(folder, command=COMMAND)
     stop_engine(folder)
     assert (folder / "address.json").exists()
@@ -110,42 +112,42 @@ def test_a_stale_address_is_not_believed(folder: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "null", '{"base_url": "http://127.0.0.1:9/v1"}', '{"base_url": 1}']
 )
-def test_an_address_file_that_makes_no_sense_means_no_engine(folder: Path, content: str) -> None:
+def test_an_invalid_address_file_means_no_engine(folder: Path, content: str) -> None:
     folder.mkdir(parents=True)
     (folder / "address.json").write_text(content)
     assert find_engine(folder) is None
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:1/v1", "nonsense", "http://[::1/v1"])
-def test_an_address_where_nobody_answers_means_no_engine(folder: Path, base_url: str) -> None:
+def test_an_unreachable_address_means_no_engine(folder: Path, base_url: str) -> None:
     folder.mkdir(parents=True)
     address = {"base_url": base_url, "token": "t", "pid": os.getpid(), "version": "0"}
     (folder / "address.json").write_text(json.dumps(address))
     assert find_engine(folder) is None
 
 
-def test_a_server_that_refuses_the_token_is_not_our_engine(folder: Path) -> None:
+def test_a_server_that_refuses_the_token_is_not_the_engine(folder: Path) -> None:
     start_engine(folder, command=COMMAND)
-    kept = (folder / "address.json").read_text()
-    (folder / "address.json").write_text(kept.replace("stand-in-token", "other"))
+    content = (folder / "address.json").read_text()
+    (folder / "address.json").write_text(content.replace("stand-in-token", "other"))
     assert find_engine(folder) is None
-    (folder / "address.json").write_text(kept)
+    (folder / "address.json").write_text(content)
 
 
-def test_the_engine_is_never_asked_through_a_proxy(
+def test_the_engine_is_never_reached_through_a_proxy(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert start_engine(folder, command=COMMAND)
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
         start_engine(tmp_path / "file" / "engine", command=COMMAND)
 
 
-def caller_of(folder: Path) -> tuple[OpenAIClient, EngineEndpoint]:
+def make_caller(folder: Path) -> tuple[OpenAIClient, EngineEndpoint]:
     endpoint = EngineEndpoint(folder, SystemClock(), command=COMMAND)
     return OpenAIClient(
         endpoint, clock=SystemClock(), retries=RetryPolicy(first_pause_s=0.01)
@@ -153,12 +155,12 @@ def caller_of(folder: Path) -> tuple[OpenAIClient, EngineEndpoint]:
 
 
 def count_models(caller: OpenAIClient) -> int:
-    answer = caller.fetch("list", lambda client: client.models.with_raw_response.list())
-    return len(answer.get_objects("data"))
+    response = caller.fetch("list", lambda client: client.models.with_raw_response.list())
+    return len(response.get_objects("data"))
 
 
-def test_an_engine_that_was_killed_is_started_again_by_the_next_call(folder: Path) -> None:
-    caller, endpoint = caller_of(folder)
+def test_the_next_call_starts_a_killed_engine_again(folder: Path) -> None:
+    caller, endpoint = make_caller(folder)
     assert count_models(caller) == 2
     first = find_engine(folder)
     assert first is not None
@@ -170,10 +172,10 @@ def test_an_engine_that_was_killed_is_started_again_by_the_next_call(folder: Pat
     endpoint.close()
 
 
-def test_a_call_that_must_not_be_repeated_is_not_though_the_next_one_finds_the_engine(
+def test_a_call_without_retries_is_not_repeated_when_the_engine_restarts(
     folder: Path,
 ) -> None:
-    caller, endpoint = caller_of(folder)
+    caller, endpoint = make_caller(folder)
     caller.connect()
     stop_engine(folder)
     calls = 0

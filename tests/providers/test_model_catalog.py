@@ -1,4 +1,4 @@
-"""Prices, limits and dates of models: whose word counts, and what is left unknown."""
+"""Prices, limits and dates of models: which source applies, and what is unknown."""
 
 import tomllib
 from datetime import UTC, date, datetime
@@ -25,24 +25,24 @@ OPENAI = ("openai",)
 FOREIGN = ("llm.example.com:443", "llm.example.com")
 
 
-def look(home: Path, model: str, tables: tuple[str, ...] = OPENAI) -> ModelInfo:
+def find_info(home: Path, model: str, tables: tuple[str, ...] = OPENAI) -> ModelInfo:
     return ModelCatalog(home, FakeClock()).get_model_info(tables, model)
 
 
-def own(home: Path, text: str) -> Path:
+def write_models_file(home: Path, text: str) -> Path:
     path = home / "models.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_what_ftops_knows_is_dated_and_said_to_be_its_own(tmp_path: Path) -> None:
-    found = look(tmp_path, "gpt-4o-2024-08-06")
-    assert (found.train_usd, found.input_usd, found.output_usd) == (25.0, 3.75, 15.0)
-    assert found.origins["train_usd"] == Origin(DAY, "ftops")
-    assert (found.no_jobs_from, found.shutdown) == (date(2027, 1, 6), date(2027, 1, 14))
-    assert found.price_advice == ""
-    assert set(found.to_json()) == set(MODEL_FIELDS)
-    assert found.to_json()["shutdown"] == {
+def test_values_of_ftops_have_a_date_and_a_source(tmp_path: Path) -> None:
+    info = find_info(tmp_path, "gpt-4o-2024-08-06")
+    assert (info.train_usd, info.input_usd, info.output_usd) == (25.0, 3.75, 15.0)
+    assert info.origins["train_usd"] == Origin(DAY, "ftops")
+    assert (info.no_jobs_from, info.shutdown) == (date(2027, 1, 6), date(2027, 1, 14))
+    assert info.price_advice == ""
+    assert set(info.to_json()) == set(MODEL_FIELDS)
+    assert info.to_json()["shutdown"] == {
         "value": "2027-01-14",
         "as_of": "2026-11-22",
         "source": "ftops",
@@ -50,51 +50,51 @@ def test_what_ftops_knows_is_dated_and_said_to_be_its_own(tmp_path: Path) -> Non
     }
 
 
-def test_a_name_stands_for_its_dated_snapshots_and_a_snapshot_adds_its_own(tmp_path: Path) -> None:
-    found = look(tmp_path, "gpt-4.1-mini-2025-04-14")
-    assert (found.train_usd, found.shutdown) == (5.0, date(2027, 1, 14))
-    old = look(tmp_path, "gpt-3.5-turbo-1106")
+def test_a_name_covers_its_snapshots_and_a_snapshot_adds_values(
+    tmp_path: Path,
+) -> None:
+    info = find_info(tmp_path, "gpt-4.1-mini-2025-04-14")
+    assert (info.train_usd, info.shutdown) == (5.0, date(2027, 1, 14))
+    old = find_info(tmp_path, "gpt-3.5-turbo-1106")
     assert (old.train_usd, old.max_example_tokens) == (8.0, 16_385)
     assert old.shutdown == date(2026, 9, 28)
-    assert look(tmp_path, "gpt-3.5-turbo-0125").shutdown == date(2026, 10, 23)
+    assert find_info(tmp_path, "gpt-3.5-turbo-0125").shutdown == date(2026, 10, 23)
 
 
 @pytest.mark.parametrize("model", ["ada", "babbage", "curie", "davinci", "ft:curie:acme:x:1"])
-def test_an_example_for_the_legacy_models_has_at_most_2048_tokens(
-    tmp_path: Path, model: str
-) -> None:
-    found = look(tmp_path, model).find_example_limit()
-    assert found is not None
-    assert (found.tokens, found.origin.confirmed) == (2048, True)
+def test_examples_of_legacy_models_have_at_most_2048_tokens(tmp_path: Path, model: str) -> None:
+    limit = find_info(tmp_path, model).find_example_limit()
+    assert limit is not None
+    assert (limit.tokens, limit.origin.confirmed) == (2048, True)
 
 
-def test_a_limit_that_nobody_has_published_is_marked(tmp_path: Path) -> None:
-    expected = look(tmp_path, "gpt-4.1").find_example_limit()
-    stated = look(tmp_path, "gpt-4o-mini").find_example_limit()
+def test_an_unpublished_limit_is_marked(tmp_path: Path) -> None:
+    expected = find_info(tmp_path, "gpt-4.1").find_example_limit()
+    stated = find_info(tmp_path, "gpt-4o-mini").find_example_limit()
     assert expected is not None
     assert stated is not None
     assert (expected.tokens, expected.origin.confirmed) == (65_536, False)
     assert (stated.tokens, stated.origin.confirmed) == (65_536, True)
-    assert look(tmp_path, "gpt-9").find_example_limit() is None
+    assert find_info(tmp_path, "gpt-9").find_example_limit() is None
 
 
 def test_the_built_in_engine_costs_nothing_and_has_its_own_context(tmp_path: Path) -> None:
-    found = look(tmp_path, "whatever", ("local",))
-    assert (found.train_usd, found.max_example_tokens) == (0, CONTEXT_LENGTH)
+    info = find_info(tmp_path, "whatever", ("local",))
+    assert (info.train_usd, info.max_example_tokens) == (0, CONTEXT_LENGTH)
     assert set(PROVIDERS) == {"local", "openai"}
 
 
-def test_a_user_replaces_one_figure_and_keeps_the_others(tmp_path: Path) -> None:
-    path = own(tmp_path, 'as_of = 2026-12-01\n[openai."gpt-4.1"]\ntrain_usd = 20\n')
-    found = look(tmp_path, "gpt-4.1-2025-04-14")
-    assert (found.train_usd, found.input_usd) == (20, 3.0)
-    assert found.origins["train_usd"] == Origin(date(2026, 12, 1), str(path))
-    assert found.origins["input_usd"].source == "ftops"
-    assert look(tmp_path, "gpt-4o-mini").train_usd == 3.0
+def test_a_user_can_replace_a_single_value(tmp_path: Path) -> None:
+    path = write_models_file(tmp_path, 'as_of = 2026-12-01\n[openai."gpt-4.1"]\ntrain_usd = 20\n')
+    info = find_info(tmp_path, "gpt-4.1-2025-04-14")
+    assert (info.train_usd, info.input_usd) == (20, 3.0)
+    assert info.origins["train_usd"] == Origin(date(2026, 12, 1), str(path))
+    assert info.origins["input_usd"].source == "ftops"
+    assert find_info(tmp_path, "gpt-4o-mini").train_usd == 3.0
 
 
-def test_the_narrowest_name_counts_first(tmp_path: Path) -> None:
-    own(
+def test_the_most_specific_name_applies_first(tmp_path: Path) -> None:
+    write_models_file(
         tmp_path,
         "as_of = 2026-12-01\n"
         '[openai."*"]\ntrain_usd = 1\nmax_example_tokens = 10\n'
@@ -103,31 +103,31 @@ def test_the_narrowest_name_counts_first(tmp_path: Path) -> None:
         '[openai."gpt-5-2026-01-01"]\noutput_usd = 4\n'
         '[openai."ft:gpt-5:acme::1"]\ntrain_usd = 9\n',
     )
-    found = look(tmp_path, "gpt-5-2026-01-01")
-    assert (found.output_usd, found.train_usd, found.input_usd) == (4, 3, 2)
-    assert found.max_example_tokens == 10
-    assert look(tmp_path, "llama").train_usd == 1
-    assert look(tmp_path, "ft:gpt-5:acme::1").train_usd == 9
-    assert look(tmp_path, "ft:gpt-5:acme::2").train_usd == 3
+    info = find_info(tmp_path, "gpt-5-2026-01-01")
+    assert (info.output_usd, info.train_usd, info.input_usd) == (4, 3, 2)
+    assert info.max_example_tokens == 10
+    assert find_info(tmp_path, "llama").train_usd == 1
+    assert find_info(tmp_path, "ft:gpt-5:acme::1").train_usd == 9
+    assert find_info(tmp_path, "ft:gpt-5:acme::2").train_usd == 3
 
 
-def test_only_an_asterisk_stands_for_other_text(tmp_path: Path) -> None:
-    own(tmp_path, 'as_of = 2026-12-01\n[openai."m[ab]?*"]\ntrain_usd = 1\n')
-    assert look(tmp_path, "m[ab]?x").train_usd == 1
-    assert look(tmp_path, "max").train_usd is None
+def test_only_an_asterisk_is_a_wildcard(tmp_path: Path) -> None:
+    write_models_file(tmp_path, 'as_of = 2026-12-01\n[openai."m[ab]?*"]\ntrain_usd = 1\n')
+    assert find_info(tmp_path, "m[ab]?x").train_usd == 1
+    assert find_info(tmp_path, "max").train_usd is None
 
 
-def test_a_foreign_server_has_the_prices_of_its_own_host_and_no_others(tmp_path: Path) -> None:
-    assert look(tmp_path, "gpt-4.1", FOREIGN).to_json() == {}
-    own(
+def test_a_custom_server_has_only_the_prices_of_its_host(tmp_path: Path) -> None:
+    assert find_info(tmp_path, "gpt-4.1", FOREIGN).to_json() == {}
+    write_models_file(
         tmp_path,
         "as_of = 2026-12-01\n"
         '[openai."*"]\ntrain_usd = 7\n'
         '["llm.example.com"."gpt-4.1"]\ntrain_usd = 1\noutput_usd = 2\n'
         '["llm.example.com:443"."gpt-4.1"]\ntrain_usd = 3\n',
     )
-    found = look(tmp_path, "gpt-4.1", FOREIGN)
-    assert (found.train_usd, found.output_usd, found.input_usd) == (3, 2, None)
+    info = find_info(tmp_path, "gpt-4.1", FOREIGN)
+    assert (info.train_usd, info.output_usd, info.input_usd) == (3, 2, None)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_a_foreign_server_has_the_prices_of_its_own_host_and_no_others(tmp_path:
         ("http://[::1]:8000/v1", ("[::1]:8000", "[::1]")),
     ],
 )
-def test_only_openai_itself_goes_by_the_name_of_openai(
+def test_only_the_openai_host_uses_the_openai_table(
     base_url: str | None, tables: tuple[str, ...]
 ) -> None:
     assert list_catalog_tables(ProviderSettings("openai", base_url=base_url), {}) == tables
 
 
-def test_the_address_may_come_from_the_environment() -> None:
+def test_the_address_can_come_from_the_environment() -> None:
     environ = {"OPENAI_BASE_URL": "https://llm.example.com/v1"}
     assert list_catalog_tables(ProviderSettings("openai"), environ) == FOREIGN
     assert list_catalog_tables(ProviderSettings("local"), environ) == ("local",)
@@ -170,41 +170,41 @@ def test_the_address_may_come_from_the_environment() -> None:
 def test_lines_for_an_unknown_price_can_be_pasted(
     tmp_path: Path, base_url: str | None, table: str, before: str
 ) -> None:
-    path = own(tmp_path, before) if before else tmp_path / "models.toml"
+    path = write_models_file(tmp_path, before) if before else tmp_path / "models.toml"
     tables = list_catalog_tables(ProviderSettings("openai", base_url=base_url), {})
-    advice = look(tmp_path, "some/model.v2", tables).price_advice
+    advice = find_info(tmp_path, "some/model.v2", tables).price_advice
     head, _, lines = advice.partition("\n\n")
     assert str(path) in head
     pasted = before + lines.replace("PRICE", "1.5") + "\n"
     assert tomllib.loads(pasted)[table] == {"some/model.v2": {"train_usd": 1.5}}
-    own(tmp_path, pasted)
-    found = look(tmp_path, "some/model.v2", tables)
-    assert (found.train_usd, found.price_advice) == (1.5, "")
+    write_models_file(tmp_path, pasted)
+    info = find_info(tmp_path, "some/model.v2", tables)
+    assert (info.train_usd, info.price_advice) == (1.5, "")
 
 
-def test_a_table_that_is_there_gets_a_line_and_not_a_second_table(tmp_path: Path) -> None:
-    own(tmp_path, "as_of = 2026-12-01\n[openai.mine]\nmax_example_tokens = 5\n")
-    head, _, lines = look(tmp_path, "ft:mine:acme::1").price_advice.partition("\n\n")
+def test_an_existing_table_gets_a_line_and_no_second_table(tmp_path: Path) -> None:
+    write_models_file(tmp_path, "as_of = 2026-12-01\n[openai.mine]\nmax_example_tokens = 5\n")
+    head, _, lines = find_info(tmp_path, "ft:mine:acme::1").price_advice.partition("\n\n")
     assert "to the table [openai.mine] of" in head
     assert lines == "train_usd = PRICE"
 
 
-def test_lines_pasted_without_a_price_are_refused_with_their_place(tmp_path: Path) -> None:
-    lines = look(tmp_path, "mine").price_advice.partition("\n\n")[2]
-    path = own(tmp_path, lines)
+def test_pasted_lines_without_a_price_are_refused_with_their_position(tmp_path: Path) -> None:
+    lines = find_info(tmp_path, "mine").price_advice.partition("\n\n")[2]
+    path = write_models_file(tmp_path, lines)
     with pytest.raises(ModelsFileError, match=r"models\.toml:3:13: invalid TOML: Invalid value"):
-        look(tmp_path, "mine")
+        find_info(tmp_path, "mine")
     assert path.read_text() == lines
 
 
-def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "models.toml").mkdir()
     with pytest.raises(ModelsFileError, match=r"models\.toml: cannot be read"):
-        look(tmp_path, "ada")
+        find_info(tmp_path, "ada")
 
 
-def test_a_wrong_file_stands_in_the_way_of_figures_alone(bench: Bench) -> None:
-    own(bench.home, "no toml")
+def test_an_invalid_file_affects_only_prices_and_limits(bench: Bench) -> None:
+    write_models_file(bench.home, "no toml")
     bench.api.get("/models/ada").respond(json={"id": "ada"})
     provider = bench.build()
     assert provider.get_model("ada").id == "ada"
@@ -213,14 +213,14 @@ def test_a_wrong_file_stands_in_the_way_of_figures_alone(bench: Bench) -> None:
 
 
 def test_a_provider_reads_the_file_of_its_home(bench: Bench) -> None:
-    own(bench.home, 'as_of = 2026-12-01\n["127.0.0.1:9"."gpt-4.1"]\ntrain_usd = 2\n')
+    write_models_file(bench.home, 'as_of = 2026-12-01\n["127.0.0.1:9"."gpt-4.1"]\ntrain_usd = 2\n')
     foreign = bench.build(ProviderSettings("openai", base_url="http://127.0.0.1:9/v1"))
     assert foreign.get_model_info("ft:gpt-4.1:acme::1").train_usd == 2
     assert bench.build().get_model_info("gpt-4.1").train_usd == 25.0
 
 
-def test_what_can_be_trained_is_told_by_snapshot_until_it_ends(tmp_path: Path) -> None:
-    own(tmp_path, "as_of = 2026-11-22\n[openai.our-base]\ntrain_usd = 1\n")
+def test_trainable_snapshots_are_listed_until_they_end(tmp_path: Path) -> None:
+    write_models_file(tmp_path, "as_of = 2026-11-22\n[openai.our-base]\ntrain_usd = 1\n")
 
     def names(day: datetime) -> list[str]:
         return list(ModelCatalog(tmp_path, FakeClock(day)).list_trainable("openai"))

@@ -1,4 +1,4 @@
-"""A `models.toml`: what may stand there, and how everything else is told with its line."""
+"""A `models.toml`: valid content, and errors with their line."""
 
 from datetime import date
 from pathlib import Path
@@ -26,16 +26,16 @@ def refuse(text: str | bytes) -> str:
     return caught.value.message
 
 
-def test_every_figure_is_read_and_dated() -> None:
-    made = read(
+def test_every_value_is_read_with_its_date() -> None:
+    models_file = read(
         DAY + '[openai."gpt-x"]\n'
         "train_usd = 3\ninput_usd = 0.5\ncached_input_usd = 0\noutput_usd = 1e1\n"
         "max_example_tokens = 4096\nno_jobs_from = 2027-01-06\nshutdown = 2027-01-14\n"
         'unconfirmed = ["max_example_tokens"]\n'
         '["127.0.0.1:8000"."some/model"]\ntrain_usd = 1\n'
     )
-    assert (made.as_of, made.source) == (date(2026, 11, 22), "models.toml")
-    entry = made.entries["openai"]["gpt-x"]
+    assert (models_file.as_of, models_file.source) == (date(2026, 11, 22), "models.toml")
+    entry = models_file.entries["openai"]["gpt-x"]
     assert entry.values == {
         "train_usd": 3,
         "input_usd": 0.5,
@@ -46,7 +46,7 @@ def test_every_figure_is_read_and_dated() -> None:
         "shutdown": date(2027, 1, 14),
     }
     assert entry.unconfirmed == {"max_example_tokens"}
-    assert made.entries["127.0.0.1:8000"]["some/model"].values == {"train_usd": 1}
+    assert models_file.entries["127.0.0.1:8000"]["some/model"].values == {"train_usd": 1}
 
 
 @pytest.mark.parametrize("name", ["localhost", "llm.example.com", "llm:80", "[::1]:8000"])
@@ -55,7 +55,7 @@ def test_a_server_is_named_by_its_host(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('[openai."x"]\ntrain_usd = 1\n', "models.toml:1: as_of is missing"),
         ("as_of = 2026-11-22T10:00:00\n", "models.toml:1: as_of must be a date"),
@@ -97,35 +97,35 @@ def test_a_server_is_named_by_its_host(name: str) -> None:
     ],
 )
 def test_a_problem_is_reported_with_its_line_and_what_is_expected(
-    text: str | bytes, told: str
+    text: str | bytes, message: str
 ) -> None:
-    assert told in refuse(text)
+    assert message in refuse(text)
 
 
-def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_problems_are_reported_together_in_file_order() -> None:
     text = DAY + "".join(f"[openai.m{n}]\ntrain_usd = -1\n" for n in range(30))
     lines = refuse(text).splitlines()
     assert [line.split(":")[1] for line in lines[:-1]] == [str(3 + 2 * n) for n in range(20)]
     assert lines[-1] == "… and 10 more"
 
 
-def test_a_byte_order_mark_and_other_line_ends_are_no_trouble() -> None:
+def test_a_byte_order_mark_and_other_line_ends_are_accepted() -> None:
     text = b"\xef\xbb\xbfas_of = 2026-11-22\r\n[openai.x]\r\ntrain_usd = 1\r\n"
     assert read(text).entries["openai"]["x"].values == {"train_usd": 1}
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_any_bytes_are_a_list_of_models_or_a_clear_error(content: bytes) -> None:
+def test_any_bytes_are_a_models_file_or_a_clear_error(content: bytes) -> None:
     try:
         read_models_file(content, "models.toml")
     except ModelsFileError as error:
         assert error.message.startswith("models.toml")
 
 
-def test_the_file_that_comes_with_ftops_is_found_beside_the_code_and_sound() -> None:
+def test_the_file_of_the_package_is_valid() -> None:
     import ftops.providers
 
     path = Path(ftops.providers.__file__).with_name("models.toml")
-    made = read_models_file(path.read_bytes(), "ftops")
-    assert set(made.entries) == set(PROVIDERS)
-    assert made.as_of == date(2026, 11, 22)
+    models_file = read_models_file(path.read_bytes(), "ftops")
+    assert set(models_file.entries) == set(PROVIDERS)
+    assert models_file.as_of == date(2026, 11, 22)

@@ -1,4 +1,4 @@
-"""What is known of models' tokens, and what the engine says of a file."""
+"""The vocabularies of models, and the vocabulary of the engine for a file."""
 
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_a_model_has_its_vocabulary(model: str, vocabulary: str) -> None:
     assert not vocabulary or vocabulary in SHA256
 
 
-def test_the_engine_makes_its_own_vocabulary() -> None:
+def test_the_engine_creates_its_own_vocabulary() -> None:
     assert (
         get_vocabulary_name(get_capabilities(ProviderSettings("local")), "ada") == ENGINE_VOCABULARY
     )
@@ -37,7 +37,7 @@ def test_the_engine_makes_its_own_vocabulary() -> None:
 @pytest.mark.parametrize(
     "program", ["import sys; sys.exit(1)", "print('no JSON')", "print('{\"tokens\": 1}')"]
 )
-def test_an_engine_that_cannot_say_is_no_error(tmp_path: Path, program: str) -> None:
+def test_a_failing_engine_program_is_no_error(tmp_path: Path, program: str) -> None:
     assert (
         estimate_with_engine(
             tmp_path, "ada", home=tmp_path, command=(sys.executable, "-c", program)

@@ -1,4 +1,4 @@
-"""Texts that a provider judges: what is sent, what is read, who can do it."""
+"""Moderation: what is sent, what is read, and which providers offer it."""
 
 import json
 
@@ -14,7 +14,7 @@ from tests.fakes import FakeClock
 from tests.providers.conftest import Bench
 
 
-def verdict(*categories: str, flagged: bool = True) -> dict[str, Json]:
+def make_result(*categories: str, flagged: bool = True) -> dict[str, Json]:
     known: dict[str, Json] = {"harassment": False, "self-harm/intent": None, "violence": False}
     return {
         "flagged": flagged and bool(categories),
@@ -23,10 +23,10 @@ def verdict(*categories: str, flagged: bool = True) -> dict[str, Json]:
     }
 
 
-def test_texts_go_out_as_one_list_and_their_categories_come_back_in_order(
+def test_texts_are_sent_as_one_list_and_categories_keep_their_order(
     api: respx.MockRouter, provider: Provider
 ) -> None:
-    results: Json = [verdict("violence", "harassment"), verdict(), verdict("violence")]
+    results: Json = [make_result("violence", "harassment"), make_result(), make_result("violence")]
     route = api.post("/moderations").respond(json={"id": "modr-1", "results": results})
     assert provider.moderate(["a", "b", "c"]) == [("harassment", "violence"), (), ("violence",)]
     assert json.loads(route.calls[0].request.content) == {
@@ -35,43 +35,43 @@ def test_texts_go_out_as_one_list_and_their_categories_come_back_in_order(
     }
 
 
-def test_a_text_that_is_flagged_without_a_category_is_flagged_all_the_same(
+def test_a_text_flagged_without_a_category_is_flagged(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.post("/moderations").respond(json={"results": [{"flagged": True}]})
     assert provider.moderate(["a"]) == [("unnamed",)]
 
 
-def test_a_category_without_the_flag_is_no_verdict_against_the_text(
+def test_a_category_without_the_flag_is_not_flagged(
     api: respx.MockRouter, provider: Provider
 ) -> None:
-    api.post("/moderations").respond(json={"results": [verdict("violence", flagged=False)]})
+    api.post("/moderations").respond(json={"results": [make_result("violence", flagged=False)]})
     assert provider.moderate(["a"]) == [()]
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        {"results": [verdict()]},
+        {"results": [make_result()]},
         {"results": []},
         {"results": [{}, {}]},
         {"results": [{"flagged": "no"}, {"flagged": False}]},
         {},
     ],
 )
-def test_an_answer_that_does_not_judge_every_text_judges_none(
-    api: respx.MockRouter, provider: Provider, answer: Json
+def test_a_response_without_a_result_for_every_text_is_invalid(
+    api: respx.MockRouter, provider: Provider, response: Json
 ) -> None:
-    api.post("/moderations").respond(json=answer)
+    api.post("/moderations").respond(json=response)
     with pytest.raises(InvalidResponse):
         provider.moderate(["a", "b"])
 
 
-def test_a_provider_that_is_busy_is_asked_again(
+def test_a_busy_provider_is_retried(
     api: respx.MockRouter, provider: Provider, clock: FakeClock
 ) -> None:
     busy = httpx.Response(429, headers={"retry-after": "7"}, json={"error": {"message": "slow"}})
-    done = httpx.Response(200, json={"results": [verdict()]})
+    done = httpx.Response(200, json={"results": [make_result()]})
     api.post("/moderations").mock(side_effect=[busy, done])
     assert provider.moderate(["a"]) == [()]
     assert sum(clock.slept_s) >= 7
@@ -83,14 +83,14 @@ def test_a_provider_that_stays_busy_is_an_error(api: respx.MockRouter, provider:
         provider.moderate(["a"])
 
 
-def test_a_missing_key_is_told_before_anything_is_sent(bench: Bench) -> None:
+def test_a_missing_key_is_reported_before_any_request(bench: Bench) -> None:
     bench.environ = {}
     with pytest.raises(AuthFailed):
         bench.build().moderate(["a"])
     assert not bench.api.calls
 
 
-def test_a_provider_without_the_endpoint_is_refused_and_one_that_has_it_is_named() -> None:
+def test_a_provider_without_the_endpoint_is_refused_with_an_alternative() -> None:
     require_moderation(ProviderSettings("openai"))
     with pytest.raises(ProviderError, match="'local' has no moderation endpoint") as caught:
         require_moderation(ProviderSettings("local"))

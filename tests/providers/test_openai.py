@@ -1,4 +1,4 @@
-"""Jobs: what is sent, that it is sent once, how one is found again, events in order."""
+"""Jobs: what is sent, sent once, and result again; events in order."""
 
 import dataclasses
 import json
@@ -36,12 +36,16 @@ def page(*items: Json, **more: Json) -> httpx.Response:
     return httpx.Response(200, json={"object": "list", "data": list(items), **more})
 
 
-def event(number: int, *, at: int | None = None) -> dict[str, Json]:
-    return {"id": f"ftevent-{number}", "created_at": at or 1790000000 + number, "message": "…"}
+def event(number: int, *, created_at: int | None = None) -> dict[str, Json]:
+    return {
+        "id": f"ftevent-{number}",
+        "created_at": created_at or 1790000000 + number,
+        "message": "…",
+    }
 
 
-def sent(route: respx.Route, at: int = 0) -> Any:
-    return json.loads(route.calls[at].request.content)
+def sent(route: respx.Route, index: int = 0) -> Any:
+    return json.loads(route.calls[index].request.content)
 
 
 def test_only_what_was_set_is_sent(api: respx.MockRouter, provider: Provider) -> None:
@@ -148,7 +152,7 @@ def test_a_hyperparameter_that_would_be_ignored_is_refused_before_sending(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind"),
+    ("error", "kind"),
     [
         (httpx.Response(500), Unavailable),
         (httpx.Response(409, headers={"x-should-retry": "true"}), Rejected),
@@ -158,20 +162,20 @@ def test_a_hyperparameter_that_would_be_ignored_is_refused_before_sending(
         (httpx.Response(200, content=b'{"id": "ftj'), InvalidResponse),
     ],
 )
-def test_a_job_is_asked_for_exactly_once_whatever_goes_wrong(
+def test_a_job_creation_is_sent_once_after_any_error(
     api: respx.MockRouter,
     provider: Provider,
     clock: FakeClock,
-    trouble: Any,
+    error: Any,
     kind: type[Exception],
 ) -> None:
-    route = api.post("/fine_tuning/jobs").mock(side_effect=[trouble])
+    route = api.post("/fine_tuning/jobs").mock(side_effect=[error])
     with pytest.raises(kind):
         provider.create_job(REQUEST)
     assert (route.call_count, clock.slept_s) == (1, [])
 
 
-def test_the_clients_own_retries_stay_off(api: respx.MockRouter, provider: Provider) -> None:
+def test_the_retries_of_the_client_are_off(api: respx.MockRouter, provider: Provider) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1").mock(
         side_effect=[httpx.Response(500), httpx.Response(200, json=JOB)]
     )
@@ -182,9 +186,9 @@ def test_the_clients_own_retries_stay_off(api: respx.MockRouter, provider: Provi
 
 def test_a_job_is_found_by_its_metadata(api: respx.MockRouter, provider: Provider) -> None:
     route = api.get("/fine_tuning/jobs").mock(return_value=page(JOB, has_more=False))
-    found = provider.find_job(REQUEST)
-    assert found is not None
-    assert found.id == "ftjob-1"
+    result = provider.find_job(REQUEST)
+    assert result is not None
+    assert result.id == "ftjob-1"
     assert route.calls[0].request.url.params["metadata[ftops_run]"] == "run-1"
 
 
@@ -193,14 +197,14 @@ def test_a_job_of_another_ledger_is_found_by_its_key(
 ) -> None:
     job: Json = {**JOB, "metadata": {"ftops_run": "run-lost", "ftops_key": "abc"}}
     route = api.get("/fine_tuning/jobs").mock(return_value=page(job, has_more=False))
-    found = provider.find_job(dataclasses.replace(REQUEST, metadata={"ftops_key": "abc"}))
-    assert found is not None
-    assert found.metadata["ftops_run"] == "run-lost"
+    result = provider.find_job(dataclasses.replace(REQUEST, metadata={"ftops_key": "abc"}))
+    assert result is not None
+    assert result.metadata["ftops_run"] == "run-lost"
     assert route.calls[0].request.url.params["metadata[ftops_key]"] == "abc"
     assert provider.find_job(dataclasses.replace(REQUEST, metadata={"ftops_key": "x"})) is None
 
 
-def test_a_server_that_ignores_the_filter_gives_no_stranger_away_as_ours(
+def test_foreign_jobs_are_ignored_when_the_server_ignores_the_filter(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     other: Json = {**JOB, "id": "ftjob-2", "metadata": {"ftops_run": "run-2"}}
@@ -208,12 +212,12 @@ def test_a_server_that_ignores_the_filter_gives_no_stranger_away_as_ours(
     api.get("/fine_tuning/jobs").mock(return_value=page(other, bare, has_more=False))
     assert provider.find_job(REQUEST) is None
     api.get("/fine_tuning/jobs").mock(return_value=page(other, JOB, bare, has_more=False))
-    found = provider.find_job(REQUEST)
-    assert found is not None
-    assert found.id == "ftjob-1"
+    result = provider.find_job(REQUEST)
+    assert result is not None
+    assert result.id == "ftjob-1"
 
 
-def test_a_server_that_rejects_the_filter_is_asked_for_all_jobs(
+def test_all_jobs_are_listed_when_the_server_rejects_the_filter(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     error = {"error": {"message": "unknown parameter"}}
@@ -223,7 +227,7 @@ def test_a_server_that_rejects_the_filter_is_asked_for_all_jobs(
     assert provider.find_job(REQUEST) is not None
 
 
-def test_where_no_metadata_is_kept_the_same_request_tells_the_job(
+def test_without_metadata_a_job_is_found_by_its_parameters(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     bare: dict[str, Json] = {**JOB, "metadata": None, "status": "running"}
@@ -240,12 +244,12 @@ def test_where_no_metadata_is_kept_the_same_request_tells_the_job(
     api.get("/fine_tuning/jobs").mock(
         side_effect=[filtered, page(*strangers, bare, has_more=False)]
     )
-    found = provider.find_job(REQUEST)
-    assert found is not None
-    assert found.id == "ftjob-1"
+    result = provider.find_job(REQUEST)
+    assert result is not None
+    assert result.id == "ftjob-1"
 
 
-def test_events_come_oldest_first_over_several_pages(
+def test_events_of_several_pages_are_oldest_first(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
@@ -261,7 +265,7 @@ def test_events_come_oldest_first_over_several_pages(
     assert afters == [None, "ftevent-4", "ftevent-2"]
 
 
-def test_turning_stops_at_an_event_that_is_known(api: respx.MockRouter, provider: Provider) -> None:
+def test_paging_stops_at_a_known_event(api: respx.MockRouter, provider: Provider) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
         side_effect=[page(event(5), event(4), event(3), has_more=True)]
     )
@@ -271,7 +275,7 @@ def test_turning_stops_at_an_event_that_is_known(api: respx.MockRouter, provider
 
 
 @pytest.mark.parametrize("known", [frozenset[str](), frozenset({"ftevent-1"})])
-def test_a_page_that_is_missing_once_loses_no_event(
+def test_a_page_missing_once_loses_no_event(
     api: respx.MockRouter, provider: Provider, known: frozenset[str]
 ) -> None:
     whole = page(event(3), event(2), event(1), has_more=False)
@@ -282,7 +286,7 @@ def test_a_page_that_is_missing_once_loses_no_event(
     assert [each.id for each in events if each.id not in known][-2:] == ["ftevent-2", "ftevent-3"]
 
 
-def test_a_provider_that_has_forgotten_old_events_is_believed_the_second_time(
+def test_missing_old_events_are_accepted_the_second_time(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
@@ -293,11 +297,13 @@ def test_a_provider_that_has_forgotten_old_events_is_believed_the_second_time(
     assert route.call_count < 5
 
 
-def test_events_of_one_second_keep_the_servers_order(
+def test_events_of_the_same_second_keep_the_server_order(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/fine_tuning/jobs/ftjob-1/events").mock(
-        return_value=page(*(event(number, at=1790000000) for number in (3, 2, 1)), has_more=False)
+        return_value=page(
+            *(event(number, created_at=1790000000) for number in (3, 2, 1)), has_more=False
+        )
     )
     events = provider.list_events("ftjob-1", known=frozenset())
     assert [each.id for each in events] == ["ftevent-1", "ftevent-2", "ftevent-3"]
@@ -313,7 +319,7 @@ def test_a_page_without_has_more_is_followed_until_an_empty_one(
     assert route.call_count == 3
 
 
-def test_a_page_that_wrongly_says_it_is_the_last_loses_no_event(
+def test_a_page_wrongly_marked_as_last_loses_no_event(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
@@ -331,7 +337,7 @@ def test_a_page_that_wrongly_says_it_is_the_last_loses_no_event(
     ]
 
 
-def test_a_full_first_page_that_says_it_is_the_last_is_not_believed(
+def test_a_full_first_page_marked_as_last_is_not_trusted(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     newest = [event(number) for number in range(150, 50, -1)]
@@ -342,25 +348,25 @@ def test_a_full_first_page_that_says_it_is_the_last_is_not_believed(
     assert len(provider.list_events("ftjob-1", known=frozenset())) == 150
 
 
-def test_a_server_that_has_dropped_what_is_known_is_asked_once_more_and_believed(
+def test_dropped_known_events_are_requested_once_more(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
         side_effect=[page(event(6), has_more=False), page(has_more=False)] * 2
     )
     assert len(provider.list_events("ftjob-1", known=frozenset({"ftevent-1"}))) == 1
-    assert route.call_count == 4  # a gap is asked for once more, in pages and from the beginning
+    assert route.call_count == 4  # a gap is requested once more, in pages and from the beginning
 
 
-def test_has_more_of_an_empty_page_is_not_believed(
+def test_has_more_of_an_empty_page_is_not_trusted(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(return_value=page(has_more=True))
     assert provider.list_events("ftjob-1", known=frozenset()) == []
-    assert route.call_count == 2  # as a list without any event is asked for once more
+    assert route.call_count == 2  # a list without events is requested once more
 
 
-def test_a_server_that_repeats_its_first_page_for_ever_is_seen_through(
+def test_a_server_that_always_repeats_its_first_page_is_detected(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").mock(
@@ -371,7 +377,7 @@ def test_a_server_that_repeats_its_first_page_for_ever_is_seen_through(
     assert route.call_count == 2
 
 
-def test_a_list_that_never_ends_is_a_bad_answer(api: respx.MockRouter, provider: Provider) -> None:
+def test_an_endless_list_is_an_invalid_response(api: respx.MockRouter, provider: Provider) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events")
     route.mock(side_effect=lambda request: page(event(10**6 - route.call_count), has_more=True))
     with pytest.raises(InvalidResponse, match="does not end"):
@@ -379,7 +385,7 @@ def test_a_list_that_never_ends_is_a_bad_answer(api: respx.MockRouter, provider:
     assert route.call_count == MAX_PAGES
 
 
-def test_a_server_that_lists_the_oldest_first_is_read_to_the_end(
+def test_a_list_with_the_oldest_first_is_read_to_the_end(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/fine_tuning/jobs/ftjob-1/events").mock(
@@ -396,7 +402,7 @@ def test_cancelling_twice_is_no_error(api: respx.MockRouter, provider: Provider)
     assert provider.cancel_job("ftjob-1").status == "cancelled"
 
 
-def test_cancelling_a_finished_job_is_refused_in_the_servers_words(
+def test_cancelling_a_finished_job_is_refused_with_the_server_message(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     error = {"error": {"message": "Job has already completed."}}
@@ -416,20 +422,22 @@ def checkpoint(step: int, **more: Json) -> dict[str, Json]:
     }
 
 
-def test_checkpoints_come_by_step_from_all_pages(api: respx.MockRouter, provider: Provider) -> None:
+def test_checkpoints_of_all_pages_are_sorted_by_step(
+    api: respx.MockRouter, provider: Provider
+) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/checkpoints")
     route.side_effect = [
         page(checkpoint(30), checkpoint(20), has_more=True),
         page(checkpoint(10), has_more=False),
     ]
-    found = provider.list_checkpoints("ftjob-1")
-    assert [one.step for one in found] == [10, 20, 30]
-    assert found[0].model == "ft:m:ckpt-step-10"
-    assert found[0].metrics == {"step": 10.0, "valid_loss": 0.5}
+    result = provider.list_checkpoints("ftjob-1")
+    assert [checkpoint.step for checkpoint in result] == [10, 20, 30]
+    assert result[0].model == "ft:m:ckpt-step-10"
+    assert result[0].metrics == {"step": 10.0, "valid_loss": 0.5}
     assert route.calls[1].request.url.params["after"] == "ftckpt-20"
 
 
-def test_a_checkpoint_without_its_step_is_a_bad_answer(
+def test_a_checkpoint_without_a_step_is_an_invalid_response(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/fine_tuning/jobs/ftjob-1/checkpoints").mock(
@@ -458,7 +466,7 @@ def test_events_are_read_without_a_cursor_that_the_server_refuses(
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-def test_a_server_without_events_says_so_at_once(
+def test_a_server_without_events_is_reported_at_once(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, status: int
 ) -> None:
     route = api.get("/fine_tuning/jobs/ftjob-1/events").respond(status)
@@ -467,9 +475,7 @@ def test_a_server_without_events_says_so_at_once(
     assert (caught.value.status, route.call_count, clock.slept_s) == (status, 1, [])
 
 
-def test_an_answer_about_another_job_is_no_answer(
-    api: respx.MockRouter, provider: Provider
-) -> None:
+def test_a_response_about_another_job_is_invalid(api: respx.MockRouter, provider: Provider) -> None:
     api.get("/fine_tuning/jobs/ftjob-2").respond(json={"id": "request-7", "status": "failed"})
     with pytest.raises(InvalidResponse, match="ftjob-2: the response is about 'request-7'"):
         provider.get_job("ftjob-2")

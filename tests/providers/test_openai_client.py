@@ -1,4 +1,4 @@
-"""Errors of the client as ftops tells them: the right class, the provider's words, no key."""
+"""Errors of the client: their class, the provider's message, and no key."""
 
 import re
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def refusal(
         (529, Unavailable),
     ],
 )
-def test_every_status_has_its_error_when_something_is_to_be_changed(
+def test_every_status_has_its_error_class(
     api: respx.MockRouter, provider: Provider, status: int, kind: type[ProviderError]
 ) -> None:
     api.post("/fine_tuning/jobs").mock(return_value=refusal(status))
@@ -68,7 +68,7 @@ def test_every_status_has_its_error_when_something_is_to_be_changed(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
-def test_a_refusal_for_the_content_of_a_request_is_known_as_such(
+def test_a_refusal_of_the_content_is_marked_as_refused(
     api: respx.MockRouter, provider: Provider, status: int
 ) -> None:
     api.post("/fine_tuning/jobs").mock(return_value=refusal(status))
@@ -78,7 +78,7 @@ def test_a_refusal_for_the_content_of_a_request_is_known_as_such(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         *(refusal(status) for status in (402, 405, 408, 409, 418, 425, 429, 451, 500, 502, 503)),
         *(
@@ -92,12 +92,12 @@ def test_a_refusal_for_the_content_of_a_request_is_known_as_such(
         httpx.Response(404, content=b""),
         httpx.Response(400, content=b"[" * 100_000),
     ],
-    ids=lambda answer: f"{answer.status_code} {answer.text[:24]}",
+    ids=lambda response: f"{response.status_code} {response.text[:24]}",
 )
-def test_any_other_answer_leaves_open_whether_the_request_had_its_effect(
-    api: respx.MockRouter, provider: Provider, answer: httpx.Response
+def test_other_errors_leave_the_effect_of_a_request_open(
+    api: respx.MockRouter, provider: Provider, response: httpx.Response
 ) -> None:
-    api.post("/fine_tuning/jobs").mock(return_value=answer)
+    api.post("/fine_tuning/jobs").mock(return_value=response)
     with pytest.raises(ProviderError) as caught:
         provider.create_job(REQUEST)
     assert not caught.value.is_refusal
@@ -115,7 +115,7 @@ def test_a_request_that_was_never_sent_counts_as_refused(
     assert not route.called
 
 
-def test_the_providers_own_words_and_ids_are_kept(
+def test_message_and_ids_of_the_provider_are_kept(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/fine_tuning/jobs/ftjob-1").mock(
@@ -137,7 +137,7 @@ def test_the_providers_own_words_and_ids_are_kept(
     assert error.request_id == "req-77"
 
 
-def test_closed_fine_tuning_points_to_the_ways_out(
+def test_closed_fine_tuning_has_a_hint_with_alternatives(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.post("/fine_tuning/jobs").mock(
@@ -154,7 +154,7 @@ def test_closed_fine_tuning_points_to_the_ways_out(
     assert route.call_count == 1
 
 
-def test_a_model_that_the_key_does_not_see_points_to_its_project(
+def test_an_unknown_model_has_a_hint_about_the_project_of_the_key(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.post("/chat/completions").mock(
@@ -167,7 +167,7 @@ def test_a_model_that_the_key_does_not_see_points_to_its_project(
 
 
 @pytest.mark.parametrize("code", ["insufficient_quota", "daily_rate_limit_exceeded"])
-def test_a_limit_that_no_pause_mends_is_not_hammered(
+def test_a_permanent_limit_is_not_retried(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, code: str
 ) -> None:
     route = api.get("/files/file-1").mock(return_value=refusal(429, code=code))
@@ -178,7 +178,7 @@ def test_a_limit_that_no_pause_mends_is_not_hammered(
     assert caught.value.hint != RateLimited.hint
 
 
-def test_the_provider_may_forbid_to_ask_again(api: respx.MockRouter, provider: Provider) -> None:
+def test_the_provider_can_forbid_retries(api: respx.MockRouter, provider: Provider) -> None:
     route = api.get("/files/file-1").mock(
         return_value=refusal(503, headers={"x-should-retry": "false"})
     )
@@ -197,7 +197,7 @@ def test_the_provider_may_forbid_to_ask_again(api: respx.MockRouter, provider: P
         ({"retry-after": "-3"}, 0.0),
     ],
 )
-def test_a_named_pause_is_kept_whatever_its_form(
+def test_a_retry_after_of_any_form_is_used(
     api: respx.MockRouter,
     provider: Provider,
     clock: FakeClock,
@@ -214,7 +214,7 @@ def test_a_named_pause_is_kept_whatever_its_form(
 @pytest.mark.parametrize(
     "nonsense", ["soon", "nan", "inf", "", f"Fri, 31 Dec 2026 23:59:59 +{'9' * 20}"]
 )
-def test_a_pause_that_makes_no_sense_is_drawn_instead(
+def test_an_invalid_retry_after_is_replaced_by_a_sampled_pause(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, nonsense: str
 ) -> None:
     api.get("/models/ada").mock(
@@ -228,7 +228,7 @@ def test_a_pause_that_makes_no_sense_is_drawn_instead(
     assert 0 <= clock.slept_s[0] <= 0.5
 
 
-def test_a_pause_of_hours_is_told_and_not_waited_for(
+def test_a_retry_after_of_hours_is_reported_and_not_awaited(
     api: respx.MockRouter, provider: Provider, clock: FakeClock
 ) -> None:
     route = api.get("/models/ada").mock(return_value=refusal(429, headers={"retry-after": "14400"}))
@@ -237,7 +237,7 @@ def test_a_pause_of_hours_is_told_and_not_waited_for(
     assert (route.call_count, clock.slept_s) == (1, [])
 
 
-def test_a_server_error_once_is_overcome(
+def test_a_single_server_error_is_retried(
     api: respx.MockRouter, provider: Provider, clock: FakeClock
 ) -> None:
     api.get("/models/ada").mock(
@@ -252,7 +252,7 @@ def test_a_server_error_once_is_overcome(
     assert len(clock.slept_s) == 3
 
 
-def test_no_answer_names_the_address_and_the_reason(
+def test_an_unreachable_server_is_reported_with_address_and_reason(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/models/ada").mock(side_effect=httpx.ConnectError("connection refused"))
@@ -261,13 +261,13 @@ def test_no_answer_names_the_address_and_the_reason(
     assert "https://api.openai.com: connection refused (tried 10 times" in caught.value.message
 
 
-def test_a_time_out_says_so(api: respx.MockRouter, provider: Provider) -> None:
+def test_a_timeout_is_reported(api: respx.MockRouter, provider: Provider) -> None:
     api.post("/fine_tuning/jobs").mock(side_effect=httpx.ReadTimeout("slow"))
     with pytest.raises(Unreachable, match="no response in time from https://api"):
         provider.create_job(REQUEST)
 
 
-def test_an_html_error_page_is_shown_in_short_and_base_url_suspected(
+def test_an_html_error_page_is_shortened_with_a_hint_about_base_url(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     page = "<html>\n<h1>Not here</h1>" + "x" * 5000
@@ -281,7 +281,7 @@ def test_an_html_error_page_is_shown_in_short_and_base_url_suspected(
 @pytest.mark.parametrize(
     "body", [b'{"error": "nope"}', b'{"detail": "nope"}', b'["nope"]', b'"nope"', b"nope"]
 )
-def test_an_error_in_another_shape_is_shown_as_it_is(
+def test_an_error_of_unknown_form_is_shown_unchanged(
     api: respx.MockRouter, provider: Provider, body: bytes
 ) -> None:
     headers = {"content-type": "application/json"}
@@ -303,14 +303,14 @@ def test_an_error_in_another_shape_is_shown_as_it_is(
         (b'"ok"', "application/json"),
     ],
 )
-def test_a_success_that_is_not_the_protocols_is_a_bad_answer(
+def test_a_success_outside_the_protocol_is_an_invalid_response(
     api: respx.MockRouter, provider: Provider, content: bytes, kind: str
 ) -> None:
     headers = {"content-type": kind, "x-request-id": "req-9"}
     route = api.route(url__startswith="https://api.openai.com/v1/").mock(
         return_value=httpx.Response(200, content=content, headers=headers)
     )
-    asked: list[Callable[[], object]] = [
+    calls: list[Callable[[], object]] = [
         lambda: provider.get_job("ftjob-1"),
         lambda: provider.create_job(REQUEST),
         lambda: provider.list_events("ftjob-1", known=frozenset()),
@@ -320,16 +320,16 @@ def test_a_success_that_is_not_the_protocols_is_a_bad_answer(
         lambda: provider.complete("m", ["hello"], Sampling()),
         lambda: provider.complete("m", [Chat((Message("user", "hello"),))], Sampling()),
     ]
-    for ask in asked:
+    for call in calls:
         with pytest.raises(InvalidResponse) as caught:
-            ask()
+            call()
         assert caught.value.request_id == "req-9"
         assert content.decode() in caught.value.message
-    assert route.call_count == len(asked)
+    assert route.call_count == len(calls)
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "\ud800"])
-def test_an_id_that_makes_no_path_is_refused_without_a_request(
+def test_an_id_that_is_no_path_segment_is_refused_without_a_request(
     api: respx.MockRouter, provider: Provider, id: str
 ) -> None:
     with pytest.raises(Rejected):
@@ -339,9 +339,7 @@ def test_an_id_that_makes_no_path_is_refused_without_a_request(
     assert not api.calls
 
 
-def test_a_key_that_the_server_repeats_is_blotted_out(
-    api: respx.MockRouter, provider: Provider
-) -> None:
+def test_a_key_echoed_by_the_server_is_redacted(api: respx.MockRouter, provider: Provider) -> None:
     api.get("/models/ada").mock(
         return_value=refusal(401, message=f"Incorrect API key provided: {KEY}.", code="invalid_key")
     )
@@ -359,9 +357,7 @@ def test_the_key_is_in_no_repr(bench: Bench) -> None:
     assert KEY not in repr(vars(provider))
 
 
-def test_a_conflict_about_a_question_passes_by_itself(
-    api: respx.MockRouter, provider: Provider
-) -> None:
+def test_a_conflict_of_a_completion_is_retried(api: respx.MockRouter, provider: Provider) -> None:
     route = api.get("/files/file-1")
     route.mock(side_effect=[refusal(409), httpx.Response(200, json={"id": "file-1"})])
     assert provider.get_file("file-1").id == "file-1"
@@ -369,7 +365,7 @@ def test_a_conflict_about_a_question_passes_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "says"),
+    ("body", "kind", "message"),
     [
         ({"error": {"message": "Slow down.", "code": 429}}, RateLimited, "Slow down."),
         ({"error": {"message": "Later.", "code": "503"}}, Unavailable, "Later."),
@@ -395,17 +391,17 @@ def test_a_conflict_about_a_question_passes_by_itself(
         ),
     ],
 )
-def test_an_error_with_a_status_of_success_is_the_error_that_it_says(
+def test_an_error_body_with_a_success_status_is_an_error(
     api: respx.MockRouter,
     provider: Provider,
     tmp_path: Path,
     body: dict[str, object],
     kind: type[ProviderError],
-    says: str,
+    message: str,
 ) -> None:
     (tmp_path / "t.jsonl").write_text("{}")
     route = api.route(url__startswith="https://api.openai.com/v1/").respond(json=body)
-    asked: list[Callable[[], object]] = [
+    calls: list[Callable[[], object]] = [
         lambda: provider.get_job("ftjob-1"),
         lambda: provider.list_events("ftjob-1", known=frozenset()),
         lambda: list(provider.list_models()),
@@ -414,10 +410,10 @@ def test_an_error_with_a_status_of_success_is_the_error_that_it_says(
         lambda: provider.complete("m", [Chat((Message("user", "hello"),))], Sampling()),
         lambda: list(provider.stream("m", "hello", Sampling())),
     ]
-    for ask in asked:
+    for call in calls:
         before = route.call_count
-        with pytest.raises(kind, match=re.escape(says)) as caught:
-            ask()
+        with pytest.raises(kind, match=re.escape(message)) as caught:
+            call()
         assert type(caught.value) is kind
         assert "base_url" not in caught.value.hint
         is_repeated = kind in (RateLimited, Unavailable)
@@ -428,7 +424,7 @@ def test_an_error_with_a_status_of_success_is_the_error_that_it_says(
     assert route.call_count == before + 1
 
 
-def test_a_passing_error_with_a_status_of_success_is_overcome(
+def test_a_temporary_error_body_with_a_success_status_is_retried(
     api: respx.MockRouter, provider: Provider, tmp_path: Path
 ) -> None:
     (tmp_path / "t.jsonl").write_text("{}")
@@ -451,14 +447,14 @@ def test_a_passing_error_with_a_status_of_success_is_overcome(
         {"id": "ftjob-1", "object": "fine_tuning.job", "status": "failed", "error": "Bad rows."},
     ],
 )
-def test_the_error_of_a_job_is_the_jobs_own(
+def test_an_error_of_a_job_is_no_error_of_the_request(
     api: respx.MockRouter, provider: Provider, body: dict[str, object]
 ) -> None:
     api.get("/fine_tuning/jobs/ftjob-1").respond(json=body)
     assert provider.get_job("ftjob-1").status == body["status"]
 
 
-def test_another_server_is_not_explained_by_openais_projects(bench: Bench) -> None:
+def test_another_server_has_no_hint_about_openai_projects(bench: Bench) -> None:
     bench.client = httpx.Client(
         transport=httpx.MockTransport(
             lambda _request: refusal(404, message="No such model.", code="model_not_found")
@@ -473,7 +469,7 @@ def test_another_server_is_not_explained_by_openais_projects(bench: Bench) -> No
 
 
 @pytest.mark.timeout(10)
-def test_a_circle_of_causes_ends_the_search_for_a_tls_error() -> None:
+def test_cyclic_causes_end_the_search_for_a_tls_error() -> None:
     first, second = httpx2.ConnectError("reset"), OSError("reset")
     first.__cause__, second.__context__ = second, first
     assert find_tls_error(first) is None

@@ -1,5 +1,4 @@
-"""Streams of answers cut anywhere, broken off anywhere, or not streams at all: pieces of text or an
-error of ftops' own, never anything else."""
+"""Streams that are split anywhere, interrupted anywhere, or invalid: text or an error of ftops."""
 
 import itertools
 import json
@@ -22,25 +21,25 @@ CUTS = st.lists(st.integers(0, 3000), max_size=10)
 CHAT: Prompt = Chat((Message("user", "hello"),))
 
 
-class Cut(httpx.SyncByteStream):
-    """A body that arrives cut at these places, and may break off."""
+class SplitStream(httpx.SyncByteStream):
+    """A body that arrives in chunks and may be interrupted."""
 
-    def __init__(self, body: bytes, cuts: Sequence[int], breaks: bool = False) -> None:
-        places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
-        self._pieces = [body[begin:end] for begin, end in itertools.pairwise(places)]
-        self._breaks = breaks
+    def __init__(self, body: bytes, cuts: Sequence[int], is_interrupted: bool = False) -> None:
+        edges = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
+        self._chunks = [body[start:end] for start, end in itertools.pairwise(edges)]
+        self._breaks = is_interrupted
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._pieces
+        yield from self._chunks
         if self._breaks:
             raise httpx2.ReadError("connection reset by peer")
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    made = Bench(tmp_path_factory.mktemp("answers"))
-    yield made
-    made.client.close()
+    bench = Bench(tmp_path_factory.mktemp("completions"))
+    yield bench
+    bench.client.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +47,21 @@ def provider(bench: Bench) -> Provider:
     return bench.build()
 
 
-def ask(
-    bench: Bench, provider: Provider, prompt: Prompt, stream: Cut, kind: str = "text/event-stream"
+def stream_text(
+    bench: Bench,
+    provider: Provider,
+    prompt: Prompt,
+    stream: SplitStream,
+    kind: str = "text/event-stream",
 ) -> str:
     path = "/completions" if isinstance(prompt, str) else "/chat/completions"
-    answer = httpx.Response(200, stream=stream, headers={"content-type": kind})
-    bench.api.post(path).mock(return_value=answer)
+    response = httpx.Response(200, stream=stream, headers={"content-type": kind})
+    bench.api.post(path).mock(return_value=response)
     return "".join(provider.stream("m", prompt, Sampling(max_tokens=4)))
 
 
-def written(text: str, end: bytes) -> bytes:
-    """A server's events for an answer that comes a character at a time."""
+def encode_events(text: str, end: bytes) -> bytes:
+    """The events of a stream with one character each."""
     lines = []
     for character in text or [""]:
         choice = {"text": character, "delta": {"content": character}}
@@ -69,10 +72,10 @@ def written(text: str, end: bytes) -> bytes:
 
 @examples(80)
 @given(TEXTS, CUTS, st.sampled_from(["b", CHAT]), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_a_stream_is_read_however_it_is_cut(
+def test_a_stream_is_read_at_any_chunk_boundaries(
     bench: Bench, provider: Provider, text: str, cuts: list[int], prompt: Prompt, end: bytes
 ) -> None:
-    assert ask(bench, provider, prompt, Cut(written(text, end), cuts)) == text
+    assert stream_text(bench, provider, prompt, SplitStream(encode_events(text, end), cuts)) == text
 
 
 ODD = [
@@ -123,36 +126,36 @@ KINDS = st.sampled_from(["text/event-stream", "application/json", "text/html", "
 
 @examples(200)
 @given(GARBAGE, CUTS, st.sampled_from(["b", CHAT]), st.booleans(), KINDS)
-def test_garbage_is_text_or_an_error_of_our_own(
+def test_invalid_streams_are_text_or_an_error_of_ftops(
     bench: Bench,
     provider: Provider,
     body: bytes,
     cuts: list[int],
     prompt: Prompt,
-    breaks: bool,
+    is_interrupted: bool,
     kind: str,
 ) -> None:
     try:
-        text = ask(bench, provider, prompt, Cut(body, cuts, breaks), kind)
+        text = stream_text(bench, provider, prompt, SplitStream(body, cuts, is_interrupted), kind)
     except ProviderError as error:
         assert error.message.startswith("request a completion from m")
     else:
-        text.encode()  # what can be shown
+        text.encode()  # it can be printed
 
 
 @pytest.mark.parametrize("prompt", ["b", CHAT])
 @pytest.mark.parametrize("event", ODD)
-def test_each_odd_event_is_text_or_an_error_of_our_own(
+def test_each_unusual_event_is_text_or_an_error_of_ftops(
     bench: Bench, provider: Provider, prompt: Prompt, event: bytes
 ) -> None:
     try:
-        ask(bench, provider, prompt, Cut(event + b"\n\n", ())).encode()
+        stream_text(bench, provider, prompt, SplitStream(event + b"\n\n", ())).encode()
     except ProviderError as error:
         assert error.message.startswith("request a completion from m")
 
 
 @pytest.mark.parametrize("prompt", ["b", CHAT])
-def test_halves_of_a_character_in_two_pieces_become_one(
+def test_a_character_split_between_two_chunks_is_joined(
     bench: Bench, provider: Provider, prompt: Prompt
 ) -> None:
     halves = [r"a\ud83d", r"\ude00b", r"\ud83d"]
@@ -161,4 +164,4 @@ def test_halves_of_a_character_in_two_pieces_become_one(
         for half in halves
     )
     events += "data: [DONE]\n\n"
-    assert ask(bench, provider, prompt, Cut(events.encode(), ())) == "a😀b\ufffd"
+    assert stream_text(bench, provider, prompt, SplitStream(events.encode(), ())) == "a😀b\ufffd"

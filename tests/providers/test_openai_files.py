@@ -1,4 +1,4 @@
-"""Files: sent in pieces and counted, in parts when large, waited for, found again."""
+"""Files: uploaded with progress, processed, found, read and deleted."""
 
 import itertools
 from pathlib import Path
@@ -39,7 +39,7 @@ def rows(tmp_path: Path) -> Path:
 def ignore(sent: int, total: int) -> None: ...
 
 
-def test_a_file_goes_out_whole_with_its_name_and_purpose(
+def test_a_file_is_uploaded_with_its_name_and_purpose(
     api: respx.MockRouter, provider: Provider, rows: Path
 ) -> None:
     route = api.post("/files").respond(json=remote())
@@ -51,23 +51,23 @@ def test_a_file_goes_out_whole_with_its_name_and_purpose(
     assert b'name="purpose"\r\n\r\nfine-tune' in body
 
 
-def test_the_bytes_sent_are_counted_piece_by_piece_from_nothing_to_all(
+def test_sent_bytes_are_reported_from_zero_to_the_size(
     api: respx.MockRouter, provider: Provider, rows: Path
 ) -> None:
     api.post("/files").respond(json=remote())
-    seen: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     provider.upload_file(
-        rows, filename=NAME, on_bytes=lambda sent, total: seen.append((sent, total))
+        rows, filename=NAME, on_bytes=lambda sent, total: progress.append((sent, total))
     )
-    assert {total for _, total in seen} == {200_000}
-    assert [sent for sent, _ in seen] == sorted(sent for sent, _ in seen)
-    assert seen[0][0] == 0
-    assert seen[-1][0] == 200_000
-    steps = [after - before for (before, _), (after, _) in itertools.pairwise(seen)]
+    assert {total for _, total in progress} == {200_000}
+    assert [sent for sent, _ in progress] == sorted(sent for sent, _ in progress)
+    assert progress[0][0] == 0
+    assert progress[-1][0] == 200_000
+    steps = [after - before for (before, _), (after, _) in itertools.pairwise(progress)]
     assert max(steps) <= 65536
 
 
-def test_what_was_only_read_does_not_count_as_sent(rows: Path) -> None:
+def test_bytes_that_are_only_read_do_not_count_as_sent(rows: Path) -> None:
     sent: list[int] = []
     with SliceReader(rows, 100, 300, sent.append) as stream:
         assert stream.read(200) == rows.read_bytes()[100:300]
@@ -87,35 +87,35 @@ def test_a_slice_whose_file_could_not_be_opened_can_be_finalised(tmp_path: Path)
     assert stream.closed
 
 
-def test_a_second_attempt_sends_the_file_from_its_beginning_and_counts_no_byte_twice(
+def test_a_second_attempt_sends_the_whole_file_and_counts_no_byte_twice(
     api: respx.MockRouter, provider: Provider, rows: Path
 ) -> None:
     route = api.post("/files").mock(
         side_effect=[httpx.WriteError("reset"), httpx.Response(200, json=remote())]
     )
     api.get("/files").respond(json={"data": []})
-    seen: list[int] = []
-    provider.upload_file(rows, filename=NAME, on_bytes=lambda sent, total: seen.append(sent))
+    progress: list[int] = []
+    provider.upload_file(rows, filename=NAME, on_bytes=lambda sent, total: progress.append(sent))
     assert rows.read_bytes() in route.calls[1].request.content
-    assert seen == sorted(set(seen))
-    assert (seen[0], seen[-1]) == (0, 200_000)
+    assert progress == sorted(set(progress))
+    assert (progress[0], progress[-1]) == (0, 200_000)
 
 
-@pytest.mark.parametrize("looks_in_vain", [0, 2])
-def test_a_file_whose_answer_was_lost_is_not_sent_again_when_it_is_there(
-    api: respx.MockRouter, provider: Provider, rows: Path, looks_in_vain: int
+@pytest.mark.parametrize("empty_lists", [0, 2])
+def test_an_upload_with_a_lost_response_is_not_repeated_when_the_file_exists(
+    api: respx.MockRouter, provider: Provider, rows: Path, empty_lists: int
 ) -> None:
     sent = api.post("/files").mock(side_effect=httpx.ReadError("cut"))
     empty = httpx.Response(200, json={"data": []})
-    there = httpx.Response(200, json={"data": [remote()], "has_more": False})
-    api.get("/files").mock(side_effect=[empty] * looks_in_vain + [there])
+    listed = httpx.Response(200, json={"data": [remote()], "has_more": False})
+    api.get("/files").mock(side_effect=[empty] * empty_lists + [listed])
     api.get("/files/file-1").respond(json=remote())
     assert provider.upload_file(rows, filename=NAME, on_bytes=ignore).id == "file-1"
     assert sent.call_count == 1
 
 
 @pytest.mark.parametrize("is_stored", [True, False], ids=["and stored", "and dropped"])
-def test_a_file_that_was_answered_by_429_is_looked_for_before_it_is_sent_again(
+def test_an_upload_after_a_429_is_searched_before_it_is_repeated(
     api: respx.MockRouter, provider: Provider, rows: Path, is_stored: bool
 ) -> None:
     slow_down = httpx.Response(429, json={"error": {"message": "Slow down."}})
@@ -126,7 +126,7 @@ def test_a_file_that_was_answered_by_429_is_looked_for_before_it_is_sent_again(
     assert sent.call_count == (1 if is_stored else 2)
 
 
-def test_an_empty_file_is_sent_as_it_is(
+def test_an_empty_file_is_uploaded(
     api: respx.MockRouter, provider: Provider, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.jsonl").touch()
@@ -137,7 +137,7 @@ def test_an_empty_file_is_sent_as_it_is(
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "folder"])
-def test_a_file_that_cannot_be_read_is_named_and_nothing_is_sent(
+def test_an_unreadable_file_is_named_and_nothing_is_sent(
     api: respx.MockRouter, provider: Provider, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_is_named_and_nothing_is_sent(
     assert not api.calls
 
 
-def test_a_file_that_is_still_processed_is_waited_for(
+def test_a_file_in_processing_is_awaited(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, rows: Path
 ) -> None:
     api.post("/files").respond(json=remote(status="uploaded"))
@@ -158,7 +158,7 @@ def test_a_file_that_is_still_processed_is_waited_for(
     assert clock.slept_s == [1.0, 2.0, 4.0]
 
 
-def test_waiting_for_a_file_has_an_end(
+def test_waiting_for_a_file_is_limited(
     api: respx.MockRouter, provider: Provider, clock: FakeClock, rows: Path
 ) -> None:
     api.post("/files").respond(json=remote(status="uploaded"))
@@ -175,7 +175,7 @@ def test_a_file_that_the_provider_cannot_use_is_refused_with_its_reason(
         provider.upload_file(rows, filename=NAME, on_bytes=ignore)
 
 
-def test_a_file_is_found_by_name_size_and_purpose_the_newest_first(
+def test_the_newest_file_of_a_name_size_and_purpose_is_found(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/files").respond(
@@ -190,9 +190,9 @@ def test_a_file_is_found_by_name_size_and_purpose_the_newest_first(
             ]
         }
     )
-    found = provider.find_file(NAME, 200_000)
-    assert found is not None
-    assert found.id == "file-new"
+    file = provider.find_file(NAME, 200_000)
+    assert file is not None
+    assert file.id == "file-new"
     assert provider.find_file(NAME, 7) is None
 
 
@@ -209,36 +209,34 @@ def test_a_file_is_found_on_a_later_page(api: respx.MockRouter, provider: Provid
 
 
 @pytest.mark.parametrize("content", [b"step,train_loss\n1,2.0\n", b"c3RlcCx0cmFpbl9sb3Nz", b""])
-def test_content_is_given_out_byte_for_byte(
+def test_content_is_returned_byte_for_byte(
     api: respx.MockRouter, provider: Provider, content: bytes
 ) -> None:
     api.get("/files/file-r/content").respond(content=content)
     assert provider.read_file("file-r") == content
 
 
-def test_deleting_what_is_not_there_is_told(api: respx.MockRouter, provider: Provider) -> None:
+def test_deleting_a_missing_file_is_reported(api: respx.MockRouter, provider: Provider) -> None:
     api.delete("/files/file-1").respond(404, json={"error": {"message": "No such File object."}})
     with pytest.raises(NotFound, match="No such File"):
         provider.delete_file("file-1")
 
 
-def test_a_delete_whose_answer_was_lost_counts_as_done(
+def test_a_deletion_with_a_lost_response_counts_as_done(
     api: respx.MockRouter, provider: Provider
 ) -> None:
-    gone = httpx.Response(404, json={"error": {"message": "No such File object."}})
-    route = api.delete("/files/file-1").mock(side_effect=[httpx.ReadError("cut"), gone])
+    missing = httpx.Response(404, json={"error": {"message": "No such File object."}})
+    route = api.delete("/files/file-1").mock(side_effect=[httpx.ReadError("cut"), missing])
     provider.delete_file("file-1")
     assert route.call_count == 2
 
 
-def test_a_delete_that_the_provider_denies_is_an_error(
-    api: respx.MockRouter, provider: Provider
-) -> None:
+def test_a_denied_deletion_is_an_error(api: respx.MockRouter, provider: Provider) -> None:
     api.delete("/files/file-1").respond(json={"id": "file-1", "deleted": False})
     with pytest.raises(ProviderError, match="has not deleted"):
         provider.delete_file("file-1")
 
 
-def test_a_delete_may_be_answered_with_nothing(api: respx.MockRouter, provider: Provider) -> None:
+def test_a_deletion_may_have_an_empty_response(api: respx.MockRouter, provider: Provider) -> None:
     api.delete("/files/file-1").respond(204)
     provider.delete_file("file-1")

@@ -1,4 +1,4 @@
-"""Jobs by the legacy protocol: what is sent, how one is found again, events listed and streamed."""
+"""Jobs of the legacy protocol: what is sent, jobs found again, events listed and streamed."""
 
 import json
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ KNOWN_NONE: frozenset[str] = frozenset()
 
 @pytest.fixture
 def api(bench: Bench) -> Iterator[respx.MockRouter]:
-    """The table of answers of a server that speaks the legacy protocol."""
+    """The mocked responses of a server that speaks the legacy protocol."""
     with respx.MockRouter(base_url=BASE_URL, assert_all_called=False) as router:
         bench.api.route(host="127.0.0.1").mock(side_effect=router.handler)
         yield router
@@ -73,22 +73,27 @@ def provider(bench: Bench) -> Provider:
     return bench.build(SETTINGS)
 
 
-def event(message: str, at: int = 1790000000) -> dict[str, Json]:
-    return {"object": "fine-tune-event", "created_at": at, "level": "info", "message": message}
+def event(message: str, created_at: int = 1790000000) -> dict[str, Json]:
+    return {
+        "object": "fine-tune-event",
+        "created_at": created_at,
+        "level": "info",
+        "message": message,
+    }
 
 
-def line(message: str, at: int = 1790000000) -> bytes:
-    return b"data: " + json.dumps(event(message, at)).encode() + b"\n\n"
+def line(message: str, created_at: int = 1790000000) -> bytes:
+    return b"data: " + json.dumps(event(message, created_at)).encode() + b"\n\n"
 
 
-def stream(api: respx.MockRouter, *pieces: bytes | Exception) -> respx.Route:
-    """The event stream of ft-1: bytes, or the trouble that ends it."""
+def stream(api: respx.MockRouter, *chunks: bytes | Exception) -> respx.Route:
+    """The event stream of ft-1: bytes, or the error that ends it."""
 
     def content() -> Iterator[bytes]:
-        for piece in pieces:
-            if isinstance(piece, Exception):
-                raise piece
-            yield piece
+        for chunk in chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
 
     def respond(_request: httpx.Request) -> httpx.Response:
         headers = {"content-type": "text/event-stream; charset=utf-8"}
@@ -102,7 +107,9 @@ def listing(api: respx.MockRouter, *events: Json) -> respx.Route:
     return api.get("/fine-tunes/ft-1/events").respond(json={"object": "list", "data": [*events]})
 
 
-def heard(provider: Provider, known: frozenset[str] = KNOWN_NONE, wait_s: float = 30) -> list[str]:
+def stream_messages(
+    provider: Provider, known: frozenset[str] = KNOWN_NONE, wait_s: float = 30
+) -> list[str]:
     events = provider.stream_events("ft-1", known=known, wait_s=wait_s)
     return [event.message for event in events]
 
@@ -111,7 +118,7 @@ def sent(route: respx.Route) -> Any:
     return json.loads(route.calls[0].request.content)
 
 
-def test_auto_is_left_out_so_that_the_server_takes_its_own_default(
+def test_auto_is_omitted_so_that_the_server_uses_its_default(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     route = api.post("/fine-tunes").respond(json=JOB)
@@ -159,23 +166,23 @@ def test_everything_that_was_set_is_sent_at_the_top_level(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind"),
+    ("error", "kind"),
     [
         (httpx.Response(502), Unavailable),
         (httpx.ReadTimeout("slow"), Unreachable),
         (httpx.Response(200, content=b'{"id": "ft'), InvalidResponse),
     ],
 )
-def test_a_job_is_asked_for_exactly_once_whatever_goes_wrong(
-    api: respx.MockRouter, provider: Provider, trouble: Any, kind: type[Exception]
+def test_a_job_creation_is_sent_once_after_any_error(
+    api: respx.MockRouter, provider: Provider, error: Any, kind: type[Exception]
 ) -> None:
-    route = api.post("/fine-tunes").mock(side_effect=[trouble])
+    route = api.post("/fine-tunes").mock(side_effect=[error])
     with pytest.raises(kind, match="create a job on ada"):
         provider.create_job(REQUEST)
     assert route.call_count == 1
 
 
-def test_a_job_is_read_out_of_the_legacy_fields(api: respx.MockRouter, provider: Provider) -> None:
+def test_a_job_is_read_from_the_legacy_fields(api: respx.MockRouter, provider: Provider) -> None:
     api.get("/fine-tunes/ft-1").respond(json=JOB)
     job = provider.get_job("ft-1")
     assert (job.status, job.ended, job.error) == ("succeeded", True, None)
@@ -186,7 +193,7 @@ def test_a_job_is_read_out_of_the_legacy_fields(api: respx.MockRouter, provider:
     assert (job.finished_at - job.created_at).total_seconds() == 60
 
 
-def test_a_job_under_way_has_not_finished(api: respx.MockRouter, provider: Provider) -> None:
+def test_a_running_job_has_not_finished(api: respx.MockRouter, provider: Provider) -> None:
     api.get("/fine-tunes/ft-1").respond(json={**JOB, "status": "pending"})
     job = provider.get_job("ft-1")
     assert (job.ended, job.finished_at) == (False, None)
@@ -202,20 +209,20 @@ def test_a_job_under_way_has_not_finished(api: respx.MockRouter, provider: Provi
         ([{"level": "error"}], None),
     ],
 )
-def test_why_a_job_failed_stands_in_its_last_event(
+def test_the_error_of_a_failed_job_is_its_last_event(
     api: respx.MockRouter, provider: Provider, events: Json, error: str | None
 ) -> None:
     api.get("/fine-tunes/ft-1").respond(json={**JOB, "status": "failed", "events": events})
-    found = provider.get_job("ft-1").error
+    job_error = provider.get_job("ft-1").error
     if error is None:
-        assert found is None
+        assert job_error is None
     else:
-        assert isinstance(found, JobError)
-        assert found.message.startswith(error)
+        assert isinstance(job_error, JobError)
+        assert job_error.message.startswith(error)
 
 
 @pytest.mark.parametrize(
-    ("fields", "found"),
+    ("fields", "is_found"),
     [
         ({}, True),
         ({"status": "running", "fine_tuned_model": None}, True),
@@ -230,15 +237,15 @@ def test_why_a_job_failed_stands_in_its_last_event(
     ],
     ids=str,
 )
-def test_a_job_is_found_by_the_words_in_which_it_was_asked_for(
-    api: respx.MockRouter, provider: Provider, fields: dict[str, Json], found: bool
+def test_a_job_is_found_by_its_parameters(
+    api: respx.MockRouter, provider: Provider, fields: dict[str, Json], is_found: bool
 ) -> None:
     api.get("/fine-tunes").respond(json={"object": "list", "data": [{**JOB, **fields}]})
     job = provider.find_job(REQUEST)
-    assert (job is not None) == found
+    assert (job is not None) == is_found
 
 
-def test_a_job_without_suffix_is_not_one_that_has_a_suffix(
+def test_a_job_without_suffix_differs_from_one_with_a_suffix(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     plain: Json = {**JOB, "id": "ft-2", "fine_tuned_model": "ada:ft-acme-2026-11-22-20-00-00"}
@@ -249,17 +256,19 @@ def test_a_job_without_suffix_is_not_one_that_has_a_suffix(
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_of_several_jobs_the_newest_is_found_however_they_are_listed(
+def test_the_newest_of_several_jobs_is_found_in_any_order(
     api: respx.MockRouter, provider: Provider, order: tuple[int, ...]
 ) -> None:
-    data: list[Json] = [{**JOB, "id": f"ft-{at}", "created_at": 1790000000 + at} for at in order]
+    data: list[Json] = [
+        {**JOB, "id": f"ft-{number}", "created_at": 1790000000 + number} for number in order
+    ]
     api.get("/fine-tunes").respond(json={"data": data})
     job = provider.find_job(REQUEST)
     assert job is not None
     assert job.id == "ft-2"
 
 
-def test_of_two_jobs_of_one_second_the_later_in_the_list_is_found(
+def test_of_two_jobs_of_the_same_second_the_last_in_the_list_is_found(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     api.get("/fine-tunes").respond(json={"data": [JOB, {**JOB, "id": "ft-2"}]})
@@ -268,7 +277,7 @@ def test_of_two_jobs_of_one_second_the_later_in_the_list_is_found(
     assert job.id == "ft-2"
 
 
-def test_equal_events_of_one_second_are_told_apart_and_keep_their_ids(
+def test_equal_events_of_the_same_second_have_distinct_stable_ids(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     same = event("Fine-tune is in the queue. Queue number: 1")
@@ -281,7 +290,7 @@ def test_equal_events_of_one_second_are_told_apart_and_keep_their_ids(
     assert provider.list_events("ft-1", known=frozenset({first.id})) == events[1:]
 
 
-def test_an_event_that_is_slipped_in_before_others_leaves_their_ids_alone(
+def test_an_inserted_event_does_not_change_the_ids_of_others(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     listing(api, event("a"), event("c", 1790000002))
@@ -290,7 +299,7 @@ def test_an_event_that_is_slipped_in_before_others_leaves_their_ids_alone(
     assert [event.message for event in provider.list_events("ft-1", known=known)] == ["b"]
 
 
-def test_how_far_the_training_is_is_read_from_the_message(
+def test_training_progress_is_read_from_the_message(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     listing(api, event("Completed epoch 2/4"), event("Completed epoch two"))
@@ -308,13 +317,11 @@ def test_an_event_has_the_same_id_in_the_list_and_on_the_stream(
     assert streamed == listed
 
 
-def test_a_stream_that_begins_anew_repeats_nothing(
-    api: respx.MockRouter, provider: Provider
-) -> None:
+def test_a_restarted_stream_repeats_no_event(api: respx.MockRouter, provider: Provider) -> None:
     known = KNOWN_NONE
     messages: list[str] = []
     lines = [line(f"event {number}") for number in range(4)]
-    for length in range(5):  # cut after each event in turn, in the middle of the next line
+    for length in range(5):  # cut after each event, in the middle of the next line
         stream(api, *lines[:length], line("half")[:20], httpx2.ReadError("cut"))
         events = list(provider.stream_events("ft-1", known=known, wait_s=30))
         messages += [event.message for event in events]
@@ -322,7 +329,7 @@ def test_a_stream_that_begins_anew_repeats_nothing(
     assert messages == [f"event {number}" for number in range(4)]
 
 
-def test_an_event_is_handed_on_before_the_next_one_comes(
+def test_an_event_is_returned_before_the_next_one_arrives(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     stream(api, line("first"), httpx2.ReadError("cut"))
@@ -332,7 +339,7 @@ def test_an_event_is_handed_on_before_the_next_one_comes(
 
 
 @pytest.mark.parametrize(
-    "pieces",
+    "chunks",
     [
         [line("a"), b"data: [DONE]\n\n", line("after the end")],
         [line("a")],
@@ -343,18 +350,18 @@ def test_an_event_is_handed_on_before_the_next_one_comes(
     ],
     ids=["ended", "closed", "cut", "error", "html", "number"],
 )
-def test_a_stream_that_ends_at_once_is_not_opened_again_at_once(
-    api: respx.MockRouter, provider: Provider, clock: FakeClock, pieces: list[bytes | Exception]
+def test_a_stream_that_ends_at_once_is_not_reopened_at_once(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock, chunks: list[bytes | Exception]
 ) -> None:
-    stream(api, *pieces)
-    assert heard(provider) == ["a"]
+    stream(api, *chunks)
+    assert stream_messages(provider) == ["a"]
     assert clock.monotonic_s() == 1.0
-    assert heard(provider, wait_s=0.25) == ["a"]
+    assert stream_messages(provider, wait_s=0.25) == ["a"]
     assert clock.monotonic_s() == 1.25
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         httpx.Response(502, html="<h1>Bad gateway</h1>"),
         httpx.Response(404, json={"error": {"message": "no stream here"}}),
@@ -364,17 +371,17 @@ def test_a_stream_that_ends_at_once_is_not_opened_again_at_once(
     ],
     ids=["proxy", "refused", "list", "portal", "away"],
 )
-def test_where_there_is_no_stream_the_time_passes_and_the_list_tells(
-    api: respx.MockRouter, provider: Provider, clock: FakeClock, answer: Any
+def test_without_a_stream_events_are_listed_after_the_wait(
+    api: respx.MockRouter, provider: Provider, clock: FakeClock, response: Any
 ) -> None:
     route = api.get("/fine-tunes/ft-1/events", params={"stream": "true"})
-    route.mock(side_effect=[answer])
-    assert heard(provider) == []
+    route.mock(side_effect=[response])
+    assert stream_messages(provider) == []
     assert clock.monotonic_s() == 30.0
     assert route.call_count == 1
 
 
-def test_a_server_that_only_says_that_it_is_there_holds_nobody_for_ever(
+def test_a_stream_of_keep_alives_ends_after_the_wait(
     bench: Bench, api: respx.MockRouter, provider: Provider
 ) -> None:
     def keep_alive(_request: httpx.Request) -> httpx.Response:
@@ -387,40 +394,40 @@ def test_a_server_that_only_says_that_it_is_there_holds_nobody_for_ever(
         return httpx.Response(200, headers=headers, content=content())
 
     api.get("/fine-tunes/ft-1/events").mock(side_effect=keep_alive)
-    assert heard(provider) == []
+    assert stream_messages(provider) == []
     assert bench.clock.monotonic_s() == 30.0
 
 
-def test_each_wait_for_the_next_bytes_is_bounded(api: respx.MockRouter, provider: Provider) -> None:
+def test_each_wait_for_the_next_bytes_is_limited(api: respx.MockRouter, provider: Provider) -> None:
     route = stream(api, b"data: [DONE]\n\n")
-    heard(provider, wait_s=3)
+    stream_messages(provider, wait_s=3)
     limits = route.calls[0].request.extensions["timeout"]
     assert (limits["read"], limits["connect"]) == (3, 3)
 
 
-def test_an_event_without_a_date_has_one_all_the_same(
+def test_an_event_without_a_date_has_the_unknown_time(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     listing(api, {"message": "a"})
-    (found,) = provider.list_events("ft-1", known=KNOWN_NONE)
-    assert isinstance(found, JobEvent)
-    assert found.created_at == UNKNOWN_TIME
+    (listed,) = provider.list_events("ft-1", known=KNOWN_NONE)
+    assert isinstance(listed, JobEvent)
+    assert listed.created_at == UNKNOWN_TIME
 
 
-def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(
+def test_cancelling_twice_is_no_error_but_cancelling_an_ended_job_is(
     api: respx.MockRouter, provider: Provider
 ) -> None:
     refusal = {"error": {"message": "has ended"}}
     api.post("/fine-tunes/ft-1/cancel").respond(400, json=refusal)
-    look = api.get("/fine-tunes/ft-1").respond(json={**JOB, "status": "cancelled"})
+    route = api.get("/fine-tunes/ft-1").respond(json={**JOB, "status": "cancelled"})
     assert provider.cancel_job("ft-1").status == "cancelled"
-    look.respond(json=JOB)
+    route.respond(json=JOB)
     with pytest.raises(Rejected, match="has ended"):
         provider.cancel_job("ft-1")
 
 
 @pytest.mark.parametrize("job_id", ["", ".", ".."])
-def test_an_id_that_would_lead_elsewhere_is_never_sent(
+def test_an_id_that_changes_the_path_is_never_sent(
     api: respx.MockRouter, provider: Provider, job_id: str
 ) -> None:
     with pytest.raises(Rejected, match="is not the id of a job"):
@@ -428,32 +435,36 @@ def test_an_id_that_would_lead_elsewhere_is_never_sent(
     assert not api.calls
 
 
-def test_an_odd_id_stays_one_segment_of_the_path(api: respx.MockRouter, provider: Provider) -> None:
+def test_an_unusual_id_is_one_segment_of_the_path(
+    api: respx.MockRouter, provider: Provider
+) -> None:
     route = api.get(path__regex=r".*").respond(404, json={"error": {"message": "none"}})
     with pytest.raises(NotFound):
         provider.get_job("../models/a?b")
     assert route.calls[0].request.url.raw_path == b"/v1/fine-tunes/..%2Fmodels%2Fa%3Fb"
 
 
-def test_rows_are_prompts_and_completions_whatever_the_model(provider: Provider) -> None:
+def test_rows_are_prompts_and_completions_for_any_model(provider: Provider) -> None:
     assert provider.row_format("gpt-4o-mini") is RowFormat.COMPLETION
 
 
 @pytest.mark.parametrize("base_url", [None, "https://api.openai.com/v1/"])
 def test_openai_itself_is_refused_with_the_reason(bench: Bench, base_url: str | None) -> None:
-    bench.environ = {}  # even before a key is asked for
-    with pytest.raises(ProviderError, match="switched /v1/fine-tunes off in January 2024") as told:
+    bench.environ = {}  # even before the key is required
+    with pytest.raises(
+        ProviderError, match="switched /v1/fine-tunes off in January 2024"
+    ) as caught:
         bench.build(ProviderSettings("openai", base_url=base_url, protocol="legacy"))
-    assert "`type: local`" in told.value.hint
+    assert "`type: local`" in caught.value.hint
 
 
-def test_a_stream_that_a_real_connection_cuts_ends_quietly(tmp_path: Path) -> None:
+def test_a_stream_of_a_dropped_connection_ends_without_an_error(tmp_path: Path) -> None:
     server = Server()
     clock = FakeClock()
     settings = ProviderSettings("openai", base_url=server.base_url, protocol="legacy")
     provider = build_provider(settings, ProviderContext({"OPENAI_API_KEY": KEY}, tmp_path, clock))
 
-    def begin_and_hang_up(handler: BaseHTTPRequestHandler) -> None:
+    def close_in_stream(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("content-type", "text/event-stream")
         handler.send_header("transfer-encoding", "chunked")
@@ -462,10 +473,10 @@ def test_a_stream_that_a_real_connection_cuts_ends_quietly(tmp_path: Path) -> No
         handler.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
         handler.close_connection = True
 
-    server.turns = [begin_and_hang_up, hang_up]
+    server.turns = [close_in_stream, hang_up]
     try:
-        assert heard(provider) == ["whole"]
-        assert heard(provider) == []
+        assert stream_messages(provider) == ["whole"]
+        assert stream_messages(provider) == []
     finally:
         provider.close()
         server.http.shutdown()

@@ -1,4 +1,4 @@
-"""Answers become records; what is missing or odd is borne where it can be."""
+"""Responses become records; missing or invalid optional values are accepted."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -67,20 +67,20 @@ def test_an_empty_error_is_no_error(healthy: Json) -> None:
     assert read_job(job(error=healthy)).error is None
 
 
-def test_a_failed_job_says_why_in_the_providers_words() -> None:
+def test_a_failed_job_has_the_error_of_the_provider() -> None:
     error: Json = {"code": "invalid_n_examples", "message": "Too few.", "param": "training_file"}
     read = read_job(job(status="failed", error=error))
     assert read.error == JobError("invalid_n_examples", "Too few.", "training_file")
 
 
 @pytest.mark.parametrize("status", ["paused", "pausing", "pending", "moderating", "running"])
-def test_an_unknown_status_is_a_job_on_its_way(status: str) -> None:
+def test_a_job_of_unknown_status_has_not_ended(status: str) -> None:
     read = read_job(job(status=status))
     assert read.status == status
     assert not read.ended
 
 
-def test_a_figure_does_not_give_way_to_auto_in_either_place() -> None:
+def test_a_number_has_priority_over_auto_in_both_fields() -> None:
     assert read_job(job()).hyperparameters["n_epochs"] == 3
     swapped = job(
         hyperparameters={"n_epochs": "auto", "batch_size": None},
@@ -92,19 +92,19 @@ def test_a_figure_does_not_give_way_to_auto_in_either_place() -> None:
     assert read_job(swapped).hyperparameters == {"n_epochs": 4, "batch_size": 8}
 
 
-def test_a_job_needs_no_more_than_an_id_and_a_status() -> None:
+def test_a_job_needs_only_an_id_and_a_status() -> None:
     read = read_job(JsonObject({"id": "ftjob-1", "status": "queued"}, "create a job"))
     assert read.created_at == UNKNOWN_TIME
     assert (read.fine_tuned_model, read.result_files, read.hyperparameters) == (None, (), {})
 
 
-@pytest.mark.parametrize("lacking", ["id", "status"])
-def test_a_job_without_id_or_status_is_a_bad_answer_that_is_shown(lacking: str) -> None:
-    with pytest.raises(InvalidResponse, match=f"missing '{lacking}'.*gpt-4o-mini"):
-        read_job(job(**{lacking: None}))
+@pytest.mark.parametrize("missing", ["id", "status"])
+def test_a_job_without_id_or_status_is_an_invalid_response(missing: str) -> None:
+    with pytest.raises(InvalidResponse, match=f"missing '{missing}'.*gpt-4o-mini"):
+        read_job(job(**{missing: None}))
 
 
-def test_null_lists_and_odd_types_in_optional_fields_are_borne() -> None:
+def test_null_and_wrong_types_in_optional_fields_are_accepted() -> None:
     odd = job(
         result_files=None,
         metadata=None,
@@ -125,7 +125,7 @@ def test_null_lists_and_odd_types_in_optional_fields_are_borne() -> None:
     assert (read.created_at, read.finished_at) == (UNKNOWN_TIME, None)
 
 
-def test_dates_may_be_seconds_or_iso_text() -> None:
+def test_dates_can_be_seconds_or_iso_text() -> None:
     read = read_job(job(created_at="2026-11-22T12:00:00+01:00")).created_at
     assert read == datetime(2026, 11, 22, 11, tzinfo=UTC)
     assert read.utcoffset() == timedelta(0)
@@ -133,7 +133,7 @@ def test_dates_may_be_seconds_or_iso_text() -> None:
     assert read_job(job(created_at=1790000000.5)).created_at.microsecond == 500000
 
 
-def test_an_event_keeps_its_figures_and_bears_null_data() -> None:
+def test_an_event_keeps_its_data_and_accepts_null() -> None:
     event = JsonObject(
         {
             "id": "ftevent-1",
@@ -149,15 +149,15 @@ def test_an_event_keeps_its_figures_and_bears_null_data() -> None:
     assert read_event(JsonObject({**event.values, "data": None}, "list events")).data == {}
 
 
-def test_an_event_without_an_id_gets_the_same_one_each_time() -> None:
-    first, again, other = (
+def test_an_event_without_an_id_gets_a_stable_id() -> None:
+    first, repeated, other = (
         read_event(JsonObject({"created_at": 1, "message": text}, "list events"))
         for text in ("begun", "begun", "done")
     )
-    assert first.id == again.id != other.id
+    assert first.id == repeated.id != other.id
 
 
-def test_a_file_whose_status_is_gone_counts_as_ready() -> None:
+def test_a_file_without_a_status_counts_as_ready() -> None:
     read = read_file(JsonObject({"id": "file-1", "bytes": 12, "filename": "a.jsonl"}, "x"))
     assert (read.status, read.bytes, read.filename) == ("processed", 12, "a.jsonl")
 
@@ -176,7 +176,7 @@ def test_a_file_whose_status_is_gone_counts_as_ready() -> None:
         ("left-to-right", None),
     ],
 )
-def test_the_name_of_a_model_tells_what_it_was_tuned_from(name: str, base: str | None) -> None:
+def test_the_base_of_a_model_is_read_from_its_name(name: str, base: str | None) -> None:
     assert Naming().find_base_model(name) == base
     model = read_model(
         JsonObject({"id": name, "created": 1, "owned_by": "x"}, "list models"), Naming()
@@ -185,7 +185,7 @@ def test_the_name_of_a_model_tells_what_it_was_tuned_from(name: str, base: str |
     assert model.fine_tuned == (base is not None)
 
 
-def test_a_model_carries_the_date_on_which_it_is_shut_down() -> None:
+def test_a_model_has_its_shutdown_date() -> None:
     fields = JsonObject(
         {"id": "gpt-4.1", "created": 1, "shutdown_date": "2027-01-14"}, "list models"
     )
@@ -204,7 +204,7 @@ def test_a_model_carries_the_date_on_which_it_is_shut_down() -> None:
         (b"[" * 100_000, "it is not JSON"),
     ],
 )
-def test_what_is_not_a_json_object_is_a_bad_answer(content: bytes, reason: str) -> None:
+def test_a_response_that_is_no_json_object_is_invalid(content: bytes, reason: str) -> None:
     with pytest.raises(InvalidResponse, match=f"look up: malformed response: {reason}"):
         parse_object(content, "look up")
 
@@ -217,7 +217,7 @@ def test_the_excerpt_is_the_first_200_characters_on_one_line() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_read_or_refused_as_a_bad_answer(content: bytes) -> None:
+def test_any_bytes_are_read_or_refused_as_an_invalid_response(content: bytes) -> None:
     try:
         read_job(parse_object(content, "look up"))
     except InvalidResponse as error:

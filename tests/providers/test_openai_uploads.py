@@ -1,4 +1,4 @@
-"""Large files in parts: several at a time, remembered, gone on with, begun again."""
+"""Multipart uploads: concurrent parts, checkpoints, continuation and restart."""
 
 import hashlib
 import json
@@ -44,17 +44,17 @@ def rows(tmp_path: Path) -> Path:
 
 
 @dataclass
-class Memory:
-    """Remembers in this process what a ledger would keep on the disk."""
+class MemoryCheckpoint:
+    """An upload checkpoint in checkpoint instead of the ledger."""
 
     known: MultipartUpload | None = None
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
     def find(self) -> MultipartUpload | None:
         return self.known
 
     def begun(self, upload: MultipartUpload) -> None:
-        self.told.append(f"begun {upload.id}")
+        self.calls.append(f"begun {upload.id}")
         self.known = upload
 
     def part_done(self, number: int, part_id: str) -> None:
@@ -64,17 +64,17 @@ class Memory:
     def completing(self) -> None:
         assert self.known
         self.known = replace(self.known, completing=True)
-        self.told.append("completing")
+        self.calls.append("completing")
 
 
 @dataclass
-class Provider:
-    """Takes parts as the protocol has it; `refusals` and `answers` say when it does not."""
+class UploadServer:
+    """A server of the upload protocol; `faults` and `complete_faults` are its errors."""
 
     content: bytes
     expires_at: float
     uploads: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    sent: list[int] = field(default_factory=list)  # the numbers of the parts, as they came
+    sent: list[int] = field(default_factory=list)  # the numbers of the parts in order of arrival
     faults: dict[int, list[httpx.Response | Exception]] = field(default_factory=dict)
     completions: list[dict[str, Json]] = field(default_factory=list)
     complete_faults: list[httpx.Response | Exception] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Provider:
         self.uploads[upload_id] = {}
         return httpx.Response(200, json={"id": upload_id, "expires_at": self.expires_at})
 
-    def take(self, request: httpx.Request, upload_id: str) -> httpx.Response:
+    def add_part(self, request: httpx.Request, upload_id: str) -> httpx.Response:
         body = request.content.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--")[0]
         with self.lock:
             if upload_id not in self.uploads:
@@ -102,16 +102,16 @@ class Provider:
             return httpx.Response(200, json={"id": part_id})
 
     def complete(self, request: httpx.Request, upload_id: str) -> httpx.Response:
-        asked = json.loads(request.content)
-        self.completions.append(asked)
+        body = json.loads(request.content)
+        self.completions.append(body)
         if self.complete_faults:
             fault = self.complete_faults.pop(0)
             if isinstance(fault, Exception):
                 raise fault
             return fault
-        whole = b"".join(self.uploads[upload_id][part] for part in asked["part_ids"])
-        assert whole == self.content
-        assert asked["md5"] == hashlib.md5(self.content).hexdigest()
+        content = b"".join(self.uploads[upload_id][part] for part in body["part_ids"])
+        assert content == self.content
+        assert body["md5"] == hashlib.md5(self.content).hexdigest()
         return httpx.Response(200, json={"id": upload_id, "file": remote()})
 
     def slice(self, number: int) -> bytes:
@@ -123,23 +123,23 @@ def refuse(status: int, message: str) -> httpx.Response:
 
 
 @pytest.fixture
-def there(api: respx.MockRouter, rows: Path, bench: Bench) -> Provider:
-    made = Provider(rows.read_bytes(), bench.clock.now().timestamp() + 3600)
-    api.post("/uploads").mock(side_effect=made.begin)
-    api.post(path__regex=r"/uploads/(?P<upload_id>\w+)/parts").mock(side_effect=made.take)
-    api.post(path__regex=r"/uploads/(?P<upload_id>\w+)/complete").mock(side_effect=made.complete)
+def server(api: respx.MockRouter, rows: Path, bench: Bench) -> UploadServer:
+    server = UploadServer(rows.read_bytes(), bench.clock.now().timestamp() + 3600)
+    api.post("/uploads").mock(side_effect=server.begin)
+    api.post(path__regex=r"/uploads/(?P<upload_id>\w+)/parts").mock(side_effect=server.add_part)
+    api.post(path__regex=r"/uploads/(?P<upload_id>\w+)/complete").mock(side_effect=server.complete)
     api.get("/files/file-1").respond(json=remote())
-    return made
+    return server
 
 
 @dataclass
 class Sender:
-    """Gives the command that sends the file, as often as it is wanted."""
+    """Sends the file as a new command does."""
 
     bench: Bench
     path: Path
-    memory: Memory = field(default_factory=Memory)
-    seen: list[int] = field(default_factory=list)
+    checkpoint: MemoryCheckpoint = field(default_factory=MemoryCheckpoint)
+    progress: list[int] = field(default_factory=list)
 
     def send(self) -> str:
         options = ClientOptions(BASE_URL, KEY, http_client=self.bench.client)
@@ -148,32 +148,32 @@ class Sender:
             clock=self.bench.clock,
             retries=RetryPolicy(attempts=2),
         )
-        self.seen.clear()
+        self.progress.clear()
         upload = open_upload(
-            self.path, NAME, lambda sent, total: self.seen.append(sent), self.memory
+            self.path, NAME, lambda sent, total: self.progress.append(sent), self.checkpoint
         )
         return send_file(api, upload, LIMITS).id
 
 
 @pytest.fixture
 def sender(bench: Bench, rows: Path) -> Iterator[Sender]:
-    made = Sender(bench, rows)
-    yield made
-    assert made.seen == sorted(set(made.seen)), "progress went back, or told the same twice"
+    created = Sender(bench, rows)
+    yield created
+    assert created.progress == sorted(set(created.progress)), (
+        "progress went back or was reported twice"
+    )
 
 
-def test_the_parts_make_the_file_whole_again_in_their_order(
-    there: Provider, sender: Sender
-) -> None:
+def test_the_parts_are_joined_in_their_order(server: UploadServer, sender: Sender) -> None:
     assert sender.send() == "file-1"
-    assert sorted(there.sent) == [0, 1, 2, 3, 4]
-    assert len(there.completions) == 1
-    assert (sender.seen[0], sender.seen[-1]) == (0, SIZE)
-    assert sender.memory.told == ["begun upload_1", "completing"]
+    assert sorted(server.sent) == [0, 1, 2, 3, 4]
+    assert len(server.completions) == 1
+    assert (sender.progress[0], sender.progress[-1]) == (0, SIZE)
+    assert sender.checkpoint.calls == ["begun upload_1", "completing"]
 
 
-def test_what_is_announced_is_the_whole_file(
-    there: Provider, sender: Sender, api: respx.MockRouter
+def test_the_upload_is_created_for_the_whole_file(
+    server: UploadServer, sender: Sender, api: respx.MockRouter
 ) -> None:
     sender.send()
     assert json.loads(api.calls[0].request.content) == {
@@ -184,185 +184,183 @@ def test_what_is_announced_is_the_whole_file(
     }
 
 
-def test_a_part_whose_answer_was_lost_is_sent_again_and_its_bytes_count_once(
-    there: Provider, sender: Sender
+def test_a_part_with_a_lost_response_is_sent_again_and_counted_once(
+    server: UploadServer, sender: Sender
 ) -> None:
-    there.faults = {2: [CUT], 4: [refuse(503, "later")]}
+    server.faults = {2: [CUT], 4: [refuse(503, "later")]}
     assert sender.send() == "file-1"
-    assert sorted(there.sent) == [0, 1, 2, 2, 3, 4, 4]
-    assert sender.seen[-1] == SIZE
+    assert sorted(server.sent) == [0, 1, 2, 2, 3, 4, 4]
+    assert sender.progress[-1] == SIZE
 
 
-def test_after_an_error_the_next_command_sends_only_what_is_missing(
-    there: Provider, sender: Sender
+def test_after_an_error_the_next_command_sends_only_missing_parts(
+    server: UploadServer, sender: Sender
 ) -> None:
-    there.faults = {1: [CUT, CUT]}
+    server.faults = {1: [CUT, CUT]}
     with pytest.raises(Unreachable, match="cut"):
         sender.send()
-    assert sender.memory.known is not None
-    confirmed = set(sender.memory.known.parts)
-    assert confirmed == set(there.sent) - {1}
-    there.sent.clear()
+    assert sender.checkpoint.known is not None
+    confirmed = set(sender.checkpoint.known.parts)
+    assert confirmed == set(server.sent) - {1}
+    server.sent.clear()
     assert sender.send() == "file-1"
-    assert set(there.sent) == {0, 1, 2, 3, 4} - confirmed
-    assert PART * len(confirmed) in sender.seen
-    assert sender.memory.told.count("begun upload_1") == 1
-    assert list(there.uploads) == ["upload_1"]
+    assert set(server.sent) == {0, 1, 2, 3, 4} - confirmed
+    assert PART * len(confirmed) in sender.progress
+    assert sender.checkpoint.calls.count("begun upload_1") == 1
+    assert list(server.uploads) == ["upload_1"]
 
 
-def test_an_upload_whose_hour_is_over_is_begun_again_without_asking(
-    there: Provider, sender: Sender
+def test_an_expired_upload_is_restarted_without_a_request(
+    server: UploadServer, sender: Sender
 ) -> None:
-    there.faults = {1: [CUT, CUT]}
+    server.faults = {1: [CUT, CUT]}
     with pytest.raises(Unreachable):
         sender.send()
     sender.bench.clock.advance(3601)
-    there.expires_at += 3601
-    there.sent.clear()
+    server.expires_at += 3601
+    server.sent.clear()
     assert sender.send() == "file-1"
-    assert sorted(there.sent) == [0, 1, 2, 3, 4]
-    assert list(there.uploads) == ["upload_1", "upload_2"]
+    assert sorted(server.sent) == [0, 1, 2, 3, 4]
+    assert list(server.uploads) == ["upload_1", "upload_2"]
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_an_upload_that_the_provider_takes_no_more_is_begun_again(
-    there: Provider, sender: Sender, status: int
+def test_an_upload_that_the_provider_no_longer_accepts_is_restarted(
+    server: UploadServer, sender: Sender, status: int
 ) -> None:
-    at_once = range(1, 1 + LIMITS.threads)
-    there.faults = {number: [refuse(status, "The upload is gone.")] for number in at_once}
+    first_parts = range(1, 1 + LIMITS.threads)
+    server.faults = {number: [refuse(status, "The upload is gone.")] for number in first_parts}
     later = sender.bench.clock.now() + timedelta(hours=1)
-    sender.memory.known = MultipartUpload("upload_0", PART, later, {0: "part_a"})
-    there.uploads["upload_0"] = {}
+    sender.checkpoint.known = MultipartUpload("upload_0", PART, later, {0: "part_a"})
+    server.uploads["upload_0"] = {}
     assert sender.send() == "file-1"
-    assert len(there.completions) == 1
-    assert list(there.uploads) == ["upload_0", "upload_2"]
+    assert len(server.completions) == 1
+    assert list(server.uploads) == ["upload_0", "upload_2"]
 
 
-def test_a_fresh_upload_that_expires_on_its_way_is_begun_again_once(
-    there: Provider, sender: Sender
-) -> None:
-    there.expires_at -= 3600
-    gone = [refuse(400, "The upload has expired.") for _ in range(2)]
-    there.faults = {0: list(gone)}
+def test_a_new_upload_that_expires_is_restarted_once(server: UploadServer, sender: Sender) -> None:
+    server.expires_at -= 3600
+    refusals = [refuse(400, "The upload has expired.") for _ in range(2)]
+    server.faults = {0: list(refusals)}
     with pytest.raises(Rejected, match="has expired"):
         sender.send()
-    assert list(there.uploads) == ["upload_1", "upload_2"]
+    assert list(server.uploads) == ["upload_1", "upload_2"]
 
 
-def test_parts_that_are_refused_for_another_reason_are_not_sent_twice(
-    there: Provider, sender: Sender
+def test_parts_refused_for_another_reason_are_not_sent_again(
+    server: UploadServer, sender: Sender
 ) -> None:
-    there.faults = {0: [refuse(413, "Too large.")]}
+    server.faults = {0: [refuse(413, "Too large.")]}
     with pytest.raises(Rejected, match="Too large"):
         sender.send()
-    assert list(there.uploads) == ["upload_1"]
+    assert list(server.uploads) == ["upload_1"]
 
 
-def list_nothing_then_the_file(api: respx.MockRouter, in_vain: int) -> respx.Route:
-    found = httpx.Response(200, json={"data": [remote()], "has_more": False})
+def list_file_later(api: respx.MockRouter, empty_lists: int) -> respx.Route:
+    listed = httpx.Response(200, json={"data": [remote()], "has_more": False})
     empty = httpx.Response(200, json={"data": []})
-    return api.get("/files").mock(side_effect=[empty] * in_vain + [found])
+    return api.get("/files").mock(side_effect=[empty] * empty_lists + [listed])
 
 
-@pytest.mark.parametrize("in_vain", [0, 2])
-def test_a_lost_answer_to_the_last_step_does_not_make_a_second_file(
-    there: Provider, sender: Sender, api: respx.MockRouter, in_vain: int
+@pytest.mark.parametrize("empty_lists", [0, 2])
+def test_a_lost_response_to_complete_creates_no_second_file(
+    server: UploadServer, sender: Sender, api: respx.MockRouter, empty_lists: int
 ) -> None:
-    there.complete_faults = [CUT, refuse(400, "Upload has already been completed.")]
-    listed = list_nothing_then_the_file(api, in_vain)
+    server.complete_faults = [CUT, refuse(400, "Upload has already been completed.")]
+    listed = list_file_later(api, empty_lists)
     assert sender.send() == "file-1"
-    assert listed.call_count == in_vain + 1
-    assert list(there.uploads) == ["upload_1"]
+    assert listed.call_count == empty_lists + 1
+    assert list(server.uploads) == ["upload_1"]
 
 
-def test_a_command_that_died_at_the_last_step_is_gone_on_with_after_the_hour_too(
-    there: Provider, sender: Sender, api: respx.MockRouter
+def test_a_completion_of_a_killed_command_is_found_after_the_upload_expired(
+    server: UploadServer, sender: Sender, api: respx.MockRouter
 ) -> None:
     parts = {number: f"part_{number}" for number in range(5)}
-    sender.memory.known = MultipartUpload(
+    sender.checkpoint.known = MultipartUpload(
         "upload_0", PART, sender.bench.clock.now(), parts, completing=True
     )
     sender.bench.clock.advance(7200)
-    there.complete_faults = [refuse(400, "Upload has already been completed.")]
-    list_nothing_then_the_file(api, 1)
+    server.complete_faults = [refuse(400, "Upload has already been completed.")]
+    list_file_later(api, 1)
     assert sender.send() == "file-1"
-    assert there.sent == []
-    assert there.uploads == {}
+    assert server.sent == []
+    assert server.uploads == {}
 
 
-def test_an_upload_that_was_not_completed_after_all_is_sent_again_when_nothing_is_listed(
-    there: Provider, sender: Sender, api: respx.MockRouter
+def test_an_incomplete_upload_is_sent_again_when_no_file_is_listed(
+    server: UploadServer, sender: Sender, api: respx.MockRouter
 ) -> None:
     parts = {number: f"part_{number}" for number in range(5)}
     later = sender.bench.clock.now() + timedelta(minutes=5)
-    sender.memory.known = MultipartUpload("upload_0", PART, later, parts, completing=True)
-    there.complete_faults = [refuse(404, "No such Upload object.")]
+    sender.checkpoint.known = MultipartUpload("upload_0", PART, later, parts, completing=True)
+    server.complete_faults = [refuse(404, "No such Upload object.")]
     api.get("/files").respond(json={"data": []})
     assert sender.send() == "file-1"
     assert sum(sender.bench.clock.slept_s) == 4.0
-    assert sorted(there.sent) == [0, 1, 2, 3, 4]
+    assert sorted(server.sent) == [0, 1, 2, 3, 4]
 
 
-def test_a_refused_last_step_that_was_asked_once_is_an_error_and_nothing_is_searched(
-    there: Provider, sender: Sender
+def test_a_refused_completion_without_a_lost_response_is_an_error(
+    server: UploadServer, sender: Sender
 ) -> None:
-    there.complete_faults = [refuse(400, "The parts together have another MD5.")]
+    server.complete_faults = [refuse(400, "The parts together have another MD5.")]
     with pytest.raises(Rejected, match="another MD5"):
         sender.send()
 
 
-def test_no_more_parts_are_under_way_than_threads_are_allowed(
-    api: respx.MockRouter, there: Provider, sender: Sender
+def test_parts_in_flight_are_limited_by_the_threads(
+    api: respx.MockRouter, server: UploadServer, sender: Sender
 ) -> None:
-    under_way, most, came = 0, 0, 0
+    in_flight, max_in_flight, arrived = 0, 0, 0
     counting = threading.Lock()
     together = threading.Barrier(LIMITS.threads)
 
-    def take(request: httpx.Request, upload_id: str) -> httpx.Response:
-        nonlocal under_way, most, came
+    def add_part(request: httpx.Request, upload_id: str) -> httpx.Response:
+        nonlocal in_flight, max_in_flight, arrived
         with counting:
-            came += 1
-            is_early = came <= LIMITS.threads
-            under_way += 1
-            most = max(most, under_way)
-        if is_early:  # the first ones leave only together
+            arrived += 1
+            is_early = arrived <= LIMITS.threads
+            in_flight += 1
+            max_in_flight = max(max_in_flight, in_flight)
+        if is_early:  # the first requests wait for each other
             together.wait(timeout=20)
-        answer = there.take(request, upload_id)
+        response = server.add_part(request, upload_id)
         with counting:
-            under_way -= 1
-        return answer
+            in_flight -= 1
+        return response
 
-    api.post(path__regex=r"/uploads/(?P<upload_id>\w+)/parts").mock(side_effect=take)
+    api.post(path__regex=r"/uploads/(?P<upload_id>\w+)/parts").mock(side_effect=add_part)
     assert sender.send() == "file-1"
-    assert most == LIMITS.threads
+    assert max_in_flight == LIMITS.threads
 
 
-def test_ctrl_c_ends_the_command_and_leaves_the_upload_as_it_is(
-    there: Provider, sender: Sender, api: respx.MockRouter
+def test_ctrl_c_ends_the_command_and_keeps_the_upload(
+    server: UploadServer, sender: Sender, api: respx.MockRouter
 ) -> None:
-    class Interrupted(Memory):
+    class InterruptedCheckpoint(MemoryCheckpoint):
         def part_done(self, number: int, part_id: str) -> None:
             super().part_done(number, part_id)
             raise KeyboardInterrupt
 
-    sender.memory = Interrupted()
+    sender.checkpoint = InterruptedCheckpoint()
     with pytest.raises(KeyboardInterrupt):
         sender.send()
-    told = len(sender.seen)
-    sender.memory = Memory(sender.memory.known)
+    count = len(sender.progress)
+    sender.checkpoint = MemoryCheckpoint(sender.checkpoint.known)
     assert not [call for call in api.calls if call.request.url.path.endswith("/cancel")]
-    assert len(sender.seen) == told
+    assert len(sender.progress) == count
     assert sender.send() == "file-1"
-    assert list(there.uploads) == ["upload_1"]
+    assert list(server.uploads) == ["upload_1"]
 
 
-def test_a_file_that_is_gone_is_named(there: Provider, sender: Sender, rows: Path) -> None:
-    class Robbed(Memory):
+def test_a_missing_file_is_named(server: UploadServer, sender: Sender, rows: Path) -> None:
+    class DeletingCheckpoint(MemoryCheckpoint):
         def begun(self, upload: MultipartUpload) -> None:
             super().begun(upload)
             rows.unlink()
 
-    sender.memory = Robbed()
+    sender.checkpoint = DeletingCheckpoint()
     with pytest.raises(DatasetError, match=re.escape(str(rows))):
         sender.send()
 
@@ -374,35 +372,35 @@ def test_parts_cover_the_file_without_gap() -> None:
 
 
 def test_progress_never_goes_back_and_counts_no_byte_twice() -> None:
-    seen: list[int] = []
-    progress = UploadProgress(100, lambda sent, total: seen.append(sent))
-    for part, gone in [(0, 0), (0, 30), (1, 20), (0, 0), (0, 10), (0, 40), (1, 60)]:
-        progress.move(part, gone)
-    assert seen == [0, 30, 50, 60, 100]
+    progress: list[int] = []
+    progress = UploadProgress(100, lambda sent, total: progress.append(sent))
+    for part, sent in [(0, 0), (0, 30), (1, 20), (0, 0), (0, 10), (0, 40), (1, 60)]:
+        progress.move(part, sent)
+    assert progress == [0, 30, 50, 60, 100]
 
 
-def test_progress_that_begins_again_waits_until_it_has_come_further() -> None:
-    seen: list[int] = []
-    progress = UploadProgress(100, lambda sent, total: seen.append(sent))
+def test_restarted_progress_is_reported_once_it_exceeds_the_last_value() -> None:
+    progress: list[int] = []
+    progress = UploadProgress(100, lambda sent, total: progress.append(sent))
     progress.move(0, 60)
     progress.restart()
     progress.move(0, 50)
     progress.move(1, 20)
-    assert seen == [60, 70]
+    assert progress == [60, 70]
 
 
-def test_a_thread_that_nobody_waits_for_stops_at_its_next_piece(rows: Path) -> None:
-    seen: list[int] = []
-    progress = UploadProgress(SIZE, lambda sent, total: seen.append(sent))
-    with SliceReader(rows, 0, SIZE, lambda gone: progress.move(0, gone)) as stream:
+def test_an_abandoned_thread_stops_at_its_next_chunk(rows: Path) -> None:
+    progress: list[int] = []
+    progress = UploadProgress(SIZE, lambda sent, total: progress.append(sent))
+    with SliceReader(rows, 0, SIZE, lambda sent: progress.move(0, sent)) as stream:
         stream.read(1000)
         progress.stop()
         with pytest.raises(UploadStopped):
             stream.read(1000)
-    assert seen == [0]
+    assert progress == [0]
 
 
-def test_smaller_parts_can_be_asked_for() -> None:
+def test_the_size_of_parts_can_be_set() -> None:
     assert choose_limits({}).single_bytes == 512 << 20
     assert choose_limits({}).part_bytes == 64 << 20
     chosen = choose_limits({"FTOPS_PART_MB": "8"}, listing_wait_s=3.0)
@@ -411,7 +409,7 @@ def test_smaller_parts_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "65", "-1", "8.5", "many", "9" * 5000])
-def test_a_size_of_parts_that_no_provider_takes_is_told(text: str) -> None:
+def test_an_invalid_size_of_parts_is_an_error(text: str) -> None:
     with pytest.raises(ProviderError, match="FTOPS_PART_MB") as caught:
         choose_limits({"FTOPS_PART_MB": text})
     assert "from 1 to 64" in caught.value.hint

@@ -1,4 +1,4 @@
-"""Parameters that a model refuses: left out or renamed once the refusal says so, and remembered."""
+"""Parameters that a model refuses are dropped or renamed after the refusal, and remembered."""
 
 import json
 import threading
@@ -21,25 +21,25 @@ def error(message: str, *, code: str | None = None, param: str | None = None) ->
     return {"error": {"message": message, "code": code, "param": param}}
 
 
-def answer(request: httpx.Request) -> httpx.Response:
+def respond(request: httpx.Request) -> httpx.Response:
     choice = {"message": {"content": "yes"}, "text": "yes", "finish_reason": "stop"}
     return httpx.Response(200, json={"choices": [choice]})
 
 
-class Picky:
-    """A server that refuses these parameters, one at a time, each in its own words."""
+class StrictServer:
+    """A server that refuses these parameters, one at a time, each with its own message."""
 
     def __init__(self, refusals: dict[str, tuple[int, dict[str, Json]]]) -> None:
         self.refusals = refusals
         self.bodies: list[dict[str, Any]] = []
-        self.reply: Callable[[httpx.Request], httpx.Response] = answer
+        self.reply: Callable[[httpx.Request], httpx.Response] = respond
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         self.bodies.append(body)
-        for name, (status, said) in self.refusals.items():
+        for name, (status, body) in self.refusals.items():
             if name in body:
-                return httpx.Response(status, json=said)
+                return httpx.Response(status, json=body)
         return self.reply(request)
 
 
@@ -65,10 +65,10 @@ REASONING = {
 
 
 @pytest.mark.parametrize("model", ["gpt-5-mini", "my-own-model", "ft:gpt-4.1:acme::1"])
-def test_what_a_model_refuses_is_left_out_or_renamed_whatever_it_is_called(
+def test_refused_parameters_are_dropped_or_renamed_for_any_model(
     api: respx.MockRouter, provider: Provider, model: str
 ) -> None:
-    server = Picky(REASONING)
+    server = StrictServer(REASONING)
     api.post("/chat/completions").mock(side_effect=server)
     (completion,) = provider.complete(model, [CHAT], Sampling(max_tokens=7))
     assert completion.text == "yes"
@@ -81,10 +81,10 @@ def test_what_a_model_refuses_is_left_out_or_renamed_whatever_it_is_called(
     assert not {"max_tokens", "temperature"} & set(last)
 
 
-def test_a_refusal_is_remembered_for_the_model_alone(
+def test_a_refusal_is_remembered_for_its_model_only(
     api: respx.MockRouter, provider: Provider
 ) -> None:
-    server = Picky(REASONING)
+    server = StrictServer(REASONING)
     api.post("/chat/completions").mock(side_effect=server)
     for _ in range(3):
         provider.complete("picky", [CHAT], Sampling())
@@ -96,12 +96,12 @@ def test_a_refusal_is_remembered_for_the_model_alone(
     assert provider.get_refused_parameters("other") == {}
 
 
-def test_a_stream_leaves_out_what_is_refused(api: respx.MockRouter, provider: Provider) -> None:
-    server = Picky(REASONING)
-    piece = {"choices": [{"delta": {"content": "yes"}, "finish_reason": "stop"}]}
+def test_a_stream_drops_refused_parameters(api: respx.MockRouter, provider: Provider) -> None:
+    server = StrictServer(REASONING)
+    chunk = {"choices": [{"delta": {"content": "yes"}, "finish_reason": "stop"}]}
     server.reply = lambda _request: httpx.Response(
         200,
-        content=f"data: {json.dumps(piece)}\n\n".encode(),
+        content=f"data: {json.dumps(chunk)}\n\n".encode(),
         headers={"content-type": "text/event-stream"},
     )
     api.post("/chat/completions").mock(side_effect=server)
@@ -122,7 +122,7 @@ FASTAPI = {
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "gone"),
+    ("status", "refusal", "dropped"),
     [
         (400, error("`temperature` is deprecated for this model."), {"temperature"}),
         (400, error("Argument not supported on this model: stop"), {"stop"}),
@@ -144,29 +144,33 @@ FASTAPI = {
         (200, error("top_p is not supported", code="unsupported_parameter"), {"top_p"}),
     ],
 )
-def test_refusals_are_understood_in_the_words_of_many_servers(
-    api: respx.MockRouter, provider: Provider, status: int, said: dict[str, Json], gone: set[str]
+def test_refusals_of_many_servers_are_understood(
+    api: respx.MockRouter,
+    provider: Provider,
+    status: int,
+    refusal: dict[str, Json],
+    dropped: set[str],
 ) -> None:
-    server = Picky(dict.fromkeys(gone, (status, said)))
+    server = StrictServer(dict.fromkeys(dropped, (status, refusal)))
     api.post("/chat/completions").mock(side_effect=server)
     (completion,) = provider.complete("m", [CHAT], ALL)
-    assert completion.refused_parameters == dict.fromkeys(gone)
-    assert set(server.bodies[0]) - set(server.bodies[-1]) == gone
+    assert completion.refused_parameters == dict.fromkeys(dropped)
+    assert set(server.bodies[0]) - set(server.bodies[-1]) == dropped
     assert len(server.bodies) == 2
 
 
-def test_of_two_parameters_that_exclude_each_other_the_idle_one_goes(
+def test_of_two_exclusive_parameters_the_unused_one_is_dropped(
     api: respx.MockRouter, provider: Provider
 ) -> None:
-    said = error("`temperature` and `top_p` cannot both be specified for this model.")
-    server = Picky({"top_p": (400, said)})
+    refusal = error("`temperature` and `top_p` cannot both be specified for this model.")
+    server = StrictServer({"top_p": (400, refusal)})
     api.post("/chat/completions").mock(side_effect=server)
     (completion,) = provider.complete("m", [CHAT], Sampling(temperature=0.2))
     assert completion.refused_parameters == {"top_p": None}
 
 
 @pytest.mark.parametrize(
-    "said",
+    "refusal",
     [
         error("max_tokens is too large: 7. This model supports at most 4.", param="max_tokens"),
         error(
@@ -183,67 +187,65 @@ def test_of_two_parameters_that_exclude_each_other_the_idle_one_goes(
         error("No."),
     ],
 )
-def test_an_error_about_something_else_is_passed_on_at_once(
-    api: respx.MockRouter, provider: Provider, said: dict[str, Json]
+def test_another_error_is_raised_at_once(
+    api: respx.MockRouter, provider: Provider, refusal: dict[str, Json]
 ) -> None:
-    route = api.post("/chat/completions").respond(400, json=said)
+    route = api.post("/chat/completions").respond(400, json=refusal)
     with pytest.raises(Rejected):
         provider.complete("m", [CHAT], ALL)
     assert route.call_count == 1
     assert provider.get_refused_parameters("m") == {}
 
 
-def test_the_length_of_an_answer_is_never_left_open(
-    api: respx.MockRouter, provider: Provider
-) -> None:
+def test_the_maximum_length_is_never_dropped(api: respx.MockRouter, provider: Provider) -> None:
     refusal = error("Unsupported parameter", code="unsupported_parameter", param="max_tokens")
     other = error("Unknown", code="unsupported_parameter", param="max_completion_tokens")
-    server = Picky({"max_tokens": (400, refusal), "max_completion_tokens": (400, other)})
+    server = StrictServer({"max_tokens": (400, refusal), "max_completion_tokens": (400, other)})
     api.post("/chat/completions").mock(side_effect=server)
     api.post("/completions").mock(side_effect=server)
     with pytest.raises(Rejected):
         provider.complete("m", [CHAT], Sampling())
     with pytest.raises(Rejected):
         provider.complete("m", ["a text"], Sampling())
-    assert len(server.bodies) == 2 + 1  # a text has no other name for it
+    assert len(server.bodies) == 2 + 1  # text completions have no other name for it
 
 
-def test_nothing_is_learned_from_a_request_that_fails_all_the_same(
+def test_a_request_that_still_fails_changes_nothing(
     api: respx.MockRouter, provider: Provider
 ) -> None:
-    said = error("Blocked: the text says that temperature is not supported")
-    route = api.post("/chat/completions").respond(400, json=said)
+    refusal = error("Blocked: the text says that temperature is not supported")
+    route = api.post("/chat/completions").respond(400, json=refusal)
     with pytest.raises(Rejected, match="Blocked"):
         provider.complete("m", [CHAT], Sampling())
     assert route.call_count == 2
     assert provider.get_refused_parameters("m") == {}
 
 
-def test_many_threads_learn_the_same(api: respx.MockRouter, provider: Provider) -> None:
-    server = Picky(REASONING)
+def test_threads_share_the_refused_parameters(api: respx.MockRouter, provider: Provider) -> None:
+    server = StrictServer(REASONING)
     api.post("/chat/completions").mock(side_effect=server)
     together = threading.Barrier(4)
-    answers: list[str] = []
+    texts: list[str] = []
 
-    def ask() -> None:
+    def complete() -> None:
         together.wait(timeout=10)
-        answers.extend(one.text for one in provider.complete("m", [CHAT], Sampling()))
+        texts.extend(completion.text for completion in provider.complete("m", [CHAT], Sampling()))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=complete) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert answers == ["yes"] * 4
+    assert texts == ["yes"] * 4
     before = len(server.bodies)
     provider.complete("m", [CHAT], Sampling())
     assert len(server.bodies) == before + 1
 
 
-def test_what_was_changed_is_said_in_a_sentence() -> None:
+def test_changed_parameters_are_rendered_as_a_sentence() -> None:
     assert render_refused({}) == ""
     assert render_refused({"top_p": None}) == "top_p not sent: the model refuses it"
-    said = render_refused({"temperature": None, "max_tokens": "length", "top_p": None})
-    assert said == (
+    refusal = render_refused({"temperature": None, "max_tokens": "length", "top_p": None})
+    assert refusal == (
         "temperature and top_p not sent: the model refuses them; max_tokens sent as length"
     )

@@ -1,4 +1,4 @@
-"""Providers by name: what they take, where they get their key, who they are to the ledger."""
+"""Providers by name: their capabilities, key, address and account."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from ftops.records import PRETRAINED_ONLY, Hyperparameters, JobProtocol, Provide
 from tests.providers.conftest import KEY, Bench
 
 
-def test_asking_what_a_provider_takes_imports_neither_the_client_nor_tenacity() -> None:
+def test_reading_capabilities_imports_neither_the_client_nor_tenacity() -> None:
     code = (
         "import sys\n"
         "from ftops.providers.registry import get_capabilities\n"
@@ -26,7 +26,7 @@ def test_asking_what_a_provider_takes_imports_neither_the_client_nor_tenacity() 
     assert done.stdout.strip() == "[]"
 
 
-def test_each_provider_says_what_it_takes() -> None:
+def test_each_provider_has_capabilities() -> None:
     local = get_capabilities(ProviderSettings("local"))
     assert (local.suffix_max, local.min_rows, local.needs_key) == (64, 1, False)
     assert "classification_betas" in local.hyperparameters
@@ -40,7 +40,7 @@ def test_each_provider_says_what_it_takes() -> None:
 
 
 @pytest.mark.parametrize("name", ["local", "openai"])
-def test_by_the_legacy_protocol_a_provider_takes_what_that_protocol_has(name: str) -> None:
+def test_the_legacy_protocol_has_its_own_capabilities(name: str) -> None:
     takes = get_capabilities(ProviderSettings(name, protocol="legacy"))
     assert takes.hyperparameters == {field.name for field in fields(Hyperparameters)} - {
         "beta",
@@ -52,14 +52,14 @@ def test_by_the_legacy_protocol_a_provider_takes_what_that_protocol_has(name: st
     assert [takes.auto_epochs.estimate(rows) for rows in (0, 1, 1_000_000)] == [4, 4, 4]
 
 
-def test_a_protocol_that_only_a_later_version_knows_is_refused() -> None:
+def test_a_protocol_of_a_later_version_is_refused() -> None:
     settings = ProviderSettings("local", protocol="next")  # type: ignore[arg-type]
     with pytest.raises(ProviderError, match="does not speak the next protocol") as caught:
         get_capabilities(settings)
     assert "current, legacy" in caught.value.hint
 
 
-def test_both_protocols_of_a_provider_share_their_account_and_so_their_files(bench: Bench) -> None:
+def test_both_protocols_of_a_provider_share_account_and_files(bench: Bench) -> None:
     protocols: tuple[JobProtocol, ...] = ("current", "legacy")
     elsewhere = ProviderSettings("openai", base_url="https://x/v1", api_key_env="X_KEY")
     accounts = {
@@ -72,7 +72,7 @@ def test_both_protocols_of_a_provider_share_their_account_and_so_their_files(ben
     ("name", "hint"),
     [("opanai", "Did you mean 'openai'?"), ("Local", "Did you mean 'local'?"), ("", "local, op")],
 )
-def test_an_unknown_provider_is_told_with_the_nearest_name(name: str, hint: str) -> None:
+def test_an_unknown_provider_error_suggests_the_nearest_name(name: str, hint: str) -> None:
     with pytest.raises(ProviderError, match="there is no provider") as caught:
         get_capabilities(ProviderSettings(name))
     assert hint in caught.value.hint
@@ -83,15 +83,15 @@ def test_a_setting_that_would_be_ignored_is_refused() -> None:
         get_capabilities(ProviderSettings("local", base_url="http://127.0.0.1:1/v1"))
 
 
-def test_a_missing_key_is_told_when_it_is_needed_and_not_before(bench: Bench) -> None:
+def test_a_missing_key_is_reported_when_it_is_needed(bench: Bench) -> None:
     bench.environ = {}
     provider = bench.build()
     assert provider.capabilities.min_rows == 10
     assert provider.account == "openai:https://api.openai.com/v1::"
     assert provider.row_format("gpt-4.1") is RowFormat.CHAT
-    for ask in (provider.ensure_ready, lambda: provider.get_job("ftjob-1")):
+    for call in (provider.ensure_ready, lambda: provider.get_job("ftjob-1")):
         with pytest.raises(AuthFailed, match="OPENAI_API_KEY is not set"):
-            ask()
+            call()
     named = bench.build(ProviderSettings("openai", api_key_env="BEDROCK_KEY"))
     with pytest.raises(AuthFailed, match="BEDROCK_KEY") as caught:
         named.ensure_ready()
@@ -99,7 +99,7 @@ def test_a_missing_key_is_told_when_it_is_needed_and_not_before(bench: Bench) ->
 
 
 @pytest.mark.parametrize("key", ["sk-ключ", "sk-\nhidden", "sk-“quoted”"])
-def test_a_key_with_impossible_characters_is_refused_without_showing_it(
+def test_a_key_with_invalid_characters_is_refused_without_showing_it(
     bench: Bench, key: str
 ) -> None:
     bench.environ = {"OPENAI_API_KEY": key}
@@ -108,14 +108,14 @@ def test_a_key_with_impossible_characters_is_refused_without_showing_it(
     assert key not in caught.value.message
 
 
-def test_space_around_a_key_is_left_out(bench: Bench, api: respx.MockRouter) -> None:
+def test_space_around_a_key_is_removed(bench: Bench, api: respx.MockRouter) -> None:
     bench.environ = {"OPENAI_API_KEY": f" {KEY}\n"}
     route = api.get("/models/ada").respond(json={"id": "ada"})
     bench.build().get_model("ada")
     assert route.calls[0].request.headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_address_organisation_and_project_come_from_the_environment_handed_in(
+def test_address_organisation_and_project_come_from_the_passed_environment(
     bench: Bench,
 ) -> None:
     bench.environ = {
@@ -136,7 +136,7 @@ def test_address_organisation_and_project_come_from_the_environment_handed_in(
     assert provider.get_model_info("gpt-4.1").train_usd is None
 
 
-def test_the_job_file_goes_before_the_environment(bench: Bench) -> None:
+def test_the_job_file_overrides_the_environment(bench: Bench) -> None:
     bench.environ = {"OPENAI_BASE_URL": "https://gateway.example/v1", "OPENAI_ORG_ID": "org-1"}
     settings = ProviderSettings(
         "openai", "https://other.example/openai/v1", "OTHER_KEY", organization="org-2", project="p"
@@ -144,7 +144,7 @@ def test_the_job_file_goes_before_the_environment(bench: Bench) -> None:
     assert bench.build(settings).account == "openai:https://other.example/openai/v1:org-2:p"
 
 
-def test_the_client_does_not_look_into_the_environment_by_itself(
+def test_the_client_does_not_read_the_process_environment(
     bench: Bench, api: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"):
@@ -164,7 +164,7 @@ def test_the_client_does_not_look_into_the_environment_by_itself(
     "base_url",
     ["api.openai.com/v1", "ftp://host/v1", "https://", "http://[::1", "http://h:99999/v1", "  "],
 )
-def test_an_address_that_is_none_is_refused(bench: Bench, base_url: str) -> None:
+def test_an_invalid_address_is_refused(bench: Bench, base_url: str) -> None:
     with pytest.raises(ProviderError, match="is not a valid server address"):
         bench.build(ProviderSettings("openai", base_url=base_url))
 
@@ -185,7 +185,7 @@ def test_a_secret_in_the_address_is_refused_without_showing_it(bench: Bench) -> 
         ("ft:gpt-4.1:acme:news:1", RowFormat.CHAT),
     ],
 )
-def test_rows_have_the_shape_that_the_base_model_wants(
+def test_the_row_format_depends_on_the_base_model(
     bench: Bench, model: str, expected: RowFormat
 ) -> None:
     assert bench.build().row_format(model) is expected
@@ -206,18 +206,16 @@ def test_rows_have_the_shape_that_the_base_model_wants(
         ("ada", None),
     ],
 )
-def test_prices_are_known_or_unknown_never_guessed(
-    bench: Bench, base: str, usd: float | None
-) -> None:
+def test_prices_are_known_or_unknown(bench: Bench, base: str, usd: float | None) -> None:
     assert bench.build().get_model_info(base).train_usd == usd
 
 
-def test_going_on_from_a_fine_tuned_model_costs_what_its_base_costs(bench: Bench) -> None:
+def test_training_a_fine_tuned_model_costs_the_price_of_its_base(bench: Bench) -> None:
     assert bench.build().get_model_info("ft:gpt-4.1-mini:acme:news:1").train_usd == 5.0
     assert bench.build(ProviderSettings("local")).get_model_info("ada").train_usd == 0
 
 
-def test_building_a_provider_starts_and_writes_nothing(bench: Bench) -> None:
+def test_building_a_provider_has_no_side_effects(bench: Bench) -> None:
     for name in PROVIDERS:
         bench.build(ProviderSettings(name)).close()
     assert list(bench.home.iterdir()) == []

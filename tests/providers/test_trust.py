@@ -1,4 +1,4 @@
-"""A key goes to an address from a job file only when the user has approved that very pair."""
+"""A key is sent to an address of a job file only when the user has approved that pair."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ LLM = Destination("https://llm.example/v1", "LLM_KEY")
 ENVIRON = {"LLM_KEY": KEY, "OPENAI_API_KEY": KEY}
 
 
-def find_any(base_url: str) -> Destination:
+def make_destination(base_url: str) -> Destination:
     settings = ProviderSettings("openai", base_url=base_url, api_key_env="ANY_KEY")
     return OPENAI.get_destination(settings, {})
 
@@ -42,10 +42,8 @@ def file(tmp_path: Path) -> TrustFile:
         "http://[::1]:8000/v1",
     ],
 )
-def test_the_providers_own_address_and_this_machine_need_no_approval(
-    file: TrustFile, base_url: str
-) -> None:
-    Trust(file).check(find_any(base_url))
+def test_the_official_address_and_loopback_need_no_approval(file: TrustFile, base_url: str) -> None:
+    Trust(file).check(make_destination(base_url))
     assert not file.path.exists()
 
 
@@ -66,9 +64,9 @@ def test_the_providers_own_address_and_this_machine_need_no_approval(
         "https://[2001:db8::1]/v1",
     ],
 )
-def test_what_only_looks_like_them_does(file: TrustFile, base_url: str) -> None:
+def test_similar_addresses_need_approval(file: TrustFile, base_url: str) -> None:
     with pytest.raises(NotTrusted, match="is not approved"):
-        Trust(file).check(find_any(base_url))
+        Trust(file).check(make_destination(base_url))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +80,7 @@ def test_what_only_looks_like_them_does(file: TrustFile, base_url: str) -> None:
         Destination("https://llm.example.org/v1", "LLM_KEY"),
     ],
 )
-def test_an_approval_holds_for_one_scheme_host_port_and_key(
+def test_an_approval_is_valid_for_one_scheme_host_port_and_key(
     file: TrustFile, other: Destination
 ) -> None:
     file.add([make_approval(LLM)])
@@ -97,10 +95,10 @@ def test_an_approval_holds_for_one_scheme_host_port_and_key(
         trust.check(LLM)
 
 
-def test_the_file_is_the_users_own_and_keeps_what_several_commands_add(file: TrustFile) -> None:
+def test_the_file_is_private_and_keeps_approvals_of_several_commands(file: TrustFile) -> None:
     approvals = [Approval("https", f"host-{number}.example", 443, "K") for number in range(24)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda one: file.add([one]), approvals))
+        list(pool.map(lambda approval: file.add([approval]), approvals))
     assert file.read() == sorted(approvals)
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
 
@@ -115,7 +113,7 @@ def test_the_file_is_the_users_own_and_keeps_what_several_commands_add(file: Tru
         "not toml",
     ],
 )
-def test_a_damaged_file_approves_nothing_and_says_where_it_is(file: TrustFile, text: str) -> None:
+def test_a_damaged_file_approves_nothing_and_is_named(file: TrustFile, text: str) -> None:
     file.path.parent.mkdir()
     file.path.write_text(text)
     with pytest.raises(StorageError, match=r"trust\.toml") as caught:
@@ -123,7 +121,7 @@ def test_a_damaged_file_approves_nothing_and_says_where_it_is(file: TrustFile, t
     assert "ftops trust" in caught.value.hint
 
 
-def test_the_environments_own_address_goes_with_the_environments_own_key(file: TrustFile) -> None:
+def test_an_address_of_the_environment_gets_the_key_of_the_environment(file: TrustFile) -> None:
     trust, settings = Trust(file), ProviderSettings("openai")
     environ = {"OPENAI_BASE_URL": "https://llm.example/v1"}
     trust.check(OPENAI.get_destination(settings, environ))
@@ -135,7 +133,7 @@ def test_the_environments_own_address_goes_with_the_environments_own_key(file: T
     assert "--allow-http" in caught.value.hint
 
 
-def test_what_is_typed_is_approved_for_its_key_alone(file: TrustFile) -> None:
+def test_a_typed_address_is_approved_for_its_key_only(file: TrustFile) -> None:
     Trust(file, typed=LLM).check(LLM)
     with pytest.raises(NotTrusted):
         Trust(file, typed=LLM).check(replace(LLM, key_variable="OTHER_KEY"))
@@ -155,7 +153,7 @@ def test_no_request_leaves_before_the_approval(bench: Bench, protocol: str) -> N
     with respx.MockRouter(base_url=LLM.base_url) as router:
         bench.api.route(host="llm.example").mock(side_effect=router.handler)
         route = router.get("/models/ada").respond(json={"id": "ada"})
-        for ask in (
+        for call in (
             lambda provider: provider.ensure_ready(),
             lambda provider: provider.get_job("ftjob-1"),
             lambda provider: provider.get_model("ada"),
@@ -163,29 +161,31 @@ def test_no_request_leaves_before_the_approval(bench: Bench, protocol: str) -> N
             lambda provider: list(provider.list_files()),
         ):
             with pytest.raises(NotTrusted, match="the key in LLM_KEY"):
-                ask(bench.build(settings))
+                call(bench.build(settings))
         assert route.calls.call_count == 0
         TrustFile(bench.home).add([make_approval(LLM)])
         bench.build(settings).get_model("ada")
     assert route.calls[0].request.headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_the_usual_key_belongs_to_the_providers_own_address_alone() -> None:
+def test_the_default_key_is_only_for_the_official_address() -> None:
     elsewhere = ProviderSettings("openai", base_url="https://llm.example/v1")
-    with pytest.raises(ProviderError, match="no key is named") as found:
+    with pytest.raises(ProviderError, match="no key is named") as caught:
         find_destination(elsewhere, ENVIRON)
-    assert "api_key_env" in found.value.hint
-    here = find_destination(ProviderSettings("openai", base_url="http://localhost:1/v1"), ENVIRON)
-    assert here == Destination("http://localhost:1/v1", None)
+    assert "api_key_env" in caught.value.hint
+    loopback = find_destination(
+        ProviderSettings("openai", base_url="http://localhost:1/v1"), ENVIRON
+    )
+    assert loopback == Destination("http://localhost:1/v1", None)
     own = find_destination(ProviderSettings("openai"), ENVIRON)
     assert own == Destination("https://api.openai.com/v1", "OPENAI_API_KEY", is_approved=True)
     named = {**ENVIRON, "OPENAI_BASE_URL": "https://llm.example/v1/"}
-    there = find_destination(elsewhere, named)
-    assert there == Destination(LLM.base_url, "OPENAI_API_KEY", is_approved=True)
+    destination = find_destination(elsewhere, named)
+    assert destination == Destination(LLM.base_url, "OPENAI_API_KEY", is_approved=True)
     assert find_destination(ProviderSettings("local"), ENVIRON) is None
 
 
-def test_a_server_on_this_machine_gets_no_key_unless_one_is_named(bench: Bench) -> None:
+def test_a_loopback_server_gets_no_key_unless_one_is_named(bench: Bench) -> None:
     settings = ProviderSettings("openai", base_url="http://127.0.0.1:9/v1")
     with respx.MockRouter(base_url="http://127.0.0.1:9/v1") as router:
         bench.api.route(host="127.0.0.1").mock(side_effect=router.handler)
@@ -196,7 +196,7 @@ def test_a_server_on_this_machine_gets_no_key_unless_one_is_named(bench: Bench) 
     assert sent == ["Bearer none", f"Bearer {KEY}"]
 
 
-def test_a_missing_key_is_told_after_the_approval(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_after_the_approval(tmp_path: Path) -> None:
     settings = ProviderSettings("openai", LLM.base_url, "LLM_KEY")
     context = ProviderContext({}, tmp_path, FakeClock(), typed=settings)
     with pytest.raises(AuthFailed, match="LLM_KEY is not set"):
@@ -219,11 +219,11 @@ def test_a_missing_key_is_told_after_the_approval(tmp_path: Path) -> None:
         "https://host:/v1",
     ],
 )
-def test_an_address_that_could_be_read_in_two_ways_is_refused(bench: Bench, base_url: str) -> None:
+def test_an_ambiguous_address_is_refused(bench: Bench, base_url: str) -> None:
     with pytest.raises(ProviderError) as caught:
         bench.build(ProviderSettings("openai", base_url, "LLM_KEY"))
     assert "pw-hidden" not in caught.value.message + caught.value.hint
 
 
-def test_a_dot_at_the_end_makes_no_other_host() -> None:
+def test_a_trailing_dot_is_the_same_host() -> None:
     assert OPENAI.is_own("https://api.openai.com./v1")

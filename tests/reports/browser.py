@@ -1,4 +1,4 @@
-"""A real browser for tests: Debian's Chromium, without a window, and without a network."""
+"""A real browser for tests: Debian's Chromium, headless and without a network."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ _ARGUMENTS = (
 
 
 @dataclass
-class Opened:
-    """A page with all that it asked for and complained about since it was opened."""
+class OpenedPage:
+    """A page with its requests and console messages."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
@@ -33,8 +33,8 @@ class Opened:
 
 @contextmanager
 def start_browser() -> Iterator[Browser]:
-    """The browser of this machine; the test is skipped where there is none."""
-    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    """The installed browser; the test is skipped without one."""
+    path = next((executable for name in _NAMES if (executable := shutil.which(name))), None)
     if path is None:
         pytest.skip(f"no browser on this machine: none of {', '.join(_NAMES)} is installed")
     with sync_playwright() as playwright:
@@ -48,13 +48,13 @@ def start_browser() -> Iterator[Browser]:
 @contextmanager
 def open_page(
     browser: Browser, path: Path, *, width: int = 1_100, dark: bool = False
-) -> Iterator[Opened]:
-    """The file in a window of that width."""
+) -> Iterator[OpenedPage]:
+    """The file, opened in a window of this width."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
     )
     page = context.new_page()
-    opened = Opened(page)
+    opened = OpenedPage(page)
     page.on("request", lambda request: opened.requests.append(request.url))
     page.on("console", lambda message: opened.complaints.append(message.text))
     page.on("pageerror", lambda error: opened.complaints.append(str(error)))

@@ -1,4 +1,4 @@
-"""An evaluation for the tests of what is written about it."""
+"""Evaluations to render."""
 
 from dataclasses import replace
 
@@ -57,10 +57,10 @@ def make_evaluation(*comparisons: Comparison, name: str = "naive Bayes") -> Eval
 
 
 def make_hostile() -> Evaluation:
-    """Every text that comes from data, job files or providers means harm."""
-    found = make_evaluation(make_comparison(HOSTILE, 0.1, Verdict.BETTER), name=HOSTILE)
+    """An evaluation with hostile text in every value of data, job files and providers."""
+    evaluation = make_evaluation(make_comparison(HOSTILE, 0.1, Verdict.BETTER), name=HOSTILE)
     return replace(
-        found,
+        evaluation,
         file=HOSTILE,
         requirements=(RequirementResult(HOSTILE, None, False, HOSTILE),),
         skipped=(SkippedCandidate(HOSTILE, HOSTILE),),

@@ -1,4 +1,4 @@
-"""Pages for tests, and what their style sheet says."""
+"""Report pages, and the colours of their style sheet."""
 
 import re
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from ftops.records import ProviderSettings, RunStatus
 from ftops.reports.contents import Contents, build
 from ftops.reports.html_report import render_page
 from ftops.reports.run_facts import RunFacts
-from tests.reports.sketches import NOW, make_run
+from tests.reports.sample_runs import NOW, make_run
 
 STYLE = Path(ftops.reports.__file__).with_name("report.css").read_text(encoding="utf-8")
 Color = tuple[float, float, float]
 
 
-def render_rows(answers: Sequence[Prediction], *, name: str) -> str:
-    """A page without charts of one run with these answers, whose texts are all `name`."""
+def render_rows(predictions: Sequence[Prediction], *, name: str) -> str:
+    """A page without charts of a run with these predictions; all its texts are `name`."""
     confusion = Confusion((name, f"{name}2"), ((1, 2, 3), (4, 5, 6)))
     candidates = tuple(
-        CandidateScore(one, CandidateKind.TUNED, 9, {}, model=name, confusion=confusion)
-        for one in (name, f"{name} again")
+        CandidateScore(label, CandidateKind.TUNED, 9, {}, model=name, confusion=confusion)
+        for label in (name, f"{name} again")
     )
     facts = RunFacts(
         run=make_run(name=name, model=name, job_file=name, fine_tuned_model=name),
@@ -31,7 +31,7 @@ def render_rows(answers: Sequence[Prediction], *, name: str) -> str:
         evaluation=Evaluation(
             name, 9, "accuracy", candidates, notes=(Note(NoteKind.METRIC, detail=name),)
         ),
-        predictions={one.name: answers for one in candidates},
+        predictions={candidate.name: predictions for candidate in candidates},
         job_text=name,
         missing=[name],
     )
@@ -39,7 +39,7 @@ def render_rows(answers: Sequence[Prediction], *, name: str) -> str:
 
 
 def render_bare() -> str:
-    """A page of a run that failed at once."""
+    """A page of a run that failed at its start."""
     run = make_run(status=RunStatus.FAILED, error="no credit", job_id=None, fine_tuned_model=None)
     return render_page(build([RunFacts(run, [])], NOW))
 
@@ -50,41 +50,41 @@ def make_built_in() -> Contents:
 
 
 def without_surrogates(value: object) -> object:
-    """The value with halves of characters taken out of its texts: JSON cannot carry them."""
+    """The value without surrogates in its texts, which JSON cannot encode."""
     if isinstance(value, list):
-        return [without_surrogates(one) for one in value]
+        return [without_surrogates(item) for item in value]
     if isinstance(value, str):
         return value.encode("utf-8", "ignore").decode()
     return value
 
 
 def read_dark_themes() -> tuple[dict[str, Color], dict[str, Color]]:
-    """The dark colours: when the button chose them, and when the system asks for them."""
+    """The dark colours of the button, and those of the system preference."""
     _, first, second = _read_blocks()[:3]
     return first, second
 
 
 def read_colors(theme: str) -> dict[str, Color]:
-    """The colours of a theme by their names, from 0 to 1."""
+    """The colours of a theme by name, from 0 to 1."""
     return _read_blocks()[0 if theme == "light" else 1]
 
 
 def list_shades() -> list[tuple[str, float]]:
-    """The cells of a confusion matrix: which colour, and how much of it."""
-    found = re.findall(r"color-mix\(in srgb, var\(--(\w+)\) (\d+)%", STYLE)
-    assert len(found) == 16
-    return [(name, int(share) / 100) for name, share in found]
+    """The shades of a confusion matrix: colour and share."""
+    shades = re.findall(r"color-mix\(in srgb, var\(--(\w+)\) (\d+)%", STYLE)
+    assert len(shades) == 16
+    return [(name, int(share) / 100) for name, share in shades]
 
 
 def mix(color: Color, other: Color, share: float) -> Color:
-    """So much of the one colour, and the rest of the other."""
+    """Mix a share of the first colour with the second."""
     red, green, blue = (share * a + (1 - share) * b for a, b in zip(color, other, strict=True))
     return red, green, blue
 
 
-def contrast(one: Color, other: Color) -> float:
+def contrast(first: Color, other: Color) -> float:
     """The contrast of two colours, from 1 to 21. Source: WCAG 2.2, "contrast ratio"."""
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    light, dark = sorted((_luminance(first), _luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
@@ -97,7 +97,7 @@ def _read_blocks() -> list[dict[str, Color]]:
 
 
 def _parse(value: str) -> Color:
-    red, green, blue = (int(value[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    red, green, blue = (int(value[start : start + 2], 16) / 255 for start in (0, 2, 4))
     return red, green, blue
 
 

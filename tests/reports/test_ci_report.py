@@ -1,4 +1,4 @@
-"""The summary for CI: complete, and names never become markup."""
+"""The summary for CI: complete, and without markup from names."""
 
 import re
 from dataclasses import replace
@@ -10,9 +10,9 @@ from ftops.reports.ci_report import escape, render_junit, render_markdown
 from tests.reports.evaluations import HOSTILE, make_comparison, make_evaluation, make_hostile
 
 
-def test_the_summary_tells_gate_candidates_verdicts_and_who_was_left_out() -> None:
-    found = make_evaluation(make_comparison("naive Bayes", 0.1, Verdict.BETTER))
-    text = render_markdown(found, name="news")
+def test_the_summary_has_requirements_candidates_comparisons_and_skipped_ones() -> None:
+    evaluation = make_evaluation(make_comparison("naive Bayes", 0.1, Verdict.BETTER))
+    text = render_markdown(evaluation, name="news")
     plain = text.replace("\\", "")
     assert plain.startswith("## news: 1 of 2 requirements missed\n")
     for part in (
@@ -42,7 +42,7 @@ def test_no_text_becomes_markup() -> None:
     assert not re.search(r"^# head", text, re.M)
 
 
-def test_a_cell_cannot_end_its_cell_or_its_line() -> None:
+def test_a_text_cannot_end_its_cell_or_line() -> None:
     shown = escape("a|b\nc\u2028d")
     assert shown == "a\\|b c d"
 
@@ -56,8 +56,8 @@ def test_each_requirement_is_a_test_case_and_a_missed_one_fails() -> None:
     assert met.attrib == {"classname": "ftops.news", "name": "accuracy >= 0.85"}
     assert len(met) == 0
     (failure,) = missed
-    told = "missed: accuracy_over_naive_bayes > 0.2 (10.0%: may be chance)"
-    assert failure.attrib["message"] == told
+    message = "missed: accuracy_over_naive_bayes > 0.2 (10.0%: may be chance)"
+    assert failure.attrib["message"] == message
 
 
 def test_no_text_becomes_markup_or_breaks_the_file() -> None:

@@ -1,4 +1,4 @@
-"""Code that asks a model: valid in its language whatever the data holds, and never with a key."""
+"""Code examples for a model: valid in their language for any data, and without a key."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ftops.records import RowFormat
 from ftops.reports.code_examples import Language, ModelUsage, quote_json, quote_python, render_code
 
-# Letters that mean something to a shell, to YAML, to a template or to nobody.
+# Characters with a meaning in a shell, YAML or a template, and ordinary ones.
 ODD = st.sampled_from(
     list("'\"\\`$!{}#\n\r\t\0\x1b\x7f\x85\u2028\u202e\ud800\U0001f600\U000e0001é")
 )
@@ -32,7 +32,7 @@ CHAT = replace(USAGE, row_format=RowFormat.CHAT, separator="", system="Be brief.
 
 
 def read_curl(code: str) -> tuple[str, dict[str, object]]:
-    """The address and the body that a shell would hand to curl."""
+    """The address and the body that a shell passes to curl."""
     words = shlex.split(code, comments=True)
     assert words[0] == "curl"
     body = json.loads(words[words.index("-d") + 1])
@@ -40,20 +40,20 @@ def read_curl(code: str) -> tuple[str, dict[str, object]]:
 
 
 def read_python(code: str) -> dict[str, object]:
-    """The literals that the program hands to the call which asks."""
+    """The literals that the program passes to the call that creates the completion."""
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    ask = next(call for call in calls if "create" in ast.unparse(call.func))
-    found: dict[str, object] = {}
-    for keyword in ask.keywords:
+    create_call = next(call for call in calls if "create" in ast.unparse(call.func))
+    arguments: dict[str, object] = {}
+    for keyword in create_call.keywords:
         value = keyword.value
         ending = value.right if isinstance(value, ast.BinOp) else value
         if not isinstance(ending, ast.Name) and keyword.arg != "messages":
-            found[str(keyword.arg)] = ast.literal_eval(ending)
-    return found
+            arguments[str(keyword.arg)] = ast.literal_eval(ending)
+    return arguments
 
 
 @given(TEXTS)
-def test_any_text_comes_out_of_its_literal_as_it_was(text: str) -> None:
+def test_any_text_is_read_back_from_its_literal(text: str) -> None:
     assert ast.literal_eval(quote_python(text)) == text
     assert json.loads(quote_json(text)) == text
     assert quote_python(text).isprintable()
@@ -63,7 +63,7 @@ def test_any_text_comes_out_of_its_literal_as_it_was(text: str) -> None:
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TEXTS, min_size=20, max_size=60))
-def test_node_reads_the_same_text_out_of_its_literal(texts: list[str]) -> None:
+def test_node_reads_the_same_text_from_its_literal(texts: list[str]) -> None:
     program = f"const all = [{', '.join(map(quote_json, texts))}];\n"
     program += (
         "console.log(JSON.stringify(all.map((t) => t.split('').map((c) => c.charCodeAt(0)))))"
@@ -76,7 +76,7 @@ def test_node_reads_the_same_text_out_of_its_literal(texts: list[str]) -> None:
 
 
 @given(TEXTS, TEXTS, TEXTS)
-def test_separator_stop_and_prompt_reach_the_model_as_they_are(
+def test_separator_stop_and_prompt_are_sent_unchanged(
     prompt: str, separator: str, stop: str
 ) -> None:
     usage = replace(USAGE, prompt=prompt, separator=separator, stop=stop or None)
@@ -90,13 +90,13 @@ def test_separator_stop_and_prompt_reach_the_model_as_they_are(
 
 
 @given(TEXTS, TEXTS)
-def test_labels_and_notes_cannot_leave_their_place(said: str, label: str) -> None:
-    usage = replace(USAGE, labels={said: label}, notes=(f"{said} {label}",))
+def test_labels_and_notes_cannot_end_their_literal(text: str, label: str) -> None:
+    usage = replace(USAGE, labels={text: label}, notes=(f"{text} {label}",))
     _, body = read_curl(render_code(usage, Language.CURL))
     assert body["model"] == USAGE.model
     code = render_code(usage, Language.PYTHON)
-    given_labels = next(node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Dict))
-    assert ast.literal_eval(given_labels) == {said: label}
+    dict_node = next(node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Dict))
+    assert ast.literal_eval(dict_node) == {text: label}
 
 
 def test_a_chat_has_its_system_message_and_no_separator() -> None:
@@ -118,7 +118,7 @@ def test_the_code_reads_its_key_from_the_variable_of_the_provider(language: Lang
 
 
 @pytest.mark.parametrize("language", list(Language))
-def test_the_code_for_the_engine_names_the_command_that_points_at_it(language: Language) -> None:
+def test_the_code_for_the_engine_names_the_command_for_its_address(language: Language) -> None:
     usage = replace(USAGE, base_url=None, set_up='eval "$(ftops engine env)"')
     code = render_code(usage, language)
     assert 'eval "$(ftops engine env)"' in code.splitlines()[1 if language != "curl" else 0]
@@ -126,13 +126,13 @@ def test_the_code_for_the_engine_names_the_command_that_points_at_it(language: L
 
 
 @pytest.mark.parametrize("language", list(Language))
-def test_who_pays_is_said_with_the_request(language: Language) -> None:
+def test_the_request_has_a_note_about_its_cost(language: Language) -> None:
     code = render_code(replace(USAGE, headers={"OpenAI-Project": "proj-1"}), language)
     assert "OpenAI-Project" in code
     assert "proj-1" in code
 
 
-def test_a_variable_that_no_shell_can_name_is_still_read() -> None:
+def test_a_variable_with_a_name_invalid_in_shells_is_read() -> None:
     code = render_code(replace(USAGE, key_env="a-b"), Language.CURL)
     assert "$(printenv -- a-b)" in code
     assert 'process.env["a-b"]' in render_code(replace(USAGE, key_env="a-b"), Language.NODE)

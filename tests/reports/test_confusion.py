@@ -9,12 +9,15 @@ from ftops.reports.confusion import OTHER, OUTSIDE, describe_mistakes, lay_out, 
 MATRIX = Confusion(("a", "b", "c"), ((8, 2, 0, 0), (0, 9, 0, 1), (5, 0, 5, 0)))
 
 
-def test_the_most_frequent_mistake_stands_first() -> None:
-    pairs = [(one.expected, one.predicted, one.count, one.rows) for one in list_mistakes(MATRIX)]
+def test_the_most_frequent_mistake_is_first() -> None:
+    pairs = [
+        (mistake.expected, mistake.predicted, mistake.count, mistake.rows)
+        for mistake in list_mistakes(MATRIX)
+    ]
     assert pairs == [("c", "a", 5, 10), ("a", "b", 2, 10), ("b", OUTSIDE, 1, 10)]
 
 
-def test_answers_that_are_no_label_have_a_column_where_there_are_any() -> None:
+def test_predictions_that_are_no_label_have_a_column() -> None:
     assert list(lay_out(MATRIX).columns) == ["a", "b", "c", OUTSIDE]
     clean = Confusion(("a", "b"), ((1, 0, 0), (0, 1, 0)))
     assert list(lay_out(clean).columns) == ["a", "b"]
@@ -28,7 +31,7 @@ def test_answers_that_are_no_label_have_a_column_where_there_are_any() -> None:
         )
     )
 )
-def test_no_row_is_lost_when_labels_are_many(counts: list[list[int]]) -> None:
+def test_no_row_is_lost_with_many_labels(counts: list[list[int]]) -> None:
     labels = tuple(f"label {number}" for number in range(len(counts)))
     matrix = lay_out(Confusion(labels, tuple(map(tuple, counts))), most=8)
     assert len(matrix.labels) == min(8, len(counts))
@@ -47,7 +50,7 @@ def test_of_many_labels_those_with_the_most_mistakes_are_shown() -> None:
     assert matrix.hidden == 28
 
 
-def test_the_labels_that_are_confused_most_are_told_in_one_sentence() -> None:
+def test_the_most_confused_labels_are_named_in_a_sentence() -> None:
     assert describe_mistakes("tuned", lay_out(MATRIX)) == (
         "tuned most often confuses c with a (5 of 10 rows) and a with b (2 of 10 rows)."
     )

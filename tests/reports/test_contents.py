@@ -1,4 +1,4 @@
-"""What an evaluation found is said in words that match its figures."""
+"""The texts of an evaluation match its values."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ SHOWN = Comparison(
         (Verdict.TOO_FEW_ROWS, "open"),
     ],
 )
-def test_a_verdict_is_marked_and_worded_as_at_the_terminal(verdict: Verdict, mark: str) -> None:
+def test_a_comparison_has_a_mark_and_the_text_of_the_terminal(verdict: Verdict, mark: str) -> None:
     comparison = replace(SHOWN, verdict=verdict)
     evaluation = Evaluation("f", 1, "accuracy", (), comparisons=(comparison,))
     (sentence,) = contents.list_verdicts(evaluation)
@@ -35,14 +35,14 @@ def test_a_verdict_is_marked_and_worded_as_at_the_terminal(verdict: Verdict, mar
 def test_a_missed_requirement_is_marked_and_has_its_reason() -> None:
     missed = RequirementResult("accuracy >= 0.9", None, False, "there is no such figure")
     evaluation = Evaluation("f", 1, "accuracy", (), requirements=(missed,))
-    (said,) = contents.list_requirements(evaluation)
-    assert (said.mark, said.text) == (
+    (item,) = contents.list_requirements(evaluation)
+    assert (item.mark, item.text) == (
         "bad",
         "missed: accuracy >= 0.9 (no value: there is no such figure)",
     )
 
 
-def test_the_headline_metric_stands_first_among_the_metrics() -> None:
+def test_the_primary_metric_is_first() -> None:
     figures = {name: MetricResult(0.5, None, None, 9, Unit.SHARE) for name in ("f1", "accuracy")}
     candidate = CandidateScore("tuned", CandidateKind.TUNED, 9, figures)
     evaluation = Evaluation("f", 9, "accuracy", (candidate,))
@@ -50,14 +50,14 @@ def test_the_headline_metric_stands_first_among_the_metrics() -> None:
     assert contents.describe_headline(evaluation) == "tuned reaches accuracy 50.0% on 9 rows."
 
 
-def test_an_evaluation_without_candidates_says_so() -> None:
+def test_an_evaluation_without_candidates_is_noted() -> None:
     assert (
         contents.describe_headline(Evaluation("f", 0, "accuracy", ())) == "There are no candidates."
     )
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (format_usd(0.0), "$0"),
         (format_usd(0.0064), "$0.0064"),
@@ -69,8 +69,8 @@ def test_an_evaluation_without_candidates_says_so() -> None:
         (show("x" * 20, 5), "xxxxx … (15 characters more)"),
     ],
 )
-def test_figures_have_units_and_texts_no_control_characters(said: str, expected: str) -> None:
-    assert said == expected
+def test_values_have_units_and_texts_no_control_characters(text: str, expected: str) -> None:
+    assert text == expected
 
 
 def test_a_score_is_a_number_in_the_report_as_at_the_terminal() -> None:

@@ -1,4 +1,4 @@
-"""JSON and PNG hold the same report."""
+"""Reports as JSON and PNG."""
 
 import json
 import struct
@@ -15,10 +15,17 @@ from ftops.reports.json_report import create_document
 from ftops.reports.png_report import list_parts, render_picture
 from ftops.reports.run_facts import RunFacts
 from ftops.reports.training import create_training
-from tests.reports.sketches import HOSTILE, NOW, make_contents, make_facts, make_results, make_run
+from tests.reports.sample_runs import (
+    HOSTILE,
+    NOW,
+    make_contents,
+    make_facts,
+    make_results,
+    make_run,
+)
 
 
-def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:
+def test_the_json_document_has_the_stored_evaluation() -> None:
     contents = make_contents()
     document = json.loads(render_json(create_document(contents)))
     (run,) = document["runs"]
@@ -33,14 +40,14 @@ def test_the_json_document_holds_the_evaluation_as_it_is_kept() -> None:
     assert document["made_at"] == int(NOW.timestamp())
 
 
-def test_a_bare_run_has_a_document_too() -> None:
+def test_a_run_without_data_has_a_document() -> None:
     document = create_document(build([RunFacts(make_run(status=RunStatus.FAILED), [])], NOW))
     (run,) = json.loads(json.dumps(document))["runs"]
     assert run["evaluation"] is None
     assert run["missing"][0] == "The run failed, and no reason is known"
 
 
-def test_a_picture_has_curves_candidates_and_confusions_below_each_other() -> None:
+def test_an_image_has_curves_candidates_and_confusion_matrices() -> None:
     contents = make_contents()
     assert len(list_parts(contents)) == 4
     width, height = read_size(render_picture(contents))
@@ -48,17 +55,17 @@ def test_a_picture_has_curves_candidates_and_confusions_below_each_other() -> No
     assert height > 1_800
 
 
-def test_a_picture_of_hostile_texts_is_a_picture() -> None:
+def test_hostile_texts_are_rendered_as_an_image() -> None:
     contents = make_contents(make_facts(hostile=HOSTILE), make_facts(name="other"))
     assert read_size(render_picture(contents))[0] > 1_200
 
 
-def test_a_run_without_results_and_evaluation_is_no_picture() -> None:
+def test_a_run_without_results_and_evaluation_has_no_image() -> None:
     with pytest.raises(RunError, match="nothing to draw"):
         render_picture(build([RunFacts(make_run(), [])], NOW))
 
 
-def test_a_single_step_can_be_drawn() -> None:
+def test_a_single_step_can_be_rendered() -> None:
     facts = RunFacts(make_run(), [], training=create_training(make_results(1)))
     assert read_size(render_picture(build([facts], NOW)))[1] > 500
 
@@ -69,18 +76,18 @@ def read_size(png: bytes) -> tuple[int, int]:
     return width, height
 
 
-def test_a_picture_says_what_each_colour_and_mark_is() -> None:
+def test_an_image_has_a_legend_of_colours_and_marks() -> None:
     (title, *_) = [part["title"]["text"] for part in list_parts(make_contents())]
-    for told in (
+    for text in (
         "training (blue)",
         "validation (orange)",
         "lowest validation loss (diamond)",
         "checkpoint to prefer (upright line)",
     ):
-        assert told in title
+        assert text in title
 
 
-def test_runs_of_one_name_are_told_apart_beside_their_bars() -> None:
+def test_runs_of_the_same_name_have_distinct_bar_labels() -> None:
     names = [f"a-long-name-of-a-job (run-20261123-0512-{end})" for end in ("xa88", "wht8")]
     cut = [truncate_middle(name, 30) for name in names]
     assert len(set(cut)) == 2

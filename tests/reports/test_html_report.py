@@ -1,4 +1,4 @@
-"""The page is small, whole, and nothing that data or a provider wrote becomes markup."""
+"""The page is small and complete, and no text of data or providers becomes markup."""
 
 import json
 import re
@@ -20,19 +20,19 @@ from ftops.reports.contents import Contents
 from ftops.reports.format import show
 from ftops.reports.html_report import escape_data, render_page
 from tests.reports import pages
-from tests.reports.sketches import HOSTILE, make_contents, make_facts, make_results
+from tests.reports.sample_runs import HOSTILE, make_contents, make_facts, make_results
 
 PAGE = render_page(make_contents())
 FEW = settings(
     max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.generate],  # to shrink a page takes minutes
+    phases=[Phase.explicit, Phase.generate],  # shrinking a page takes minutes
 )
 
 
 class Outline(HTMLParser):
-    """The elements of a page with their attributes, and the text of all of it."""
+    """The elements of a page with their attributes, and its text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -51,11 +51,11 @@ class Outline(HTMLParser):
         return {tag: tags.count(tag) for tag in set(tags)}
 
 
-def test_a_usual_report_is_far_below_2_megabytes() -> None:
+def test_a_typical_report_is_far_below_2_megabytes() -> None:
     assert len(PAGE.encode()) < 300_000
 
 
-def test_a_page_names_no_address_that_a_browser_would_ask() -> None:
+def test_a_page_has_no_external_address() -> None:
     for tag, attributes in Outline(PAGE).elements:
         for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
             value = attributes.get(name)
@@ -64,7 +64,7 @@ def test_a_page_names_no_address_that_a_browser_would_ask() -> None:
     assert "@import" not in PAGE
 
 
-def test_the_policy_allows_the_pages_own_script_and_style_sheet_alone() -> None:
+def test_the_policy_allows_only_the_script_and_style_sheet_of_the_page() -> None:
     (policy,) = (
         attributes["content"]
         for tag, attributes in Outline(PAGE).elements
@@ -84,16 +84,16 @@ def test_hostile_texts_everywhere_add_no_element_and_no_attribute() -> None:
     assert "<script>hit(1)</script>" in "".join(hostile.texts)
 
 
-def test_control_characters_are_shown_and_not_sent() -> None:
+def test_control_characters_are_shown_escaped() -> None:
     page = render_page(make_contents(make_facts(hostile=HOSTILE)))
     assert "\x1b" not in page and "\\u001b" in page
 
 
 @FEW
 @given(st.text(min_size=1, max_size=40))
-def test_any_text_is_shown_as_it_is_and_changes_no_structure(text: str) -> None:
-    answers = [Prediction(1, Chat((Message("user", text),)), text, text + "x")]
-    page = pages.render_rows(answers, name=text)
+def test_any_text_is_shown_unchanged_and_adds_no_element(text: str) -> None:
+    predictions = [Prediction(1, Chat((Message("user", text),)), text, text + "x")]
+    page = pages.render_rows(predictions, name=text)
     outline = Outline(page)
     assert outline.count()["script"] == 2
     assert outline.count()["section"] == 6
@@ -104,7 +104,7 @@ def test_any_text_is_shown_as_it_is_and_changes_no_structure(text: str) -> None:
 @given(st.text(min_size=1, max_size=60))
 @example("😀" * 60)
 @example("\U0001d573\u0301" * 40)
-def test_any_name_can_be_drawn_and_adds_no_element_to_a_chart(name: str) -> None:
+def test_any_name_can_be_rendered_and_adds_no_element_to_a_chart(name: str) -> None:
     bars = [
         Bar(show(name, 60), MetricResult(0.5, 0.4, 0.6, 9)),
         Bar("plain", MetricResult(0.4, None, None, 9)),
@@ -116,14 +116,14 @@ def test_any_name_can_be_drawn_and_adds_no_element_to_a_chart(name: str) -> None
 
 
 @given(st.recursive(st.text() | st.floats(allow_nan=False, allow_infinity=False), st.lists))
-def test_data_in_a_script_element_cannot_end_it_and_reads_back(value: object) -> None:
+def test_data_in_a_script_element_cannot_end_it_and_is_read_back(value: object) -> None:
     clean = pages.without_surrogates(value)
     text = escape_data(clean)
     assert not set(text) & {"<", ">", "&", "\u2028", "\u2029"}
     assert json.loads(text) == clean
 
 
-def test_only_shapes_and_texts_of_a_chart_get_into_a_page() -> None:
+def test_only_shapes_and_texts_of_a_chart_are_copied_into_a_page() -> None:
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         ' width="10" height="10"><script>hit(1)</script><foreignObject><p>x</p></foreignObject>'
@@ -137,7 +137,7 @@ def test_only_shapes_and_texts_of_a_chart_get_into_a_page() -> None:
     assert 'aria-label="&quot;&gt;&lt;script&gt;"' in fitted
 
 
-def test_headings_stand_in_their_order_and_tables_name_their_lines_and_columns() -> None:
+def test_headings_are_in_order_and_tables_have_row_and_column_headers() -> None:
     outline = Outline(PAGE)
     levels = [int(tag[1]) for tag, _ in outline.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
@@ -146,16 +146,16 @@ def test_headings_stand_in_their_order_and_tables_name_their_lines_and_columns()
     assert heads and all(attributes.get("scope") in ("row", "col") for attributes in heads)
 
 
-def test_each_chart_has_a_name_that_tells_what_it_shows() -> None:
-    charts = [one for tag, one in Outline(PAGE).elements if tag == "svg" and "role" in one]
+def test_each_chart_has_a_descriptive_name() -> None:
+    charts = [attrs for tag, attrs in Outline(PAGE).elements if tag == "svg" and "role" in attrs]
     assert len(charts) == 6
-    names = [one["aria-label"] or "" for one in charts]
+    names = [attrs["aria-label"] or "" for attrs in charts]
     assert any("validation is lowest at step 300" in name for name in names)
     assert any(re.search(r"tuned 91\.7% \(8\d\.\d to 9\d\.\d%\)", name) for name in names)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_texts_and_lines_stand_out_from_the_background_in_both_themes(theme: str) -> None:
+def test_texts_and_lines_have_enough_contrast_in_both_themes(theme: str) -> None:
     colors = pages.read_colors(theme)
     for name in ("ink", "faint", "link", "good", "bad", "warn", "open"):
         for background in ("paper", "panel"):
@@ -168,17 +168,17 @@ def test_texts_and_lines_stand_out_from_the_background_in_both_themes(theme: str
         assert pages.contrast(colors["ink"], shade) >= 4.5, (name, share)
 
 
-def test_the_theme_that_is_chosen_looks_like_the_one_that_the_system_asks_for() -> None:
-    chosen, asked = pages.read_dark_themes()
-    assert chosen == asked
+def test_the_chosen_dark_theme_equals_the_dark_theme_of_the_system() -> None:
+    chosen, preferred = pages.read_dark_themes()
+    assert chosen == preferred
 
 
-def test_several_runs_lie_over_each_other_in_one_chart() -> None:
+def test_several_runs_share_a_chart() -> None:
     contents = make_contents(
         make_facts(id="run-a"), make_facts(id="run-b", results=lambda: make_results(900, 7))
     )
     loss, accuracy = figures.list_curves(contents)
-    assert [one.name for one in loss.curves] == ["news-topics (run-a)", "news-topics (run-b)"]
+    assert [curve.name for curve in loss.curves] == ["news-topics (run-a)", "news-topics (run-b)"]
     assert len(accuracy.curves) == 2
     assert len(figures.list_leaderboard_bars(contents)) == 2
     page = render_page(contents)
@@ -192,7 +192,7 @@ def test_many_classes_and_long_texts_stay_below_2_megabytes() -> None:
     assert len(render_page(make_contents(facts)).encode()) < 2_000_000
 
 
-def test_a_run_without_anything_still_makes_a_page() -> None:
+def test_a_run_without_data_has_a_page() -> None:
     page = pages.render_bare()
     assert "There are no training curves." in page
     assert "No evaluation: the run has not reached the stage evaluate." in "".join(
@@ -200,18 +200,18 @@ def test_a_run_without_anything_still_makes_a_page() -> None:
     )
 
 
-def test_a_model_of_the_built_in_engine_is_said_to_be_one() -> None:
+def test_a_model_of_the_built_in_engine_is_marked() -> None:
     contents: Contents = pages.make_built_in()
     assert "trained from random weights" in render_page(contents)
 
 
-def test_a_text_that_turns_what_follows_around_is_made_visible() -> None:
+def test_bidirectional_control_characters_are_made_visible() -> None:
     page = render_page(make_contents(make_facts(hostile="abc\u202edef\u2066")))
     assert "\u202e" not in page
     assert "\u2066" not in page
     assert "abc\\u202edef" in page
 
 
-def test_an_over_fitted_run_is_called_so_in_short() -> None:
+def test_the_summary_of_an_over_fitted_run_says_so() -> None:
     short = render_page(make_contents()).split('id="run"')[0]
     assert "overfitting: " in short

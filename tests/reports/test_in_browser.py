@@ -1,4 +1,4 @@
-"""Reports in a real browser: drawn, quiet, readable, reachable, and never run by what they show."""
+"""Reports in a real browser: rendering, requests, accessibility and script injection."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from ftops.reports.html_report import render_page
 from tests.reports.browser import open_page, start_browser
 from tests.reports.pages import render_bare
-from tests.reports.sketches import HOSTILE, make_contents, make_facts, make_results
+from tests.reports.sample_runs import HOSTILE, make_contents, make_facts, make_results
 
 _BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 _PAINTED = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
@@ -27,16 +27,16 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("report"), render_page(make_contents()))
+    return write_page(tmp_path_factory.mktemp("report"), render_page(make_contents()))
 
 
-def write(folder: Path, page: str) -> Path:
+def write_page(folder: Path, page: str) -> Path:
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 
-def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Browser, report: Path) -> None:
+def test_the_page_sends_no_request_and_logs_no_error(browser: Browser, report: Path) -> None:
     with open_page(browser, report) as opened:
         opened.page.click("#theme")
         opened.page.emulate_media(media="print")
@@ -44,27 +44,27 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(browser: Browser, re
         assert opened.complaints == []
 
 
-def test_all_charts_are_drawn(browser: Browser, report: Path) -> None:
+def test_all_charts_are_rendered(browser: Browser, report: Path) -> None:
     with open_page(browser, report) as opened:
         marks = opened.page.evaluate(_MARKS)
         assert len(marks) == 3
         assert min(marks) > 15
 
 
-def test_several_runs_and_a_run_without_anything_are_drawn_without_complaint(
+def test_several_runs_and_a_run_without_data_are_rendered_without_errors(
     browser: Browser, tmp_path: Path
 ) -> None:
     several = make_contents(
         make_facts(id="run-a"), make_facts(id="run-b", results=lambda: make_results(2_000, 5, 0))
     )
     for page, charts in ((render_page(several), 5), (render_bare(), 0)):
-        with open_page(browser, write(tmp_path, page)) as opened:
+        with open_page(browser, write_page(tmp_path, page)) as opened:
             assert len(opened.page.evaluate(_MARKS)) == charts
             assert opened.complaints == []
 
 
-def test_texts_of_data_and_providers_never_run(browser: Browser, tmp_path: Path) -> None:
-    path = write(tmp_path, render_page(make_contents(make_facts(hostile=HOSTILE))))
+def test_texts_of_data_and_providers_are_never_executed(browser: Browser, tmp_path: Path) -> None:
+    path = write_page(tmp_path, render_page(make_contents(make_facts(hostile=HOSTILE))))
     with open_page(browser, path) as opened:
         opened.page.evaluate("document.querySelectorAll('details').forEach((o) => o.open = true)")
         opened.page.evaluate(_PAINTED)
@@ -75,18 +75,18 @@ def test_texts_of_data_and_providers_never_run(browser: Browser, tmp_path: Path)
         assert "<script>hit(1)</script>" in opened.page.inner_text("main")
 
 
-def test_even_markup_that_got_in_would_not_run(browser: Browser, tmp_path: Path) -> None:
+def test_injected_markup_is_not_executed(browser: Browser, tmp_path: Path) -> None:
     page = render_page(make_contents())
     planted = "<img src=x onerror=hit(1)><script>hit(2)</script><style>body{display:none}</style>"
-    path = write(tmp_path, page.replace("<main>", f"<main>{planted}", 1))
+    path = write_page(tmp_path, page.replace("<main>", f"<main>{planted}", 1))
     with open_page(browser, path) as opened:
         opened.page.evaluate(_PAINTED)
         assert opened.page.evaluate("window.hits") == []
         assert opened.page.evaluate("getComputedStyle(document.body).display") == "block"
-        assert len(opened.complaints) >= 3  # the browser says what it refused
+        assert len(opened.complaints) >= 3  # the browser logs what it refused
 
 
-def test_dark_and_light_follow_the_system_and_the_button(browser: Browser, report: Path) -> None:
+def test_the_theme_follows_the_system_and_the_button(browser: Browser, report: Path) -> None:
     with open_page(browser, report, dark=True) as opened:
         dark = opened.page.evaluate(_BACKGROUND)
         button = opened.page.get_by_role("button", name="Light theme")
@@ -99,7 +99,7 @@ def test_dark_and_light_follow_the_system_and_the_button(browser: Browser, repor
         assert opened.page.evaluate(_BACKGROUND) == light
 
 
-def test_a_dark_page_is_printed_on_white_with_everything_unfolded(
+def test_a_dark_page_is_printed_on_white_with_all_sections_open(
     browser: Browser, report: Path
 ) -> None:
     with open_page(browser, report, dark=True) as opened:
@@ -112,7 +112,7 @@ def test_a_dark_page_is_printed_on_white_with_everything_unfolded(
         opened.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         assert opened.page.locator("details[open]").count() == 0
         assert opened.page.pdf(format="A4").startswith(b"%PDF")
-    with open_page(browser, report, width=720) as opened:  # what A4 leaves between its margins
+    with open_page(browser, report, width=720) as opened:  # the width of A4 without margins
         opened.page.emulate_media(media="print")
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= 720
 
@@ -121,7 +121,7 @@ def test_a_dark_page_is_printed_on_white_with_everything_unfolded(
 def test_a_page_never_scrolls_sideways(browser: Browser, tmp_path: Path, width: int) -> None:
     labels = [f"a_rather_long_label_without_a_space_{number}" for number in range(30)]
     facts = make_facts(labels=labels, rows=300, hostile="wide" * 40)
-    path = write(tmp_path, render_page(make_contents(facts, make_facts(id="run-b"))))
+    path = write_page(tmp_path, render_page(make_contents(facts, make_facts(id="run-b"))))
     with open_page(browser, path, width=width) as opened:
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
         kind = "narrow" if width < 640 else "wide"
@@ -151,10 +151,10 @@ def test_curves_are_read_with_the_arrow_keys(browser: Browser, report: Path) -> 
         assert slider.get_attribute("aria-valuenow") == "0"
         for _ in range(4):
             opened.page.keyboard.press("PageUp")
-        told = slider.get_attribute("aria-valuetext")
-        assert told is not None and told.startswith("step 180: training 0.")
-        assert "validation 1." in told
-        assert readout.inner_text() == told
+        value_text = slider.get_attribute("aria-valuetext")
+        assert value_text is not None and value_text.startswith("step 180: training 0.")
+        assert "validation 1." in value_text
+        assert readout.inner_text() == value_text
 
 
 def test_curves_are_read_with_the_pointer(browser: Browser, report: Path) -> None:
@@ -168,24 +168,22 @@ def test_curves_are_read_with_the_pointer(browser: Browser, report: Path) -> Non
         assert text.startswith(("step 225:", "step 224:", "step 226:"))
 
 
-def test_everything_that_can_be_used_is_reached_by_the_tab_key(
-    browser: Browser, report: Path
-) -> None:
+def test_every_control_is_reached_with_the_tab_key(browser: Browser, report: Path) -> None:
     with open_page(browser, report) as opened:
-        seen = set()
+        focused = set()
         for _ in range(40):
             opened.page.keyboard.press("Tab")
-            seen.add(
+            focused.add(
                 opened.page.evaluate(
                     "document.activeElement.getAttribute('role') ?? document.activeElement.tagName"
                 )
             )
-        assert {"BUTTON", "A", "SUMMARY", "slider", "region"} <= seen
+        assert {"BUTTON", "A", "SUMMARY", "slider", "region"} <= focused
 
 
-def test_a_matrix_of_sixteen_labels_is_seen_as_a_whole(browser: Browser, tmp_path: Path) -> None:
+def test_a_matrix_of_sixteen_labels_is_fully_visible(browser: Browser, tmp_path: Path) -> None:
     labels = [f"relation of the kind {number}" for number in range(16)]
-    path = write(tmp_path, render_page(make_contents(make_facts(labels=labels, rows=320))))
+    path = write_page(tmp_path, render_page(make_contents(make_facts(labels=labels, rows=320))))
     with open_page(browser, path, width=1_100) as opened:
         width = "document.querySelector('.matrix').parentElement.{}"
         assert opened.page.evaluate(width.format("scrollWidth")) <= opened.page.evaluate(

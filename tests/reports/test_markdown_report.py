@@ -1,4 +1,4 @@
-"""The Markdown says what the page says, and texts of others stay texts in it."""
+"""The Markdown report has all parts, and texts of data and providers are escaped."""
 
 import re
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.reports.markdown_report import escape, render_markdown
-from tests.reports.sketches import HOSTILE, make_contents, make_facts
+from tests.reports.sample_runs import HOSTILE, make_contents, make_facts
 
 
 def test_all_parts_of_a_report_have_their_heading() -> None:
@@ -30,7 +30,7 @@ def test_all_parts_of_a_report_have_their_heading() -> None:
     assert "| politics | science | 5 of 60 | 8% |" in text
 
 
-def test_runs_that_are_compared_stand_side_by_side() -> None:
+def test_compared_runs_are_side_by_side() -> None:
     text = render_markdown(make_contents(make_facts(id="run-a"), make_facts(id="run-b")))
     assert "| fact | news-topics (run-a) | news-topics (run-b) |" in text
     assert "## Runs compared" in text
@@ -52,12 +52,12 @@ def test_runs_that_are_compared_stand_side_by_side() -> None:
         ("`code`", r"\`code\`"),
     ],
 )
-def test_what_markdown_would_act_on_is_escaped(text: str, escaped: str) -> None:
+def test_markdown_syntax_is_escaped(text: str, escaped: str) -> None:
     assert escape(text) == escaped
 
 
 @given(st.text(max_size=60))
-def test_no_text_brings_html_a_cell_or_a_line_of_its_own(text: str) -> None:
+def test_no_text_adds_html_a_cell_or_a_line(text: str) -> None:
     escaped = escape(text)
     assert not re.search(r"(?<!\\)(?:\\\\)*[<|\[]", escaped)
     assert "\n" not in escaped and "\r" not in escaped

@@ -1,4 +1,4 @@
-"""Results files of every known make, whole and broken."""
+"""Results files of all known formats, complete and damaged."""
 
 import base64
 
@@ -30,12 +30,12 @@ def test_the_columns_of_openai_are_read_with_empty_cells_as_none() -> None:
 
 
 @pytest.mark.parametrize("wrap", [base64.b64encode, base64.encodebytes], ids=["one line", "many"])
-def test_base64_of_a_results_file_reads_like_the_file(wrap: object) -> None:
+def test_a_results_file_in_base64_is_read(wrap: object) -> None:
     assert callable(wrap)
     assert parse_results(wrap(OPENAI)) == parse_results(OPENAI)
 
 
-def test_the_engines_other_columns_are_kept() -> None:
+def test_additional_columns_of_the_engine_are_kept() -> None:
     last = parse_results(ENGINE)[-1]
     assert (last.step, last.train_loss, last.valid_loss) == (2, 1.0, None)
     assert (last.epoch, last.rows_seen, last.tokens_seen) == (1, 16, 128)
@@ -43,7 +43,7 @@ def test_the_engines_other_columns_are_kept() -> None:
     assert last.extra["classification/accuracy"] == 0.9
 
 
-def test_azure_names_and_its_minus_one_for_nothing_measured_are_understood() -> None:
+def test_azure_column_names_and_minus_one_for_missing_values_are_read() -> None:
     content = (
         b"step,train_loss,train_mean_token_accuracy,valid_loss,validation_mean_token_accuracy,"
         b"full_valid_loss,full_valid_mean_token_accuracy\n"
@@ -54,7 +54,7 @@ def test_azure_names_and_its_minus_one_for_nothing_measured_are_understood() -> 
     ]
 
 
-def test_the_legacy_names_are_understood() -> None:
+def test_legacy_column_names_are_read() -> None:
     content = (
         b"step,elapsed_tokens,elapsed_examples,training_loss,training_sequence_accuracy,"
         b"training_token_accuracy,validation_loss,validation_token_accuracy\n"
@@ -66,23 +66,23 @@ def test_the_legacy_names_are_understood() -> None:
     assert row.valid_loss == 0.75
     assert row.valid_accuracy == 0.125
     assert (row.tokens_seen, row.rows_seen) == (10, 1)
-    assert row.extra["train_sequence_accuracy"] == 1  # as the others call it
+    assert row.extra["train_sequence_accuracy"] == 1  # the name of the current format
 
 
-def test_validation_of_all_rows_is_never_taken_for_that_of_a_few() -> None:
+def test_full_and_partial_validation_columns_are_distinct() -> None:
     (row,) = parse_results(b"step,train_loss,full_valid_loss\n9,0.5,0.75\n")
     assert (row.valid_loss, row.full_valid_loss) == (None, 0.75)
 
 
-def test_a_share_of_an_epoch_belongs_to_the_epoch_that_is_under_way() -> None:
+def test_a_fraction_of_an_epoch_belongs_to_the_current_epoch() -> None:
     rows = parse_results(b"step,epoch,lr\n1,0.4,1e-4\n2,0.8,\n3,1.0,\n4,1.2,\n")
     assert [row.epoch for row in rows] == [1, 1, 1, 2]
     assert rows[0].learning_rate == 1e-4
 
 
-def test_several_runs_stand_in_one_table_by_their_ids() -> None:
-    one, other = ResultRow(1, 0.5), ResultRow(1, 0.25, extra={"x": 1.0})
-    lines = render_csv_of_runs([("run-1", [one]), ("run-2", [other])]).splitlines()
+def test_a_table_of_several_runs_has_their_ids() -> None:
+    first, second = ResultRow(1, 0.5), ResultRow(1, 0.25, extra={"x": 1.0})
+    lines = render_csv_of_runs([("run-1", [first]), ("run-2", [second])]).splitlines()
     assert lines[0].startswith("run,step,train_loss,")
     assert [line.split(",")[:3] for line in lines[1:]] == [
         ["run-1", "1", "0.5"],
@@ -91,27 +91,27 @@ def test_several_runs_stand_in_one_table_by_their_ids() -> None:
     assert [line.split(",")[-1] for line in lines] == ["x", "", "1"]
 
 
-def test_the_same_columns_are_written_whoever_trained() -> None:
+def test_the_same_columns_are_written_for_all_providers() -> None:
     tables = [OPENAI, ENGINE.replace(b",classification/accuracy", b",x"), b"step\n1\n"]
     headers = [render_csv(parse_results(table)).splitlines()[0] for table in tables]
-    assert headers[1].startswith(headers[0])  # the engine tells more beside them
+    assert headers[1].startswith(headers[0])  # the engine has additional columns
     assert headers[0] == headers[2]
 
 
-def test_a_byte_order_mark_windows_line_ends_and_quotes_do_no_harm() -> None:
+def test_a_byte_order_mark_windows_line_ends_and_quotes_are_accepted() -> None:
     content = b'\xef\xbb\xbf"step","train_loss"\r\n"1","0.5"\r\n\r\n'
     assert parse_results(content) == [ResultRow(1, train_loss=0.5)]
 
 
 @pytest.mark.parametrize("cell", [b"nan", b"inf", b"-Infinity", b"None", b"null", b""])
-def test_a_figure_that_is_none_becomes_none(cell: bytes) -> None:
+def test_an_invalid_number_is_none(cell: bytes) -> None:
     (row,) = parse_results(b"step,train_loss\n3," + cell + b"\n")
     assert row.train_loss is None
     assert row.is_lost is (cell not in (b"None", b"null", b""))
     assert parse_results(render_csv([row]).encode()) == [row]
 
 
-def test_a_file_with_headers_alone_has_no_rows() -> None:
+def test_a_file_with_only_headers_has_no_rows() -> None:
     assert parse_results(b"step,train_loss\n") == []
 
 
@@ -132,7 +132,7 @@ def test_a_file_with_headers_alone_has_no_rows() -> None:
         (b'step,train_loss\n1,"0.5\n', "line 2"),
     ],
 )
-def test_what_is_no_results_file_is_a_bad_answer_that_says_why(content: bytes, reason: str) -> None:
+def test_an_invalid_results_file_is_an_error_with_its_reason(content: bytes, reason: str) -> None:
     with pytest.raises(InvalidResponse, match="results file") as caught:
         parse_results(content)
     assert reason in caught.value.message
@@ -165,12 +165,12 @@ COUNTS = st.none() | st.integers(0, 10**9)
         max_size=5,
     )
 )
-def test_what_is_written_as_csv_reads_back_the_same(rows: list[ResultRow]) -> None:
+def test_written_csv_is_read_back_unchanged(rows: list[ResultRow]) -> None:
     assert parse_results(render_csv(rows).encode()) == rows
 
 
 @given(st.binary(max_size=200))
-def test_no_content_makes_the_reader_fail_in_another_way(content: bytes) -> None:
+def test_any_content_is_read_or_a_known_error(content: bytes) -> None:
     for candidate in (content, b"step,train_loss\n" + content):
         try:
             parse_results(candidate)
@@ -191,7 +191,7 @@ def test_no_content_makes_the_reader_fail_in_another_way(content: bytes) -> None
         max_size=9,
     )
 )
-def test_a_plain_file_is_read_as_the_same_file_in_quotes(rows: list[tuple[int, str, str]]) -> None:
+def test_an_unquoted_file_is_read_like_the_quoted_file(rows: list[tuple[int, str, str]]) -> None:
     names = ("step", "train_loss", "other")
     plain = "".join(f"{','.join(map(str, row))}\n" for row in [names, *rows])
     quoted = "".join(",".join(f'"{cell}"' for cell in row) + "\n" for row in [names, *rows])
@@ -199,6 +199,6 @@ def test_a_plain_file_is_read_as_the_same_file_in_quotes(rows: list[tuple[int, s
 
 
 @pytest.mark.parametrize("line", ["1,2,3", "1", "1.5,2", "x,2", "1,1e-", "1,2.5.5"])
-def test_a_line_that_is_none_is_named_in_a_plain_file_too(line: str) -> None:
+def test_an_invalid_line_of_an_unquoted_file_is_named(line: str) -> None:
     with pytest.raises(InvalidResponse, match="line 3"):
         parse_results(f"step,train_loss\n0,1.5\n{line}\n".encode())

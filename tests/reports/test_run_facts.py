@@ -1,4 +1,4 @@
-"""What is known of a run is told, and what is missing is said."""
+"""Facts of a run in the report, and missing data."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -11,12 +11,12 @@ from ftops.reports.html_report import render_page
 from ftops.reports.results import ResultRow
 from ftops.reports.run_facts import RunFacts, list_facts, list_missing, trace_lineage
 from ftops.reports.training import create_training
-from tests.reports.sketches import NOW, make_facts, make_run, make_stages
+from tests.reports.sample_runs import NOW, make_facts, make_run, make_stages
 
 BARE = RunFacts(make_run(status=RunStatus.FAILED, error="ran out of credit", job_id=None), [])
 
 
-def test_the_facts_of_a_run_hold_data_hash_rows_tokens_cost_and_times() -> None:
+def test_the_facts_of_a_run_have_data_hash_rows_tokens_cost_and_times() -> None:
     known = dict(list_facts(make_facts()))
     assert known["training data"] == "data/train.jsonl, 720 rows, 84.5 kB, sha256 804ff684cdf5"
     assert known["tokens trained"] == "67,356"
@@ -28,7 +28,7 @@ def test_the_facts_of_a_run_hold_data_hash_rows_tokens_cost_and_times() -> None:
     assert known["stages"].startswith("prepare 1.5 min · upload 1.5 min")
 
 
-def test_a_lineage_goes_from_the_data_to_the_model() -> None:
+def test_the_lineage_goes_from_the_data_to_the_model() -> None:
     links = trace_lineage(make_facts())
     assert [link.kind for link in links] == [
         "data",
@@ -41,7 +41,7 @@ def test_a_lineage_goes_from_the_data_to_the_model() -> None:
     assert links[-1].name == "ft:gpt-4.1-nano:acme:news:a1b2c3d4"
 
 
-def test_a_failed_run_says_why_and_what_it_lacks() -> None:
+def test_a_failed_run_has_its_error_and_missing_parts() -> None:
     missing = list_missing(BARE)
     assert missing == [
         "The run failed: ran out of credit",
@@ -54,30 +54,30 @@ def test_a_failed_run_says_why_and_what_it_lacks() -> None:
     ]
 
 
-def test_a_pruned_run_says_when_its_files_went() -> None:
+def test_a_pruned_run_has_the_date_of_its_pruning() -> None:
     run = make_run(pruned_at=NOW + timedelta(days=40))
     missing = list_missing(RunFacts(run, make_stages()))
     assert "`ftops prune` on 2027-01-01" in missing[0]
     assert "No training curves: deleted with the run's files." in missing
 
 
-def test_a_skipped_evaluation_gives_the_reason_of_its_stage() -> None:
+def test_a_skipped_evaluation_has_the_reason_of_its_stage() -> None:
     stages = [
-        replace(one, status=StageStatus.SKIPPED, detail={"reason": "no validation_file"})
-        if one.stage is Stage.EVALUATE
-        else one
-        for one in make_stages()
+        replace(record, status=StageStatus.SKIPPED, detail={"reason": "no validation_file"})
+        if record.stage is Stage.EVALUATE
+        else record
+        for record in make_stages()
     ]
     facts = RunFacts(make_run(), stages, training=create_training([ResultRow(1, 2.0)]))
     assert list_missing(facts) == ["No evaluation: no validation_file."]
 
 
-def test_a_run_on_its_way_is_told_to_be_on_its_way() -> None:
+def test_a_running_run_is_reported_as_running() -> None:
     facts = replace(make_facts(), run=make_run(status=RunStatus.RUNNING, finished_at=None))
     assert "The run had not ended" in list_missing(facts)[0]
 
 
-def test_runs_of_one_name_are_told_apart_by_their_ids() -> None:
+def test_runs_of_the_same_name_have_their_ids() -> None:
     contents = build([make_facts(id="run-a"), make_facts(id="run-b"), make_facts(name="x")], NOW)
     assert [run.name for run in contents.runs] == [
         "news-topics (run-a)",
@@ -87,24 +87,24 @@ def test_runs_of_one_name_are_told_apart_by_their_ids() -> None:
     assert contents.leaderboard_note == "All runs were evaluated on the same rows."
 
 
-def test_runs_measured_on_other_rows_are_not_called_comparable() -> None:
-    one, other = make_facts(), make_facts(id="run-b")
-    assert other.evaluation is not None
-    moved = replace(other, evaluation=replace(other.evaluation, file_sha256="other"))
-    note = build([one, moved], NOW).leaderboard_note
+def test_runs_with_other_evaluation_rows_are_noted_as_different() -> None:
+    first, second = make_facts(), make_facts(id="run-b")
+    assert second.evaluation is not None
+    moved = replace(second, evaluation=replace(second.evaluation, file_sha256="other"))
+    note = build([first, moved], NOW).leaderboard_note
     assert note == "The runs were evaluated on different rows, which may explain a difference."
-    unknown = replace(other, evaluation=replace(other.evaluation, file_sha256=""))
-    note = build([one, unknown], NOW).leaderboard_note
+    unknown = replace(second, evaluation=replace(second.evaluation, file_sha256=""))
+    note = build([first, unknown], NOW).leaderboard_note
     assert note == "Whether the runs were evaluated on the same rows is not known."
 
 
-def test_rows_that_leaked_into_the_training_data_stand_first_in_the_data_findings() -> None:
+def test_leaked_rows_are_the_first_data_finding() -> None:
     (run,) = build([make_facts()], NOW).runs
     assert run.data[0].mark == "bad"
     assert run.data[0].text.startswith("3 rows of the validation data are in the training data")
 
 
-def test_how_the_data_was_prepared_is_told_with_its_labels_and_its_separator() -> None:
+def test_the_data_preparation_is_listed_with_labels_and_separator() -> None:
     facts = make_facts()
     steps: Json = [
         {"encode-labels": {"labels": {"no": " 1", "yes": " 2"}}},
@@ -114,17 +114,17 @@ def test_how_the_data_was_prepared_is_told_with_its_labels_and_its_separator() -
     plan: Json = {"steps": steps, "read": {}}
     detail = {**first.detail, "plan": plan, "separator": "\n->"}
     prepared = replace(facts, stages=[replace(first, detail=detail), *others])
-    told = dict(list_facts(prepared))["prepared by"]
-    assert told == "encode-labels (2 labels), drop-duplicates, separator '\\n->'"
+    fact = dict(list_facts(prepared))["prepared by"]
+    assert fact == "encode-labels (2 labels), drop-duplicates, separator '\\n->'"
     assert dict(list_facts(facts))["prepared by"] == ""
 
 
-def test_a_report_does_not_tell_in_which_folder_its_maker_works() -> None:
+def test_a_report_does_not_contain_the_local_folder() -> None:
     links = {link.kind: link.name for link in trace_lineage(make_facts())}
     assert links["job file"] == "news-topics.yaml"
 
 
-def test_what_is_wrong_with_the_figures_is_said_once_and_beside_the_headline() -> None:
+def test_a_leak_is_noted_once_next_to_the_primary_metric() -> None:
     facts = make_facts()
     assert facts.evaluation is not None
     note = Note(NoteKind.LEAK, rows=3, total=180)
@@ -133,14 +133,14 @@ def test_what_is_wrong_with_the_figures_is_said_once_and_beside_the_headline() -
     (run,) = build([replace(facts, evaluation=leaking)], NOW).runs
     assert run.scores is not None
     assert [text for text in run.scores.remarks if "training" in text] == [leak]
-    assert leak in [one.text for one in run.scores.asides]
+    assert leak in [aside.text for aside in run.scores.asides]
 
 
-def test_runs_of_different_metrics_are_said_not_to_be_comparable_on_the_page() -> None:
-    one, other = make_facts(), make_facts(id="run-b")
-    assert other.evaluation is not None
-    first = other.evaluation.candidates[0]
-    changed = replace(first, metrics={"exact_match": first.metrics["accuracy"]})
-    evaluation = replace(other.evaluation, primary_metric="exact_match", candidates=(changed,))
-    page = render_page(build([one, replace(other, evaluation=evaluation)], NOW))
+def test_runs_with_different_metrics_are_noted_on_the_page() -> None:
+    first, second = make_facts(), make_facts(id="run-b")
+    assert second.evaluation is not None
+    candidate = second.evaluation.candidates[0]
+    changed = replace(candidate, metrics={"exact_match": candidate.metrics["accuracy"]})
+    evaluation = replace(second.evaluation, primary_metric="exact_match", candidates=(changed,))
+    page = render_page(build([first, replace(second, evaluation=evaluation)], NOW))
     assert "The runs were measured by different metrics" in page

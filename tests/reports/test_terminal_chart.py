@@ -1,4 +1,4 @@
-"""The chart fits, tells its series apart without colour, and survives odd figures."""
+"""The chart fits its size, has distinct series without colour, and accepts unusual values."""
 
 import math
 
@@ -11,7 +11,7 @@ from ftops.reports.terminal_chart import Series, Ticks, render_curve
 FALLING = [(float(step), 3 * math.exp(-step / 50)) for step in range(1, 301)]
 
 
-def test_training_is_a_braille_line_and_validation_stands_out_by_its_mark() -> None:
+def test_training_is_a_braille_line_and_validation_has_marks() -> None:
     valid = [(float(step), 2.0) for step in range(30, 301, 30)]
     chart = render_curve([Series("training", FALLING), Series("validation", valid)])
     heading, *plot = chart.splitlines()
@@ -21,7 +21,7 @@ def test_training_is_a_braille_line_and_validation_stands_out_by_its_mark() -> N
     assert any("\u2801" <= character <= "\u28ff" for line in plot for character in line)
 
 
-def test_the_axes_carry_their_figures_and_names() -> None:
+def test_the_axes_have_values_and_names() -> None:
     lines = render_curve([Series("training", FALLING)], height=9).splitlines()
     assert lines[1].startswith("2.9")  # the highest loss
     assert lines[9].startswith("0.00")
@@ -35,24 +35,24 @@ def test_a_falling_loss_goes_down_from_left_to_right() -> None:
     assert columns[-1].startswith(" ")
 
 
-def test_one_point_is_drawn_where_it_can_be_seen() -> None:
+def test_a_single_point_is_visible() -> None:
     chart = render_curve([Series("training", [(1, 0.5)]), Series("validation", [])])
     assert chart.count("•") == 1
-    assert "validation" not in chart  # it has nothing to show
+    assert "validation" not in chart  # it has no points
 
 
-def test_points_without_a_figure_are_left_out() -> None:
+def test_points_without_a_value_are_omitted() -> None:
     points = [(1, 1.0), (2, math.nan), (3, math.inf), (4, 0.5)]
     assert render_curve([Series("a", points)]) == render_curve([Series("a", [(1, 1.0), (4, 0.5)])])
 
 
 @pytest.mark.parametrize("points", [[], [(1.0, math.nan)]])
-def test_nothing_to_draw_gives_an_empty_text(points: list[tuple[float, float]]) -> None:
+def test_without_points_the_chart_is_empty(points: list[tuple[float, float]]) -> None:
     assert render_curve([Series("training", points)]) == ""
     assert render_curve([]) == ""
 
 
-def test_a_level_loss_lies_in_the_middle() -> None:
+def test_a_constant_loss_is_in_the_middle() -> None:
     plot = render_curve([Series("a", [(1, 2.0), (9, 2.0)])], height=5).splitlines()[1:6]
     assert [bool(set(line) - set(" 0123456789.┤│")) for line in plot].index(True) == 2
 
@@ -63,32 +63,37 @@ def test_a_steep_start_does_not_flatten_the_rest() -> None:
     heading, top, *_ = lines.splitlines()
     assert heading.startswith("loss (nats per token), up to 50")
     assert top.startswith("0.5")
-    drawn = [line for line in lines.splitlines()[1:-2] if any("⠁" <= mark <= "⣿" for mark in line)]
-    assert top in drawn  # the start runs along the upper edge
-    assert len(drawn) > 3
+    plotted = [
+        line for line in lines.splitlines()[1:-2] if any("⠁" <= mark <= "⣿" for mark in line)
+    ]
+    assert top in plotted  # the start is at the upper edge
+    assert len(plotted) > 3
 
 
-def test_places_on_the_axis_are_marked_and_explained() -> None:
+def test_positions_on_the_axis_are_marked_and_explained() -> None:
     ticks = [
         Ticks("┴", "an epoch ends", [100, 200]),
         Ticks("▲", "the best", [200]),
         Ticks("x", "none", []),
     ]
     *_, axis, feet = render_curve([Series("training", FALLING)], ticks=ticks).splitlines()
-    assert (axis.count("┴"), axis.count("▲")) == (1, 1)  # of two on one place the last is seen
+    assert (axis.count("┴"), axis.count("▲")) == (
+        1,
+        1,
+    )  # of two at the same position the last is visible
     assert axis.index("┴") < axis.index("▲")
     assert "step   ┴ an epoch ends   ▲ the best" in feet
     assert "none" not in feet
 
 
-def test_a_place_outside_of_the_curve_is_not_marked() -> None:
+def test_a_position_outside_the_curve_is_not_marked() -> None:
     *_, axis, _ = render_curve(
         [Series("training", FALLING)], ticks=[Ticks("┴", "", [0, 999])]
     ).splitlines()
     assert "┴" not in axis
 
 
-def test_curves_that_are_compared_are_all_marks_with_a_legend_that_fits() -> None:
+def test_compared_curves_have_marks_and_a_legend() -> None:
     series = [
         Series(f"run-20261123-0413-{name}", [(1.0, place), (9.0, place + 0.5)])
         for place, name in enumerate(("abcd", "efgh", "ijkl", "mnop"), 1)
@@ -96,8 +101,8 @@ def test_curves_that_are_compared_are_all_marks_with_a_legend_that_fits() -> Non
     lines = render_curve(series, lines=0).splitlines()
     assert max(map(len, lines)) <= 78
     legend = " ".join(lines[1:3])
-    for mark, one in zip("ox+*", series, strict=True):
-        assert f"{mark} {one.label}" in legend
+    for mark, curve in zip("ox+*", series, strict=True):
+        assert f"{mark} {curve.label}" in legend
         assert sum(line.count(mark) for line in lines[3:-2]) == 2
     assert not any("\u2801" <= character <= "\u28ff" for line in lines for character in line)
 

@@ -1,4 +1,4 @@
-"""What the table does not say is computed where it follows, and what it says is left as it is."""
+"""Missing values of the table are computed where possible; existing values are kept."""
 
 from datetime import UTC, datetime
 
@@ -24,40 +24,40 @@ def test_without_rows_the_number_of_epochs_divides_the_steps() -> None:
     assert training.rows[0].rows_seen is None
 
 
-def test_of_a_job_under_way_the_steps_to_come_count() -> None:
+def test_the_total_steps_of_a_running_job_are_used() -> None:
     training = create_training(rows(4), TrainingFacts(n_epochs=3, total_steps=12))
     assert [row.epoch for row in training.rows] == [1, 1, 1, 1]
 
 
-def test_the_legacy_tables_rows_tell_the_epochs() -> None:
+def test_epochs_are_computed_from_the_rows_of_a_legacy_table() -> None:
     content = b"step,elapsed_examples,training_loss\n1,5,1\n2,10,1\n3,15,1\n4,20,1\n"
     training = create_training(parse_results(content), TrainingFacts(rows=10))
     assert [row.epoch for row in training.rows] == [1, 1, 2, 2]
 
 
-def test_trained_tokens_are_spread_over_the_steps() -> None:
+def test_trained_tokens_are_distributed_over_the_steps() -> None:
     training = create_training(rows(4), TrainingFacts(trained_tokens=1000))
     assert [row.tokens_seen for row in training.rows] == [250, 500, 750, 1000]
 
 
-def test_what_the_provider_told_is_never_replaced() -> None:
-    told = [ResultRow(1, 1.0, epoch=7, rows_seen=3, tokens_seen=11)]
+def test_values_of_the_provider_are_never_replaced() -> None:
+    reported = [ResultRow(1, 1.0, epoch=7, rows_seen=3, tokens_seen=11)]
     facts = TrainingFacts(rows=10, batch_size=4, n_epochs=1, trained_tokens=999)
-    assert create_training(told, facts).rows == told
+    assert create_training(reported, facts).rows == reported
 
 
-def test_steps_out_of_order_or_told_twice_come_once_and_in_order() -> None:
+def test_unordered_and_repeated_steps_are_sorted_and_unique() -> None:
     training = create_training([ResultRow(2, 0.5), ResultRow(1, 1.0), ResultRow(2, 0.25)])
     assert [(row.step, row.train_loss) for row in training.rows] == [(1, 1.0), (2, 0.25)]
 
 
-def test_a_step_finds_its_epoch() -> None:
+def test_the_epoch_of_a_step_is_found() -> None:
     training = create_training(rows(6), TrainingFacts(n_epochs=3))
     assert [training.find_epoch(step) for step in (1, 4, 99)] == [1, 2, 3]
     assert create_training(rows(3)).find_epoch(2) is None
 
 
-def test_a_training_without_steps_has_nothing_to_fill_in() -> None:
+def test_a_training_without_steps_has_no_rows() -> None:
     facts = TrainingFacts(rows=80, batch_size=4, n_epochs=3, trained_tokens=900)
     assert list(create_training((), facts).rows) == []
 
@@ -69,25 +69,25 @@ def event(**data: Json) -> JobEvent:
     return JobEvent("e", NOW, "info", "…", "metrics", data)
 
 
-def test_the_figures_of_an_event_become_a_row_under_the_names_of_the_table() -> None:
-    told = event(
+def test_the_metrics_of_an_event_become_a_row_of_the_table() -> None:
+    metrics_event = event(
         step=45, total_steps=450, train_loss=0.5, train_mean_token_accuracy=0.75, valid_loss=0.6
     )
-    assert read_event_rows([told]) == [ResultRow(45, 0.5, 0.75, 0.6)]
-    assert find_total_steps([told]) == 450
+    assert read_event_rows([metrics_event]) == [ResultRow(45, 0.5, 0.75, 0.6)]
+    assert find_total_steps([metrics_event]) == 450
 
 
-def test_what_several_events_tell_of_a_step_stands_in_one_row() -> None:
-    found = read_event_rows(
+def test_several_events_of_a_step_become_one_row() -> None:
+    merged = read_event_rows(
         [event(step=2, train_loss=0.5), event(step=1, train_loss=1), event(step=2, valid_loss=0.6)]
     )
-    assert [(row.step, row.train_loss, row.valid_loss) for row in found] == [
+    assert [(row.step, row.train_loss, row.valid_loss) for row in merged] == [
         (1, 1.0, None),
         (2, 0.5, 0.6),
     ]
 
 
-def test_events_without_figures_give_no_row() -> None:
+def test_events_without_metrics_have_no_row() -> None:
     for odd in (
         event(),
         event(step=3),

@@ -1,4 +1,4 @@
-"""A bench for tests: a real ledger and real files, the folder-backed provider, a recorder."""
+"""A test bench: a real ledger, real files, a folder-backed fake provider, and a recorder."""
 
 import json
 from collections.abc import Sequence
@@ -20,27 +20,27 @@ VALIDATION = [("question 1\n\n", " 2"), ("question 2\n\n", " 3"), ("something ne
 
 @dataclass
 class Recorder:
-    """Remembers all that it is told, as plain texts."""
+    """Records all progress of a run as text."""
 
-    told: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     progress: list[tuple[str, float, float | None, str]] = field(default_factory=list)
 
     def on_run_open(self, run: Run, *, resumed: bool) -> None:
-        self.told.append(f"opened {'again' if resumed else 'new'}")
+        self.steps.append(f"opened {'again' if resumed else 'new'}")
 
     def on_stage_start(self, stage: Stage, attempt: int) -> None:
-        self.told.append(f"{stage} begins {attempt}")
+        self.steps.append(f"{stage} begins {attempt}")
 
     def on_stage_end(self, record: StageRecord) -> None:
-        self.told.append(f"{record.stage} {record.status}")
+        self.steps.append(f"{record.stage} {record.status}")
 
     def on_progress(self, stage: Stage, done: float, total: float | None, unit: str) -> None:
         self.progress.append((stage.value, done, total, unit))
 
     def on_job_status(self, status: str) -> None:
-        self.told.append(f"job {status}")
+        self.steps.append(f"job {status}")
 
     def on_event(self, event: JobEvent) -> None:
         self.events.append(event.message)
@@ -51,7 +51,7 @@ class Recorder:
 
 @dataclass
 class Bench:
-    """One user's machine: the same home, with a new ledger connection for each command."""
+    """The home, ledger and provider of a user."""
 
     folder: Path
     clock: FakeClock = field(default_factory=FakeClock)
@@ -60,32 +60,32 @@ class Bench:
         self.home = self.folder / "home"
         self.provider = FakeProvider(self.folder / "provider", self.clock)
         self.ledger = Ledger(self.home / "ledger.db", self.clock)
-        self.seen = Recorder()
+        self.recorder = Recorder()
 
     @property
     def context(self) -> RunContext:
-        return RunContext(self.ledger, self.provider, self.clock, self.home, self.seen)
+        return RunContext(self.ledger, self.provider, self.clock, self.home, self.recorder)
 
     def run(self, job: LoadedJob, *, new: bool = False, retry: bool = False) -> Run:
-        """What `ftops run` does, as a command of its own: watched with fresh eyes."""
-        self.seen = Recorder()
+        """Run the job as `ftops run` does, with a new recorder."""
+        self.recorder = Recorder()
         return drive(open_run(job, self.context, new=new, retry=retry), self.context)
 
     def statuses(self, run: Run) -> list[str]:
-        """How the six stages stand."""
+        """The statuses of the six stages."""
         return [record.status.value for record in self.ledger.list_stages(run.id)]
 
     def detail(self, run: Run, stage: Stage) -> dict[str, Json]:
-        """What a stage has found out."""
+        """The recorded detail of a stage."""
         return dict(self.ledger.get_stage(run.id, stage).detail)
 
     def write_job(self, **fields: object) -> LoadedJob:
-        """A job file with small data beside it; `fields` are added or replaced."""
+        """A job file with small data files; `fields` are added or replaced."""
         return write_job(self.folder, **fields)
 
 
-def right_share(evaluation: Evaluation) -> float:
-    """The headline of the tuned model: a share of right answers, whatever its rows expect."""
+def get_primary_value(evaluation: Evaluation) -> float:
+    """The primary metric of the tuned model."""
     return evaluation.candidates[0].metrics[evaluation.primary_metric].value
 
 
@@ -108,5 +108,7 @@ def write_job(folder: Path, **fields: object) -> LoadedJob:
 
 def write_rows(path: Path, rows: Sequence[tuple[str, str]]) -> None:
     """Completion rows as JSON lines."""
-    lines = [json.dumps({"prompt": prompt, "completion": answer}) for prompt, answer in rows]
+    lines = [
+        json.dumps({"prompt": prompt, "completion": completion}) for prompt, completion in rows
+    ]
     path.write_text("\n".join(lines) + "\n")

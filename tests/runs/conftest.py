@@ -1,4 +1,4 @@
-"""A fresh bench for each test."""
+"""A new bench for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,6 @@ from tests.runs.bench import Bench
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.ledger.close()
+    bench = Bench(tmp_path)
+    yield bench
+    bench.ledger.close()

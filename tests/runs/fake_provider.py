@@ -1,7 +1,7 @@
-"""A small provider that keeps everything in a folder, so that a new process finds it as it was.
+"""A fake provider that stores everything in a folder, so that a new process finds it again.
 
-It takes files, runs jobs (each look at a job moves it on by one status), and its models answer from
-what they were trained on. Faults are switched on by setting attributes or with `fail`.
+It stores files and runs jobs (each poll of a job moves it to the next status). Its models complete
+prompts from their training data. Faults are set by attributes or with `fail`.
 """
 
 import csv
@@ -46,7 +46,7 @@ CAPABILITIES = Capabilities(
 
 
 class FakeProvider(Provider):
-    """Implements `Provider`; `count(method)` tells how often a method had its effect."""
+    """Implements `Provider`; `count(method)` returns how often a method had its effect."""
 
     name = "fake"
     account = "fake:acme"
@@ -57,39 +57,47 @@ class FakeProvider(Provider):
         self.capabilities = CAPABILITIES
         self.format = RowFormat.COMPLETION
         self.price_usd: float | None = 1.0
-        self.asking_usd: float | None = None  # a million tokens, read or written
+        self.completion_usd: float | None = None  # for a million prompt or completion tokens
         self.row_limit: int | None = 1_024
         self.statuses: tuple[str, ...] = STATUSES
         self.job_error: JobError | None = None
-        self.listing_lag_s = 0.0  # for so long a job is not found by its metadata
-        self.file_lag_s = 0.0  # for so long a file is not found by its name
-        self.results_lag = 0  # looks at an ended job before it names its results file
-        self.loading_lag = 0  # questions that a fresh model answers with 404
+        self.listing_lag_s = 0.0  # a new job is not file by its metadata for this time
+        self.file_lag_s = 0.0  # a new file is not file by its name for this time
+        self.results_lag = 0  # polls of an ended job before it has a results file
+        self.loading_lag = 0  # requests that a new model answers with 404
         self.repeats_events = False  # known events are listed again
         self.results: bytes | None = None  # other content of the results file
         self.checkpoints: tuple[Checkpoint, ...] = ()
-        self.voices: dict[str, Callable[[Prompt], str]] = {}  # models that are no job's, and answer
-        self.loses_answer_to: set[str] = set()  # these work once, but their answer is lost
-        self.answers_after: dict[str, list[ProviderError]] = {}  # these work, and are answered so
-        self.job_requests: list[JobRequest] = []  # for a job, as they came
-        self.streams: list[Callable[[Sequence[JobEvent]], Iterator[JobEvent]]] = []  # one a wait
-        self.known: list[int] = []  # how many events each listing was told to leave out
+        self.replies: dict[str, Callable[[Prompt], str]] = {}  # completions of models without a job
+        self.loses_response_of: set[str] = (
+            set()
+        )  # methods with an effect whose response is lost once
+        self.errors_after: dict[
+            str, list[ProviderError]
+        ] = {}  # methods with an effect that then raise these
+        self.job_requests: list[JobRequest] = []  # in order of arrival
+        self.streams: list[
+            Callable[[Sequence[JobEvent]], Iterator[JobEvent]]
+        ] = []  # one for each wait
+        self.known: list[int] = []  # the number of known events of each listing
         self.refused: dict[str, dict[str, str | None]] = {}  # parameters, by model
-        self.asked: list[tuple[str, Sampling]] = []  # model and sampling of each request
+        self.completion_requests: list[
+            tuple[str, Sampling]
+        ] = []  # model and sampling of each request
         self._failures: dict[str, list[ProviderError]] = {}
         self._hooks: dict[str, Callable[[], None]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def fail(self, method: str, *errors: ProviderError) -> None:
-        """Let the next calls of `method` end so, without any effect."""
+        """Let the next calls of `method` raise these errors, without any effect."""
         self._failures.setdefault(method, []).extend(errors)
 
-    def forgive(self, method: str) -> None:
-        """Let the next calls of `method` end well again."""
+    def succeed(self, method: str) -> None:
+        """Let the next calls of `method` succeed again."""
         self._failures.pop(method, None)
 
     def before(self, method: str, hook: Callable[[], None]) -> None:
-        """Do something whenever `method` is called."""
+        """Call `hook` at each call of `method`."""
         self._hooks[method] = hook
 
     def count(self, method: str) -> int:
@@ -98,7 +106,7 @@ class FakeProvider(Provider):
         return calls.get(method, 0)
 
     def jobs(self) -> list[Job]:
-        """All jobs ever made, in their order."""
+        """All created jobs, oldest first."""
         return [_to_job(value) for value in self._load("jobs").values()]
 
     def row_format(self, model: str) -> RowFormat:
@@ -107,8 +115,8 @@ class FakeProvider(Provider):
     def get_model_info(self, model: str) -> ModelInfo:
         return ModelInfo(
             train_usd=self.price_usd,
-            input_usd=self.asking_usd,
-            output_usd=self.asking_usd,
+            input_usd=self.completion_usd,
+            output_usd=self.completion_usd,
             max_example_tokens=self.row_limit,
             price_advice="" if self.price_usd is not None else f"Tell the price of {model}.",
         )
@@ -128,30 +136,30 @@ class FakeProvider(Provider):
         content = path.read_bytes()
         on_bytes(len(content), len(content))
         file = self._store(filename, content, "fine-tune")
-        self._lose_answer("upload_file")
+        self._lose_response("upload_file")
         return file
 
     def cancel_upload(self, upload_id: str) -> None:
         self._enter("cancel_upload")
         self._count("cancel_upload")
-        self._lose_answer("cancel_upload")
+        self._lose_response("cancel_upload")
 
     def find_file(self, filename: str, size: int) -> RemoteFile | None:
         self._enter("find_file")
         listed = self.clock.now() - timedelta(seconds=self.file_lag_s)
-        wanted = [
+        matching = [
             file
             for file in self.list_files()
             if (file.filename, file.bytes) == (filename, size) and file.created_at <= listed
         ]
-        return wanted[-1] if wanted else None
+        return matching[-1] if matching else None
 
     def get_file(self, file_id: str) -> RemoteFile:
         self._enter("get_file")
-        found = next((file for file in self.list_files() if file.id == file_id), None)
-        if found is None:
+        file = next((stored for stored in self.list_files() if stored.id == file_id), None)
+        if file is None:
             raise NotFound(f"no such file: {file_id}", status=404)
-        return found
+        return file
 
     def list_files(self) -> Iterator[RemoteFile]:
         files = self._load("files")
@@ -173,7 +181,7 @@ class FakeProvider(Provider):
         if files.pop(file_id, None) is None:
             raise NotFound(f"no such file: {file_id}", status=404)
         self._save("files", files)
-        self._lose_answer("delete_file")
+        self._lose_response("delete_file")
 
     def create_job(self, request: JobRequest) -> Job:
         self.job_requests.append(request)
@@ -191,20 +199,20 @@ class FakeProvider(Provider):
             seed=request.seed,
             metadata=dict(request.metadata),
         )
-        self._save_job(job, looks=0)
+        self._save_job(job, polls=0)
         self._count("create_job")
-        self._lose_answer("create_job")
+        self._lose_response("create_job")
         return job
 
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         self._enter("find_job")
         for job in reversed(self.jobs()):
             listed = job.created_at + timedelta(seconds=self.listing_lag_s) <= self.clock.now()
-            if listed and self._is_asked_for(job, request) and job_filter(job):
+            if listed and self._matches(job, request) and job_filter(job):
                 return job
         return None
 
-    def _is_asked_for(self, job: Job, request: JobRequest) -> bool:
+    def _matches(self, job: Job, request: JobRequest) -> bool:
         if not self.capabilities.metadata:
             return (job.model, job.training_file) == (request.model, request.training_file)
         for mark in ("ftops_run", "ftops_key"):
@@ -214,34 +222,34 @@ class FakeProvider(Provider):
 
     def get_job(self, job_id: str) -> Job:
         self._enter("get_job")
-        job, looks = self._get(job_id)
-        if job_id in self._load("held"):
+        job, polls = self._get(job_id)
+        if job_id in self._load("paused"):
             return replace(job, status="paused")
         if not job.ended:
-            looks += 1
-            job = replace(job, status=self.statuses[min(looks, len(self.statuses) - 1)])
+            polls += 1
+            job = replace(job, status=self.statuses[min(polls, len(self.statuses) - 1)])
             if job.status == "succeeded":
                 job = self._finish(job)
             elif job.status == "failed":
                 job = replace(job, error=self.job_error)
         elif not job.result_files and job.status == "succeeded":
-            looks += 1
+            polls += 1
         if (
             job.status == "succeeded"
             and not job.result_files
-            and looks >= len(self.statuses) - 1 + self.results_lag
+            and polls >= len(self.statuses) - 1 + self.results_lag
         ):
             job = replace(job, result_files=(self._store_results(),))
-        self._save_job(job, looks=looks)
+        self._save_job(job, polls=polls)
         return job
 
     def cancel_job(self, job_id: str) -> Job:
         self._enter("cancel_job")
-        job, looks = self._get(job_id)
+        job, polls = self._get(job_id)
         if job.ended:
             raise Rejected(f"{job_id} has ended: {job.status}", status=400)
         job = replace(job, status="cancelled")
-        self._save_job(job, looks=looks)
+        self._save_job(job, polls=polls)
         self._count("cancel_job")
         return job
 
@@ -250,14 +258,16 @@ class FakeProvider(Provider):
         job, _ = self._get(job_id)
         if job.ended:
             raise Rejected(f"{job_id} has ended: {job.status}", status=400)
-        self._save("held", {**self._load("held"), job_id: True})
+        self._save("paused", {**self._load("paused"), job_id: True})
         self._count("pause_job")
-        self._lose_answer("pause_job")
+        self._lose_response("pause_job")
         return replace(job, status="paused")
 
     def resume_job(self, job_id: str) -> Job:
         self._enter("resume_job")
-        self._save("held", {held: True for held in self._load("held") if held != job_id})
+        self._save(
+            "paused", {paused_id: True for paused_id in self._load("paused") if paused_id != job_id}
+        )
         self._count("resume_job")
         return self._get(job_id)[0]
 
@@ -268,7 +278,7 @@ class FakeProvider(Provider):
         return events if self.repeats_events else [e for e in events if e.id not in known]
 
     def _list_all_events(self, job_id: str) -> list[JobEvent]:
-        job, looks = self._get(job_id)
+        job, polls = self._get(job_id)
         return [
             JobEvent(
                 id=f"{job_id}-event-{number}",
@@ -278,7 +288,7 @@ class FakeProvider(Provider):
                 type="metrics",
                 data={"step": number, "total_steps": STEPS, "train_loss": 1 / number},
             )
-            for number in range(1, min(looks, STEPS) + 1)
+            for number in range(1, min(polls, STEPS) + 1)
         ]
 
     def stream_events(
@@ -311,7 +321,7 @@ class FakeProvider(Provider):
         )
 
     def get_model(self, model: str) -> Model:
-        return next(one for one in self.list_models() if one.id == model)
+        return next(listed for listed in self.list_models() if listed.id == model)
 
     def delete_model(self, model: str) -> None:
         self._enter("delete_model")
@@ -324,14 +334,14 @@ class FakeProvider(Provider):
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling
     ) -> list[Completion]:
         self._enter("complete")
-        self.asked.append((model, sampling))
+        self.completion_requests.append((model, sampling))
         if self.loading_lag > 0:
             self.loading_lag -= 1
             raise NotFound(f"the model {model} does not exist", status=404)
         refused = self.get_refused_parameters(model)
-        if model in self.voices:
+        if model in self.replies:
             return [
-                Completion(self.voices[model](prompt), "stop", 10, 1, refused_parameters=refused)
+                Completion(self.replies[model](prompt), "stop", 10, 1, refused_parameters=refused)
                 for prompt in prompts
             ]
         job = next((job for job in self.jobs() if job.fine_tuned_model == model), None)
@@ -398,26 +408,26 @@ class FakeProvider(Provider):
         if queued := self._failures.get(method):
             raise queued.pop(0)
 
-    def _lose_answer(self, method: str) -> None:
-        if errors := self.answers_after.get(method):
+    def _lose_response(self, method: str) -> None:
+        if errors := self.errors_after.get(method):
             raise errors.pop(0)
-        if method in self.loses_answer_to:
-            self.loses_answer_to.remove(method)
+        if method in self.loses_response_of:
+            self.loses_response_of.remove(method)
             raise Unreachable("the connection was lost before the answer came")
 
     def _get(self, job_id: str) -> tuple[Job, int]:
         value = self._load("jobs").get(job_id)
         if value is None:
             raise NotFound(f"no such job: {job_id}", status=404)
-        return _to_job(value), value["looks"]
+        return _to_job(value), value["polls"]
 
-    def _save_job(self, job: Job, *, looks: int) -> None:
+    def _save_job(self, job: Job, *, polls: int) -> None:
         moments = {
             "created_at": job.created_at.isoformat(),
             "finished_at": job.finished_at.isoformat() if job.finished_at else None,
         }
         self._save(
-            "jobs", {**self._load("jobs"), job.id: {**asdict(job), **moments, "looks": looks}}
+            "jobs", {**self._load("jobs"), job.id: {**asdict(job), **moments, "polls": polls}}
         )
 
     def _count(self, method: str) -> None:
@@ -435,10 +445,10 @@ class FakeProvider(Provider):
 def _to_job(value: dict[str, Any]) -> Job:
     finished = value["finished_at"]
     error = value["error"]
-    given = {name: item for name, item in value.items() if name != "looks"}
+    fields = {name: item for name, item in value.items() if name != "polls"}
     return Job(
         **{
-            **given,
+            **fields,
             "created_at": datetime.fromisoformat(value["created_at"]),
             "finished_at": datetime.fromisoformat(finished) if finished else None,
             "result_files": tuple(value["result_files"]),

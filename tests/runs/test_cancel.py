@@ -1,4 +1,4 @@
-"""Cancelling in every state of a run, so that no job of it runs on."""
+"""Cancelling in every state of a run; no job keeps running."""
 
 import contextlib
 from dataclasses import replace
@@ -27,7 +27,7 @@ from tests.runs.test_create import lose_the_listing
 
 
 def start(bench: Bench) -> Run:
-    """A run whose job is on its way, and which nobody drives."""
+    """A run with a running job that no process drives."""
     return drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
 
 
@@ -39,21 +39,21 @@ def test_a_run_with_a_job_is_cancelled_at_the_provider_and_in_the_ledger(bench: 
     assert (call.name, call.state, call.remote_id) == ("cancel_job", "done", "ftjob-1")
 
 
-def test_a_run_that_has_sent_nothing_is_cancelled_once_the_provider_knows_no_job_of_it(
+def test_a_run_without_a_job_is_cancelled_when_the_provider_knows_no_job(
     bench: Bench,
 ) -> None:
     run = open_run(bench.write_job(), bench.context)
     bench.provider.fail("find_job", Unreachable("no network"))
     with pytest.raises(Unreachable):
         cancel_run(run, bench.context)
-    with pytest.raises(JobCancelled, match="before it had a job"):  # it was not forgotten
+    with pytest.raises(JobCancelled, match="before it had a job"):  # the cancellation is recorded
         drive(run, bench.context)
     assert bench.ledger.get_run(run.id).status is RunStatus.CANCELLED
     assert bench.provider.count("create_job") == 0
 
 
 @pytest.mark.parametrize("refusal", [AuthFailed, PermissionRefused])
-def test_a_run_that_has_sent_nothing_is_cancelled_without_a_key(
+def test_a_run_without_a_job_is_cancelled_without_a_key(
     bench: Bench, refusal: type[ProviderError]
 ) -> None:
     run = open_run(bench.write_job(), bench.context)
@@ -61,27 +61,27 @@ def test_a_run_that_has_sent_nothing_is_cancelled_without_a_key(
     assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
 
 
-def test_an_ended_run_stays_as_it_is(bench: Bench) -> None:
+def test_an_ended_run_is_unchanged(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     assert cancel_run(run, bench.context) == run
     assert bench.provider.count("cancel_job") == 0
 
 
-def test_a_job_in_doubt_is_found_and_cancelled(bench: Bench) -> None:
+def test_a_job_with_a_lost_response_is_found_and_cancelled(bench: Bench) -> None:
     job = bench.write_job()
-    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.loses_response_of = {"create_job"}
     lose_the_listing(bench, "gone")
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
     (run,) = bench.ledger.list_runs()
     assert run.job_id is None
     assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
-    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
 
 
-def test_a_cancel_that_broke_off_is_carried_out_by_the_next_run_of_the_file(bench: Bench) -> None:
+def test_an_interrupted_cancellation_is_completed_by_the_next_run(bench: Bench) -> None:
     job = bench.write_job()
-    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.loses_response_of = {"create_job"}
     lose_the_listing(bench, "gone", "still gone")
     with pytest.raises(RunError):
         bench.run(job)
@@ -89,10 +89,10 @@ def test_a_cancel_that_broke_off_is_carried_out_by_the_next_run_of_the_file(benc
         cancel_run(bench.ledger.list_runs()[0], bench.context)
     with pytest.raises(JobCancelled):
         bench.run(job)
-    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
 
 
-def test_a_job_in_doubt_that_never_arrived_leaves_nothing_to_cancel(bench: Bench) -> None:
+def test_a_job_request_that_never_arrived_needs_no_cancellation(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.fail("create_job", Unreachable("refused"))
     with pytest.raises(RunError):
@@ -102,7 +102,7 @@ def test_a_job_in_doubt_that_never_arrived_leaves_nothing_to_cancel(bench: Bench
     assert [call.state for call in bench.ledger.list_calls(run.id)][-1] == "failed"
 
 
-def test_a_job_that_has_succeeded_meanwhile_is_not_called_cancelled(bench: Bench) -> None:
+def test_a_job_that_succeeded_meanwhile_is_not_cancelled(bench: Bench) -> None:
     run = start(bench)
     while not bench.provider.get_job("ftjob-1").ended:
         pass
@@ -112,7 +112,7 @@ def test_a_job_that_has_succeeded_meanwhile_is_not_called_cancelled(bench: Bench
     assert drive(bench.ledger.get_run(run.id), bench.context).status is RunStatus.SUCCEEDED
 
 
-def test_a_job_that_has_failed_meanwhile_is_called_failed(bench: Bench) -> None:
+def test_a_job_that_failed_meanwhile_is_failed(bench: Bench) -> None:
     bench.provider.statuses = ("queued", "failed")
     run = start(bench)
     bench.provider.get_job("ftjob-1")
@@ -120,7 +120,7 @@ def test_a_job_that_has_failed_meanwhile_is_called_failed(bench: Bench) -> None:
         cancel_run(run, bench.context)
 
 
-def test_a_cancel_that_the_network_lost_may_be_repeated(bench: Bench) -> None:
+def test_a_cancellation_lost_by_the_network_can_be_repeated(bench: Bench) -> None:
     run = start(bench)
     bench.provider.fail("cancel_job", Unreachable("reset"))
     with pytest.raises(Unreachable):
@@ -129,29 +129,29 @@ def test_a_cancel_that_the_network_lost_may_be_repeated(bench: Bench) -> None:
     assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
 
 
-def test_a_cancelled_run_can_be_tried_again(bench: Bench) -> None:
+def test_a_cancelled_run_can_be_retried(bench: Bench) -> None:
     cancel_run(start(bench), bench.context)
     run = bench.run(bench.write_job(), retry=True)
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-2")
 
 
-def test_a_run_that_is_driven_stops_before_it_sends_the_job(bench: Bench) -> None:
+def test_a_running_command_stops_before_it_creates_the_job(bench: Bench) -> None:
     job = bench.write_job()
 
-    def ask() -> None:
+    def request_cancel() -> None:
         bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)
 
-    bench.provider.before("upload_file", ask)
+    bench.provider.before("upload_file", request_cancel)
     with pytest.raises(JobCancelled, match="before it had a job"):
         bench.run(job)
     assert bench.provider.count("create_job") == 0
 
 
-def test_a_run_that_another_process_drives_is_cancelled_through_its_job(bench: Bench) -> None:
+def test_a_run_of_another_process_is_cancelled_through_its_job(bench: Bench) -> None:
     run = start(bench)
-    with hold_run(run, bench.home) as held:
-        assert held
-        # The other process would see the cancelled job and end the run; here it never looks.
+    with hold_run(run, bench.home) as is_held:
+        assert is_held
+        # The other process would see the cancelled job and end the run; here it never polls.
         waiting = cancel_run(run, bench.context)
     assert bench.provider.jobs()[0].status == "cancelled"
     assert bench.provider.count("cancel_job") == 1
@@ -160,7 +160,7 @@ def test_a_run_that_another_process_drives_is_cancelled_through_its_job(bench: B
         drive(run, bench.context)
 
 
-def test_a_driver_sees_its_job_cancelled_by_another_command(bench: Bench) -> None:
+def test_a_command_notices_that_another_command_cancelled_its_job(bench: Bench) -> None:
     job = bench.write_job()
 
     def cancel() -> None:
@@ -173,11 +173,11 @@ def test_a_driver_sees_its_job_cancelled_by_another_command(bench: Bench) -> Non
     assert bench.ledger.list_runs()[0].status is RunStatus.CANCELLED
 
 
-def test_a_run_that_waits_for_a_slot_is_cancelled_without_a_job(bench: Bench) -> None:
-    def ask() -> None:
+def test_a_run_waiting_for_a_slot_is_cancelled_without_a_job(bench: Bench) -> None:
+    def request_cancel() -> None:
         bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)
 
-    bench.provider.before("create_job", ask)
+    bench.provider.before("create_job", request_cancel)
     bench.provider.fail("create_job", RateLimited("tomorrow", retry_after_s=40_000.0))
     with pytest.raises(JobCancelled, match="before it had a job"):
         bench.run(bench.write_job())
@@ -185,17 +185,17 @@ def test_a_run_that_waits_for_a_slot_is_cancelled_without_a_job(bench: Bench) ->
     assert bench.provider.count("create_job") == 0
 
 
-def test_a_cancel_that_died_before_it_was_sent_is_carried_out_by_the_next_command(
+def test_a_cancellation_killed_before_it_was_sent_is_completed_by_the_next_command(
     bench: Bench,
 ) -> None:
     run = start(bench)
     bench.ledger.ask_cancel(run.id)
     with pytest.raises(JobCancelled):
         drive(run, bench.context)
-    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
 
 
-def test_a_key_that_is_refused_leaves_the_run_as_it_was(bench: Bench) -> None:
+def test_a_refused_key_leaves_the_run_unchanged(bench: Bench) -> None:
     run = start(bench)
     bench.provider.fail("cancel_job", AuthFailed("wrong key"))
     with pytest.raises(AuthFailed):
@@ -203,7 +203,7 @@ def test_a_key_that_is_refused_leaves_the_run_as_it_was(bench: Bench) -> None:
     assert bench.ledger.get_run(run.id).status is RunStatus.RUNNING
 
 
-def test_a_cancel_whose_answer_was_lost_is_no_question_once_the_job_has_ended(
+def test_a_cancellation_with_a_lost_response_is_closed_when_the_job_has_ended(
     bench: Bench,
 ) -> None:
     run = start(bench)
@@ -217,7 +217,7 @@ def test_a_cancel_whose_answer_was_lost_is_no_question_once_the_job_has_ended(
 
 
 @pytest.mark.parametrize(("status", "state"), [("succeeded", "failed"), ("cancelled", "done")])
-def test_following_a_job_to_its_end_answers_a_cancel_that_died(
+def test_following_a_job_to_its_end_closes_a_killed_cancellation(
     bench: Bench, status: str, state: str
 ) -> None:
     run = start(bench)
@@ -229,7 +229,7 @@ def test_following_a_job_to_its_end_answers_a_cancel_that_died(
     assert call.state == state
 
 
-def test_a_cancel_that_was_lost_after_the_job_had_ended_is_answered_with_the_run(
+def test_a_cancellation_lost_after_the_job_ended_is_closed_with_the_run(
     bench: Bench,
 ) -> None:
     job = bench.write_job()
@@ -245,7 +245,7 @@ def test_a_cancel_that_was_lost_after_the_job_had_ended_is_answered_with_the_run
 
 
 @pytest.mark.parametrize("command", ["run", "cancel"])
-def test_a_cancel_that_died_after_the_run_had_ended_is_answered_by_the_next_command(
+def test_a_cancellation_killed_after_the_run_ended_is_closed_by_the_next_command(
     bench: Bench, command: str
 ) -> None:
     run = bench.run(bench.write_job())
@@ -257,7 +257,7 @@ def test_a_cancel_that_died_after_the_run_had_ended_is_answered_by_the_next_comm
     assert bench.ledger.find_open_call(run.id, "cancel_job") is None
 
 
-def test_two_commands_that_cancel_at_once_both_come_to_their_end(bench: Bench) -> None:
+def test_two_concurrent_cancellations_both_end(bench: Bench) -> None:
     run = start(bench)
 
     def other() -> None:
@@ -268,7 +268,7 @@ def test_two_commands_that_cancel_at_once_both_come_to_their_end(bench: Bench) -
 
 
 def begin_parts(bench: Bench) -> Run:
-    """A run whose upload in parts was interrupted."""
+    """A run with an interrupted multipart upload."""
     bench.provider.fail("upload_file", Unreachable("reset"))
     with pytest.raises(Unreachable):
         bench.run(bench.write_job(validation_file=None))
@@ -278,7 +278,7 @@ def begin_parts(bench: Bench) -> Run:
     return bench.ledger.get_run(call.run_id)
 
 
-def test_an_upload_in_parts_is_taken_back_from_the_provider(bench: Bench) -> None:
+def test_a_multipart_upload_is_cancelled_at_the_provider(bench: Bench) -> None:
     run = begin_parts(bench)
     assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
     assert bench.provider.count("cancel_upload") == 1
@@ -290,7 +290,7 @@ def test_an_upload_in_parts_is_taken_back_from_the_provider(bench: Bench) -> Non
 @pytest.mark.parametrize(
     ("completing", "state"), [(False, "failed"), (True, "intent")], ids=["parts", "a file"]
 )
-def test_an_upload_that_the_provider_has_ended_is_forgotten_unless_it_may_be_a_file(
+def test_an_upload_that_ended_at_the_provider_is_closed_unless_it_may_be_a_file(
     bench: Bench, completing: bool, state: str
 ) -> None:
     run = begin_parts(bench)
@@ -299,17 +299,17 @@ def test_an_upload_that_the_provider_has_ended_is_forgotten_unless_it_may_be_a_f
         bench.ledger.mark_completing(call)
     bench.provider.fail("cancel_upload", Rejected("it is completed", status=400))
     assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
-    assert [one.state for one in bench.ledger.list_calls(run.id)] == [state]
+    assert [call.state for call in bench.ledger.list_calls(run.id)] == [state]
 
 
-def test_a_provider_that_is_away_keeps_no_run_from_being_cancelled(bench: Bench) -> None:
+def test_a_run_is_cancelled_while_the_provider_is_unreachable(bench: Bench) -> None:
     run = begin_parts(bench)
     bench.provider.fail("cancel_upload", Unreachable("no network"))
     assert cancel_run(run, bench.context).status is RunStatus.CANCELLED
-    assert "the upload upload-1 expires at the provider" in bench.seen.notes[-1]
+    assert "the upload upload-1 expires at the provider" in bench.recorder.notes[-1]
 
 
-def test_a_job_file_whose_ledger_is_gone_is_cancelled_by_its_words_where_no_marks_are_kept(
+def test_without_metadata_a_job_of_a_lost_ledger_is_cancelled_by_its_parameters(
     bench: Bench,
 ) -> None:
     bench.provider.capabilities = replace(CAPABILITIES, metadata=False)
@@ -319,11 +319,11 @@ def test_a_job_file_whose_ledger_is_gone_is_cancelled_by_its_words_where_no_mark
     fresh.provider = bench.provider
     run = cancel_job_file(job, fresh.context)
     assert (run.status, run.job_id) == (RunStatus.CANCELLED, "ftjob-1")
-    assert [one.status for one in bench.provider.jobs()] == ["cancelled"]
+    assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
     fresh.ledger.close()
 
 
-def test_a_job_file_that_never_ran_is_told_so_where_no_marks_are_kept(bench: Bench) -> None:
+def test_without_metadata_a_job_file_that_never_ran_is_reported(bench: Bench) -> None:
     bench.provider.capabilities = replace(CAPABILITIES, metadata=False)
     with pytest.raises(UnknownRun, match="knows a job of"):
         cancel_job_file(bench.write_job(), bench.context)

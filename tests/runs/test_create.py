@@ -1,4 +1,4 @@
-"""One job, whatever becomes of the request and of its answer."""
+"""Creating a job: exactly one, after any error of the request or its response."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -29,48 +29,48 @@ def list_create_calls(bench: Bench) -> list[str]:
     return [call.state for call in bench.ledger.list_calls(run.id) if call.name == "create_job"]
 
 
-def lose_the_listing(bench: Bench, *messages: str) -> None:
-    """After the next request for a job, the provider cannot be asked for a while."""
+def fail_listing(bench: Bench, *messages: str) -> None:
+    """Let listing jobs fail after the next job creation."""
     errors = [Unreachable(message) for message in messages]
 
-    def lose() -> None:
+    def fail() -> None:
         bench.provider.fail("find_job", *errors)
         errors.clear()
 
-    bench.provider.before("create_job", lose)
+    bench.provider.before("create_job", fail)
 
 
-def test_the_job_carries_the_users_metadata_and_the_marks_of_the_run(bench: Bench) -> None:
+def test_the_job_has_the_metadata_of_the_user_and_of_the_run(bench: Bench) -> None:
     run = bench.run(bench.write_job(metadata={"team": "search"}))
     (job,) = bench.provider.jobs()
     assert job.metadata == {"team": "search", "ftops_run": run.id, "ftops_key": run.key[:32]}
 
 
-def test_the_intent_is_in_the_ledger_before_the_request_leaves(bench: Bench) -> None:
-    seen: list[list[str]] = []
-    bench.provider.before("create_job", lambda: seen.append(list_create_calls(bench)))
+def test_the_intent_is_in_the_ledger_before_the_request(bench: Bench) -> None:
+    states: list[list[str]] = []
+    bench.provider.before("create_job", lambda: states.append(list_create_calls(bench)))
     bench.run(bench.write_job())
-    assert seen == [["intent"]]
+    assert states == [["intent"]]
     assert list_create_calls(bench) == ["done"]
 
 
-def test_a_job_whose_answer_was_lost_is_found_and_adopted(bench: Bench) -> None:
-    bench.provider.loses_answer_to = {"create_job"}
+def test_a_job_with_a_lost_response_is_found_and_adopted(bench: Bench) -> None:
+    bench.provider.loses_response_of = {"create_job"}
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
     assert bench.provider.count("create_job") == 1
     assert bench.detail(run, Stage.CREATE)["adopted"] is True
-    assert any("ftjob-1" in note for note in bench.seen.notes)
+    assert any("ftjob-1" in note for note in bench.recorder.notes)
 
 
-def test_a_listing_that_lags_is_waited_for(bench: Bench) -> None:
-    bench.provider.loses_answer_to = {"create_job"}
+def test_a_delayed_listing_is_awaited(bench: Bench) -> None:
+    bench.provider.loses_response_of = {"create_job"}
     bench.provider.listing_lag_s = 20.0
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_job_that_was_recorded_is_not_made_again_though_its_stage_did_not_end(
+def test_a_recorded_job_is_not_created_again_when_its_stage_did_not_end(
     bench: Bench,
 ) -> None:
     ledger = bench.ledger
@@ -79,10 +79,10 @@ def test_a_job_that_was_recorded_is_not_made_again_though_its_stage_did_not_end(
     with pytest.raises(FtopsError):
         bench.run(job)
     (run,) = ledger.list_runs()
-    made = bench.provider.create_job(JobRequest(model="ada", training_file="file-1"))
+    created = bench.provider.create_job(JobRequest(model="ada", training_file="file-1"))
     call = ledger.record_intent(run.id, Stage.CREATE, "create_job", {})
-    ledger.record_job(call, made.id)
-    assert bench.run(job).job_id == made.id
+    ledger.record_job(call, created.id)
+    assert bench.run(job).job_id == created.id
     assert bench.provider.count("create_job") == 1
     assert bench.detail(run, Stage.CREATE)["adopted"] is True
 
@@ -90,31 +90,31 @@ def test_a_job_that_was_recorded_is_not_made_again_though_its_stage_did_not_end(
 @pytest.mark.parametrize(
     "error", [Unreachable("reset"), Unavailable("502"), InvalidResponse("not JSON")], ids=repr
 )
-def test_a_job_that_is_not_found_is_in_doubt_and_the_next_command_asks_first(
+def test_after_a_lost_request_the_next_command_searches_before_it_creates(
     bench: Bench, error: ProviderError
 ) -> None:
     job = bench.write_job()
     bench.provider.fail("create_job", error)
-    began = bench.clock.now()
+    started = bench.clock.now()
     with pytest.raises(RunError, match="may or may not exist") as caught:
         bench.run(job)
     assert "looks for the job at the provider before" in caught.value.hint
-    assert bench.clock.now() - began >= timedelta(seconds=30)
+    assert bench.clock.now() - started >= timedelta(seconds=30)
     assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
     assert list_create_calls(bench) == ["intent"]
-    asked: list[str] = []
-    bench.provider.before("find_job", lambda: asked.append("find"))
-    bench.provider.before("create_job", lambda: asked.append("create"))
+    requests: list[str] = []
+    bench.provider.before("find_job", lambda: requests.append("find"))
+    bench.provider.before("create_job", lambda: requests.append("create"))
     assert bench.run(job).status is RunStatus.SUCCEEDED
-    assert asked[-1] == "create"
-    assert set(asked[:-1]) == {"find"}
+    assert requests[-1] == "create"
+    assert set(requests[:-1]) == {"find"}
     assert list_create_calls(bench) == ["failed", "done"]
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_job_that_shows_up_only_for_the_next_command_is_adopted(bench: Bench) -> None:
+def test_a_job_listed_only_for_the_next_command_is_adopted(bench: Bench) -> None:
     job = bench.write_job()
-    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.loses_response_of = {"create_job"}
     bench.provider.listing_lag_s = 3600.0
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
@@ -123,10 +123,10 @@ def test_a_job_that_shows_up_only_for_the_next_command_is_adopted(bench: Bench) 
     assert bench.provider.count("create_job") == 1
 
 
-def test_nothing_is_repeated_while_the_provider_cannot_be_asked(bench: Bench) -> None:
+def test_nothing_is_repeated_while_jobs_cannot_be_listed(bench: Bench) -> None:
     job = bench.write_job()
-    bench.provider.loses_answer_to = {"create_job"}
-    lose_the_listing(bench, "gone", "still gone")
+    bench.provider.loses_response_of = {"create_job"}
+    fail_listing(bench, "gone", "still gone")
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
     with pytest.raises(Unreachable, match="still gone"):
@@ -135,16 +135,16 @@ def test_nothing_is_repeated_while_the_provider_cannot_be_asked(bench: Bench) ->
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_young_intent_of_a_dead_command_waits_for_the_listing(bench: Bench) -> None:
+def test_a_recent_intent_of_a_killed_command_waits_for_the_listing(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.listing_lag_s = 20.0
 
-    def die() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    # The answer is lost, and the user interrupts the search for the job at once.
-    bench.provider.loses_answer_to = {"create_job"}
-    bench.provider.before("find_job", die)
+    # The response is lost, and the user interrupts the search for the job at once.
+    bench.provider.loses_response_of = {"create_job"}
+    bench.provider.before("find_job", interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.run(job)
     bench.provider.before("find_job", lambda: None)
@@ -152,33 +152,33 @@ def test_a_young_intent_of_a_dead_command_waits_for_the_listing(bench: Bench) ->
     assert bench.provider.count("create_job") == 1
 
 
-def test_without_metadata_a_job_that_is_older_than_the_request_is_somebody_elses(
+def test_without_metadata_a_job_older_than_the_request_is_foreign(
     bench: Bench,
 ) -> None:
     bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
     file = bench.folder / "rows.jsonl"
     file.write_text("{}\n")
-    there = bench.provider.upload_file(
+    file = bench.provider.upload_file(
         file, filename="rows.jsonl", on_bytes=lambda sent, total: None
     )
-    bench.provider.create_job(JobRequest("ada", there.id))
+    bench.provider.create_job(JobRequest("ada", file.id))
     job = bench.write_job()
     bench.clock.advance(3600)
     bench.provider.fail("create_job", Unreachable("reset"))
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
-    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.loses_response_of = {"create_job"}
     run = bench.run(job)
     assert run.job_id == "ftjob-2"
     assert bench.detail(run, Stage.CREATE)["adopted"] is True
 
 
-def test_without_metadata_a_job_that_another_run_has_made_meanwhile_hides_none(
+def test_without_metadata_a_newer_job_of_another_run_is_skipped(
     bench: Bench,
 ) -> None:
     bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
     job, other = bench.write_job(), bench.write_job(hyperparameters={"n_epochs": 7})
-    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.loses_response_of = {"create_job"}
     bench.provider.listing_lag_s = 60.0
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
@@ -196,9 +196,7 @@ def test_without_metadata_a_job_that_another_run_has_made_meanwhile_hides_none(
     ],
     ids=["refused", "wrong key"],
 )
-def test_a_clear_no_leaves_nothing_in_doubt(
-    bench: Bench, error: ProviderError, status: RunStatus
-) -> None:
+def test_a_refusal_closes_the_call(bench: Bench, error: ProviderError, status: RunStatus) -> None:
     job = bench.write_job()
     bench.provider.fail("create_job", error)
     with pytest.raises(type(error)):
@@ -208,7 +206,7 @@ def test_a_clear_no_leaves_nothing_in_doubt(
     assert bench.run(job, retry=True).status is RunStatus.SUCCEEDED
 
 
-def test_too_many_requests_are_waited_out_as_long_as_the_provider_says(bench: Bench) -> None:
+def test_too_many_requests_are_retried_after_the_time_of_the_provider(bench: Bench) -> None:
     created_s: list[float] = []
     bench.provider.before("create_job", lambda: created_s.append(bench.clock.monotonic_s()))
     bench.provider.fail("create_job", RateLimited("slower", retry_after_s=33.0))
@@ -226,7 +224,7 @@ def test_too_many_requests_are_waited_out_as_long_as_the_provider_says(bench: Be
     ],
     ids=["minutes", "hours", "the day's limit"],
 )
-def test_the_next_slot_is_waited_for_however_far_it_is(
+def test_the_next_slot_is_awaited_for_any_time(
     bench: Bench, error: RateLimited, waited_s: float
 ) -> None:
     began_s = bench.clock.monotonic_s()
@@ -235,10 +233,10 @@ def test_the_next_slot_is_waited_for_however_far_it_is(
     bench.provider.before("create_job", lambda: created_s.append(bench.clock.monotonic_s()))
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
     assert created_s[-1] - began_s == waited_s
-    assert any(f"in {waited_s:,.0f} s" in note for note in bench.seen.notes)
+    assert any(f"in {waited_s:,.0f} s" in note for note in bench.recorder.notes)
 
 
-# Answers to a request that has made the job all the same.
+# Responses to a request that has created the job.
 AMBIGUOUS = [
     RateLimited("slow down", status=429, retry_after_s=1.0),
     RateLimited("slow down", status=429, retry_after_s=40_000.0),
@@ -257,18 +255,18 @@ AMBIGUOUS = [
 ]
 
 
-def answer_created_jobs_with(bench: Bench, *errors: ProviderError) -> None:
-    """The next requests for a job make one, and are answered by these errors."""
-    bench.provider.answers_after["create_job"] = list(errors)
+def fail_after_creation(bench: Bench, *errors: ProviderError) -> None:
+    """Let the next job creations have an effect and raise these errors."""
+    bench.provider.errors_after["create_job"] = list(errors)
 
 
 @pytest.mark.parametrize("lag_s", [0.0, 25.0], ids=["listed at once", "listed late"])
 @pytest.mark.parametrize("error", AMBIGUOUS, ids=lambda e: f"{type(e).__name__} {e.status}")
-def test_a_job_that_exists_is_found_whatever_the_request_was_answered_with(
+def test_a_created_job_is_found_after_any_error_response(
     bench: Bench, error: ProviderError, lag_s: float
 ) -> None:
     bench.provider.listing_lag_s = lag_s
-    answer_created_jobs_with(bench, error)
+    fail_after_creation(bench, error)
     followed_s: list[float] = []
     bench.provider.before("get_job", lambda: followed_s.append(bench.clock.monotonic_s()))
     run = bench.run(bench.write_job())
@@ -279,12 +277,12 @@ def test_a_job_that_exists_is_found_whatever_the_request_was_answered_with(
 
 
 @pytest.mark.parametrize("error", AMBIGUOUS, ids=lambda e: f"{type(e).__name__} {e.status}")
-def test_a_job_is_looked_for_after_any_answer_but_a_refusal_before_the_request_is_sent_again(
+def test_a_job_is_searched_before_its_request_is_repeated(
     bench: Bench, error: ProviderError
 ) -> None:
-    asked: list[str] = []
-    bench.provider.before("find_job", lambda: asked.append("find"))
-    bench.provider.before("create_job", lambda: asked.append("create"))
+    requests: list[str] = []
+    bench.provider.before("find_job", lambda: requests.append("find"))
+    bench.provider.before("create_job", lambda: requests.append("create"))
     bench.provider.fail("create_job", error)
     job = bench.write_job()
     try:
@@ -293,14 +291,14 @@ def test_a_job_is_looked_for_after_any_answer_but_a_refusal_before_the_request_i
         assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
         run = bench.run(job)
     assert run.status is RunStatus.SUCCEEDED
-    first, second = [at for at, call in enumerate(asked) if call == "create"]
-    assert "find" in asked[first:second]
+    first, second = [index for index, call in enumerate(requests) if call == "create"]
+    assert "find" in requests[first:second]
     assert bench.provider.count("create_job") == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 415, 422])
-def test_a_refusal_is_believed_once_the_job_is_not_listed(bench: Bench, status: int) -> None:
-    answer_created_jobs_with(bench, Rejected("no", status=status))
+def test_a_refusal_is_accepted_when_the_job_is_not_listed(bench: Bench, status: int) -> None:
+    fail_after_creation(bench, Rejected("no", status=status))
     run = bench.run(bench.write_job())
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert bench.provider.count("create_job") == 1
@@ -328,10 +326,10 @@ def test_a_refusal_to_list_the_jobs_does_not_end_the_run(
     assert bench.provider.count("create_job") == 1
 
 
-def test_while_it_is_limited_the_job_cannot_be_looked_for_and_nothing_is_sent(
+def test_nothing_is_sent_while_rate_limits_prevent_the_search(
     bench: Bench,
 ) -> None:
-    answer_created_jobs_with(bench, RateLimited("slow down", status=429))
+    fail_after_creation(bench, RateLimited("slow down", status=429))
 
     def limit() -> None:
         bench.provider.fail("find_job", *[RateLimited("slow down", status=429)] * 9)
@@ -343,8 +341,8 @@ def test_while_it_is_limited_the_job_cannot_be_looked_for_and_nothing_is_sent(
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_cancel_while_a_slot_is_awaited_ends_a_job_that_may_exist(bench: Bench) -> None:
-    answer_created_jobs_with(bench, RateLimited("slow down", status=429, retry_after_s=900.0))
+def test_a_cancellation_while_waiting_for_a_slot_ends_an_existing_job(bench: Bench) -> None:
+    fail_after_creation(bench, RateLimited("slow down", status=429, retry_after_s=900.0))
     bench.provider.listing_lag_s = 20.0
 
     def cancel() -> None:
@@ -361,17 +359,17 @@ def list_idempotency_keys(bench: Bench) -> list[str | None]:
     return [request.idempotency_key for request in bench.provider.job_requests]
 
 
-def test_a_request_that_is_sent_again_has_the_same_idempotency_key(bench: Bench) -> None:
+def test_a_repeated_request_has_the_same_idempotency_key(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.fail("create_job", RateLimited("slower"), Unavailable("500", status=500))
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
 
-    def die() -> None:
+    def interrupt() -> None:
         bench.provider.before("create_job", lambda: None)
         raise KeyboardInterrupt
 
-    bench.provider.before("create_job", die)
+    bench.provider.before("create_job", interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.run(job)
     run = bench.run(job)
@@ -395,7 +393,7 @@ def test_another_attempt_and_another_run_have_another_idempotency_key(bench: Ben
     assert len(keys) == len(set(keys)) == 4
 
 
-def test_waiting_for_a_slot_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> None:
+def test_waiting_for_a_slot_ends_at_max_wait_and_the_next_command_continues(bench: Bench) -> None:
     job = bench.write_job(limits={"max_wait": "10m"})
     bench.provider.fail("create_job", RateLimited("tomorrow", retry_after_s=40_000.0))
     with pytest.raises(WaitedTooLong, match=r"within limits\.max_wait \(10m\)"):
@@ -405,7 +403,7 @@ def test_waiting_for_a_slot_ends_at_max_wait_and_the_next_command_goes_on(bench:
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_provider_that_never_has_a_slot_is_given_up_after_two_days(bench: Bench) -> None:
+def test_waiting_for_a_slot_ends_after_two_days(bench: Bench) -> None:
     bench.provider.fail("create_job", *[RateLimited("slower")] * 100)
     with pytest.raises(RateLimited):
         bench.run(bench.write_job())
@@ -413,7 +411,7 @@ def test_a_provider_that_never_has_a_slot_is_given_up_after_two_days(bench: Benc
     assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
 
 
-def test_a_closed_provider_is_told_with_a_way_to_take_back_the_uploads(bench: Bench) -> None:
+def test_closed_fine_tuning_is_reported_with_a_hint_to_delete_the_uploads(bench: Bench) -> None:
     closed = PermissionRefused("closed", hint="Dates.", code="training_not_available", status=403)
     bench.provider.fail("create_job", closed)
     with pytest.raises(PermissionRefused) as caught:
@@ -423,7 +421,7 @@ def test_a_closed_provider_is_told_with_a_way_to_take_back_the_uploads(bench: Be
     assert "Dates." in caught.value.hint
 
 
-def test_a_limit_that_no_waiting_mends_ends_the_command_but_not_the_run(bench: Bench) -> None:
+def test_a_permanent_limit_ends_the_command_but_not_the_run(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.fail("create_job", RateLimited("no quota", final=True))
     with pytest.raises(RateLimited):

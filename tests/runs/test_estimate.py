@@ -1,4 +1,4 @@
-"""What a job costs, and what the limits of the job file say to it."""
+"""The cost of a job, and the limits of the job file."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ RULE = EpochRule(target=3, least_seen=100, most_seen=25_000, most=25)
 @pytest.mark.parametrize(
     ("rows", "epochs"), [(1, 25), (10, 10), (33, 3), (34, 3), (8_333, 3), (8_334, 2), (90_000, 1)]
 )
-def test_auto_epochs_are_assumed_as_providers_choose_them(rows: int, epochs: int) -> None:
+def test_auto_epochs_are_estimated_with_the_rule_of_the_provider(rows: int, epochs: int) -> None:
     assert assume_epochs("auto", rows, RULE) == (epochs, True)
 
 
@@ -27,9 +27,7 @@ def test_epochs_of_the_job_file_are_no_assumption() -> None:
     assert assume_epochs(7, 10, RULE) == (7, False)
 
 
-def test_auto_epochs_that_nobody_can_foretell_leave_the_cost_open_but_for_a_price_of_nothing() -> (
-    None
-):
+def test_unknown_auto_epochs_leave_the_cost_unknown_unless_the_price_is_zero() -> None:
     assert assume_epochs("auto", 10, None) == (None, True)
     assert Estimate(1_000, None, True, 8.0).cost_usd is None
     assert Estimate(1_000, None, True, 0.0).cost_usd == 0
@@ -48,7 +46,7 @@ def test_the_cost_is_tokens_times_epochs_times_price() -> None:
     assert Estimate(2_000_000, 3, False, None).cost_usd is None
 
 
-def test_a_broken_limit_is_told_with_its_figures() -> None:
+def test_an_exceeded_limit_is_reported_with_its_values() -> None:
     limits = LimitSpec(max_cost_usd=5, max_training_tokens=1_000_000)
     broken = list_broken_limits(limits, Estimate(500_000, 3, True, 8.0), "ada")
     assert "1,500,000 tokens" in broken[0]
@@ -57,7 +55,7 @@ def test_a_broken_limit_is_told_with_its_figures() -> None:
     assert list_broken_limits(limits, Estimate(100_000, 3, True, 8.0), "ada") == []
 
 
-def test_limits_that_cannot_be_held_are_refused() -> None:
+def test_limits_that_cannot_be_checked_are_refused() -> None:
     limits = LimitSpec(max_cost_usd=5, max_training_tokens=10)
     assert len(list_broken_limits(limits, None, "ada")) == 2
     (unknown,) = list_broken_limits(LimitSpec(max_cost_usd=5), Estimate(1, 1, False, None), "ada")
@@ -65,7 +63,7 @@ def test_limits_that_cannot_be_held_are_refused() -> None:
     assert list_broken_limits(LimitSpec(), None, "ada") == []
 
 
-def test_a_run_over_its_limit_sends_nothing_and_goes_on_once_the_limit_is_raised(
+def test_a_run_over_its_limit_sends_nothing_and_continues_with_a_higher_limit(
     bench: Bench,
 ) -> None:
     with pytest.raises(LimitExceeded, match="nothing was sent"):
@@ -73,8 +71,8 @@ def test_a_run_over_its_limit_sends_nothing_and_goes_on_once_the_limit_is_raised
     assert list(bench.provider.list_files()) == []
     (run,) = bench.ledger.list_runs()
     assert run.status is RunStatus.RUNNING
-    again = bench.run(bench.write_job(limits={"max_training_tokens": 100_000}))
-    assert (again.id, again.status) == (run.id, RunStatus.SUCCEEDED)
+    resumed = bench.run(bench.write_job(limits={"max_training_tokens": 100_000}))
+    assert (resumed.id, resumed.status) == (run.id, RunStatus.SUCCEEDED)
 
 
 def test_an_unknown_price_and_a_cost_limit_are_refused(bench: Bench) -> None:
@@ -85,7 +83,7 @@ def test_an_unknown_price_and_a_cost_limit_are_refused(bench: Bench) -> None:
     assert bench.provider.count("upload_file") == 0
 
 
-def test_fewer_rows_than_the_provider_takes_are_refused(bench: Bench) -> None:
+def test_fewer_rows_than_the_provider_accepts_are_refused(bench: Bench) -> None:
     job = bench.write_job()
     write_rows(bench.folder / "train.jsonl", [("a\n\n", " 1")])
     with pytest.raises(DatasetError, match=r"train\.jsonl has 1 row, and fake needs 2 or more"):

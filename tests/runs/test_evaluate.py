@@ -1,77 +1,79 @@
-"""Asking the model what it has learned."""
+"""The evaluate stage: which rows are sent to the model, and how."""
 
 import pytest
 
 from ftops.errors import NotFound, Unreachable
 from ftops.records import RunStatus, Stage, StageStatus
 from ftops.runs.open_run import load_evaluation
-from tests.runs.bench import TRAINING, Bench, right_share, write_rows
+from tests.runs.bench import TRAINING, Bench, get_primary_value, write_rows
 
 
-def test_without_any_file_to_ask_from_the_stage_is_skipped_with_its_reason(bench: Bench) -> None:
+def test_without_a_file_to_evaluate_on_the_stage_is_skipped_with_its_reason(bench: Bench) -> None:
     run = bench.run(bench.write_job(validation_file=None))
     assert run.status is RunStatus.SUCCEEDED
     assert bench.statuses(run)[5] == StageStatus.SKIPPED
     assert bench.detail(run, Stage.EVALUATE)["reason"] == "no validation_file and no evaluate.file"
     assert load_evaluation(run, bench.home) is None
-    assert bench.provider.asked == []
+    assert bench.provider.completion_requests == []
 
 
-def test_a_validation_file_at_the_provider_cannot_be_asked_from(bench: Bench) -> None:
+def test_a_validation_file_at_the_provider_cannot_be_evaluated_on(bench: Bench) -> None:
     first = bench.run(bench.write_job())
     file_id = bench.detail(first, Stage.UPLOAD)["validation_file"]
     run = bench.run(bench.write_job(validation_file=file_id))
     assert "evaluate.file" in str(bench.detail(run, Stage.EVALUATE)["reason"])
 
 
-def test_a_file_of_its_own_is_prepared_like_the_others(bench: Bench) -> None:
+def test_an_evaluation_file_is_prepared_like_the_others(bench: Bench) -> None:
     job = bench.write_job(
         evaluate={"file": "exam.jsonl", "overlap": "allow"},
         prepare={"separator": " ->", "stop": "\n"},
     )
-    write_rows(bench.folder / "exam.jsonl", [(prompt, answer) for prompt, answer in TRAINING])
+    write_rows(
+        bench.folder / "exam.jsonl", [(prompt, completion) for prompt, completion in TRAINING]
+    )
     run = bench.run(job)
     evaluation = load_evaluation(run, bench.home)
     assert evaluation is not None
-    # The fake knows its training prompts word for word, separators included.
-    assert (evaluation.rows, right_share(evaluation)) == (12, 1.0)
+    # The fake completes only exact training prompts, including separators.
+    assert (evaluation.rows, get_primary_value(evaluation)) == (12, 1.0)
     assert bench.detail(run, Stage.EVALUATE)["file"] == "exam.jsonl"
 
 
-def test_questions_are_asked_without_chance_with_the_stop_and_enough_room(bench: Bench) -> None:
+def test_prompts_are_sent_with_temperature_zero_a_stop_and_enough_max_tokens(bench: Bench) -> None:
     job = bench.write_job(prepare={"stop": " END"})
     write_rows(bench.folder / "validation.jsonl", [("q\n\n", " drei Brötchen, süß")])
     bench.run(job)
-    (_, sampling), *_ = bench.provider.asked
+    (_, sampling), *_ = bench.provider.completion_requests
     assert (sampling.temperature, sampling.stop) == (0.0, (" END",))
     assert sampling.max_tokens >= len(" drei Brötchen, süß END".encode())
 
 
-def test_the_job_file_may_set_the_longest_answer_and_the_number_of_rows(bench: Bench) -> None:
+def test_the_job_file_can_set_max_tokens_and_max_rows(bench: Bench) -> None:
     job = bench.write_job(evaluate={"max_tokens": 7, "max_rows": 2})
     run = bench.run(job)
-    (_, sampling), *_ = bench.provider.asked
+    (_, sampling), *_ = bench.provider.completion_requests
     assert sampling.max_tokens == 7
     assert bench.detail(run, Stage.EVALUATE)["rows"] == 2
 
 
-def test_many_rows_are_asked_once_each_with_progress(bench: Bench) -> None:
+def test_many_rows_are_sent_once_each_with_progress(bench: Bench) -> None:
     job = bench.write_job()
     write_rows(bench.folder / "validation.jsonl", [(f"q {n}\n\n", " 1") for n in range(45)])
     bench.run(job)
-    assert len(bench.provider.asked) == 45
-    steps = [step[1] for step in bench.seen.progress if step[0] == "evaluate"]
+    assert len(bench.provider.completion_requests) == 45
+    steps = [step[1] for step in bench.recorder.progress if step[0] == "evaluate"]
     assert (steps[0], steps[-1], steps) == (0, 45, sorted(steps))
 
 
-def test_a_model_that_is_not_loaded_yet_is_waited_for(bench: Bench) -> None:
+def test_a_loading_model_is_awaited(bench: Bench) -> None:
     bench.provider.loading_lag = 5
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
-    assert sum("not being served yet" in note for note in bench.seen.notes) == 1
+    assert sum("not being served yet" in note for note in bench.recorder.notes) == 1
 
 
-def test_a_model_that_never_answers_leaves_the_run_open_for_the_same_command(bench: Bench) -> None:
+def test_a_model_that_never_responds_leaves_the_run_open_for_the_next_command(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.loading_lag = 1000
     with pytest.raises(NotFound):
@@ -81,10 +83,10 @@ def test_a_model_that_never_answers_leaves_the_run_open_for_the_same_command(ben
     assert 180 < bench.clock.monotonic_s() < 900
     bench.provider.loading_lag = 0
     assert bench.run(job).status is RunStatus.SUCCEEDED
-    assert [text for text in bench.seen.told if "begins" in text] == ["evaluate begins 2"]
+    assert [text for text in bench.recorder.steps if "begins" in text] == ["evaluate begins 2"]
 
 
-def test_an_evaluation_that_breaks_off_leaves_no_half_of_it(bench: Bench) -> None:
+def test_an_interrupted_evaluation_leaves_no_partial_result(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.fail("complete", Unreachable("gone"))
     with pytest.raises(Unreachable):

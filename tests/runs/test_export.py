@@ -1,4 +1,4 @@
-"""Tools are told of a run when it has ended: once, whatever happens to the commands."""
+"""An ended run is exported once to each tool, also when commands are killed."""
 
 import dataclasses
 import json
@@ -22,61 +22,61 @@ from tests.runs.bench import Bench
 BOTH = ["mlflow", {"json": {"file": "out.json"}}]
 
 
-class Died(BaseException):
-    """The process ends here, as by a kill: nothing behind it runs."""
+class Killed(BaseException):
+    """The process ends here, as after a kill."""
 
 
 @dataclass
-class Archive:
-    """Remembers what it was told; `acts` happen first, one a telling."""
+class FakeExporter:
+    """Records its exports; each export first calls the next of `hooks`."""
 
-    told: list[tuple[RunData, ExportTarget]] = field(default_factory=list)
-    acts: list[Callable[[], None]] = field(default_factory=list)
+    exports: list[tuple[RunData, ExportTarget]] = field(default_factory=list)
+    hooks: list[Callable[[], None]] = field(default_factory=list)
 
     def export(self, run: RunData, target: ExportTarget) -> str:
-        if self.acts:
-            self.acts.pop(0)()
-        self.told.append((run, target))
+        if self.hooks:
+            self.hooks.pop(0)()
+        self.exports.append((run, target))
         return f"at {target.tool}"
 
     @property
     def statuses(self) -> list[str]:
-        return [run.status for run, _ in self.told]
+        return [run.status for run, _ in self.exports]
 
 
 @pytest.fixture
-def archive() -> Archive:
-    return Archive()
+def exporter() -> FakeExporter:
+    return FakeExporter()
 
 
 @pytest.fixture
-def context(bench: Bench, archive: Archive) -> RunContext:
-    return dataclasses.replace(bench.context, exporter=archive)
+def context(bench: Bench, exporter: FakeExporter) -> RunContext:
+    return dataclasses.replace(bench.context, exporter=exporter)
 
 
 def run_job(context: RunContext, job: LoadedJob, *, retry: bool = False) -> Run:
     return drive(open_run(job, context, retry=retry), context)
 
 
-def die() -> None:
-    raise Died
+def kill() -> None:
+    raise Killed
 
 
 def refuse() -> None:
     raise ExportFailed("export: mlflow is away")
 
 
-def calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
-    found = bench.ledger.list_calls(run.id)
-    return [(call.state, call.remote_id) for call in found if call.name == "export"]
+def list_export_calls(bench: Bench, run: Run) -> list[tuple[str, str | None]]:
+    calls = bench.ledger.list_calls(run.id)
+    return [(call.state, call.remote_id) for call in calls if call.name == "export"]
 
 
-def test_each_tool_is_told_once_when_the_run_has_ended(
-    bench: Bench, context: RunContext, archive: Archive
+def test_an_ended_run_is_exported_once_to_each_tool(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     job = bench.write_job(export=BOTH)
     run = run_job(context, job)
-    (first, mlflow), (second, file) = archive.told
+    (first, mlflow), (second, file) = exporter.exports
     assert mlflow == ExportTarget("mlflow", {}, job.path.parent)
     assert file == ExportTarget("json", {"file": "out.json"}, job.path.parent)
     assert first == second
@@ -84,22 +84,22 @@ def test_each_tool_is_told_once_when_the_run_has_ended(
     assert {curve.name for curve in first.curves} >= {"train_loss"}
     assert first.metrics[0].metric == "exact_match"
     assert first.lineage.training_file_id
-    assert calls(bench, run) == [("done", "at mlflow"), ("done", "at json")]
-    assert bench.seen.notes[-1] == "json has this run: at json"
+    assert list_export_calls(bench, run) == [("done", "at mlflow"), ("done", "at json")]
+    assert bench.recorder.notes[-1] == "json has this run: at json"
     for _ in range(2):
         run_job(context, job)
-    assert len(archive.told) == 2
+    assert len(exporter.exports) == 2
 
 
-def test_without_a_wish_no_tool_is_told(
-    bench: Bench, context: RunContext, archive: Archive
+def test_without_export_settings_nothing_is_exported(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     run = run_job(context, bench.write_job())
-    assert (archive.told, calls(bench, run)) == ([], [])
+    assert (exporter.exports, list_export_calls(bench, run)) == ([], [])
 
 
-def test_a_failed_run_and_its_second_try_are_told(
-    bench: Bench, context: RunContext, archive: Archive
+def test_a_failed_run_and_its_retry_are_exported(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     bench.provider.statuses = ("queued", "failed")
     job = bench.write_job(export=["mlflow"])
@@ -107,103 +107,105 @@ def test_a_failed_run_and_its_second_try_are_told(
         run_job(context, job)
     bench.provider.statuses = ("queued", "succeeded")
     run_job(context, job, retry=True)
-    assert archive.statuses == ["failed", "succeeded"]
-    assert archive.told[0][0].lineage.training_sha256
+    assert exporter.statuses == ["failed", "succeeded"]
+    assert exporter.exports[0][0].lineage.training_sha256
 
 
-def test_a_cancelled_run_is_told(bench: Bench, context: RunContext, archive: Archive) -> None:
+def test_a_cancelled_run_is_exported(
+    bench: Bench, context: RunContext, exporter: FakeExporter
+) -> None:
     run = drive(open_run(bench.write_job(export=["mlflow"]), context), context, detach=True)
-    assert archive.told == []
+    assert exporter.exports == []
     cancel_run(run, context)
-    assert archive.statuses == ["cancelled"]
+    assert exporter.statuses == ["cancelled"]
     with pytest.raises(JobCancelled):
         drive(run, context)
 
 
-def test_another_evaluation_is_told_of_the_same_run(
-    bench: Bench, context: RunContext, archive: Archive
+def test_another_evaluation_exports_the_run_again(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     first = run_job(context, bench.write_job(export=["mlflow"]))
-    again = run_job(context, bench.write_job(export=["mlflow"], evaluate={"max_rows": 1}))
-    assert first.id == again.id
-    assert [run.metrics[0].rows for run, _ in archive.told] == [3, 1]
+    second = run_job(context, bench.write_job(export=["mlflow"], evaluate={"max_rows": 1}))
+    assert first.id == second.id
+    assert [run.metrics[0].rows for run, _ in exporter.exports] == [3, 1]
 
 
-def test_a_tool_that_fails_ends_no_run_and_is_told_with_what_tells_it_later(
-    bench: Bench, context: RunContext, archive: Archive
+def test_a_failing_tool_ends_no_run_and_is_noted_with_the_command_to_repeat(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
-    archive.acts = [refuse]
+    exporter.hooks = [refuse]
     job = bench.write_job(export=BOTH)
     run = run_job(context, job)
     assert run.status is RunStatus.SUCCEEDED
-    assert [target.tool for _, target in archive.told] == ["json"]
+    assert [target.tool for _, target in exporter.exports] == ["json"]
     assert f"export: mlflow is away; `ftops export {run.id} --to mlflow` exports it later" in (
-        bench.seen.notes
+        bench.recorder.notes
     )
     run_job(context, job)
-    assert len(archive.told) == 1
-    assert [state for state, _ in calls(bench, run)] == ["failed", "done"]
+    assert len(exporter.exports) == 1
+    assert [state for state, _ in list_export_calls(bench, run)] == ["failed", "done"]
 
 
-def test_what_a_dead_command_left_is_told_by_the_next(
-    bench: Bench, context: RunContext, archive: Archive
+def test_the_next_command_exports_what_a_killed_one_did_not(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
-    archive.acts = [lambda: None, die]
+    exporter.hooks = [lambda: None, kill]
     job = bench.write_job(export=BOTH)
-    with pytest.raises(Died):
+    with pytest.raises(Killed):
         run_job(context, job)
     run = run_job(context, job)
-    assert [target.tool for _, target in archive.told] == ["mlflow", "json"]
-    assert [state for state, _ in calls(bench, run)] == ["done", "done"]
+    assert [target.tool for _, target in exporter.exports] == ["mlflow", "json"]
+    assert [state for state, _ in list_export_calls(bench, run)] == ["done", "done"]
     run_job(context, job)
-    assert len(archive.told) == 2
+    assert len(exporter.exports) == 2
 
 
-def test_a_run_that_exists_can_be_told_later(
-    bench: Bench, context: RunContext, archive: Archive
+def test_an_existing_run_can_be_exported_later(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     run = run_job(context, bench.write_job())
     target = ExportTarget("json", {}, bench.folder)
     for _ in range(2):
-        location = export_now(run, bench.ledger, bench.home, archive, target)
-    assert (location, len(archive.told)) == ("at json", 2)
-    assert calls(bench, run) == [("done", "at json")] * 2
+        location = export_now(run, bench.ledger, bench.home, exporter, target)
+    assert (location, len(exporter.exports)) == ("at json", 2)
+    assert list_export_calls(bench, run) == [("done", "at json")] * 2
 
 
-def test_what_a_dead_command_left_open_is_closed_by_telling_the_same_tool_again(
-    bench: Bench, context: RunContext, archive: Archive
+def test_an_open_export_of_a_killed_command_is_closed_by_exporting_again(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     run = run_job(context, bench.write_job())
     target = ExportTarget("mlflow", {}, bench.folder)
-    archive.acts = [die]
-    with pytest.raises(Died):
-        export_now(run, bench.ledger, bench.home, archive, target)
-    export_now(run, bench.ledger, bench.home, archive, target)
-    assert calls(bench, run) == [("done", "at mlflow")]
+    exporter.hooks = [kill]
+    with pytest.raises(Killed):
+        export_now(run, bench.ledger, bench.home, exporter, target)
+    export_now(run, bench.ledger, bench.home, exporter, target)
+    assert list_export_calls(bench, run) == [("done", "at mlflow")]
 
 
-def test_a_run_that_somebody_drives_is_not_told_beside(
-    bench: Bench, context: RunContext, archive: Archive
+def test_a_run_that_another_process_drives_is_not_exported(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     run = run_job(context, bench.write_job())
     target = ExportTarget("json", {}, bench.folder)
     with hold_run(run, bench.home), pytest.raises(ExportFailed, match="another process"):
-        export_now(run, bench.ledger, bench.home, archive, target)
-    assert (archive.told, calls(bench, run)) == ([], [])
+        export_now(run, bench.ledger, bench.home, exporter, target)
+    assert (exporter.exports, list_export_calls(bench, run)) == ([], [])
 
 
-def test_a_run_that_has_not_ended_is_told_to_nobody(
-    bench: Bench, context: RunContext, archive: Archive
+def test_a_run_that_has_not_ended_is_not_exported(
+    bench: Bench, context: RunContext, exporter: FakeExporter
 ) -> None:
     job = bench.write_job(export=["mlflow"])
     run = drive(open_run(job, context), context, detach=True)
     (target,) = list_export_targets(job.spec, run.job_file)
     with pytest.raises(ExportFailed, match="running: a run is exported when it has ended"):
-        export_now(run, bench.ledger, bench.home, archive, target)
-    assert archive.told == []
+        export_now(run, bench.ledger, bench.home, exporter, target)
+    assert exporter.exports == []
 
 
-def test_a_real_file_is_written_beside_the_job_file(bench: Bench) -> None:
+def test_a_real_file_is_written_next_to_the_job_file(bench: Bench) -> None:
     context = dataclasses.replace(bench.context, exporter=SubprocessExporter({}))
     run = run_job(context, bench.write_job(export=[{"json": {"file": "out.json"}}]))
     document = json.loads((bench.folder / "out.json").read_text())

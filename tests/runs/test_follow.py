@@ -1,4 +1,4 @@
-"""Following: to the end of the job, through bad moments, each event once."""
+"""Following a job to its end, through errors, with each event shown once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -36,29 +36,29 @@ def test_events_are_stored_before_they_are_shown(bench: Bench) -> None:
     stored_when_shown: list[bool] = []
     job = bench.write_job()
 
-    def look() -> None:
+    def check() -> None:
         (run,) = bench.ledger.list_runs()
         known = [event.message for event in bench.ledger.list_events(run.id)]
-        stored_when_shown.append(set(bench.seen.events) <= set(known))
+        stored_when_shown.append(set(bench.recorder.events) <= set(known))
 
-    bench.provider.before("get_job", look)
+    bench.provider.before("get_job", check)
     bench.run(job)
     assert stored_when_shown
     assert all(stored_when_shown)
 
 
-def test_events_that_the_provider_repeats_are_shown_once(bench: Bench) -> None:
+def test_repeated_events_are_shown_once(bench: Bench) -> None:
     bench.provider.repeats_events = True
     bench.run(bench.write_job())
-    assert bench.seen.events == ALL_STEPS
+    assert bench.recorder.events == ALL_STEPS
 
 
-def test_only_events_that_are_not_stored_yet_are_asked_for(bench: Bench) -> None:
+def test_only_events_that_are_not_stored_are_requested(bench: Bench) -> None:
     bench.run(bench.write_job())
     assert bench.provider.known == [0, 1, 2, 3, 4]
 
 
-def test_events_stored_by_a_command_that_died_are_shown_by_the_next(bench: Bench) -> None:
+def test_events_stored_by_a_killed_command_are_shown_by_the_next(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.before("get_job", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -67,32 +67,32 @@ def test_events_stored_by_a_command_that_died_are_shown_by_the_next(bench: Bench
     (run,) = bench.ledger.list_runs()
     assert run.job_id is not None
     bench.provider.get_job(run.job_id)
-    found = bench.provider.list_events(run.job_id, known=frozenset())
-    bench.ledger.add_events(run.id, run.job_id, found)
+    events = bench.provider.list_events(run.job_id, known=frozenset())
+    bench.ledger.add_events(run.id, run.job_id, events)
     bench.run(job)
-    assert bench.seen.events == ALL_STEPS
+    assert bench.recorder.events == ALL_STEPS
 
 
-def test_events_that_come_while_waiting_are_shown_at_once_and_once(bench: Bench) -> None:
+def test_events_that_arrive_while_waiting_are_shown_at_once(bench: Bench) -> None:
     shown_at: list[list[str]] = []
 
-    def whole(events: Sequence[JobEvent]) -> Iterator[JobEvent]:
-        """A stream that is ahead of the list, and begins with what is known."""
+    def stream_all(events: Sequence[JobEvent]) -> Iterator[JobEvent]:
+        """A stream that is ahead of the list and starts with known events."""
         for number in (1, 2, 3):
             yield replace(
                 events[0],
                 id=events[0].id.removesuffix("1") + str(number),
                 message=f"Step {number}/4",
             )
-            shown_at.append(list(bench.seen.events))
+            shown_at.append(list(bench.recorder.events))
 
-    bench.provider.streams = [whole]
+    bench.provider.streams = [stream_all]
     bench.run(bench.write_job())
     assert shown_at == [ALL_STEPS[:1], ALL_STEPS[:2], ALL_STEPS[:3]]
-    assert bench.seen.events == ALL_STEPS
+    assert bench.recorder.events == ALL_STEPS
 
 
-def test_ctrl_c_while_waiting_for_events_leaves_the_run_as_it_is(bench: Bench) -> None:
+def test_ctrl_c_while_waiting_for_events_leaves_the_run_unchanged(bench: Bench) -> None:
     def interrupted(_events: Sequence[JobEvent]) -> Iterator[JobEvent]:
         raise KeyboardInterrupt
 
@@ -103,28 +103,28 @@ def test_ctrl_c_while_waiting_for_events_leaves_the_run_as_it_is(bench: Bench) -
     (run,) = bench.ledger.list_runs()
     assert run.status is RunStatus.RUNNING
     assert drive(run, bench.context).status is RunStatus.SUCCEEDED
-    assert bench.seen.events == ALL_STEPS
+    assert bench.recorder.events == ALL_STEPS
 
 
-def test_a_job_that_tells_epochs_alone_shows_how_many_are_done(bench: Bench) -> None:
+def test_epoch_events_are_shown_as_progress(bench: Bench) -> None:
     def epochs(events: Sequence[JobEvent]) -> Iterator[JobEvent]:
         yield replace(events[0], id="epoch", message="Epoch", data={"epoch": 2, "n_epochs": 4})
 
     bench.provider.streams = [epochs]
     bench.run(bench.write_job())
-    assert ("follow", 2.0, 4.0, "epochs") in bench.seen.progress
+    assert ("follow", 2.0, 4.0, "epochs") in bench.recorder.progress
 
 
-def test_a_resumed_follow_shows_progress_from_where_it_was(bench: Bench) -> None:
+def test_a_resumed_follow_continues_its_progress(bench: Bench) -> None:
     job = bench.write_job()
     wait = bench.provider.capabilities.poll_every_s
-    bench.provider.before("get_job", lambda: interrupt() if bench.seen.events else None)
+    bench.provider.before("get_job", lambda: interrupt() if bench.recorder.events else None)
     with pytest.raises(KeyboardInterrupt):
         bench.run(job)
-    shown = len(bench.seen.events)
+    shown = len(bench.recorder.events)
     bench.provider.before("get_job", lambda: None)
     bench.run(job)
-    follow = [step for step in bench.seen.progress if step[0] == "follow"]
+    follow = [step for step in bench.recorder.progress if step[0] == "follow"]
     assert follow[0] == ("follow", float(shown), 4.0, "steps")
     assert bench.clock.slept_s.count(wait) > 2
 
@@ -134,19 +134,19 @@ def test_a_resumed_follow_shows_progress_from_where_it_was(bench: Bench) -> None
     [Unreachable("no route"), Unavailable("502"), RateLimited("slower"), InvalidResponse("<html>")],
     ids=lambda error: type(error).__name__,
 )
-def test_a_provider_that_is_away_for_a_while_is_waited_for(
-    bench: Bench, error: ProviderError
-) -> None:
+def test_a_temporarily_unreachable_provider_is_awaited(bench: Bench, error: ProviderError) -> None:
     bench.provider.fail("get_job", *[error] * 20)
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
-    told = [note for note in bench.seen.notes if "asking again" in note or "answers again" in note]
-    assert error.message in told[0]
-    assert "the provider answers again, after" in told[-1]
-    assert len(told) <= 3  # twenty failures are no reason for twenty lines
+    notes = [
+        note for note in bench.recorder.notes if "asking again" in note or "answers again" in note
+    ]
+    assert error.message in notes[0]
+    assert "the provider answers again, after" in notes[-1]
+    assert len(notes) <= 3  # not a line for each of twenty failures
 
 
-def test_pauses_grow_while_the_provider_is_away_and_shrink_again(bench: Bench) -> None:
+def test_pauses_grow_while_the_provider_is_unreachable_and_shrink_again(bench: Bench) -> None:
     bench.provider.fail("get_job", *[Unavailable("503")] * 6)
     bench.run(bench.write_job())
     slept = bench.clock.slept_s
@@ -154,25 +154,25 @@ def test_pauses_grow_while_the_provider_is_away_and_shrink_again(bench: Bench) -
     assert slept[6] == 5.0
 
 
-@pytest.mark.parametrize("asked_s", [40.0, 86_400.0 * 7, 251_606_303_999.0, 1e308])
+@pytest.mark.parametrize("requested_s", [40.0, 86_400.0 * 7, 251_606_303_999.0, 1e308])
 @pytest.mark.parametrize("method", ["get_job", "list_events"])
 @pytest.mark.parametrize("kind", [RateLimited, Unavailable, PermissionRefused])
-def test_a_wait_that_the_server_asks_for_is_kept_up_to_a_minute(
-    bench: Bench, kind: type[ProviderError], method: str, asked_s: float
+def test_a_retry_after_is_limited_to_a_minute(
+    bench: Bench, kind: type[ProviderError], method: str, requested_s: float
 ) -> None:
-    bench.provider.fail(method, kind("slower", retry_after_s=asked_s))
+    bench.provider.fail(method, kind("slower", retry_after_s=requested_s))
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
-    assert bench.clock.slept_s[0] == min(asked_s, 60.0)
+    assert bench.clock.slept_s[0] == min(requested_s, 60.0)
 
 
-def test_days_without_network_are_survived(bench: Bench) -> None:
+def test_a_run_continues_after_days_without_network(bench: Bench) -> None:
     bench.provider.fail("get_job", *[Unreachable("no route")] * 3000)
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
     assert bench.clock.monotonic_s() > 40 * 3600
 
 
-def test_answers_that_stay_unreadable_end_the_command_but_not_the_run(bench: Bench) -> None:
+def test_permanently_invalid_responses_end_the_command_but_not_the_run(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.fail("get_job", *[InvalidResponse("<html>")] * 200)
     with pytest.raises(InvalidResponse):
@@ -180,7 +180,7 @@ def test_answers_that_stay_unreadable_end_the_command_but_not_the_run(bench: Ben
     assert bench.ledger.list_runs()[0].status is RunStatus.RUNNING
 
 
-def test_a_job_that_is_unknown_for_a_moment_is_asked_for_again(bench: Bench) -> None:
+def test_a_temporarily_unknown_job_is_polled_again(bench: Bench) -> None:
     bench.provider.fail("get_job", NotFound("no such job"), NotFound("no such job"))
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
 
@@ -200,7 +200,7 @@ def test_a_job_that_is_unknown_for_a_moment_is_asked_for_again(bench: Bench) -> 
     ],
     ids=lambda value: str(value.status) if isinstance(value, ProviderError) else "",
 )
-def test_a_poll_that_is_refused_for_long_ends_the_command_and_never_the_run(
+def test_polls_refused_for_long_end_the_command_but_not_the_run(
     bench: Bench, error: ProviderError, limit_s: float
 ) -> None:
     job = bench.write_job()
@@ -214,15 +214,15 @@ def test_a_poll_that_is_refused_for_long_ends_the_command_and_never_the_run(
     )
     assert f"`ftops follow {run.id}` continues" in caught.value.hint
     assert (caught.value.status, run.status) == (error.status, RunStatus.RUNNING)
-    assert [note for note in bench.seen.notes if error.message in note] == [
+    assert [note for note in bench.recorder.notes if error.message in note] == [
         f"{error.message}; ftjob-1 may still be running, asking again"
     ]
-    bench.provider.forgive("get_job")
+    bench.provider.succeed("get_job")
     assert bench.run(job).status is RunStatus.SUCCEEDED
     assert bench.provider.count("create_job") == 1
 
 
-def test_an_unknown_job_is_said_to_be_replaced_by_new_alone(bench: Bench) -> None:
+def test_the_hint_for_an_unknown_job_is_new(bench: Bench) -> None:
     bench.provider.fail("get_job", *[NotFound("no such job")] * 100)
     with pytest.raises(NotFound) as caught:
         bench.run(bench.write_job())
@@ -230,17 +230,17 @@ def test_an_unknown_job_is_said_to_be_replaced_by_new_alone(bench: Bench) -> Non
     assert "--new` creates another one" in caught.value.hint
 
 
-def test_hours_without_network_do_not_count_for_a_refusal_after_them(bench: Bench) -> None:
+def test_hours_without_network_do_not_count_for_a_later_refusal(bench: Bench) -> None:
     bench.provider.fail("get_job", *[Unreachable("no route")] * 300)
     bench.provider.fail("get_job", *[PermissionRefused("captive portal", status=403)] * 3)
     bench.provider.fail("get_job", *[Unreachable("no route")] * 3)
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
-    begun = [note.partition(";")[0] for note in bench.seen.notes if "asking again" in note]
-    assert begun == ["no route", "captive portal"]
+    reasons = [note.partition(";")[0] for note in bench.recorder.notes if "asking again" in note]
+    assert reasons == ["no route", "captive portal"]
 
 
-def test_max_wait_ends_the_patience_with_a_refusal_before_its_time(bench: Bench) -> None:
+def test_max_wait_ends_retries_of_a_refusal(bench: Bench) -> None:
     bench.provider.fail("get_job", *[PermissionRefused("no", status=403)] * 1000)
     with pytest.raises(WaitedTooLong, match="ftjob-1 may still be running") as caught:
         bench.run(bench.write_job(limits={"max_wait": "100s"}))
@@ -262,7 +262,7 @@ NO_EVENTS = [
 
 @pytest.mark.parametrize("error", NO_EVENTS, ids=lambda error: str(error.status))
 @pytest.mark.parametrize("ending", ["succeeded", "failed"])
-def test_without_events_the_run_goes_on_by_the_jobs_status(
+def test_without_events_the_run_continues_by_the_job_status(
     bench: Bench, ending: str, error: ProviderError
 ) -> None:
     bench.provider.statuses = (*["running"] * 50, ending)
@@ -272,56 +272,54 @@ def test_without_events_the_run_goes_on_by_the_jobs_status(
     else:
         with pytest.raises(JobFailed, match="ftjob-1 failed"):
             bench.run(bench.write_job())
-    on_note = [note for note in bench.seen.notes if error.message in note]
+    on_note = [note for note in bench.recorder.notes if error.message in note]
     assert on_note == [f"{error.message}; the run continues by the job's status"]
-    assert bench.seen.events == []
+    assert bench.recorder.events == []
 
 
-def test_a_server_without_events_costs_little_time(bench: Bench) -> None:
+def test_a_server_without_events_adds_little_time(bench: Bench) -> None:
     bench.provider.statuses = (*["running"] * 50, "succeeded")
     bench.provider.fail("list_events", *[NO_EVENTS[0]] * 200)
     bench.run(bench.write_job())
     assert bench.clock.monotonic_s() == 49 * 5.0
 
 
-def test_a_job_without_events_is_not_called_stalled(bench: Bench) -> None:
+def test_a_job_without_events_has_not_stalled(bench: Bench) -> None:
     bench.provider.statuses = (*["running"] * 500, "succeeded")
     bench.provider.fail("list_events", *[NO_EVENTS[0]] * 1000)
     assert bench.run(bench.write_job(limits={"stall": "10m"})).status is RunStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize("error", NO_EVENTS, ids=lambda error: str(error.status))
-def test_events_that_cannot_be_read_for_a_moment_are_not_lost(
-    bench: Bench, error: ProviderError
-) -> None:
+def test_temporarily_unreadable_events_are_not_lost(bench: Bench, error: ProviderError) -> None:
     job = bench.write_job()
     drive(open_run(job, bench.context), bench.context, detach=True)
     while not bench.provider.get_job("ftjob-1").ended:
         pass
     bench.provider.fail("list_events", *[error] * 3)
     assert bench.run(job).status is RunStatus.SUCCEEDED
-    assert bench.seen.events == ALL_STEPS
+    assert bench.recorder.events == ALL_STEPS
 
 
-def test_a_refusal_while_the_name_of_the_model_is_awaited_loses_neither(bench: Bench) -> None:
+def test_a_refusal_while_waiting_for_the_model_name_loses_nothing(bench: Bench) -> None:
     class Slow(FakeProvider):
-        looks = 0
+        polls = 0
 
         def get_job(self, job_id: str) -> Job:
             job = super().get_job(job_id)
             if not job.ended:
                 return job
-            self.looks += 1
-            if self.looks in (2, 3):
+            self.polls += 1
+            if self.polls in (2, 3):
                 raise PermissionRefused("forbidden", status=403)
-            return job if self.looks > 4 else replace(job, fine_tuned_model=None)
+            return job if self.polls > 4 else replace(job, fine_tuned_model=None)
 
     bench.provider = Slow(bench.folder / "provider", bench.clock)
     run = bench.run(bench.write_job())
     assert (run.status, run.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ada:acme::ftjob-1")
 
 
-def test_waiting_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> None:
+def test_waiting_ends_at_max_wait_and_the_next_command_continues(bench: Bench) -> None:
     job = bench.write_job(limits={"max_wait": "90s"})
     bench.provider.statuses = ("queued", *["running"] * 30, "succeeded")
     with pytest.raises(WaitedTooLong, match="its job ftjob-1 may still be running") as caught:
@@ -333,14 +331,14 @@ def test_waiting_ends_at_max_wait_and_the_next_command_goes_on(bench: Bench) -> 
     assert drive(run, bench.context).status is RunStatus.SUCCEEDED
 
 
-def test_max_wait_also_ends_the_patience_with_a_provider_that_is_away(bench: Bench) -> None:
+def test_max_wait_also_ends_waiting_for_an_unreachable_provider(bench: Bench) -> None:
     bench.provider.fail("get_job", *[Unreachable("no route")] * 1000)
     with pytest.raises(WaitedTooLong):
         bench.run(bench.write_job(limits={"max_wait": "10m"}))
     assert bench.clock.monotonic_s() == 600.0
 
 
-def test_a_job_that_shows_nothing_for_too_long_has_stalled_and_is_left_alone(bench: Bench) -> None:
+def test_a_job_without_news_for_too_long_has_stalled_and_is_not_cancelled(bench: Bench) -> None:
     job = bench.write_job(limits={"stall": "10m"})
     bench.provider.statuses = ("queued", *["running"] * 500, "succeeded")
     with pytest.raises(JobStalled, match="reported nothing new for 10m") as caught:
@@ -352,7 +350,7 @@ def test_a_job_that_shows_nothing_for_too_long_has_stalled_and_is_left_alone(ben
     assert bench.provider.count("cancel_job") == 0
 
 
-def test_a_queue_and_a_provider_that_is_away_are_no_stall(bench: Bench) -> None:
+def test_a_queued_job_and_an_unreachable_provider_are_no_stall(bench: Bench) -> None:
     bench.provider.statuses = (*["queued"] * 100, "running", "succeeded")
     bench.provider.before(
         "list_events",
@@ -367,7 +365,7 @@ def test_a_queue_and_a_provider_that_is_away_are_no_stall(bench: Bench) -> None:
     assert bench.clock.monotonic_s() > 2 * 3600
 
 
-def test_a_job_that_waits_for_half_a_day_is_never_sent_again(bench: Bench) -> None:
+def test_a_job_queued_for_half_a_day_is_never_sent_again(bench: Bench) -> None:
     queued = 12 * 3600 // int(bench.provider.capabilities.poll_queued_s)
     bench.provider.statuses = (*["queued"] * queued, "running", "succeeded")
     bench.provider.fail("get_job", Unreachable("no network"), Unavailable("busy", status=503))
@@ -377,7 +375,7 @@ def test_a_job_that_waits_for_half_a_day_is_never_sent_again(bench: Bench) -> No
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_job_in_a_queue_is_asked_for_less_and_less_often_and_a_running_one_closely(
+def test_queued_jobs_are_polled_less_often_than_running_ones(
     bench: Bench,
 ) -> None:
     bench.provider.statuses = (*["queued"] * 12, "running", "running", "succeeded")
@@ -388,10 +386,10 @@ def test_a_job_in_a_queue_is_asked_for_less_and_less_often_and_a_running_one_clo
     assert slept[-2:] == [5.0, 5.0]
 
 
-def test_statuses_that_nobody_has_heard_of_are_a_job_on_its_way(bench: Bench) -> None:
+def test_a_job_of_unknown_status_has_not_ended(bench: Bench) -> None:
     bench.provider.statuses = ("pending", "moderating", "pausing", "resumed?", "succeeded")
     assert bench.run(bench.write_job()).status is RunStatus.SUCCEEDED
-    assert [text for text in bench.seen.told if text.startswith("job ")] == [
+    assert [text for text in bench.recorder.steps if text.startswith("job ")] == [
         "job moderating",
         "job pausing",
         "job resumed?",
@@ -399,7 +397,7 @@ def test_statuses_that_nobody_has_heard_of_are_a_job_on_its_way(bench: Bench) ->
     ]
 
 
-def test_what_the_job_resolved_is_kept_with_the_stage(bench: Bench) -> None:
+def test_resolved_values_of_the_job_are_stored_with_the_stage(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     detail = bench.detail(run, Stage.FOLLOW)
     assert detail["hyperparameters"] == {"n_epochs": 3}

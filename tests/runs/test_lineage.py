@@ -1,4 +1,4 @@
-"""Where a model comes from: its generations, its figure, its cost, its end."""
+"""The lineage of a model: its generations, primary metric, cost and shutdown date."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -99,40 +99,43 @@ def write_evaluation(home: Path, text: str) -> Run:
     return run
 
 
-def make_evaluation(**figures: MetricResult) -> Evaluation:
-    tuned = CandidateScore("tuned", CandidateKind.TUNED, 100, figures, model=FIRST)
+def make_evaluation(**metrics: MetricResult) -> Evaluation:
+    tuned = CandidateScore("tuned", CandidateKind.TUNED, 100, metrics, model=FIRST)
     base = CandidateScore(
         "base", CandidateKind.BASE, 100, {"accuracy": MetricResult(0.3, 0.2, 0.4, 100)}
     )
     return Evaluation("test.jsonl", 100, "accuracy", (base, tuned))
 
 
-def test_a_model_that_was_tuned_from_a_tuned_one_has_both_generations(ledger: Ledger) -> None:
+def test_a_model_tuned_from_a_tuned_model_has_both_generations(ledger: Ledger) -> None:
     add_model(ledger, FIRST, "run-1", "ada")
     second = add_model(ledger, SECOND, "run-2", FIRST)
-    found = lineage.trace_lineage(ledger, second)
-    assert [one.tuned.name for one in found] == [FIRST, SECOND]
-    assert [one.run.id if one.run else None for one in found] == ["run-1", "run-2"]
+    versions = lineage.trace_lineage(ledger, second)
+    assert [version.tuned.name for version in versions] == [FIRST, SECOND]
+    assert [version.run.id if version.run else None for version in versions] == ["run-1", "run-2"]
 
 
-def test_models_that_claim_to_come_from_each_other_end_the_chain(ledger: Ledger) -> None:
+def test_a_cycle_of_base_models_ends_the_chain(ledger: Ledger) -> None:
     first = add_model(ledger, FIRST, "run-1", SECOND)
     add_model(ledger, SECOND, "run-2", FIRST)
-    assert [one.tuned.name for one in lineage.trace_lineage(ledger, first)] == [SECOND, FIRST]
+    assert [version.tuned.name for version in lineage.trace_lineage(ledger, first)] == [
+        SECOND,
+        FIRST,
+    ]
 
 
-def test_a_run_that_never_described_its_data_has_no_hash(ledger: Ledger) -> None:
-    made = lineage.load_model_version(ledger, add_model(ledger, FIRST, "run-1", "ada"))
-    assert (made.prepared, made.data_sha256) == (None, "")
+def test_a_run_without_prepared_data_has_no_hash(ledger: Ledger) -> None:
+    version = lineage.load_model_version(ledger, add_model(ledger, FIRST, "run-1", "ada"))
+    assert (version.prepared, version.data_sha256) == (None, "")
 
 
-def test_the_headline_is_that_of_the_tuned_model(tmp_path: Path) -> None:
+def test_the_primary_metric_is_that_of_the_tuned_model(tmp_path: Path) -> None:
     evaluation = make_evaluation(accuracy=MetricResult(0.94, 0.9, 0.97, 100))
     run = write_evaluation(tmp_path, json.dumps(evaluation.to_json()))
-    found = lineage.find_evaluation(run, tmp_path)
-    headline = lineage.find_primary_metric(found)
-    assert headline is not None
-    assert headline.to_json() == {
+    evaluation = lineage.find_evaluation(run, tmp_path)
+    metric = lineage.find_primary_metric(evaluation)
+    assert metric is not None
+    assert metric.to_json() == {
         "name": "accuracy",
         "value": 0.94,
         "low": 0.9,
@@ -141,21 +144,21 @@ def test_the_headline_is_that_of_the_tuned_model(tmp_path: Path) -> None:
     }
 
 
-def test_checkpoints_are_those_that_the_results_list_whether_evaluated_or_not() -> None:
+def test_all_checkpoints_of_the_results_are_listed() -> None:
     listed = [
         Checkpoint("ftckpt-2", 40, f"{FIRST}:ckpt-40", {"valid_loss": 0.2}),
         Checkpoint("ftckpt-1", 20, f"{FIRST}:ckpt-20"),
         Checkpoint("ftckpt-3", 60, f"{FIRST}:ckpt-60"),
     ]
-    made = make_version(checkpoints=listed)
-    found = lineage.list_checkpoints(made)
-    assert [(one.step, one.model) for one in found] == [
+    version = make_version(checkpoints=listed)
+    checkpoints = lineage.list_checkpoints(version)
+    assert [(checkpoint.step, checkpoint.model) for checkpoint in checkpoints] == [
         (20, f"{FIRST}:ckpt-20"),
         (40, f"{FIRST}:ckpt-40"),
     ]
 
 
-def test_a_metric_that_the_tuned_model_lacks_is_not_taken_from_another() -> None:
+def test_a_missing_metric_of_the_tuned_model_is_not_taken_from_another() -> None:
     assert lineage.find_primary_metric(make_evaluation()) is None
 
 
@@ -166,29 +169,29 @@ def test_an_older_or_damaged_evaluation_counts_as_none(tmp_path: Path, text: str
     assert lineage.find_primary_metric(None) is None
 
 
-def test_training_costs_what_was_trained_on() -> None:
-    made = make_version(cost_usd=9.0, trained_tokens=200_000)
-    cost = lineage.find_training_cost(made, ModelInfo(train_usd=25.0))
+def test_the_training_cost_is_trained_tokens_times_price() -> None:
+    version = make_version(cost_usd=9.0, trained_tokens=200_000)
+    cost = lineage.find_training_cost(version, ModelInfo(train_usd=25.0))
     assert cost is not None
     assert cost.to_json() == {"usd": 5.0, "trained_tokens": 200_000, "estimated": False}
 
 
 @pytest.mark.parametrize(("tokens", "price"), [(200_000, None), (None, 25.0)])
-def test_without_tokens_or_price_the_estimate_counts(
+def test_without_tokens_or_price_the_cost_is_the_estimate(
     tokens: int | None, price: float | None
 ) -> None:
-    made = make_version(cost_usd=9.0, trained_tokens=tokens)
-    cost = lineage.find_training_cost(made, ModelInfo(train_usd=price))
+    version = make_version(cost_usd=9.0, trained_tokens=tokens)
+    cost = lineage.find_training_cost(version, ModelInfo(train_usd=price))
     assert cost is not None
     assert cost.to_json() == {"usd": 9.0, "trained_tokens": None, "estimated": True}
 
 
-def test_where_nobody_knows_a_price_there_is_no_cost() -> None:
+def test_without_a_known_price_there_is_no_cost() -> None:
     assert lineage.find_training_cost(make_version(), ModelInfo()) is None
 
 
 @pytest.mark.parametrize(
-    ("told", "known", "expected"),
+    ("reported", "known", "expected"),
     [
         (None, None, None),
         (None, date(2027, 1, 14), date(2027, 1, 14)),
@@ -199,11 +202,11 @@ def test_where_nobody_knows_a_price_there_is_no_cost() -> None:
         ("9" * 30, None, None),
     ],
 )
-def test_the_end_is_the_earlier_of_what_is_told_and_what_is_known(
-    told: str | None, known: date | None, expected: date | None
+def test_the_shutdown_date_is_the_earlier_of_reported_and_known(
+    reported: str | None, known: date | None, expected: date | None
 ) -> None:
-    found = lineage.find_shutdown_date(told, ModelInfo(shutdown=known))
-    assert found == expected
+    shutdown = lineage.find_shutdown_date(reported, ModelInfo(shutdown=known))
+    assert shutdown == expected
 
 
 def test_the_job_file_is_shown_as_it_was_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The key of a run: the same for the same job, whoever looks and whenever."""
+"""The key of a run: the same for the same job."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def test_the_key_stays_the_same_for_the_same_job(tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{64}", key)
 
 
-def test_the_usual_protocol_spelled_out_is_the_same_job(tmp_path: Path) -> None:
+def test_the_default_protocol_is_the_same_job(tmp_path: Path) -> None:
     spelled_out = write_job(tmp_path, provider={"type": "fake", "protocol": "current"})
     assert make_key(spelled_out, "a") == make_key(write_job(tmp_path), "a")
 
@@ -43,30 +43,30 @@ def test_model_account_and_every_byte_of_the_data_change_the_key(tmp_path: Path)
     assert len(keys) == 8
 
 
-def test_where_the_data_lies_and_what_it_is_called_do_not_change_the_key(tmp_path: Path) -> None:
-    here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir()
-    key = make_key(write_job(here), "a")
-    here.rename(there)
-    assert make_key(load_job(there / "job.yaml", environ={}), "a") == key
-    moved = write_job(there, training_file="data/1.jsonl", validation_file=str(there / "2.jsonl"))
-    (there / "data").mkdir()
-    (there / "train.jsonl").rename(there / "data" / "1.jsonl")
-    (there / "validation.jsonl").rename(there / "2.jsonl")
+def test_path_and_name_of_the_data_do_not_change_the_key(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    key = make_key(write_job(source), "a")
+    source.rename(target)
+    assert make_key(load_job(target / "job.yaml", environ={}), "a") == key
+    moved = write_job(target, training_file="data/1.jsonl", validation_file=str(target / "2.jsonl"))
+    (target / "data").mkdir()
+    (target / "train.jsonl").rename(target / "data" / "1.jsonl")
+    (target / "validation.jsonl").rename(target / "2.jsonl")
     assert make_key(moved, "a") == key
 
 
-def test_training_and_validation_exchanged_are_another_job(tmp_path: Path) -> None:
+def test_swapped_training_and_validation_data_are_another_job(tmp_path: Path) -> None:
     straight = make_key(write_job(tmp_path), "a")
     crossed = write_job(tmp_path, training_file="validation.jsonl", validation_file="train.jsonl")
     assert make_key(crossed, "a") != straight
 
 
-def test_run_ids_sort_by_time_and_can_be_read_aloud() -> None:
+def test_run_ids_sort_by_time_and_are_readable() -> None:
     run_id = make_run_id(FakeClock().now())
     assert re.fullmatch(r"run-20261122-1200-[a-hjkmnp-z2-9]{4}", run_id)
     assert len({make_run_id(FakeClock().now()) for _ in range(50)}) > 45
 
 
-def test_remote_names_carry_the_content() -> None:
+def test_remote_names_contain_the_content_hash() -> None:
     assert make_remote_name("0123456789abcdef" * 4, "train") == "ftops-0123456789abcdef-train.jsonl"

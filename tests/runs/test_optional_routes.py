@@ -1,4 +1,4 @@
-"""Servers over HTTP that have no events, checkpoints or results files still lead to the model."""
+"""Runs succeed with HTTP servers that have no events, checkpoints or results files."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ OPTIONAL = re.compile(r".*/(events|checkpoints|content)")
 
 @contextmanager
 def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJob, RunContext]]:
-    """The server, a job file for it, and a context whose provider reaches it by HTTP."""
+    """The server, a job file for it, and a context whose provider uses it over HTTP."""
     server = Server(protocol)
     with serve_loopback(server.answer) as port:
         base_url = f"http://127.0.0.1:{port}/v1"
@@ -40,7 +40,7 @@ def serve(bench: Bench, protocol: JobProtocol) -> Iterator[tuple[Server, LoadedJ
             {"SOME_KEY": "sk-test-0123456789"}, bench.home, bench.clock
         )
         provider = build_provider(job.spec.provider_settings(), provider_context)
-        context = RunContext(bench.ledger, provider, bench.clock, bench.home, bench.seen)
+        context = RunContext(bench.ledger, provider, bench.clock, bench.home, bench.recorder)
         yield server, job, context
         provider.close()
 
@@ -51,7 +51,7 @@ def run(job: LoadedJob, context: RunContext, *, retry: bool = False) -> Run:
 
 @pytest.mark.parametrize("protocol", JOBS)
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 405, 410, 451, 500, 501])
-def test_a_server_without_optional_routes_leads_to_the_model(
+def test_a_run_succeeds_without_optional_routes(
     bench: Bench, protocol: JobProtocol, status: int
 ) -> None:
     with serve(bench, protocol) as (server, job, context):
@@ -59,25 +59,27 @@ def test_a_server_without_optional_routes_leads_to_the_model(
         done = run(job, context)
     assert (done.status, done.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ftjob-1")
     assert len(server.jobs) == 1
-    on_note = [note for note in bench.seen.notes if "the run continues by the job's status" in note]
+    on_note = [
+        note for note in bench.recorder.notes if "the run continues by the job's status" in note
+    ]
     assert len(on_note) == 1
     assert "list the events of ftjob-1" in on_note[0]
 
 
 @pytest.mark.parametrize("protocol", JOBS)
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 409, 429, 451, 502])
-def test_a_job_that_cannot_be_looked_at_for_a_while_is_followed_and_paid_once(
+def test_a_temporarily_unreadable_job_is_followed_and_created_once(
     bench: Bench, protocol: JobProtocol, status: int
 ) -> None:
     with serve(bench, protocol) as (server, job, context):
         server.refuse(rf"GET {JOBS[protocol]}/ftjob-\d+", status, times=4)
         done = run(job, context)
-        again = run(job, context, retry=True)
-    assert (done.status, again.id, len(server.jobs)) == (RunStatus.SUCCEEDED, done.id, 1)
+        second = run(job, context, retry=True)
+    assert (done.status, second.id, len(server.jobs)) == (RunStatus.SUCCEEDED, done.id, 1)
 
 
 @pytest.mark.parametrize("protocol", JOBS)
-def test_after_a_long_refusal_every_command_continues_with_the_job(
+def test_after_a_long_refusal_each_command_continues_with_the_job(
     bench: Bench, protocol: JobProtocol
 ) -> None:
     with serve(bench, protocol) as (server, job, context):
@@ -91,9 +93,7 @@ def test_after_a_long_refusal_every_command_continues_with_the_job(
 
 
 @pytest.mark.parametrize("protocol", JOBS)
-def test_a_job_that_has_failed_fails_the_run_without_events_too(
-    bench: Bench, protocol: JobProtocol
-) -> None:
+def test_a_failed_job_fails_the_run_without_events(bench: Bench, protocol: JobProtocol) -> None:
     with serve(bench, protocol) as (server, job, context):
         server.final_status = "failed"
         server.refuse(f"GET {OPTIONAL.pattern}", 404)

@@ -1,4 +1,4 @@
-"""Several runs at once: paced by one clock, ended by one word, each with an ending of its own."""
+"""Parallel runs: throttled by one clock, stopped together, each with its own result."""
 
 import threading
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.runs.bench import Bench, Recorder, write_job
 
 
 def make_clock(fake: FakeClock, *, wakes_per_s: float = 2.0) -> ThrottledClock:
-    """Waiting moves the fake time on, and nobody is told to stop."""
+    """A clock whose waits advance the fake time and are never stopped."""
 
     def wait(seconds: float) -> bool:
         fake.sleep(seconds)
@@ -25,7 +25,7 @@ def make_clock(fake: FakeClock, *, wakes_per_s: float = 2.0) -> ThrottledClock:
     return ThrottledClock(fake, wakes_per_s=wakes_per_s, wait=wait)
 
 
-def test_a_lone_sleeper_wakes_when_it_wanted_to() -> None:
+def test_a_single_sleeper_wakes_on_time() -> None:
     fake = FakeClock()
     clock = make_clock(fake)
     for _ in range(3):
@@ -33,7 +33,7 @@ def test_a_lone_sleeper_wakes_when_it_wanted_to() -> None:
     assert fake.slept_s == [5.0, 5.0, 5.0]
 
 
-def test_many_short_sleeps_wake_only_so_many_times_a_second() -> None:
+def test_many_short_sleeps_are_throttled() -> None:
     fake = FakeClock()
     clock = make_clock(fake, wakes_per_s=2.0)
     for _ in range(11):
@@ -41,8 +41,8 @@ def test_many_short_sleeps_wake_only_so_many_times_a_second() -> None:
     assert fake.monotonic_s() == pytest.approx(5.0)
 
 
-def test_a_long_sleep_keeps_nobody_else_from_waking() -> None:
-    """A turn is taken when the sleep is over, not when it begins."""
+def test_a_long_sleep_does_not_delay_others() -> None:
+    """A wake-up counts when the sleep ends, not when it starts."""
     fake = FakeClock()
     clock = make_clock(fake, wakes_per_s=10.0)
     clock.sleep(60.0)
@@ -50,7 +50,7 @@ def test_a_long_sleep_keeps_nobody_else_from_waking() -> None:
     assert fake.monotonic_s() == pytest.approx(60.1)
 
 
-def test_all_sleepers_are_woken_when_all_shall_stop() -> None:
+def test_stopping_wakes_all_sleepers() -> None:
     clock = ThrottledClock(SystemClock())
     woken: list[str] = []
 
@@ -69,25 +69,25 @@ def test_all_sleepers_are_woken_when_all_shall_stop() -> None:
     assert woken == ["stopped"] * 5
 
 
-def test_one_that_fails_stops_no_other_and_each_keeps_its_place(bench: Bench) -> None:
+def test_a_failed_run_stops_no_other_and_results_keep_their_order(bench: Bench) -> None:
     run = open_run(bench.write_job(), bench.context)
     lost = RunError("lost")
 
     def fail() -> Run:
         raise lost
 
-    told: list[int] = []
+    ended: list[int] = []
     endings = run_parallel(
         [fail, lambda: run, fail],
         concurrency=1,
         clock=ThrottledClock(SystemClock()),
-        ended=lambda index, _ending: told.append(index),
+        ended=lambda index, _ending: ended.append(index),
     )
     assert endings == [TaskResult(error=lost), TaskResult(run=run), TaskResult(error=lost)]
-    assert told == [0, 1, 2]
+    assert ended == [0, 1, 2]
 
 
-def test_never_more_than_so_many_at_once(bench: Bench) -> None:
+def test_concurrency_is_limited(bench: Bench) -> None:
     run = open_run(bench.write_job(), bench.context)
     lock, both = threading.Lock(), threading.Barrier(2)
     now, most = [0], [0]
@@ -96,7 +96,7 @@ def test_never_more_than_so_many_at_once(bench: Bench) -> None:
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        both.wait(10.0)  # two are here at the same time, or this breaks
+        both.wait(10.0)  # fails unless two run at the same time
         with lock:
             now[0] -= 1
         return run
@@ -106,29 +106,29 @@ def test_never_more_than_so_many_at_once(bench: Bench) -> None:
     assert most == [2]
 
 
-def test_ctrl_c_ends_the_waiting_and_leaves_the_others_unbegun(bench: Bench) -> None:
+def test_ctrl_c_ends_waiting_and_starts_no_other_run(bench: Bench) -> None:
     clock = ThrottledClock(SystemClock())
-    began: list[int] = []
+    started: list[int] = []
 
     def task() -> Run:
-        began.append(1)
+        started.append(1)
         clock.sleep(3600.0)
         raise AssertionError("woken without a reason")
 
-    def press() -> None:
-        if len(began) == 2:
+    def interrupt() -> None:
+        if len(started) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_parallel([task] * 5, concurrency=2, clock=clock, look=press)
-    assert len(began) == 2
+        run_parallel([task] * 5, concurrency=2, clock=clock, look=interrupt)
+    assert len(started) == 2
 
 
 def test_many_runs_share_one_ledger_and_one_provider(tmp_path: Path) -> None:
-    """Real threads: each of four job files gets its one job, the fifth is one of them again."""
+    """Real threads: four job files get one job each; the fifth repeats one of them."""
     bench = Bench(tmp_path)
     clock = make_clock(bench.clock, wakes_per_s=1000.0)
-    turn = threading.Lock()  # the folder-backed provider is no server: one request at a time
+    turn = threading.Lock()  # the folder-backed provider handles one request at a time
 
     def make_task(number: int) -> Run:
         with turn:
@@ -150,7 +150,7 @@ def test_many_runs_share_one_ledger_and_one_provider(tmp_path: Path) -> None:
     bench.ledger.close()
 
 
-def test_a_run_that_is_stopped_is_no_failed_run_and_goes_on(tmp_path: Path) -> None:
+def test_a_stopped_run_has_not_failed_and_continues(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.provider.statuses = ("queued", "running", "running", "running", "succeeded")
     stops = iter([False, False, True])

@@ -1,7 +1,7 @@
-"""Which stages are left: a pure function."""
+"""The remaining stages: a pure function."""
 
 import pytest
-from hypothesis import given
+from hypothesis import padded
 from hypothesis import strategies as st
 
 from ftops.records import Stage, StageRecord, StageStatus
@@ -11,15 +11,15 @@ S, R, F, P, K = "succeeded", "running", "failed", "pending", "skipped"
 
 
 def records(*statuses: str) -> list[StageRecord]:
-    """The six stages with these statuses; the last one given holds for the rest."""
-    given = [*statuses, *[statuses[-1]] * (len(Stage) - len(statuses))]
+    """Records of the six stages with these statuses; the last status applies to the rest."""
+    padded = [*statuses, *[statuses[-1]] * (len(Stage) - len(statuses))]
     return [
-        StageRecord(stage, StageStatus(status)) for stage, status in zip(Stage, given, strict=True)
+        StageRecord(stage, StageStatus(status)) for stage, status in zip(Stage, padded, strict=True)
     ]
 
 
 @pytest.mark.parametrize(
-    ("statuses", "left"),
+    ("statuses", "remaining"),
     [
         ((P,), "prepare upload create follow results evaluate"),
         ((S, S, R, P), "create follow results evaluate"),
@@ -28,12 +28,12 @@ def records(*statuses: str) -> list[StageRecord]:
         ((S, S, S, S, K, S), ""),
     ],
 )
-def test_what_is_not_done_is_left_in_order(statuses: tuple[str, ...], left: str) -> None:
-    assert " ".join(plan(records(*statuses), has_prepared_files=True)) == left
+def test_unfinished_stages_remain_in_order(statuses: tuple[str, ...], remaining: str) -> None:
+    assert " ".join(plan(records(*statuses), has_prepared_files=True)) == remaining
 
 
 @pytest.mark.parametrize(
-    ("statuses", "left"),
+    ("statuses", "remaining"),
     [
         ((S, P), "prepare upload create follow results evaluate"),
         ((S, S, S, P), "prepare follow results evaluate"),
@@ -42,9 +42,9 @@ def test_what_is_not_done_is_left_in_order(statuses: tuple[str, ...], left: str)
     ],
 )
 def test_lost_files_are_prepared_again_only_where_they_are_needed(
-    statuses: tuple[str, ...], left: str
+    statuses: tuple[str, ...], remaining: str
 ) -> None:
-    assert " ".join(plan(records(*statuses), has_prepared_files=False)) == left
+    assert " ".join(plan(records(*statuses), has_prepared_files=False)) == remaining
 
 
 @pytest.mark.parametrize(
@@ -57,21 +57,21 @@ def test_lost_files_are_prepared_again_only_where_they_are_needed(
         ((S, S, S, P), Stage.UPLOAD),
     ],
 )
-def test_a_retry_begins_where_it_failed_but_no_later_than_the_upload(
+def test_a_retry_starts_at_the_failed_stage_or_at_the_upload(
     statuses: tuple[str, ...], first: Stage
 ) -> None:
-    left = plan_retry(records(*statuses))
-    assert left[0] is first
-    assert left[-1] is Stage.EVALUATE
+    remaining = plan_retry(records(*statuses))
+    assert remaining[0] is first
+    assert remaining[-1] is Stage.EVALUATE
 
 
-@given(st.lists(st.sampled_from(list(StageStatus)), min_size=6, max_size=6), st.booleans())
-def test_a_plan_holds_all_that_is_undone_and_never_a_done_stage_but_prepare(
+@padded(st.lists(st.sampled_from(list(StageStatus)), min_size=6, max_size=6), st.booleans())
+def test_a_plan_has_all_unfinished_stages_and_of_the_finished_only_prepare(
     statuses: list[StageStatus], has_files: bool
 ) -> None:
     rows = records(*statuses)
-    left = plan(rows, has_prepared_files=has_files)
-    undone = {record.stage for record in rows if record.status not in DONE}
-    assert undone <= set(left)
-    assert set(left) - undone <= {Stage.PREPARE}
-    assert list(left) == [stage for stage in Stage if stage in left]
+    remaining = plan(rows, has_prepared_files=has_files)
+    unfinished = {record.stage for record in rows if record.status not in DONE}
+    assert unfinished <= set(remaining)
+    assert set(remaining) - unfinished <= {Stage.PREPARE}
+    assert list(remaining) == [stage for stage in Stage if stage in remaining]

@@ -1,4 +1,4 @@
-"""What of a run goes to promptfoo: its rows, and those models that can be asked there."""
+"""The export of a run to promptfoo: its rows and available models."""
 
 import json
 from collections.abc import Iterator
@@ -47,8 +47,8 @@ def add_run(ledger: Ledger, home: Path, run: Run = RUN, *, rows: int = 3) -> Run
     folder = home / "runs" / run.id
     folder.mkdir(parents=True)
     if rows:
-        found = [{"prompt": f"p{n} ->", "completion": f" c{n}\n"} for n in range(rows)]
-        text = "".join(f"{json.dumps(row)}\n" for row in found)
+        records = [{"prompt": f"p{n} ->", "completion": f" c{n}\n"} for n in range(rows)]
+        text = "".join(f"{json.dumps(row)}\n" for row in records)
         (folder / "validation.jsonl").write_text(text, encoding="utf-8")
     return ledger.get_run(run.id)
 
@@ -59,29 +59,35 @@ def write_evaluation(home: Path, *candidates: CandidateScore) -> None:
     path.write_text(json.dumps(document), encoding="utf-8")
 
 
-def test_rows_are_those_that_were_asked_with_their_answers(ledger: Ledger, tmp_path: Path) -> None:
-    made = gather_export(add_run(ledger, tmp_path), ledger, tmp_path)
-    rows = [(row.line, row.prompt, row.expected) for row in made.rows]
+def test_rows_are_the_evaluated_rows_with_their_expected_completions(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    exported = gather_export(add_run(ledger, tmp_path), ledger, tmp_path)
+    rows = [(row.line, row.prompt, row.expected) for row in exported.rows]
     assert rows == [(1, "p0 ->", "c0"), (2, "p1 ->", "c1")]
-    assert (made.separator, made.stop, made.metrics) == (" ->", "\n", ["accuracy"])
-    assert made.skipped == ("evaluate.require: promptfoo has thresholds of single tests only",)
+    assert (exported.separator, exported.stop, exported.metrics) == (" ->", "\n", ["accuracy"])
+    assert exported.skipped == ("evaluate.require: promptfoo has thresholds of single tests only",)
 
 
-def test_models_of_the_engine_are_asked_where_it_answers(ledger: Ledger, tmp_path: Path) -> None:
+def test_models_of_the_engine_have_its_address(ledger: Ledger, tmp_path: Path) -> None:
     run = add_run(ledger, tmp_path)
-    (there,) = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1").candidates
-    assert (there.model, there.base_url) == (NAME, "http://127.0.0.1:1/v1")
-    (gone,) = gather_export(run, ledger, tmp_path).candidates
-    assert gone.base_url is None
+    (running,) = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1").candidates
+    assert (running.model, running.base_url) == (NAME, "http://127.0.0.1:1/v1")
+    (stopped,) = gather_export(run, ledger, tmp_path).candidates
+    assert stopped.base_url is None
 
 
-def test_models_of_a_server_are_asked_there_with_its_key(ledger: Ledger, tmp_path: Path) -> None:
+def test_models_of_a_server_have_its_address_and_key(ledger: Ledger, tmp_path: Path) -> None:
     run = add_run(ledger, tmp_path, replace(RUN, provider=OTHER))
-    (one,) = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1").candidates
-    assert (one.base_url, one.key_env) == ("http://x/v1", "X_KEY")
+    (candidate,) = gather_export(
+        run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1"
+    ).candidates
+    assert (candidate.base_url, candidate.key_env) == ("http://x/v1", "X_KEY")
 
 
-def test_candidates_that_no_model_answers_for_are_named(ledger: Ledger, tmp_path: Path) -> None:
+def test_candidates_without_a_model_are_skipped_with_their_reason(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     run = add_run(ledger, tmp_path)
     write_evaluation(
         tmp_path,
@@ -91,31 +97,31 @@ def test_candidates_that_no_model_answers_for_are_named(ledger: Ledger, tmp_path
         CandidateScore("few-shot 5", CandidateKind.FEW_SHOT, 3, {}, model="ada"),
         CandidateScore("majority", CandidateKind.MAJORITY, 3, {}),
     )
-    made = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1")
-    assert [(one.label, one.model, one.base_url) for one in made.candidates] == [
+    exported = gather_export(run, ledger, tmp_path, engine_url="http://127.0.0.1:1/v1")
+    assert [
+        (candidate.label, candidate.model, candidate.base_url) for candidate in exported.candidates
+    ] == [
         ("tuned", NAME, "http://127.0.0.1:1/v1"),
         ("base", "ada", "http://127.0.0.1:1/v1"),
         ("luna", "gpt-4.1", None),
     ]
-    assert [text.partition(":")[0] for text in made.skipped] == [
+    assert [text.partition(":")[0] for text in exported.skipped] == [
         "the candidate few-shot 5",
         "the candidate majority",
         "evaluate.require",
     ]
 
 
-def test_a_run_without_rows_or_model_says_so(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_run_without_rows_or_model_is_an_error(ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no rows whose answers are known"):
         gather_export(add_run(ledger, tmp_path, rows=0), ledger, tmp_path)
     other = replace(RUN, id=RunId("run-20261122-1407-bbbb"), key="l")
     ledger.add_run(other, if_absent=False)
-    with pytest.raises(RunError, match="has made no model"):
+    with pytest.raises(RunError, match="has exported no model"):
         gather_export(ledger.get_run(other.id), ledger, tmp_path)
 
 
-def test_a_model_that_the_job_file_places_elsewhere_is_asked_there(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_model_of_another_provider_has_its_address(ledger: Ledger, tmp_path: Path) -> None:
     elsewhere: Json = {"type": "openai", "base_url": "http://y/v1", "api_key_env": "Y_KEY"}
     against: Json = ["base", {"model": {"name": "gpt-4.1", "provider": elsewhere}}]
     run = replace(RUN, provider=OTHER, spec={"evaluate": {"against": against}})

@@ -1,4 +1,4 @@
-"""A job that was created with another ledger, or with one that is gone, is found again."""
+"""Jobs created with another or a deleted ledger are found again."""
 
 import shutil
 from dataclasses import replace
@@ -15,20 +15,20 @@ from tests.runs.fake_provider import FakeProvider
 
 
 def lose_ledger(bench: Bench) -> None:
-    """The home is deleted; the provider knows what it knew."""
+    """Delete the home; the provider keeps its state."""
     bench.ledger.close()
     shutil.rmtree(bench.home)
     bench.ledger = Ledger(bench.home / "ledger.db", bench.clock)
 
 
 def start(bench: Bench, *, statuses: tuple[str, ...] = ("queued", "running", "succeeded")) -> None:
-    """A run whose job was created, and whose command was then killed."""
+    """A run whose command was killed after it created the job."""
 
-    def die() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     bench.provider.statuses = statuses
-    bench.provider.before("list_events", die)
+    bench.provider.before("list_events", interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.run(bench.write_job())
     bench.provider.before("list_events", lambda: None)
@@ -44,12 +44,12 @@ def test_a_job_is_found_again_after_the_ledger_was_deleted(bench: Bench, metadat
     assert bench.provider.count("create_job") == 1
     assert bench.provider.count("upload_file") == 2
     assert bench.detail(run, Stage.CREATE)["adopted"] is True
-    (note,) = [note for note in bench.seen.notes if "ftjob-1" in note]
+    (note,) = [note for note in bench.recorder.notes if "ftjob-1" in note]
     assert "which an earlier command had created" in note
     assert "--new makes another one" in note
 
 
-def test_a_job_that_succeeded_long_ago_is_found_again_too(bench: Bench) -> None:
+def test_an_ended_job_is_found_again(bench: Bench) -> None:
     bench.run(bench.write_job())
     lose_ledger(bench)
     bench.clock.advance(7 * 86_400)
@@ -66,25 +66,23 @@ def test_a_job_is_cancelled_by_its_file_after_the_ledger_was_deleted(bench: Benc
     assert bench.provider.count("create_job") == 1
 
 
-def take_up_and_die(bench: Bench, where: str = "find_file") -> None:
-    """A command with a fresh ledger, which dies before it has asked for an earlier job."""
+def start_and_interrupt(bench: Bench, method: str = "find_file") -> None:
+    """A command with a new ledger that is killed before it searches for an earlier job."""
 
-    def die() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    bench.provider.before(where, die)
+    bench.provider.before(method, interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.run(bench.write_job())
-    bench.provider.before(where, lambda: None)
+    bench.provider.before(method, lambda: None)
 
 
-@pytest.mark.parametrize("where", ["find_file", "find_job"])
-def test_a_cancel_ends_the_job_of_a_deleted_ledger_that_no_run_has_taken_over_yet(
-    bench: Bench, where: str
-) -> None:
+@pytest.mark.parametrize("method", ["find_file", "find_job"])
+def test_cancelling_ends_a_job_of_a_deleted_ledger_without_a_run(bench: Bench, method: str) -> None:
     start(bench)
     lose_ledger(bench)
-    take_up_and_die(bench, where)
+    start_and_interrupt(bench, method)
     (run,) = bench.ledger.list_runs()
     assert run.job_id is None
     run = cancel_run(run, bench.context)
@@ -92,28 +90,28 @@ def test_a_cancel_ends_the_job_of_a_deleted_ledger_that_no_run_has_taken_over_ye
     assert [job.status for job in bench.provider.jobs()] == ["cancelled"]
 
 
-def test_a_cancel_that_finds_such_a_job_ended_leaves_its_results_to_the_next_command(
+def test_cancelling_an_ended_job_of_a_deleted_ledger_keeps_its_results(
     bench: Bench,
 ) -> None:
     start(bench)
     while not bench.provider.get_job("ftjob-1").ended:
         pass
     lose_ledger(bench)
-    take_up_and_die(bench)
-    bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)  # by a command that died at once
+    start_and_interrupt(bench)
+    bench.ledger.ask_cancel(bench.ledger.list_runs()[0].id)  # by a command that was killed at once
     run = bench.run(bench.write_job())
     assert (run.status, run.job_id) == (RunStatus.SUCCEEDED, "ftjob-1")
     assert bench.provider.count("create_job") == 1
 
 
-def test_cancelling_a_job_file_that_was_never_run_makes_nothing(bench: Bench) -> None:
+def test_cancelling_a_job_file_that_never_ran_creates_nothing(bench: Bench) -> None:
     with pytest.raises(UnknownRun, match="neither the ledger nor the provider"):
         cancel_job_file(bench.write_job(), bench.context)
     assert bench.ledger.list_runs() == []
     assert bench.provider.count("upload_file") == 0
 
 
-def test_two_machines_with_one_account_have_one_job(bench: Bench) -> None:
+def test_two_machines_with_the_same_account_share_a_job(bench: Bench) -> None:
     start(bench)
     other = Bench(bench.folder / "other", clock=bench.clock)
     other.provider = FakeProvider(bench.folder / "provider", bench.clock)
@@ -124,7 +122,7 @@ def test_two_machines_with_one_account_have_one_job(bench: Bench) -> None:
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_listing_that_lags_is_waited_for_when_the_upload_was_there_already(bench: Bench) -> None:
+def test_a_delayed_listing_is_awaited_when_the_file_exists_already(bench: Bench) -> None:
     bench.provider.listing_lag_s = 25.0
     start(bench)
     lose_ledger(bench)
@@ -132,7 +130,7 @@ def test_a_listing_that_lags_is_waited_for_when_the_upload_was_there_already(ben
     assert bench.provider.count("create_job") == 1
 
 
-def test_a_first_run_on_an_account_waits_for_no_listing(bench: Bench) -> None:
+def test_the_first_run_of_an_account_waits_for_no_listing(bench: Bench) -> None:
     created_s: list[float] = []
     bench.provider.before("create_job", lambda: created_s.append(bench.clock.monotonic_s()))
     bench.run(bench.write_job())
@@ -140,23 +138,25 @@ def test_a_first_run_on_an_account_waits_for_no_listing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("ending", ["failed", "cancelled"])
-def test_a_job_that_ended_badly_is_left_and_another_is_made(bench: Bench, ending: str) -> None:
+def test_a_failed_or_cancelled_job_is_not_adopted_and_another_is_created(
+    bench: Bench, ending: str
+) -> None:
     start(bench, statuses=("queued", ending))
     lose_ledger(bench)
     bench.provider.statuses = ("queued", "succeeded")
     assert bench.run(bench.write_job()).job_id == "ftjob-2"
 
 
-def test_a_run_that_wants_a_job_of_its_own_takes_over_none_also_when_it_is_resumed(
+def test_a_forced_new_run_adopts_no_job_also_when_resumed(
     bench: Bench,
 ) -> None:
     start(bench)
     lose_ledger(bench)
 
-    def die() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    bench.provider.before("create_job", die)
+    bench.provider.before("create_job", interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.run(bench.write_job(), new=True)
     bench.provider.before("create_job", lambda: None)
@@ -164,7 +164,7 @@ def test_a_run_that_wants_a_job_of_its_own_takes_over_none_also_when_it_is_resum
     assert bench.provider.count("create_job") == 2
 
 
-def test_a_retry_makes_a_job_though_an_earlier_one_of_the_key_is_there(bench: Bench) -> None:
+def test_a_retry_creates_a_job_although_an_earlier_one_of_the_key_exists(bench: Bench) -> None:
     bench.provider.statuses = ("queued", "failed")
     with pytest.raises(Exception, match="failed"):
         bench.run(bench.write_job())
@@ -172,10 +172,10 @@ def test_a_retry_makes_a_job_though_an_earlier_one_of_the_key_is_there(bench: Be
     assert bench.run(bench.write_job(), retry=True).job_id == "ftjob-2"
 
 
-def test_a_job_that_another_run_of_this_ledger_is_about_to_record_is_not_taken(
+def test_a_job_that_another_run_is_about_to_record_is_not_adopted(
     bench: Bench,
 ) -> None:
-    bench.provider.loses_answer_to = {"create_job"}
+    bench.provider.loses_response_of = {"create_job"}
     bench.provider.listing_lag_s = 3600.0
     job = bench.write_job()
     with pytest.raises(Exception, match="may or may not exist"):
@@ -189,26 +189,26 @@ def test_a_job_that_another_run_of_this_ledger_is_about_to_record_is_not_taken(
     assert bench.run(job).job_id == "ftjob-2"
 
 
-def test_without_metadata_a_job_on_the_users_own_file_is_not_taken(
+def test_without_metadata_a_job_with_a_file_of_the_user_is_not_adopted(
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"prompt": "a", "completion": "b"}\n')
-    there = bench.provider.upload_file(
+    file = bench.provider.upload_file(
         rows, filename="rows.jsonl", on_bytes=lambda _sent, _total: None
     )
-    bench.provider.create_job(JobRequest("ada", there.id))
-    run = bench.run(bench.write_job(training_file=there.id, validation_file=None))
+    bench.provider.create_job(JobRequest("ada", file.id))
+    run = bench.run(bench.write_job(training_file=file.id, validation_file=None))
     assert run.job_id == "ftjob-2"
 
 
-def test_an_intent_of_another_ledgers_clock_is_waited_for_in_real_time(bench: Bench) -> None:
-    bench.provider.loses_answer_to = {"create_job"}
+def test_an_intent_recorded_by_another_clock_is_awaited_in_real_time(bench: Bench) -> None:
+    bench.provider.loses_response_of = {"create_job"}
     bench.provider.listing_lag_s = 100.0
     with pytest.raises(Exception, match="may or may not exist"):
         bench.run(bench.write_job())
-    # Somebody has set the clock by a minute: the listing needs its time all the same.
+    # The clock was changed by a minute: the listing still needs its time.
     bench.clock.advance(60)
     assert bench.run(bench.write_job()).job_id == "ftjob-1"
     assert bench.provider.count("create_job") == 1

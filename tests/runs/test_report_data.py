@@ -1,4 +1,4 @@
-"""A report is made of what the ledger and the run's folder hold, whatever state they are in."""
+"""Report data is loaded from the ledger and the run folder in any state."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from ftops.clock import SystemClock
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run
 from ftops.runs.report_data import ReportLoader
-from tests.reports.sketches import make_candidates, make_evaluation, make_run
+from tests.reports.sample_runs import make_candidates, make_evaluation, make_run
 
 ROW = {"prompt": "Where is the torch? ->", "completion": " In the drawer.\n"}
 ANSWER = {"line": 1, "prompt": "a", "expected": "x", "predicted": "y", "correct": False}
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, run: Run) -> Path:
     return path
 
 
-def test_a_run_with_all_its_files_is_gathered_whole(
+def test_all_data_of_a_complete_run_is_loaded(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path
 ) -> None:
     candidates = make_candidates()
@@ -49,16 +49,14 @@ def test_a_run_with_all_its_files_is_gathered_whole(
     (folder / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
     facts = ReportLoader(ledger, tmp_path).gather(run)
     assert facts.evaluation == evaluation
-    assert [one.predicted for one in facts.predictions["few-shot: 5"]] == ["y"]
+    assert [prediction.predicted for prediction in facts.predictions["few-shot: 5"]] == ["y"]
     assert [row.train_loss for row in facts.training.rows] == [2.5, 1.5]
     assert facts.job_text == "name: news-topics\n"
-    assert any("12 rows" in one.message for one in facts.data), facts.data
+    assert any("12 rows" in finding.message for finding in facts.data), facts.data
     assert facts.missing == []
 
 
-def test_a_run_without_a_folder_lacks_everything_and_is_no_error(
-    tmp_path: Path, ledger: Ledger, run: Run
-) -> None:
+def test_a_run_without_a_folder_is_no_error(tmp_path: Path, ledger: Ledger, run: Run) -> None:
     facts = ReportLoader(ledger, tmp_path).gather(run)
     assert facts.evaluation is None
     assert not facts.training.rows
@@ -66,7 +64,7 @@ def test_a_run_without_a_folder_lacks_everything_and_is_no_error(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "reason"),
     [
         ("evaluation.json", "{", "The evaluation cannot be read"),
         ("evaluation.json", '{"version": 9}', "The evaluation cannot be read"),
@@ -74,15 +72,15 @@ def test_a_run_without_a_folder_lacks_everything_and_is_no_error(
         ("results.csv", "hello", "The results file is kept as it came"),
     ],
 )
-def test_a_damaged_file_is_said_to_be_damaged(
-    tmp_path: Path, ledger: Ledger, run: Run, folder: Path, name: str, content: str, said: str
+def test_a_damaged_file_is_reported(
+    tmp_path: Path, ledger: Ledger, run: Run, folder: Path, name: str, content: str, reason: str
 ) -> None:
     (folder / name).write_text(content, encoding="utf-8")
     (missing,) = ReportLoader(ledger, tmp_path).gather(run).missing
-    assert missing.startswith(said)
+    assert missing.startswith(reason)
 
 
-def test_data_that_two_runs_share_is_looked_at_once(
+def test_data_shared_by_two_runs_is_checked_once(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path
 ) -> None:
     data = folder / "train.jsonl"
@@ -93,7 +91,7 @@ def test_data_that_two_runs_share_is_looked_at_once(
     assert gathering.gather(run).data == first.data
 
 
-def test_data_that_cannot_be_read_is_a_finding_of_its_own(
+def test_unreadable_data_is_a_finding(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path
 ) -> None:
     (folder / "train.jsonl").write_bytes(b"\xff\xfe\x00broken")
@@ -101,14 +99,14 @@ def test_data_that_cannot_be_read_is_a_finding_of_its_own(
     assert remarks and remarks[0].severity == "error"
 
 
-def test_classes_are_called_small_in_training_data_alone(
+def test_small_classes_are_reported_for_training_data_only(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path
 ) -> None:
     rows = [{"prompt": f"row {n} ->", "completion": f" {'ab'[n % 2]}"} for n in range(40)]
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
     for name in ("train.jsonl", "validation.jsonl"):
         (folder / name).write_text(text, encoding="utf-8")
-    said = [one.message for one in ReportLoader(ledger, tmp_path).gather(run).data]
-    assert [text.split(":")[0] for text in said if "classes have under" in text] == [
+    messages = [finding.message for finding in ReportLoader(ledger, tmp_path).gather(run).data]
+    assert [text.split(":")[0] for text in messages if "classes have under" in text] == [
         "Training data"
     ]

@@ -1,4 +1,4 @@
-"""Results files: late, missing, unreadable; and what is kept of them."""
+"""Results files: late, missing, unreadable; and what is stored of them."""
 
 import base64
 
@@ -21,59 +21,59 @@ from tests.runs.bench import Bench
 from tests.runs.fake_provider import FakeProvider
 
 
-def test_the_last_figure_of_each_column_is_kept_with_the_stage(bench: Bench) -> None:
+def test_the_last_value_of_each_column_is_stored_with_the_stage(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     result = TrainingSummary.from_json(bench.detail(run, Stage.RESULTS))
     assert (result.rows, result.step) == (4, 4)
     assert (result.metrics["train_loss"], result.metrics["valid_loss"]) == (0.25, 1.0)
 
 
-def test_a_results_file_that_comes_late_is_waited_for(bench: Bench) -> None:
+def test_a_late_results_file_is_awaited(bench: Bench) -> None:
     bench.provider.results_lag = 3
     run = bench.run(bench.write_job())
     assert bench.statuses(run)[4] == StageStatus.SUCCEEDED
     assert len(load_results(run, bench.home)) == 4
 
 
-def test_a_job_without_a_results_file_skips_the_stage_and_says_so(bench: Bench) -> None:
+def test_a_job_without_a_results_file_skips_the_stage_with_a_note(bench: Bench) -> None:
     bench.provider.results_lag = 1000
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
     assert bench.statuses(run)[4] == StageStatus.SKIPPED
-    assert bench.detail(run, Stage.RESULTS)["reason"] == bench.seen.notes[-1]
+    assert bench.detail(run, Stage.RESULTS)["reason"] == bench.recorder.notes[-1]
     assert load_results(run, bench.home) == []
     assert bench.clock.monotonic_s() < 300
 
 
-def test_an_unreadable_results_file_is_kept_and_the_run_goes_on(bench: Bench) -> None:
+def test_an_unreadable_results_file_is_stored_and_the_run_continues(bench: Bench) -> None:
     bench.provider.results = b"\x00\x01 not a table"
     run = bench.run(bench.write_job())
     assert bench.statuses(run) == ["succeeded"] * 6
     path = RunFolder.of(bench.home, run.id).path / "results.csv"
     assert path.read_bytes() == b"\x00\x01 not a table"
-    assert any(str(path) in note for note in bench.seen.notes)
+    assert any(str(path) in note for note in bench.recorder.notes)
     assert bench.detail(run, Stage.RESULTS)["error"]
     assert load_results(run, bench.home) == []
 
 
 @pytest.mark.parametrize("times", [1, 2, 1000])
-def test_a_results_file_that_comes_cut_is_fetched_again(bench: Bench, times: int) -> None:
-    class Cutting(FakeProvider):
-        left = times
+def test_a_truncated_results_file_is_fetched_again(bench: Bench, times: int) -> None:
+    class TruncatingProvider(FakeProvider):
+        remaining = times
 
         def read_file(self, file_id: str) -> bytes:
-            self.left -= 1
+            self.remaining -= 1
             content = super().read_file(file_id)
-            return content[:-20] if self.left >= 0 else content
+            return content[:-20] if self.remaining >= 0 else content
 
-    bench.provider = Cutting(bench.folder / "provider", bench.clock)
+    bench.provider = TruncatingProvider(bench.folder / "provider", bench.clock)
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
     assert len(load_results(run, bench.home)) == (4 if times < 3 else 0)
-    assert any("of which" in note for note in bench.seen.notes) is (times > 2)
+    assert any("of which" in note for note in bench.recorder.notes) is (times > 2)
 
 
-def test_a_results_file_in_base64_is_kept_as_it_came_and_read(bench: Bench) -> None:
+def test_a_results_file_in_base64_is_stored_unchanged_and_read(bench: Bench) -> None:
     bench.provider.results = base64.b64encode(b"step,train_loss\n1,0.5\n2,0.25\n")
     run = bench.run(bench.write_job())
     path = RunFolder.of(bench.home, run.id).path / "results.csv"
@@ -81,12 +81,12 @@ def test_a_results_file_in_base64_is_kept_as_it_came_and_read(bench: Bench) -> N
     assert [row.train_loss for row in load_results(run, bench.home)] == [0.5, 0.25]
 
 
-def test_the_jobs_checkpoints_are_kept_with_the_results(bench: Bench) -> None:
-    kept = Checkpoint("ckpt-1", 2, "ft:ada:acme::ckpt-step-2", {"valid_loss": 1.0})
-    bench.provider.checkpoints = (kept,)
+def test_the_checkpoints_of_the_job_are_stored_with_the_results(bench: Bench) -> None:
+    checkpoint = Checkpoint("ckpt-1", 2, "ft:ada:acme::ckpt-step-2", {"valid_loss": 1.0})
+    bench.provider.checkpoints = (checkpoint,)
     run = bench.run(bench.write_job())
     training = load_training(run, bench.ledger.list_stages(run.id), bench.home)
-    assert training.facts.checkpoints == (kept,)
+    assert training.facts.checkpoints == (checkpoint,)
     assert len(training.rows) == 4
 
 
@@ -101,7 +101,7 @@ NOT_THERE = [
 
 @pytest.mark.parametrize("method", ["get_file", "read_file"])
 @pytest.mark.parametrize("error", NOT_THERE, ids=lambda error: str(error.status))
-def test_a_server_without_results_files_still_leads_to_the_model(
+def test_a_run_succeeds_without_results_files(
     bench: Bench, error: ProviderError, method: str
 ) -> None:
     skipped = bench.write_job(evaluate={"max_rows": 1})
@@ -117,14 +117,14 @@ def test_a_server_without_results_files_still_leads_to_the_model(
     assert error.message in str(bench.detail(run, Stage.RESULTS)["reason"])
 
 
-def test_a_results_file_that_is_refused_for_a_moment_is_fetched(bench: Bench) -> None:
+def test_a_temporarily_refused_results_file_is_fetched(bench: Bench) -> None:
     bench.provider.fail("read_file", *NOT_THERE)
     run = bench.run(bench.write_job())
     assert len(load_results(run, bench.home)) == 4
 
 
-def test_a_job_that_the_server_forgets_after_its_end_has_no_results_file(bench: Bench) -> None:
-    class Forgetting(FakeProvider):
+def test_a_job_deleted_after_its_end_has_no_results_file(bench: Bench) -> None:
+    class ForgettingProvider(FakeProvider):
         def get_job(self, job_id: str) -> Job:
             job = super().get_job(job_id)
             if job.ended and self.count("ended"):
@@ -133,21 +133,21 @@ def test_a_job_that_the_server_forgets_after_its_end_has_no_results_file(bench: 
                 self._count("ended")
             return job
 
-    bench.provider = Forgetting(bench.folder / "provider", bench.clock)
+    bench.provider = ForgettingProvider(bench.folder / "provider", bench.clock)
     run = bench.run(bench.write_job())
     assert (run.status, run.fine_tuned_model) == (RunStatus.SUCCEEDED, "ft:ada:acme::ftjob-1")
     assert "no such job" in str(bench.detail(run, Stage.RESULTS)["reason"])
 
 
 @pytest.mark.parametrize("method", ["get_job", "read_file"])
-def test_a_lost_connection_keeps_the_results_for_the_next_command(
+def test_after_a_lost_connection_the_next_command_fetches_the_results(
     bench: Bench, method: str
 ) -> None:
-    def lose() -> None:
+    def fail() -> None:
         if bench.statuses(bench.ledger.list_runs()[0])[4] == StageStatus.RUNNING:
             raise Unreachable("no route")
 
-    bench.provider.before(method, lose)
+    bench.provider.before(method, fail)
     with pytest.raises(Unreachable):
         bench.run(bench.write_job())
     bench.provider.before(method, lambda: None)
@@ -156,14 +156,14 @@ def test_a_lost_connection_keeps_the_results_for_the_next_command(
 
 
 @pytest.mark.parametrize("error", NOT_THERE, ids=lambda error: str(error.status))
-def test_a_provider_that_knows_no_checkpoints_has_none(bench: Bench, error: ProviderError) -> None:
+def test_a_provider_without_checkpoints_has_none(bench: Bench, error: ProviderError) -> None:
     bench.provider.fail("list_checkpoints", error)
     run = bench.run(bench.write_job())
     assert run.status is RunStatus.SUCCEEDED
     assert bench.detail(run, Stage.RESULTS)["checkpoints"] == []
 
 
-def test_what_the_stages_found_out_fills_the_table_in(bench: Bench) -> None:
+def test_values_of_other_stages_complete_the_table(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     stages = bench.ledger.list_stages(run.id)
     facts = load_training(run, stages, bench.home).facts
@@ -174,7 +174,7 @@ def test_what_the_stages_found_out_fills_the_table_in(bench: Bench) -> None:
     assert rows[-1].tokens_seen == 1234
 
 
-def test_before_there_are_results_there_is_no_training(bench: Bench) -> None:
+def test_without_results_there_is_no_training_data(bench: Bench) -> None:
     bench.provider.results_lag = 1000
     run = bench.run(bench.write_job())
     assert list(load_training(run, (), bench.home).rows) == []

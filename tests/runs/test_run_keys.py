@@ -1,4 +1,4 @@
-"""The keys of runs are pinned: `run_keys.yaml` holds job files and the keys that they have."""
+"""The keys of runs are pinned: `run_keys.yaml` has job files and their keys."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ JOBS: Mapping[str, dict[str, Any]] = TABLE["jobs"]
 
 
 def load(folder: Path, entry: Mapping[str, Any]) -> LoadedJob:
-    """The job file of the entry, with its data beside it."""
+    """The job file of the entry, next to its data."""
     for name, text in TABLE["files"].items():
         (folder / name).write_bytes(text.encode())
     path = folder / "job.yaml"
@@ -29,8 +29,8 @@ def load(folder: Path, entry: Mapping[str, Any]) -> LoadedJob:
 
 
 def account(entry: Mapping[str, Any]) -> str:
-    found: str = TABLE["accounts"][entry["account"]]
-    return found
+    name: str = TABLE["accounts"][entry["account"]]
+    return name
 
 
 @pytest.mark.parametrize("entry", JOBS.values(), ids=JOBS)
@@ -53,34 +53,34 @@ class LaterPreparation(PrepareSpec):
 
 
 class LaterSpec(JobSpec):
-    """The job file of a later release: three optional fields more."""
+    """The job file of a later release, with three more optional fields."""
 
     hyperparameters: LaterHyperparameters = Field(LaterHyperparameters())
     prepare: LaterPreparation = Field(LaterPreparation())
     priority: Annotated[str | None, Expected("text")] = None
 
 
-def key_in_later_release(job: LoadedJob, account: str, **given: Json) -> str:
-    later = LaterSpec.from_json({**job.spec.to_json(), **given})
+def key_in_later_release(job: LoadedJob, account: str, **fields: Json) -> str:
+    later = LaterSpec.from_json({**job.spec.to_json(), **fields})
     return make_key(replace(job, spec=later), account)
 
 
 @pytest.mark.parametrize("entry", JOBS.values(), ids=JOBS)
-def test_a_new_optional_field_moves_no_key(tmp_path: Path, entry: Mapping[str, Any]) -> None:
+def test_a_new_optional_field_changes_no_key(tmp_path: Path, entry: Mapping[str, Any]) -> None:
     job = load(tmp_path, entry)
     assert key_in_later_release(job, account(entry)) == make_key(job, account(entry))
 
 
 @pytest.mark.parametrize(
-    "given",
+    "fields",
     [{"priority": "high"}, {"prepare": {"trim": True}}, {"hyperparameters": {"warmup_ratio": 0.1}}],
     ids=str,
 )
-def test_a_new_optional_field_that_is_given_makes_another_key(
-    tmp_path: Path, given: dict[str, Json]
+def test_a_new_optional_field_with_a_value_changes_the_key(
+    tmp_path: Path, fields: dict[str, Json]
 ) -> None:
     job = load(tmp_path, JOBS["the least that a job file can say"])
-    assert key_in_later_release(job, "a", **given) != make_key(job, "a")
+    assert key_in_later_release(job, "a", **fields) != make_key(job, "a")
 
 
 def test_the_canonical_spec_holds_only_what_differs_from_its_default(tmp_path: Path) -> None:
@@ -93,10 +93,10 @@ def test_the_canonical_spec_holds_only_what_differs_from_its_default(tmp_path: P
         }
 
 
-def test_the_defaults_that_keys_have_held_from_the_beginning_are_still_the_defaults(
+def test_defaults_of_key_fields_have_not_changed(
     tmp_path: Path,
 ) -> None:
-    """A default that changes would give a job file the key of another job."""
+    """A changed default would give a job file the key of another job."""
     spec = load(tmp_path, JOBS["every default written out"]).spec.to_json()
     for name, value in FIRST_DEFAULTS.items():
         section = spec[name]

@@ -1,4 +1,4 @@
-"""A second command watches the first, and takes over when that one is gone."""
+"""A second command watches the first, and takes over when the first ends."""
 
 import contextlib
 import threading
@@ -17,23 +17,23 @@ from tests.fakes import FakeClock
 from tests.runs.bench import Bench, Recorder
 
 
-class ActingClock(FakeClock):
-    """Does something each time that somebody sleeps: what another process does meanwhile."""
+class HookClock(FakeClock):
+    """A clock that calls the next of `hooks` at each sleep, as another process would act."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.acts: list[Callable[[], None]] = []
+        self.hooks: list[Callable[[], None]] = []
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
-        if self.acts:
-            self.acts.pop(0)()
+        if self.hooks:
+            self.hooks.pop(0)()
 
 
 @pytest.fixture
 def second(bench: Bench) -> RunContext:
-    """The context of another command on the same machine."""
-    clock = ActingClock()
+    """The context of another command with the same home."""
+    clock = HookClock()
     ledger = Ledger(bench.home / "ledger.db", clock)
     return RunContext(ledger, bench.provider, clock, bench.home, Recorder())
 
@@ -44,20 +44,20 @@ def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
     run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     watcher, clock = second.observer, second.clock
     assert isinstance(watcher, Recorder)
-    assert isinstance(clock, ActingClock)
+    assert isinstance(clock, HookClock)
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_run(run, bench.home))
 
         def finish() -> None:
-            # The first command, which has the lock, does the rest of its work here.
+            # The first command, which has the lock, completes its work here.
             stack.close()
             drive(run, bench.context)
 
-        clock.acts = [lambda: None, finish]
+        clock.hooks = [lambda: None, finish]
         ended = drive(run, second)
     assert ended.status is RunStatus.SUCCEEDED
     assert "another process drives" in watcher.notes[0]
-    assert watcher.told == [
+    assert watcher.steps == [
         *(f"{stage} succeeded" for stage in ("prepare", "upload", "create")),
         *(f"{stage} succeeded" for stage in ("follow", "results", "evaluate")),
     ]
@@ -67,30 +67,30 @@ def test_the_second_command_shows_what_the_first_does_and_sends_nothing(
     second.ledger.close()
 
 
-def test_the_second_command_takes_over_when_the_first_dies(
+def test_the_second_command_takes_over_when_the_first_is_killed(
     bench: Bench, second: RunContext
 ) -> None:
     run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     watcher, clock = second.observer, second.clock
     assert isinstance(watcher, Recorder)
-    assert isinstance(clock, ActingClock)
+    assert isinstance(clock, HookClock)
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_run(run, bench.home))
-        clock.acts = [lambda: None, stack.close]
+        clock.hooks = [lambda: None, stack.close]
         ended = drive(run, second)
     assert ended.status is RunStatus.SUCCEEDED
-    assert "follow begins 1" in watcher.told
+    assert "follow begins 1" in watcher.steps
     assert watcher.events == [f"Step {number}/4" for number in range(1, 5)]
     assert bench.provider.count("create_job") == 1
     second.ledger.close()
 
 
-def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: RunContext) -> None:
+def test_a_watcher_reports_that_the_job_failed(bench: Bench, second: RunContext) -> None:
     bench.provider.statuses = ("queued", "failed")
     bench.provider.job_error = JobError("server_error", "Sorry.")
     run = drive(open_run(bench.write_job(), bench.context), bench.context, detach=True)
     clock = second.clock
-    assert isinstance(clock, ActingClock)
+    assert isinstance(clock, HookClock)
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_run(run, bench.home))
 
@@ -99,7 +99,7 @@ def test_a_watcher_learns_that_the_job_failed(bench: Bench, second: RunContext) 
             with pytest.raises(JobFailed):
                 drive(run, bench.context)
 
-        clock.acts = [fail]
+        clock.hooks = [fail]
         with pytest.raises(JobFailed, match=r"server_error: Sorry\."):
             drive(run, second)
     second.ledger.close()
@@ -115,7 +115,7 @@ def test_a_detached_second_command_returns_once_there_is_a_job(
     second.ledger.close()
 
 
-def test_two_commands_of_one_file_at_once_make_one_run_and_one_job(bench: Bench) -> None:
+def test_two_concurrent_commands_of_a_file_create_one_run_and_one_job(bench: Bench) -> None:
     job = bench.write_job()
     ended: list[Run] = []
 

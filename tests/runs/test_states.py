@@ -1,4 +1,4 @@
-"""The tables of moves say exactly what can happen."""
+"""The tables of transitions contain exactly the possible transitions."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def is_in_table(move: LedgerMove) -> bool:
     return (move.before, move.after) in pairs
 
 
-def test_every_move_that_eventful_runs_make_stands_in_the_table(bench: Bench) -> None:
+def test_every_transition_of_these_runs_is_in_the_table(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.fail("upload_file", Unreachable("refused"))
     bench.provider.statuses = ("queued", "failed")
@@ -57,7 +57,7 @@ def test_every_move_that_eventful_runs_make_stands_in_the_table(bench: Bench) ->
     assert [move for move in moves if not is_in_table(move)] == []
 
 
-def test_a_move_from_elsewhere_is_a_bug_and_not_made() -> None:
+def test_an_invalid_transition_is_a_bug_and_not_recorded() -> None:
     assert RUN_TRANSITIONS["start"].check(RunStatus.PENDING) is RunStatus.RUNNING
     with pytest.raises(ValueError, match="no transition from succeeded"):
         RUN_TRANSITIONS["fail"].check(RunStatus.SUCCEEDED)
@@ -65,7 +65,7 @@ def test_a_move_from_elsewhere_is_a_bug_and_not_made() -> None:
         STAGE_TRANSITIONS["succeed"].check(StageStatus.PENDING)
 
 
-def test_ended_runs_are_left_only_by_opening_them_again() -> None:
+def test_ended_runs_change_only_by_reopening() -> None:
     leaving = {name for name, move in RUN_TRANSITIONS.items() if move.before & ENDED}
     assert leaving == {"reopen"}
 
@@ -88,14 +88,14 @@ def test_ended_runs_are_left_only_by_opening_them_again() -> None:
         (Stage.RESULTS, Rejected("no"), None),
     ],
 )
-def test_only_final_answers_about_the_job_end_a_run(
+def test_only_final_errors_of_the_job_end_a_run(
     stage: Stage, error: FtopsError, after: RunStatus | None
 ) -> None:
     ending = find_ending(stage, error)
     assert (ending.after if ending else None) == after
 
 
-def test_the_rendered_tables_name_every_move_and_status() -> None:
+def test_the_rendered_tables_have_every_transition_and_status() -> None:
     text = render_states()
     assert all(f"| {name} |" in text for name in (*RUN_TRANSITIONS, *STAGE_TRANSITIONS))
     assert all(move.meaning in text for move in RUN_TRANSITIONS.values())

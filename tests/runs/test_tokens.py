@@ -1,4 +1,4 @@
-"""Tokens counted for a run: exactly where that is possible, and said how."""
+"""Tokens of a run: counted where possible, otherwise estimated, with the method."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from ftops.runs.estimate import Estimate, TokenCounter
 from ftops.runs.preview import preview
 from tests.runs.bench import Bench
 
-FORECAST = EngineEstimate(
+ESTIMATE = EngineEstimate(
     tokens=777, learned_tokens=70, longest=20, cut_rows=2, vocabulary=300, n_epochs=9, batch_size=4
 )
 
 
-class Words:
+class WordCounter:
     vocabulary, method, error = "words", "counted in words", 0.0
 
     def count(self, texts: Iterable[str]) -> list[int]:
@@ -26,7 +26,7 @@ class Words:
 @dataclass(frozen=True, slots=True)
 class WordCounting(CounterFactory):
     def open(self, vocabulary: str) -> VocabularyCounter:
-        return Words()
+        return WordCounter()
 
 
 def summarize(bench: Bench) -> DataSummary:
@@ -34,45 +34,45 @@ def summarize(bench: Bench) -> DataSummary:
     return check_file(bench.folder / "train.jsonl")
 
 
-def test_a_vocabulary_that_is_at_hand_is_counted_with(bench: Bench) -> None:
+def test_tokens_are_counted_with_an_available_vocabulary(bench: Bench) -> None:
     counted = TokenCounter(WordCounting()).count(summarize(bench), bench.provider, "gpt-4o-mini")
     assert (counted.tokens, counted.method, counted.error) == (36, "counted in words", 0.0)
 
 
-def test_without_one_tokens_are_estimated(bench: Bench) -> None:
+def test_without_a_vocabulary_tokens_are_estimated(bench: Bench) -> None:
     counted = TokenCounter().count(summarize(bench), bench.provider, "gpt-4o-mini")
     assert counted.tokens > 12
     assert counted.error == 0.25
 
 
-def test_a_preview_counts_while_the_prepared_file_is_there(bench: Bench) -> None:
-    seen = preview(bench.write_job(), bench.provider, TokenCounter(WordCounting()))
-    assert seen.estimate is not None
-    assert (seen.estimate.tokens, seen.estimate.method) == (36, "counted in words")
+def test_a_preview_counts_tokens_of_the_prepared_file(bench: Bench) -> None:
+    result = preview(bench.write_job(), bench.provider, TokenCounter(WordCounting()))
+    assert result.estimate is not None
+    assert (result.estimate.tokens, result.estimate.method) == (36, "counted in words")
 
 
-def test_rows_that_will_be_cut_are_told_before_they_are_sent(bench: Bench) -> None:
+def test_truncated_rows_are_reported_before_they_are_sent(bench: Bench) -> None:
     job = bench.write_job()
     local = bench.provider
     local.capabilities = replace(local.capabilities, own_vocabulary=True)
-    seen = preview(job, local, TokenCounter(estimate_with_engine=lambda _path, _model: FORECAST))
-    assert seen.estimate is not None
-    assert seen.estimate.describe_long_rows() == (
+    result = preview(job, local, TokenCounter(estimate_with_engine=lambda _path, _model: ESTIMATE))
+    assert result.estimate is not None
+    assert result.estimate.describe_long_rows() == (
         "2 training rows are longer than 1,024 tokens, and will be cut"
     )
-    assert (seen.estimate.n_epochs, seen.estimate.batch_size) == (8, 4)
+    assert (result.estimate.n_epochs, result.estimate.batch_size) == (8, 4)
     assert Estimate(1, 1, False, None).describe_long_rows() is None
 
 
 def test_time_and_memory_follow_from_the_last_training_on_the_base_model(bench: Bench) -> None:
-    measured = replace(FORECAST, tokens_per_second=7.77, memory_bytes=2_000_000_000)
+    measured = replace(ESTIMATE, tokens_per_second=7.77, memory_bytes=2_000_000_000)
     local = bench.provider
     local.capabilities = replace(local.capabilities, own_vocabulary=True)
     estimates = [
         preview(
             bench.write_job(), local, TokenCounter(estimate_with_engine=lambda *_, it=item: it)
         ).estimate
-        for item in (measured, FORECAST)
+        for item in (measured, ESTIMATE)
     ]
     timed, unknown = estimates
     assert timed is not None
@@ -82,19 +82,19 @@ def test_time_and_memory_follow_from_the_last_training_on_the_base_model(bench: 
     assert (unknown.training_s, unknown.needs_calibration) == (None, True)
 
 
-def test_the_engine_is_asked_for_its_own_models(bench: Bench) -> None:
-    asked: list[tuple[Path, str]] = []
+def test_the_engine_estimates_its_own_models(bench: Bench) -> None:
+    requests: list[tuple[Path, str]] = []
 
-    def ask(path: Path, model: str) -> EngineEstimate | None:
-        asked.append((path, model))
-        return FORECAST
+    def estimate(path: Path, model: str) -> EngineEstimate | None:
+        requests.append((path, model))
+        return ESTIMATE
 
     summary = summarize(bench)
     local = bench.provider
     local.capabilities = replace(local.capabilities, own_vocabulary=True)
-    counting = TokenCounter(WordCounting(), ask)
+    counting = TokenCounter(WordCounting(), estimate)
     counted = counting.count(summary, local, "ada")
     assert (counted.tokens, counted.error, counted.n_epochs) == (777, 0.0, 9)
     assert (counted.long_rows, counted.row_limit) == (2, 1_024)
-    assert asked == [(summary.path, "ada")]
+    assert requests == [(summary.path, "ada")]
     assert counting.without_engine().count(summary, local, "ada").error == 0.25

@@ -1,4 +1,4 @@
-"""Each content gets to the provider once."""
+"""Each content is uploaded once."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from ftops.run_folder import RunFolder
 from tests.runs.bench import TRAINING, Bench, write_rows
 
 
-def test_remote_names_carry_the_hash_and_the_role(bench: Bench) -> None:
+def test_remote_names_have_the_hash_and_the_role(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     prepared = bench.detail(run, Stage.PREPARE)
     names = [file.filename for file in bench.provider.list_files()][:2]
@@ -25,35 +25,35 @@ def test_remote_names_carry_the_hash_and_the_role(bench: Bench) -> None:
 def test_progress_counts_the_bytes_of_both_files(bench: Bench) -> None:
     run = bench.run(bench.write_job())
     total = bench.detail(run, Stage.UPLOAD)["bytes"]
-    steps = [step for step in bench.seen.progress if step[0] == "upload"]
+    steps = [step for step in bench.recorder.progress if step[0] == "upload"]
     assert steps[-1] == ("upload", total, total, "bytes")
     assert [done for _, done, _, _ in steps] == sorted(done for _, done, _, _ in steps)
 
 
-def test_an_upload_of_an_unknown_ledger_is_found_by_name_and_size(bench: Bench) -> None:
+def test_an_upload_of_another_ledger_is_found_by_name_and_size(bench: Bench) -> None:
     job = bench.write_job()
     run = bench.run(job)
     upload = bench.ledger.get_stage(run.id, Stage.UPLOAD)
     for name in ("training_file", "validation_file"):
         bench.ledger.forget_upload(str(upload.detail[name]))
-    again = bench.run(job, new=True)
+    second = bench.run(job, new=True)
     assert bench.provider.count("upload_file") == 2
-    assert bench.detail(again, Stage.UPLOAD)["sent_bytes"] == 0
+    assert bench.detail(second, Stage.UPLOAD)["sent_bytes"] == 0
 
 
-def test_a_file_that_is_gone_is_forgotten_and_sent_again(bench: Bench) -> None:
+def test_a_deleted_file_is_forgotten_and_uploaded_again(bench: Bench) -> None:
     job = bench.write_job()
     run = bench.run(job)
-    gone = str(bench.detail(run, Stage.UPLOAD)["training_file"])
-    bench.provider.delete_file(gone)
-    again = bench.run(job, new=True)
+    deleted_id = str(bench.detail(run, Stage.UPLOAD)["training_file"])
+    bench.provider.delete_file(deleted_id)
+    second = bench.run(job, new=True)
     assert bench.provider.count("upload_file") == 3
-    assert bench.detail(again, Stage.UPLOAD)["training_file"] != gone
+    assert bench.detail(second, Stage.UPLOAD)["training_file"] != deleted_id
 
 
-def test_an_upload_whose_answer_was_lost_is_found_and_its_call_is_closed(bench: Bench) -> None:
+def test_an_upload_with_a_lost_response_is_found_and_its_call_is_closed(bench: Bench) -> None:
     job = bench.write_job()
-    bench.provider.loses_answer_to = {"upload_file"}
+    bench.provider.loses_response_of = {"upload_file"}
     with pytest.raises(Unreachable):
         bench.run(job)
     run = bench.run(job)
@@ -62,10 +62,10 @@ def test_an_upload_whose_answer_was_lost_is_found_and_its_call_is_closed(bench: 
     assert [call.state for call in calls if call.name == "upload_file"] == ["done", "done"]
 
 
-def test_a_file_that_is_listed_late_is_waited_for_before_it_is_sent_again(bench: Bench) -> None:
+def test_a_file_listed_late_is_awaited_before_it_is_uploaded_again(bench: Bench) -> None:
     job = bench.write_job(validation_file=None)
     bench.provider.file_lag_s = bench.provider.capabilities.file_listing_lag_s
-    bench.provider.loses_answer_to = {"upload_file"}
+    bench.provider.loses_response_of = {"upload_file"}
     with pytest.raises(Unreachable):
         bench.run(job)
     run = bench.run(job)
@@ -73,7 +73,7 @@ def test_a_file_that_is_listed_late_is_waited_for_before_it_is_sent_again(bench:
     assert bench.provider.count("upload_file") == 1
 
 
-def test_a_file_whose_parts_nobody_has_put_together_is_not_waited_for(bench: Bench) -> None:
+def test_an_upload_that_was_never_completed_is_not_awaited(bench: Bench) -> None:
     job = bench.write_job(validation_file=None)
     bench.provider.fail("upload_file", Unreachable("reset"))
     with pytest.raises(Unreachable):
@@ -81,24 +81,26 @@ def test_a_file_whose_parts_nobody_has_put_together_is_not_waited_for(bench: Ben
     (call,) = bench.ledger.list_open_calls("upload_file")
     hour = timedelta(hours=1)
     bench.ledger.begin_parts(call, MultipartUpload("upload-1", 40, bench.clock.now() + hour))
-    began_s = bench.clock.monotonic_s()
+    started_s = bench.clock.monotonic_s()
     waits: list[float] = []
-    bench.provider.before("upload_file", lambda: waits.append(bench.clock.monotonic_s() - began_s))
+    bench.provider.before(
+        "upload_file", lambda: waits.append(bench.clock.monotonic_s() - started_s)
+    )
     bench.run(job)
     assert waits == [0.0]
 
 
-def test_the_same_content_for_both_roles_is_sent_once(bench: Bench) -> None:
+def test_the_same_content_for_both_roles_is_uploaded_once(bench: Bench) -> None:
     job = bench.write_job()
     write_rows(bench.folder / "validation.jsonl", TRAINING)
     run = bench.run(job)
     assert bench.provider.count("upload_file") == 1
     detail = bench.detail(run, Stage.UPLOAD)
     assert detail["training_file"] == detail["validation_file"]
-    assert "12 rows of validation.jsonl also in train.jsonl" in bench.seen.notes[0]
+    assert "12 rows of validation.jsonl also in train.jsonl" in bench.recorder.notes[0]
 
 
-def test_a_file_id_in_the_job_file_is_used_as_it_is(bench: Bench) -> None:
+def test_a_file_id_in_the_job_file_is_used_unchanged(bench: Bench) -> None:
     first = bench.run(bench.write_job())
     file_id = bench.detail(first, Stage.UPLOAD)["training_file"]
     run = bench.run(bench.write_job(training_file=file_id))
@@ -107,14 +109,14 @@ def test_a_file_id_in_the_job_file_is_used_as_it_is(bench: Bench) -> None:
     assert bench.provider.count("upload_file") == 2
 
 
-def test_a_file_id_that_the_provider_does_not_know_fails_the_run(bench: Bench) -> None:
+def test_an_unknown_file_id_fails_the_run(bench: Bench) -> None:
     with pytest.raises(NotFound, match="file-999"):
         bench.run(bench.write_job(training_file="file-999"))
     assert bench.ledger.list_runs()[0].status is RunStatus.FAILED
     assert bench.provider.count("create_job") == 0
 
 
-def test_a_prepared_file_that_was_changed_by_hand_is_not_sent(bench: Bench) -> None:
+def test_a_modified_prepared_file_is_not_uploaded(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.fail("upload_file", Unreachable("refused"))
     with pytest.raises(Unreachable):

@@ -60,7 +60,7 @@ def test_flagged_rows_are_warnings_and_a_second_check_sends_nothing(
     assert first.code == 0
     assert "warning flagged-content  1 row: violence 1 (line 1)" in first.out
     assert "15 texts were sent to openai (127.0.0.1:" in first.err
-    assert [path for path, _ in server.seen] == ["/v1/moderations"]
+    assert [path for path, _ in server.requests] == ["/v1/moderations"]
     assert "flagged-content" in codes(again)
     assert "moderation: 0 texts were sent" in again.err
 
@@ -70,7 +70,7 @@ def test_nothing_leaves_unless_it_is_asked_for(rows: Path, monkeypatch: pytest.M
     with scripted_server(reply(15)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         ftops("data", "check", rows, "--yes", "--pii")
-    assert server.seen == []
+    assert server.requests == []
 
 
 @pytest.mark.usefixtures("key")
@@ -84,7 +84,7 @@ def test_who_cannot_be_asked_must_have_said_yes(
     said = answer.out + answer.err
     assert "nothing was sent: not a terminal" in said
     assert "--yes" in said
-    assert server.seen == []
+    assert server.requests == []
 
 
 def test_a_provider_without_the_endpoint_is_refused(rows: Path) -> None:

@@ -1,4 +1,4 @@
-"""Trainings made for the tests: losses by a formula, with the scatter that small batches have."""
+"""Training curves from a formula, with the noise of small batches."""
 
 import math
 import random
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from ftops.reports.results import ResultRow
 from ftops.reports.training import Training, TrainingFacts, create_training
 
-Loss = Callable[[float], float]  # of the share of the training that is done, 0 to 1
+Loss = Callable[[float], float]  # the loss at a share of the training, from 0 to 1
 
 
 def decay(start: float, end: float, pace: float) -> Loss:
-    """A loss that falls quickly, then ever more slowly; with `pace` 5 it is all but level."""
+    """A loss that decays exponentially; with `pace` 5 it ends almost constant."""
     return lambda share: end + (start - end) * math.exp(-pace * share)
 
 
-def make(
+def make_training(
     train: Loss,
     valid: Loss | None = None,
     *,
@@ -28,22 +28,22 @@ def make(
     seed: int = 0,
     facts: TrainingFacts | None = None,
 ) -> Training:
-    """A training of so many steps; `scatter` is a share of the loss."""
-    drawn = random.Random(seed)
+    """A training of `steps` steps; `scatter` is relative to the loss."""
+    rng = random.Random(seed)
     if valid_scatter is None:
         valid_scatter = 0.0 if is_full else 2 * scatter
     rows = []
     for step in range(1, steps + 1):
         share = step / steps
-        figures: dict[str, float] = {"train_loss": _draw(drawn, train(share), scatter)}
+        values: dict[str, float] = {"train_loss": _sample(rng, train(share), scatter)}
         if valid and step % valid_every == 0:
             name = "full_valid_loss" if is_full else "valid_loss"
-            figures[name] = _draw(drawn, valid(share), valid_scatter)
+            values[name] = _sample(rng, valid(share), valid_scatter)
         row = ResultRow(step, epoch=math.ceil(epochs * share - 1e-9))
-        rows.append(row._replace(**figures))  # type: ignore[arg-type]
+        rows.append(row._replace(**values))  # type: ignore[arg-type]
     return create_training(rows, facts)
 
 
-def _draw(drawn: random.Random, loss: float, scatter: float) -> float:
-    """A loss is never negative, and its scatter is skewed: a log-normal one."""
-    return loss * math.exp(drawn.gauss(-scatter * scatter / 2, scatter))
+def _sample(rng: random.Random, loss: float, scatter: float) -> float:
+    """Log-normal noise, as a loss is never negative."""
+    return loss * math.exp(rng.gauss(-scatter * scatter / 2, scatter))

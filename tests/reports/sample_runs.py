@@ -1,4 +1,4 @@
-"""Runs to report about: what the ledger and a run's folder would hold of them."""
+"""Sample runs to report, with the data of their ledger and run folder."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +54,7 @@ def make_run(**changes: object) -> Run:
 
 
 def make_stages(source: str = "data/train.jsonl") -> list[StageRecord]:
-    """All stages, done, with the details that they leave."""
+    """All stages, succeeded, with their details."""
     data: dict[str, Json] = {
         "sha256": "804ff684cdf5e0098",
         "bytes": 84_465,
@@ -92,12 +92,12 @@ def make_stages(source: str = "data/train.jsonl") -> list[StageRecord]:
 
 
 def make_results(steps: int = 450, seed: int = 1, rise: float = 2.4) -> list[ResultRow]:
-    """A training whose validation loss falls, and rises again in its last third."""
-    draw = random.Random(seed)
+    """A training whose validation loss falls, and rises in its last third."""
+    rng = random.Random(seed)
     rows = []
     for step in range(1, steps + 1):
         share = step / steps
-        loss = 2.4 * (1 - share) ** 2 + 0.06 + draw.random() * 0.12
+        loss = 2.4 * (1 - share) ** 2 + 0.06 + rng.random() * 0.12
         valid = 2.2 * (1 - share) ** 2 + 0.35 + rise * max(0.0, share - 0.66)
         measured = step % max(1, steps // 15) == 0
         rows.append(
@@ -112,47 +112,47 @@ def make_results(steps: int = 450, seed: int = 1, rise: float = 2.4) -> list[Res
     return rows
 
 
-def make_answers(
+def make_predictions(
     right: float, *, seed: int, rows: int = 180, labels: Sequence[str] = LABELS, hostile: str = ""
 ) -> list[Prediction]:
-    """Answers of which about the share `right` is right; one row is refused."""
-    draw = random.Random(seed)
-    answers = []
+    """Predictions with a share of about `right` correct; one row is refused."""
+    rng = random.Random(seed)
+    predictions = []
     for line in range(1, rows + 1):
         expected = labels[line % len(labels)]
-        given = expected if draw.random() < right else labels[(line + 1) % len(labels)]
+        predicted = expected if rng.random() < right else labels[(line + 1) % len(labels)]
         prompt = f"Row {line}: the committee met again in the evening.{hostile} ->"
         refused = line == 7 and right < 0.9
-        answers.append(
+        predictions.append(
             Prediction(
                 line,
                 prompt,
                 expected,
-                "" if refused else given,
+                "" if refused else predicted,
                 prompt_tokens=28 if seed != 2 else 240,
                 completion_tokens=1,
-                seconds=0.2 + draw.random() / 5 + (0.3 if seed == 2 else 0),
-                probabilities={given: 0.5 + draw.random() / 2} if seed == 1 else {},
+                seconds=0.2 + rng.random() / 5 + (0.3 if seed == 2 else 0),
+                probabilities={predicted: 0.5 + rng.random() / 2} if seed == 1 else {},
                 problem=Problem.REFUSED if refused else None,
                 note="I cannot help with that" if refused else "",
             )
         )
-    return answers
+    return predictions
 
 
 def make_candidates(
     *, labels: Sequence[str] = LABELS, hostile: str = "", rows: int = 180
 ) -> list[CandidatePredictions]:
-    """The tuned model, few-shot and a simple one."""
+    """The tuned model, few-shot and two baselines."""
 
-    def answer(right: float, seed: int) -> list[Prediction]:
-        return make_answers(right, seed=seed, rows=rows, labels=labels, hostile=hostile)
+    def predict(right: float, seed: int) -> list[Prediction]:
+        return make_predictions(right, seed=seed, rows=rows, labels=labels, hostile=hostile)
 
     return [
         CandidatePredictions(
             f"tuned{hostile}",
             CandidateKind.TUNED,
-            answer(0.94, 1),
+            predict(0.94, 1),
             model=f"ft:gpt-4.1-nano:acme:news:a1b2c3d4{hostile}",
             provider="openai",
             prices=Prices(0.2, 0.8),
@@ -160,13 +160,15 @@ def make_candidates(
         CandidatePredictions(
             f"few-shot: 5{hostile}",
             CandidateKind.FEW_SHOT,
-            answer(0.84, 2),
+            predict(0.84, 2),
             model="gpt-4.1-nano-2025-04-14",
             provider="openai",
             prices=Prices(0.1, 0.4),
         ),
-        CandidatePredictions(f"nearest neighbour{hostile}", CandidateKind.NEAREST, answer(0.71, 3)),
-        CandidatePredictions(f"majority{hostile}", CandidateKind.MAJORITY, answer(0.0, 4)),
+        CandidatePredictions(
+            f"nearest neighbour{hostile}", CandidateKind.NEAREST, predict(0.71, 3)
+        ),
+        CandidatePredictions(f"majority{hostile}", CandidateKind.MAJORITY, predict(0.0, 4)),
     ]
 
 
@@ -194,7 +196,7 @@ def make_facts(
     results: Callable[[], Sequence[ResultRow]] = make_results,
     **changes: object,
 ) -> RunFacts:
-    """A run with everything; `hostile` is put into each text that data or a provider may write."""
+    """A run with all data; `hostile` is part of each text of data or providers."""
     candidates = make_candidates(labels=labels, hostile=hostile, rows=rows)
     run = make_run(**changes) if changes else make_run(name=f"news-topics{hostile}")
     return RunFacts(
@@ -210,7 +212,7 @@ def make_facts(
             ),
         ),
         evaluation=make_evaluation(candidates, hostile=hostile),
-        predictions={one.name: one.predictions for one in candidates},
+        predictions={candidate.name: candidate.predictions for candidate in candidates},
         job_text=f"name: news-topics{hostile}\nmodel: gpt-4.1-nano-2025-04-14\n",
         model=TunedModel(
             run.fine_tuned_model or "", run.id, "ftjob-abc123", run.model, run.provider, NOW
@@ -220,5 +222,5 @@ def make_facts(
 
 
 def make_contents(*facts: RunFacts) -> Contents:
-    """A report about these runs, or about one with everything."""
+    """A report about these runs, or about one run with all data."""
     return build(facts or (make_facts(),), NOW)

@@ -1,4 +1,4 @@
-"""A provider that only answers: by a function of the prompt, with everything taken down."""
+"""A fake provider that completes prompts with a function and records the requests."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,27 +12,27 @@ from tests.runs.fake_provider import CAPABILITIES, FakeProvider
 Reply = Callable[[Prompt], Completion]
 
 
-def shout(prompt: Prompt) -> Completion:
-    """The prompt in capitals, of one token for each word."""
+def uppercase(prompt: Prompt) -> Completion:
+    """The prompt in upper case, with one token for each word."""
     text = prompt if isinstance(prompt, str) else prompt.messages[-1].content
     return Completion(text.upper(), "stop", len(text.split()), len(text.split()), seconds=0.5)
 
 
 @dataclass
 class Requests:
-    """What arrived: the prompts of each request, and how many were under way at most."""
+    """The received requests: the prompts of each, and the highest number in flight."""
 
-    prompts: list[list[Prompt]] = field(default_factory=list)
-    under_way: int = 0
-    most_under_way: int = 0
+    batches: list[list[Prompt]] = field(default_factory=list)
+    in_flight: int = 0
+    max_in_flight: int = 0
 
     @property
-    def asked(self) -> list[Prompt]:
-        return [prompt for request in self.prompts for prompt in request]
+    def prompts(self) -> list[Prompt]:
+        return [prompt for batch in self.batches for prompt in batch]
 
 
-class Oracle(FakeProvider):
-    """Answers with `reply`; `at_request` is called with the number of each request, from 1."""
+class CompletionProvider(FakeProvider):
+    """Responds with `reply`; calls `on_request` with the number of each request, from 1."""
 
     def __init__(self, folder: Path, clock: FakeClock, *, prompts_per_request: int = 1) -> None:
         super().__init__(folder, clock)
@@ -40,22 +40,22 @@ class Oracle(FakeProvider):
             CAPABILITIES, max_concurrent_requests=4, prompts_per_request=prompts_per_request
         )
         self.requests = Requests()
-        self.reply: Reply = shout
-        self.at_request: Callable[[int, Sequence[Prompt]], None] = lambda _number, _prompts: None
+        self.reply: Reply = uppercase
+        self.on_request: Callable[[int, Sequence[Prompt]], None] = lambda _number, _prompts: None
         self._lock = threading.Lock()
 
     def complete(
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling
     ) -> list[Completion]:
-        seen = self.requests
+        requests = self.requests
         with self._lock:
-            seen.prompts.append(list(prompts))
-            number = len(seen.prompts)
-            seen.under_way += 1
-            seen.most_under_way = max(seen.most_under_way, seen.under_way)
+            requests.batches.append(list(prompts))
+            number = len(requests.batches)
+            requests.in_flight += 1
+            requests.max_in_flight = max(requests.max_in_flight, requests.in_flight)
         try:
-            self.at_request(number, prompts)
+            self.on_request(number, prompts)
             return [self.reply(prompt) for prompt in prompts]
         finally:
             with self._lock:
-                seen.under_way -= 1
+                requests.in_flight -= 1
