@@ -1,3 +1,3 @@
-"""A fresh bench for each test."""
+"""A new bench for each test."""
 
 from tests.runs.conftest import bench as bench

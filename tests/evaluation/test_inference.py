@@ -15,57 +15,59 @@ from ftops.records import Chat, Completion, Message, ProviderSettings, ToolCall
 
 
 def test_a_label_of_one_token_has_the_probability_of_that_token() -> None:
-    told = [{" yes": 0.7, "yes": 0.1, " no": 0.15, " perhaps": 0.05}, {" no": 1.0}]
-    found, reason = read_label_probabilities(told, PromptFormat(), ["yes", "no"])
-    assert found[0] == {"yes": pytest.approx(0.8), "no": 0.15}
-    assert found[1] == {"no": 1.0}
+    first_tokens = [{" yes": 0.7, "yes": 0.1, " no": 0.15, " perhaps": 0.05}, {" no": 1.0}]
+    probabilities, reason = read_label_probabilities(first_tokens, PromptFormat(), ["yes", "no"])
+    assert probabilities[0] == {"yes": pytest.approx(0.8), "no": 0.15}
+    assert probabilities[1] == {"no": 1.0}
     assert reason == ""
 
 
-def test_a_number_that_stands_for_a_label_has_the_probability_of_the_label() -> None:
+def test_an_encoded_label_has_the_probability_of_its_number() -> None:
     prompt_format = PromptFormat(label_map={"1": "sports", "2": "politics"})
-    found, _ = read_label_probabilities(
+    probabilities, _ = read_label_probabilities(
         [{" 1": 0.6, " 2": 0.4}], prompt_format, ["sports", "politics"]
     )
-    assert found == [{"sports": 0.6, "politics": 0.4}]
+    assert probabilities == [{"sports": 0.6, "politics": 0.4}]
 
 
-def test_a_label_of_several_tokens_leaves_no_label_a_probability_and_is_named() -> None:
-    told = [{" yes": 0.9, " un": 0.1}, {" un": 0.8, " yes": 0.2}]
-    found, reason = read_label_probabilities(told, PromptFormat(), ["yes", "undecided"])
-    assert found == [{}, {}]
+def test_a_label_of_several_tokens_is_named_and_no_label_has_a_probability() -> None:
+    first_tokens = [{" yes": 0.9, " un": 0.1}, {" un": 0.8, " yes": 0.2}]
+    probabilities, reason = read_label_probabilities(
+        first_tokens, PromptFormat(), ["yes", "undecided"]
+    )
+    assert probabilities == [{}, {}]
     assert reason.startswith("'undecided' has several tokens")
     assert "--only encode-labels" in reason
 
 
 def test_labels_that_share_their_first_token_are_named() -> None:
-    found, reason = read_label_probabilities(
+    probabilities, reason = read_label_probabilities(
         [{" pos": 0.9}], PromptFormat(), ["positive", "possible"]
     )
-    assert found == [{}]
+    assert probabilities == [{}]
     assert "'positive' and 'possible' start with the same token, 'pos'" in reason
 
 
-def test_a_label_that_another_one_may_begin_with_is_named() -> None:
-    found, reason = read_label_probabilities(
+def test_a_label_that_is_a_prefix_of_another_is_named() -> None:
+    probabilities, reason = read_label_probabilities(
         [{" 1": 0.9, " 2": 0.1}], PromptFormat(), ["1", "10", "2"]
     )
-    assert found == [{}]
+    assert probabilities == [{}]
     assert "'10' starts with the token of '1'" in reason
 
 
-def test_a_blank_that_is_a_token_of_its_own_hides_every_label() -> None:
-    found, reason = read_label_probabilities(
+def test_a_space_as_a_separate_token_hides_every_label() -> None:
+    probabilities, reason = read_label_probabilities(
         [{" ": 0.99, "yes": 0.001}], PromptFormat(), ["yes", "no"]
     )
-    assert found == [{}]
+    assert probabilities == [{}]
     assert "'no' has several tokens" in reason
 
 
-def test_an_unlikely_beginning_says_nothing_of_a_label_that_is_never_given() -> None:
-    told = [{" yes": 0.99, " n": 0.0001}]
-    found, reason = read_label_probabilities(told, PromptFormat(), ["yes", "no"])
-    assert (found, reason) == ([{"yes": 0.99}], "")
+def test_an_unlikely_first_token_does_not_hide_other_labels() -> None:
+    first_tokens = [{" yes": 0.99, " n": 0.0001}]
+    probabilities, reason = read_label_probabilities(first_tokens, PromptFormat(), ["yes", "no"])
+    assert (probabilities, reason) == ([{"yes": 0.99}], "")
 
 
 def test_the_tool_calls_of_a_response_are_kept_and_are_part_of_its_text() -> None:

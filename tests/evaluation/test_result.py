@@ -1,4 +1,4 @@
-"""An evaluation is kept whole."""
+"""Storing and loading evaluations and predictions."""
 
 from pathlib import Path
 
@@ -68,12 +68,12 @@ PREDICTIONS = [
 ]
 
 
-def test_an_evaluation_survives_its_file() -> None:
+def test_an_evaluation_is_read_back_unchanged() -> None:
     assert Evaluation.from_json(WHOLE.to_json()) == WHOLE
     assert not WHOLE.passed
 
 
-def test_a_class_that_nobody_gives_or_expects_has_no_figures() -> None:
+def test_a_class_without_rows_has_no_metrics() -> None:
     assert ClassResult("a", 0, 0, 0).f1 is None
     assert ClassResult("a", 0, 1, 0).recall is None
     assert ClassResult("a", 1, 0, 0).precision is None
@@ -81,7 +81,7 @@ def test_a_class_that_nobody_gives_or_expects_has_no_figures() -> None:
 
 
 @pytest.mark.parametrize("stored", [None, [], {}, {"version": 1}, {**WHOLE.to_json(), "rows": "x"}])
-def test_a_damaged_evaluation_is_refused_with_what_to_do(stored: Json) -> None:
+def test_a_damaged_evaluation_is_an_error_with_a_hint(stored: Json) -> None:
     with pytest.raises(LedgerError, match="damaged") as caught:
         Evaluation.from_json(stored)
     assert "repeats the evaluation" in str(caught.value.hint)
@@ -93,19 +93,19 @@ def test_predictions_are_read_back_with_all_their_fields(tmp_path: Path) -> None
     assert read_predictions(tmp_path, ["tuned", "base"]) == {"tuned": PREDICTIONS}
 
 
-def test_predictions_of_candidates_that_are_gone_are_deleted(tmp_path: Path) -> None:
+def test_predictions_of_removed_candidates_are_deleted(tmp_path: Path) -> None:
     write_evaluation(tmp_path, WHOLE, {"tuned": PREDICTIONS, "base": PREDICTIONS})
     write_evaluation(tmp_path, WHOLE, {"tuned": PREDICTIONS})
     assert list(read_predictions(tmp_path, ["tuned", "base"])) == ["tuned"]
 
 
-def test_a_line_that_a_kill_has_cut_is_skipped(tmp_path: Path) -> None:
+def test_a_truncated_line_is_skipped(tmp_path: Path) -> None:
     write_evaluation(tmp_path, WHOLE, {"tuned": PREDICTIONS})
     content = (tmp_path / "predictions" / "tuned.jsonl").read_bytes()
     assert parse_predictions(content[:-20]) == PREDICTIONS[:1]
 
 
-def test_each_candidate_has_a_file_name_of_its_own() -> None:
+def test_each_candidate_has_its_own_file_name() -> None:
     assert make_slugs(["few-shot: 5", "few shot 5", "…"]) == {
         "few-shot: 5": "few-shot-5",
         "few shot 5": "few-shot-5-2",

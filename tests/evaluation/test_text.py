@@ -1,4 +1,4 @@
-"""What was found, in sentences."""
+"""The results of an evaluation as sentences."""
 
 from dataclasses import replace
 
@@ -49,14 +49,14 @@ from tests.reports.evaluations import make_comparison, make_evaluation
         ),
     ],
 )
-def test_a_comparison_is_said_with_its_size_and_how_sure_it_is(
+def test_a_comparison_has_its_size_and_certainty(
     difference: float, verdict: Verdict, sentence: str
 ) -> None:
-    said = describe_comparison(make_comparison("base", difference, verdict))
-    assert said == sentence.replace("1.0 points", "1 point")
+    text = describe_comparison(make_comparison("base", difference, verdict))
+    assert text == sentence.replace("1.0 points", "1 point")
 
 
-def test_the_same_figures_on_few_rows_are_told_without_a_span_of_nothing() -> None:
+def test_equal_values_on_few_rows_have_no_interval() -> None:
     same = replace(make_comparison("base", 0.0, Verdict.TOO_FEW_ROWS), rows_needed=150)
     assert describe_comparison(same) == (
         "tuned and base have the same accuracy, but there are too few rows to tell that there is no"
@@ -64,14 +64,14 @@ def test_the_same_figures_on_few_rows_are_told_without_a_span_of_nothing() -> No
     )
 
 
-def test_less_of_a_distance_is_ahead_and_what_is_no_share_has_no_points() -> None:
+def test_a_lower_distance_is_better_and_values_without_share_have_no_points() -> None:
     less = replace(
         make_comparison("naive Bayes", -0.5, Verdict.TOO_FEW_ROWS),
         higher_is_better=False,
         unit=Unit.SCORE,
     )
-    said = describe_comparison(less)
-    assert said.startswith(
+    text = describe_comparison(less)
+    assert text.startswith(
         "tuned is ahead of naive Bayes by 0.5 of accuracy (95 % interval 0.48 to 0.52"
     )
     assert "scored higher" not in describe_outcome(make_evaluation(less))
@@ -82,41 +82,41 @@ def test_less_of_a_distance_is_ahead_and_what_is_no_share_has_no_points() -> Non
     )
 
 
-def test_the_corrected_probability_is_the_one_that_is_told() -> None:
-    found = replace(make_comparison("base", 0.1, Verdict.BETTER), p_corrected=0.012)
-    sentence = describe_comparison(found)
+def test_the_corrected_p_value_is_reported() -> None:
+    comparison = replace(make_comparison("base", 0.1, Verdict.BETTER), p_corrected=0.012)
+    sentence = describe_comparison(comparison)
     assert "p = 0.012 (corrected for several comparisons; p = 0.004 alone)" in sentence
 
 
-def test_a_tuned_model_that_loses_is_told_so_and_what_would_cost_nothing() -> None:
+def test_a_worse_tuned_model_is_reported_with_a_free_alternative() -> None:
     evaluation = make_evaluation(make_comparison("naive Bayes", -0.1, Verdict.WORSE))
     sentence = "The tuned model loses to naive Bayes. Naive Bayes would cost nothing."
     assert describe_outcome(evaluation) == sentence
 
 
-def test_a_tuned_model_that_wins_is_told_so_without_more() -> None:
+def test_a_better_tuned_model_is_reported() -> None:
     evaluation = make_evaluation(make_comparison("naive Bayes", 0.1, Verdict.BETTER))
     assert describe_outcome(evaluation) == "The tuned model is better than naive Bayes."
 
 
 @pytest.mark.parametrize(
-    ("verdict", "how"),
+    ("verdict", "sentence"),
     [
         (Verdict.NO_DIFFERENCE, "scored the same, at no cost."),
         (Verdict.TOO_FEW_ROWS, "scored higher on these rows, at no cost."),
     ],
 )
-def test_what_is_not_shown_is_not_claimed(verdict: Verdict, how: str) -> None:
-    said = describe_outcome(make_evaluation(make_comparison("naive Bayes", -0.01, verdict)))
-    assert said.startswith("The tuned model is not significantly better than naive Bayes.")
-    assert said.endswith(f" Naive Bayes {how}")
+def test_an_insignificant_result_is_reported_as_such(verdict: Verdict, sentence: str) -> None:
+    text = describe_outcome(make_evaluation(make_comparison("naive Bayes", -0.01, verdict)))
+    assert text.startswith("The tuned model is not significantly better than naive Bayes.")
+    assert text.endswith(f" Naive Bayes {sentence}")
 
 
-def test_an_evaluation_of_one_model_alone_claims_nothing() -> None:
+def test_an_evaluation_of_a_single_model_has_no_outcome() -> None:
     assert describe_outcome(make_evaluation()) == ""
 
 
-def test_figures_are_shown_as_shares_with_their_interval() -> None:
+def test_values_are_shown_as_shares_with_their_interval() -> None:
     assert format_result(MetricResult(0.944, 0.9, 0.972, 180, Unit.SHARE)) == "94.4% (90.0–97.2)"
     assert format_result(MetricResult(0.5, None, None, 1, Unit.SHARE)) == "50.0%"
     assert format_result(MetricResult(3.25, 3.0, 3.5, 10)) == "3.25 (3–3.5)"
@@ -136,7 +136,7 @@ def test_the_unit_decides_how_a_value_is_formatted(value: float, unit: Unit, tex
     assert format_value(value, unit) == text
 
 
-def test_savings_are_told_and_losses_are_called_so() -> None:
+def test_savings_and_extra_costs_are_reported() -> None:
     assert list(describe_savings(Savings("few-shot", 120.0, 0.5, 0.25, 3.0, 6000))) == [
         "120.0 tokens fewer a request than few-shot",
         "$0.5 less per 1,000 requests than few-shot",
@@ -150,13 +150,13 @@ def test_savings_are_told_and_losses_are_called_so() -> None:
 
 
 @pytest.mark.parametrize("kind", NoteKind)
-def test_every_kind_of_note_has_words(kind: NoteKind) -> None:
+def test_every_kind_of_note_has_a_text(kind: NoteKind) -> None:
     note = Note(kind, rows=2, total=3, detail="some detail", problem="empty", expected=1)
     text = format_note(note)
     assert text
     assert format_note(replace(note, subject="tuned")) == f"tuned: {text}"
 
 
-def test_training_that_has_cost_nothing_is_not_said_to_have_paid_for_itself() -> None:
+def test_free_training_has_no_break_even() -> None:
     free = Savings("base", None, 0.0, None, training_usd=0.0, pays_after=0)
     assert list(describe_savings(free)) == []

@@ -1,4 +1,4 @@
-"""Answers for the tests of metrics."""
+"""Predictions for the tests of metrics."""
 
 import random
 from collections.abc import Sequence
@@ -8,53 +8,57 @@ from ftops.metrics.prediction import Prediction, Problem
 from ftops.metrics.registry import MetricChoice
 
 
-def answer(pairs: Sequence[tuple[str, str]], *, seconds: float | None = None) -> list[Prediction]:
-    """Answers from pairs of what was expected and what was given."""
+def make_predictions(
+    pairs: Sequence[tuple[str, str]], *, seconds: float | None = None
+) -> list[Prediction]:
+    """Predictions from pairs of expected and predicted text."""
     return [
-        Prediction(line, f"question {line}", expected, given, "stop", 10, 1, seconds)
-        for line, (expected, given) in enumerate(pairs, start=1)
+        Prediction(line, f"question {line}", expected, predicted, "stop", 10, 1, seconds)
+        for line, (expected, predicted) in enumerate(pairs, start=1)
     ]
 
 
-def fail(answers: Sequence[Prediction], *lines: int) -> list[Prediction]:
-    """The same with no answer on these lines."""
+def fail(predictions: Sequence[Prediction], *lines: int) -> list[Prediction]:
+    """The same predictions, failed on these lines."""
     return [
-        Prediction(one.line, one.prompt, one.expected, "", problem=Problem.FAILED, note="no answer")
-        if one.line in lines
-        else one
-        for one in answers
+        Prediction(
+            item.line, item.prompt, item.expected, "", problem=Problem.FAILED, note="no answer"
+        )
+        if item.line in lines
+        else item
+        for item in predictions
     ]
 
 
-def draw_labels(
+def sample_labels(
     rows: int, seed: int, *, labels: str = "abcd", right: float = 0.7, others: str = "?"
 ) -> list[Prediction]:
-    """Answers of a classifier; some are none of the labels."""
-    chance = random.Random(seed)
+    """Predictions of a classifier; some are no label."""
+    rng = random.Random(seed)
     pairs = []
     for _ in range(rows):
-        expected = chance.choice(labels)
-        given = expected if chance.random() < right else chance.choice(labels + others)
-        pairs.append((expected, given))
-    return answer(pairs)
+        expected = rng.choice(labels)
+        predicted = expected if rng.random() < right else rng.choice(labels + others)
+        pairs.append((expected, predicted))
+    return make_predictions(pairs)
 
 
-def draw_texts(rows: int, seed: int) -> list[Prediction]:
-    """Sentences of which some words, cases and marks were changed; some are empty."""
-    chance = random.Random(seed)
+def sample_texts(rows: int, seed: int) -> list[Prediction]:
+    """Sentences with some changed words, case and punctuation; some are empty."""
+    rng = random.Random(seed)
     words = "The Cat, sat on: a mat! and didn't move; 42 times (or 7)".split()  # noqa: SIM905
     pairs = []
     for _ in range(rows):
-        expected = chance.choices(words, k=chance.randint(1, 12))
-        given = [
-            one if chance.random() < 0.7 else chance.choice(words).upper()
-            for one in expected
-            if chance.random() < 0.9
+        expected = rng.choices(words, k=rng.randint(1, 12))
+        predicted = [
+            word if rng.random() < 0.7 else rng.choice(words).upper()
+            for word in expected
+            if rng.random() < 0.9
         ]
-        pairs.append((" ".join(expected), " ".join(given)))
-    return answer(pairs)
+        pairs.append((" ".join(expected), " ".join(predicted)))
+    return make_predictions(pairs)
 
 
-def measure(name: str, answers: Sequence[Prediction], **settings: str | int) -> MetricSample:
-    """One metric by its name."""
-    return create_metrics([MetricChoice(name, settings)])[0].measure(answers)
+def measure(name: str, predictions: Sequence[Prediction], **settings: str | int) -> MetricSample:
+    """Measure a metric by its name."""
+    return create_metrics([MetricChoice(name, settings)])[0].measure(predictions)

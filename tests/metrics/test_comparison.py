@@ -1,4 +1,4 @@
-"""Two candidates on the same rows: verdicts, and the rows that would be needed."""
+"""Comparison of two candidates on the same rows: verdicts and the required number of rows."""
 
 import random
 
@@ -29,7 +29,7 @@ from ftops.metrics.prediction import Prediction
 from ftops.metrics.registry import MetricChoice
 from ftops.metrics.result import Comparison, Verdict
 from ftops.metrics.text import is_exact
-from tests.metrics.predictions import answer, draw_labels, draw_texts
+from tests.metrics.predictions import make_predictions, sample_labels, sample_texts
 
 
 def _try_to_compare(
@@ -61,88 +61,95 @@ def _pair(
     right = [(1, 1)] * both + [(1, 0)] * first_only + [(0, 1)] * second_only + [(0, 0)] * neither
     random.Random(1).shuffle(right)
     first, second = (
-        answer([("ab"[n % 2], "ab"[n % 2] if one[side] else "?") for n, one in enumerate(right)])
+        make_predictions(
+            [
+                ("ab"[n % 2], "ab"[n % 2] if outcome[side] else "?")
+                for n, outcome in enumerate(right)
+            ]
+        )
         for side in (0, 1)
     )
     return first, second
 
 
-def test_a_clear_difference_is_better_one_way_and_worse_the_other() -> None:
+def test_a_clear_difference_is_better_in_one_order_and_worse_in_the_other() -> None:
     first, second = _pair(600, 150, 50, 200)
-    made, back = _compare(first, second), _compare(second, first)
-    assert (made.verdict, back.verdict) == (Verdict.BETTER, Verdict.WORSE)
-    assert made.difference == pytest.approx(0.1)
-    assert made.test == MCNEMAR
-    assert made.p_value == pytest.approx(binomtest(150, 200).pvalue)
-    assert made.low < 0.1 < made.high
-    assert made.rows_needed is None
+    comparison, reverse = _compare(first, second), _compare(second, first)
+    assert (comparison.verdict, reverse.verdict) == (Verdict.BETTER, Verdict.WORSE)
+    assert comparison.difference == pytest.approx(0.1)
+    assert comparison.test == MCNEMAR
+    assert comparison.p_value == pytest.approx(binomtest(150, 200).pvalue)
+    assert comparison.low < 0.1 < comparison.high
+    assert comparison.rows_needed is None
 
 
-def test_a_planted_no_difference_is_called_so() -> None:
-    made = _compare(*_pair(8_000, 200, 195, 1605))
-    assert made.verdict is Verdict.NO_DIFFERENCE
-    assert -0.02 <= made.low <= made.high <= 0.02
+def test_equal_candidates_have_no_difference() -> None:
+    comparison = _compare(*_pair(8_000, 200, 195, 1605))
+    assert comparison.verdict is Verdict.NO_DIFFERENCE
+    assert -0.02 <= comparison.low <= comparison.high <= 0.02
 
 
-def test_few_rows_do_not_tell_and_say_how_many_would() -> None:
-    made = _compare(*_pair(20, 6, 3, 11))
-    assert made.verdict is Verdict.TOO_FEW_ROWS
-    assert made.rows_needed is not None
-    assert 150 < made.rows_needed < 400  # shares of 0.15 and 0.075 alone
+def test_too_few_rows_are_reported_with_the_required_number() -> None:
+    comparison = _compare(*_pair(20, 6, 3, 11))
+    assert comparison.verdict is Verdict.TOO_FEW_ROWS
+    assert comparison.rows_needed is not None
+    assert 150 < comparison.rows_needed < 400  # for shares of 0.15 and 0.075
 
 
-def test_the_same_answers_on_few_rows_do_not_show_that_there_is_no_difference() -> None:
-    made = _compare(*_pair(20, 0, 0, 10))
-    assert (made.difference, made.p_value) == (0, 1)
-    assert made.verdict is Verdict.TOO_FEW_ROWS
-    assert made.rows_needed == 150  # three in 150 is 2 %, the margin
+def test_equal_predictions_on_few_rows_do_not_show_equality() -> None:
+    comparison = _compare(*_pair(20, 0, 0, 10))
+    assert (comparison.difference, comparison.p_value) == (0, 1)
+    assert comparison.verdict is Verdict.TOO_FEW_ROWS
+    assert comparison.rows_needed == 150  # three in 150 is 2 %, the margin
     assert _compare(*_pair(100, 0, 0, 50)).verdict is Verdict.NO_DIFFERENCE
 
 
 @pytest.mark.parametrize("metric", ["f1", "f1_weighted", "recall"])
 def test_metrics_of_classes_are_compared_by_a_paired_bootstrap(metric: str) -> None:
-    first, second = draw_labels(600, 1, right=0.9), draw_labels(600, 1, right=0.9)
+    first, second = sample_labels(600, 1, right=0.9), sample_labels(600, 1, right=0.9)
     worse = [
-        one if one.line % 4 else Prediction(one.line, one.prompt, one.expected, "?")
-        for one in second
+        item if item.line % 4 else Prediction(item.line, item.prompt, item.expected, "?")
+        for item in second
     ]
-    made = _compare(first, worse, metric)
-    assert made.test == BOOTSTRAP
-    assert made.verdict is Verdict.BETTER
-    assert made.low < made.difference < made.high
+    comparison = _compare(first, worse, metric)
+    assert comparison.test == BOOTSTRAP
+    assert comparison.verdict is Verdict.BETTER
+    assert comparison.low < comparison.difference < comparison.high
 
 
-def test_a_lower_distance_is_the_better_one() -> None:
-    texts = draw_texts(300, 1)
-    perfect = [Prediction(one.line, one.prompt, one.expected, one.expected) for one in texts]
-    made = _compare(perfect, texts, "edit_distance")
-    assert made.difference < 0
-    assert made.verdict is Verdict.BETTER
+def test_a_lower_distance_is_better() -> None:
+    texts = sample_texts(300, 1)
+    perfect = [Prediction(item.line, item.prompt, item.expected, item.expected) for item in texts]
+    comparison = _compare(perfect, texts, "edit_distance")
+    assert comparison.difference < 0
+    assert comparison.verdict is Verdict.BETTER
     assert _compare(perfect, texts, "token_f1").verdict is Verdict.BETTER
 
 
-def test_a_metric_that_one_of_them_lacks_is_not_compared() -> None:
-    answers = draw_labels(60, 1)
-    assert _try_to_compare(answers, answers, "auroc") is None
+def test_a_metric_missing_in_a_candidate_is_not_compared() -> None:
+    predictions = sample_labels(60, 1)
+    assert _try_to_compare(predictions, predictions, "auroc") is None
 
 
-def test_candidates_of_other_rows_are_not_compared() -> None:
-    answers = draw_labels(60, 1)
+def test_candidates_with_other_rows_are_not_compared() -> None:
+    predictions = sample_labels(60, 1)
     with pytest.raises(ValueError, match="'other' and 'one' did not answer the same rows"):
-        check_rows([("one", answers), ("other", answers[:-1])])
+        check_rows([("one", predictions), ("other", predictions[:-1])])
 
 
-def test_one_of_twenty_comparisons_of_equals_is_not_called_a_difference() -> None:
-    found = 0
+def test_the_false_positive_rate_of_equal_candidates_is_limited() -> None:
+    differences = 0
     for seed in range(60):
-        chance = random.Random(seed)
-        rows = [[chance.random() < 0.8 for _ in range(200)] for _ in range(2)]
+        rng = random.Random(seed)
+        rows = [[rng.random() < 0.8 for _ in range(200)] for _ in range(2)]
         pairs = [
-            answer([("ab"[n % 2], "ab"[n % 2] if right else "?") for n, right in enumerate(side)])
+            make_predictions(
+                [("ab"[n % 2], "ab"[n % 2] if right else "?") for n, right in enumerate(side)]
+            )
             for side in rows
         ]
-        found += _compare(pairs[0], pairs[1]).verdict in (Verdict.BETTER, Verdict.WORSE)
-    assert found <= 7  # 3 of 60 are expected
+        differences += _compare(pairs[0], pairs[1]).verdict in (Verdict.BETTER, Verdict.WORSE)
+    assert differences <= 7  # 3 of 60 are expected
 
 
 def _compare_scores(first: list[float], second: list[float]) -> Comparison:
@@ -157,37 +164,37 @@ def _compare_scores(first: list[float], second: list[float]) -> Comparison:
     return decide_verdicts([pending])[0]
 
 
-def test_one_row_shows_nothing_however_far_apart_its_two_scores_are() -> None:
-    made = _compare_scores([0.9], [0.1])
-    assert (made.p_value, made.verdict) == (1.0, Verdict.TOO_FEW_ROWS)
+def test_one_row_shows_nothing_for_any_scores() -> None:
+    comparison = _compare_scores([0.9], [0.1])
+    assert (comparison.p_value, comparison.verdict) == (1.0, Verdict.TOO_FEW_ROWS)
 
 
 @pytest.mark.parametrize("rows", [2, 3, 5, 8, 20])
-def test_equal_models_on_few_rows_are_not_called_different_more_often_than_by_chance(
+def test_the_false_positive_rate_on_few_rows_is_limited(
     rows: int,
 ) -> None:
-    chance = np.random.default_rng(rows)
-    called = 0
+    rng = np.random.default_rng(rows)
+    differences = 0
     for _ in range(200):
-        first, second = chance.random(rows).tolist(), chance.random(rows).tolist()
-        called += _compare_scores(first, second).verdict in (Verdict.BETTER, Verdict.WORSE)
-    assert called <= 20  # 10 are to be expected of 200, and more than 20 once in 600 times
+        first, second = rng.random(rows).tolist(), rng.random(rows).tolist()
+        differences += _compare_scores(first, second).verdict in (Verdict.BETTER, Verdict.WORSE)
+    assert differences <= 20  # 10 of 200 are expected; more than 20 occur once in 600 times
 
 
-def test_scores_that_differ_alike_on_enough_rows_are_different() -> None:
-    chance = np.random.default_rng(1)
-    second = (chance.random(30) / 2).tolist()
-    first = [one + 0.2 + 0.1 * float(chance.random()) for one in second]
+def test_a_constant_difference_of_scores_on_enough_rows_is_found() -> None:
+    rng = np.random.default_rng(1)
+    second = (rng.random(30) / 2).tolist()
+    first = [score + 0.2 + 0.1 * float(rng.random()) for score in second]
     assert _compare_scores(first, second).verdict is Verdict.BETTER
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_mcnemar_is_an_exact_binomial_test(first: int, second: int) -> None:
-    wanted = binomtest(first, first + second).pvalue if first + second else 1.0
-    assert mcnemar(first, second) == pytest.approx(wanted, abs=1e-9)
+    reference = binomtest(first, first + second).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(reference, abs=1e-9)
 
 
-def test_mcnemar_of_very_many_rows_is_a_number() -> None:
+def test_mcnemar_of_very_many_rows_is_finite() -> None:
     assert mcnemar(40_000, 40_000) == 1.0
     assert 0.0 <= mcnemar(10_000, 90_000) < 1e-300
 
@@ -199,45 +206,45 @@ def test_holm_corrects_by_rank_and_keeps_the_order() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_is_between_no_correction_and_bonferronis(p_values: list[float]) -> None:
+def test_holm_is_between_no_correction_and_bonferroni(p_values: list[float]) -> None:
     corrected = holm(p_values)
-    least = false_discovery_control(p_values)  # never above a correction of every error
-    for plain, one, false_discovery in zip(p_values, corrected, least, strict=True):
-        assert plain <= one <= min(1.0, plain * len(p_values))
-        assert one >= false_discovery - 1e-12
+    lower_bounds = false_discovery_control(
+        p_values
+    )  # never above a correction of the family-wise error
+    for plain, adjusted, lower_bound in zip(p_values, corrected, lower_bounds, strict=True):
+        assert plain <= adjusted <= min(1.0, plain * len(p_values))
+        assert adjusted >= lower_bound - 1e-12
 
 
-def test_a_bootstrap_p_is_two_sided_and_never_nothing() -> None:
+def test_a_bootstrap_p_value_is_two_sided_and_never_zero() -> None:
     assert bootstrap_p(np.full(999, 0.5)) == pytest.approx(0.002)
     assert bootstrap_p(-np.full(999, 0.5)) == pytest.approx(0.002)
     assert bootstrap_p(np.zeros(99)) == 1.0
     assert bootstrap_p(np.array([1.0, -1.0] * 50)) == 1.0
 
 
-def test_a_difference_far_beyond_all_resamples_is_rarer_than_they_can_count() -> None:
-    drawn = np.random.default_rng(1).normal(0.5, 0.1, 200)
-    assert bootstrap_p(drawn) == pytest.approx(2 * norm.sf(5), rel=5)
-    assert bootstrap_p(drawn) < 1e-4 < 2 / 201
+def test_the_p_value_beyond_all_resamples_is_extrapolated() -> None:
+    samples = np.random.default_rng(1).normal(0.5, 0.1, 200)
+    assert bootstrap_p(samples) == pytest.approx(2 * norm.sf(5), rel=5)
+    assert bootstrap_p(samples) < 1e-4 < 2 / 201
 
 
 @pytest.mark.parametrize(("difference", "discordant"), [(0.1, 0.3), (-0.05, 0.2), (0.2, 0.25)])
-def test_so_many_rows_show_a_difference_four_times_of_five(
-    difference: float, discordant: float
-) -> None:
+def test_the_required_rows_have_a_power_of_80_percent(difference: float, discordant: float) -> None:
     rows = rows_for_shares(difference, discordant)
     assert rows is not None
     shares = [(discordant + difference) / 2, (discordant - difference) / 2, 1 - discordant]
-    drawn = np.random.default_rng(1).multinomial(rows, shares, size=1000)
-    found = np.mean([mcnemar(int(a), int(b)) < 0.05 for a, b, _ in drawn])
-    assert 0.72 < found < 0.86  # the exact test is a little shy of the formula
+    samples = np.random.default_rng(1).multinomial(rows, shares, size=1000)
+    power = np.mean([mcnemar(int(a), int(b)) < 0.05 for a, b, _ in samples])
+    assert 0.72 < power < 0.86  # the exact test has slightly less power than the formula
 
 
 def test_rows_for_means_follow_the_normal_power_formula() -> None:
-    wanted = 2.0 * ((norm.ppf(0.975) + norm.ppf(0.8)) / 0.1) ** 2
-    assert rows_for_means(0.1, 2.0) == pytest.approx(wanted, abs=1)
+    reference = 2.0 * ((norm.ppf(0.975) + norm.ppf(0.8)) / 0.1) ** 2
+    assert rows_for_means(0.1, 2.0) == pytest.approx(reference, abs=1)
 
 
-def test_no_difference_needs_no_rows_that_could_be_named() -> None:
+def test_a_zero_difference_has_no_required_rows() -> None:
     assert rows_for_shares(0.0, 0.2) is None
     assert rows_for_means(0.0, 1.0) is None
     assert rows_for_means(0.1, float("nan")) is None
@@ -245,7 +252,7 @@ def test_no_difference_needs_no_rows_that_could_be_named() -> None:
 
 
 @pytest.mark.parametrize("variance", [0.0, 0.2, 1.5])
-def test_so_many_rows_put_an_interval_of_no_difference_inside_the_margin(variance: float) -> None:
+def test_the_required_rows_put_the_interval_inside_the_margin(variance: float) -> None:
     rows = rows_for_margin(variance, 0.02)
     assert rows is not None
     for count, inside in ((rows, True), (rows - 1, False)):
@@ -253,5 +260,5 @@ def test_so_many_rows_put_an_interval_of_no_difference_inside_the_margin(varianc
         assert bool(half <= 0.02 + 1e-12) is inside
 
 
-def test_a_margin_of_nothing_is_never_reached() -> None:
+def test_a_margin_of_zero_is_never_reached() -> None:
     assert rows_for_margin(0.2, 0.0) is None

@@ -1,4 +1,4 @@
-"""Answers are compared as a reader compares them."""
+"""Predictions are compared after Unicode normalization."""
 
 from ftops.evaluation.prompt_format import PromptFormat
 from ftops.metrics.classification import count_confusion, list_labels, place_in_matrix
@@ -8,21 +8,21 @@ from ftops.metrics.text import token_f1
 COMPOSED, DECOMPOSED = "s\u00ed", "si\u0301"
 
 
-def test_an_answer_is_right_in_any_spelling_of_its_letters() -> None:
-    answer = Prediction(1, "q", f" {COMPOSED}", f"{DECOMPOSED}\n")
-    assert answer.correct
-    assert token_f1(answer) == 1
+def test_a_prediction_is_correct_in_any_unicode_form() -> None:
+    prediction = Prediction(1, "q", f" {COMPOSED}", f"{DECOMPOSED}\n")
+    assert prediction.correct
+    assert token_f1(prediction) == 1
     assert not Prediction(1, "q", "2", "\u00b2").correct
 
 
-def test_a_label_is_one_class_in_any_spelling() -> None:
+def test_a_label_is_one_class_in_any_unicode_form() -> None:
     spellings = (COMPOSED, DECOMPOSED, "no")
-    answers = [Prediction(n, "q", spellings[n % 3], spellings[(n + 1) % 2]) for n in range(12)]
-    assert list_labels(answers) == ("no", COMPOSED)
-    labels, cells = place_in_matrix(answers)
+    predictions = [Prediction(n, "q", spellings[n % 3], spellings[(n + 1) % 2]) for n in range(12)]
+    assert list_labels(predictions) == ("no", COMPOSED)
+    labels, cells = place_in_matrix(predictions)
     assert count_confusion(cells, labels).counts == ((0, 4, 0), (0, 8, 0))
 
 
-def test_what_a_model_answers_is_read_in_one_spelling() -> None:
+def test_completions_are_normalized() -> None:
     assert PromptFormat(label_map={"1": DECOMPOSED}).parse(" 1") == COMPOSED
     assert PromptFormat(stop=" END").parse(f"{DECOMPOSED} END") == COMPOSED

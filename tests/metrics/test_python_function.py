@@ -1,4 +1,4 @@
-"""A user's own function scores rows, and whatever it does wrong is told by row."""
+"""Python metrics of users: scores, and errors reported by row."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from ftops.metrics.prediction import Prediction
 from ftops.metrics.python_function import FunctionMetric
 from ftops.metrics.registry import MetricChoice
 from ftops.records import Chat, Message
-from tests.metrics.predictions import answer, fail
+from tests.metrics.predictions import fail, make_predictions
 
 Make = Callable[[str], Metric]
 
@@ -28,24 +28,26 @@ def make(tmp_path: Path) -> Make:
     return write
 
 
-def test_a_function_of_true_and_false_gives_a_share(make: Make) -> None:
+def test_a_function_that_returns_booleans_is_a_share(make: Make) -> None:
     metric = make("def score(prompt, expected, given):\n    return given.endswith(expected)\n")
-    sample = metric.measure(answer([("a", "xa"), ("b", "b"), ("c", "x")]))
+    sample = metric.measure(make_predictions([("a", "xa"), ("b", "b"), ("c", "x")]))
     assert sample.value == pytest.approx(2 / 3)
     assert sample.correct is not None
     assert sample.correct.tolist() == [True, True, False]
 
 
-def test_a_function_gets_a_chat_as_a_list_of_turns(make: Make) -> None:
+def test_a_function_gets_a_chat_as_a_list_of_messages(make: Make) -> None:
     metric = make("def score(prompt, expected, given):\n    return prompt[0]['content'] == 'hi'\n")
     assert metric.measure([Prediction(1, Chat((Message("user", "hi"),)), "a", "b")]).value == 1
 
 
-def test_a_row_on_which_it_raises_counts_as_wrong_and_is_told(make: Make) -> None:
+def test_a_row_that_raises_counts_as_wrong_and_is_noted(make: Make) -> None:
     metric = make(
         "import json\ndef score(prompt, expected, given):\n    return json.loads(given)\n"
     )
-    sample = metric.measure(answer([("a", "1"), ("a", "0.5"), ("a", "x"), ("a", '"text"')]))
+    sample = metric.measure(
+        make_predictions([("a", "1"), ("a", "0.5"), ("a", "x"), ("a", '"text"')])
+    )
     assert sample.value == pytest.approx(1.5 / 4)
     assert sample.rows == 4
     (note,) = sample.notes
@@ -55,27 +57,27 @@ def test_a_row_on_which_it_raises_counts_as_wrong_and_is_told(make: Make) -> Non
 
 
 @pytest.mark.parametrize("given", ["None", "float('nan')", "'0.5'", "[1]", "10 ** 400"])
-def test_where_every_row_is_nonsense_there_is_no_figure(make: Make, given: str) -> None:
-    metric = make(f"def score(prompt, expected, given):\n    return {given}\n")
-    sample = metric.measure(answer([("a", "a")] * 5))
+def test_without_valid_scores_there_is_no_value(make: Make, returned: str) -> None:
+    metric = make(f"def score(prompt, expected, given):\n    return {returned}\n")
+    sample = metric.measure(make_predictions([("a", "a")] * 5))
     assert not sample.rows
     assert "5 of 5 rows" in sample.notes[0]
     assert "and 2 more" in sample.notes[0]
 
 
-def test_a_failed_row_is_not_shown_to_it_and_scores_lowest(make: Make) -> None:
+def test_a_failed_row_is_not_passed_and_has_the_lowest_score(make: Make) -> None:
     metric = make("def score(prompt, expected, given):\n    return -len(given)\n")
-    sample = metric.measure(fail(answer([("a", "12"), ("a", "1234"), ("a", "")]), 3))
+    sample = metric.measure(fail(make_predictions([("a", "12"), ("a", "1234"), ("a", "")]), 3))
     assert sample.value == pytest.approx((-2 - 4 - 4) / 3)
 
 
-def test_a_file_may_import_its_neighbours(make: Make, tmp_path: Path) -> None:
+def test_a_file_can_import_modules_of_its_folder(make: Make, tmp_path: Path) -> None:
     (tmp_path / "neighbour_of_check.py").write_text("WORD = 'a'\n")
     metric = make(
         "from neighbour_of_check import WORD\ndef score(prompt, expected, given):\n"
         "    return given == WORD\n"
     )
-    assert metric.measure(answer([("x", "a")])).value == 1
+    assert metric.measure(make_predictions([("x", "a")])).value == 1
 
 
 @pytest.mark.parametrize(
@@ -86,13 +88,16 @@ def test_a_file_may_import_its_neighbours(make: Make, tmp_path: Path) -> None:
         ("class Check:\n    def score(self): pass\n", "there is no function `score`"),
         ("x = 1\ndef score(:\n", r"check\.py:2: not Python: invalid syntax"),
         ("x = " + "(" * 500 + ")" * 500, "check.py"),
-        ("\n\ndef score(answer): ...\n", r"check\.py:3: `score` must take three arguments"),
+        (
+            "\n\ndef score(answer): ...\n",
+            r"check\.py:3: `score` must take three arguments",
+        ),
         ("def score(a, b, c, d): ...\n", "must take three arguments"),
         ("def score(a, b, c, *, d): ...\n", "must take three arguments"),
         ("score = lambda a: 1\n", "must take three arguments"),
     ],
 )
-def test_a_source_without_the_function_is_refused_when_the_metric_is_made(
+def test_a_source_without_the_function_is_refused_when_the_metric_is_created(
     make: Make, source: str, reason: str
 ) -> None:
     with pytest.raises(ScoringError, match=reason):
@@ -116,11 +121,13 @@ def test_a_source_without_the_function_is_refused_when_the_metric_is_made(
         "def score(a, b, c): return 1\n",
     ],
 )
-def test_a_function_is_found_however_the_source_defines_it(make: Make, source: str) -> None:
-    assert make(source).measure(answer([("a", "a")])).value == 1
+def test_a_function_is_found_in_any_form_of_definition(make: Make, source: str) -> None:
+    assert make(source).measure(make_predictions([("a", "a")])).value == 1
 
 
-def test_making_the_metric_runs_nothing_and_leaves_no_bytecode(make: Make, tmp_path: Path) -> None:
+def test_creating_the_metric_executes_nothing_and_writes_no_bytecode(
+    make: Make, tmp_path: Path
+) -> None:
     metric = make(
         "import neighbour\nfrom pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
         "def score(a, b, c): return 1\n"
@@ -141,39 +148,39 @@ def test_making_the_metric_runs_nothing_and_leaves_no_bytecode(make: Make, tmp_p
         ("del score\n", "there is no function `score`"),
     ],
 )
-def test_a_file_that_does_not_load_is_an_error_before_any_row(
+def test_a_file_that_cannot_be_imported_is_an_error_before_any_row(
     make: Make, source: str, reason: str
 ) -> None:
-    made = make("def score(a, b, c): ...\n" + source)
-    assert isinstance(made, FunctionMetric)
-    for use in (made.load, lambda: made.measure(answer([("a", "a")]))):
+    metric = make("def score(a, b, c): ...\n" + source)
+    assert isinstance(metric, FunctionMetric)
+    for call in (metric.load, lambda: metric.measure(make_predictions([("a", "a")]))):
         with pytest.raises(ScoringError, match=reason) as caught:
-            use()
+            call()
         assert "check.py" in caught.value.message
 
 
-@pytest.mark.parametrize("told", ["check.py", ":score", "nowhere.py:score"])
-def test_a_name_without_file_or_function_is_refused(tmp_path: Path, told: str) -> None:
+@pytest.mark.parametrize("text", ["check.py", ":score", "nowhere.py:score"])
+def test_a_name_without_file_or_function_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ScoringError) as caught:
-        create_metrics([MetricChoice("python", {"function": told})], folder=tmp_path)
+        create_metrics([MetricChoice("python", {"function": text})], folder=tmp_path)
     assert "my_check.py:score" in caught.value.hint
 
 
-def test_what_a_function_prints_stays_out_of_what_ftops_prints(
+def test_output_of_a_function_is_not_printed_by_ftops(
     make: Make, capfd: pytest.CaptureFixture[str]
 ) -> None:
     metric = make(
         "import os\nprint('loaded')\ndef score(prompt, expected, given):\n    print('said')\n"
         "    os.system('echo shell')\n    return 1\n"
     )
-    assert metric.measure(answer([("a", "a")])).value == 1
+    assert metric.measure(make_predictions([("a", "a")])).value == 1
     out, err = capfd.readouterr()
     assert out == ""
     assert sorted(err.split()) == ["loaded", "said", "shell"]
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "text"),
     [
         ("import sys\ndef score(*_):\n    sys.exit(3)\n", "SystemExit: 3"),
         ("def score(*_):\n    return input()\n", "EOFError"),
@@ -191,12 +198,12 @@ def test_what_a_function_prints_stays_out_of_what_ftops_prints(
         ),
     ],
 )
-def test_a_function_that_exits_reads_or_gives_the_absurd_ends_no_command(
-    make: Make, source: str, told: str
+def test_a_function_that_exits_or_reads_or_returns_invalid_values_is_noted(
+    make: Make, source: str, text: str
 ) -> None:
-    sample = make(source).measure(answer([("a", "a"), ("b", "b")]))
+    sample = make(source).measure(make_predictions([("a", "a"), ("b", "b")]))
     assert not sample.rows
-    assert told in sample.notes[0]
+    assert text in sample.notes[0]
 
 
 STUCK = (
@@ -206,10 +213,10 @@ STUCK = (
 )
 
 
-def test_a_call_that_never_returns_is_ended_and_only_a_few_are_tried(make: Make) -> None:
-    made = make(STUCK)
-    assert isinstance(made, FunctionMetric)
-    sample = replace(made, limit_s=1).measure(answer([("a", "a"), *[("a", "x")] * 5]))
+def test_a_call_that_never_returns_is_ended_and_few_are_tried(make: Make) -> None:
+    metric = make(STUCK)
+    assert isinstance(metric, FunctionMetric)
+    sample = replace(metric, limit_s=1).measure(make_predictions([("a", "a"), *[("a", "x")] * 5]))
     assert sample.value == pytest.approx(1 / 6)
     (note,) = sample.notes
     assert "could not score 5 of 6 rows" in note
@@ -217,26 +224,30 @@ def test_a_call_that_never_returns_is_ended_and_only_a_few_are_tried(make: Make)
     assert "and 2 more" in note
 
 
-def test_rows_behind_one_that_took_too_long_are_scored(make: Make) -> None:
-    made = make(STUCK)
-    assert isinstance(made, FunctionMetric)
-    sample = replace(made, limit_s=1).measure(answer([("a", "x"), ("a", "a"), ("a", "b")]))
+def test_rows_after_a_timeout_are_scored(make: Make) -> None:
+    metric = make(STUCK)
+    assert isinstance(metric, FunctionMetric)
+    sample = replace(metric, limit_s=1).measure(
+        make_predictions([("a", "x"), ("a", "a"), ("a", "b")])
+    )
     assert sample.value == pytest.approx(2 / 3)
 
 
-def test_a_call_is_ended_in_a_thread_too(make: Make) -> None:
-    made = make(STUCK)
-    assert isinstance(made, FunctionMetric)
+def test_a_call_is_ended_in_a_thread(make: Make) -> None:
+    metric = make(STUCK)
+    assert isinstance(metric, FunctionMetric)
     with ThreadPoolExecutor(1) as pool:
-        sample = pool.submit(replace(made, limit_s=1).measure, answer([("a", "x")])).result(60)
+        sample = pool.submit(
+            replace(metric, limit_s=1).measure, make_predictions([("a", "x")])
+        ).result(60)
     assert not sample.rows
 
 
-def test_a_row_that_ends_the_process_costs_only_itself(make: Make) -> None:
+def test_a_row_that_ends_the_process_fails_alone(make: Make) -> None:
     metric = make(
         "import os\ndef score(prompt, expected, given):\n    return given or os._exit(5)\n"
     )
-    sample = metric.measure(answer([("a", ""), ("a", ""), ("a", "")]))
+    sample = metric.measure(make_predictions([("a", ""), ("a", ""), ("a", "")]))
     assert "its process ended with exit code 5" in sample.notes[0]
     half = make("import os\ndef score(a, b, given):\n    return given == 'x' or os._exit(5)\n")
-    assert half.measure(answer([("a", ""), ("a", "x")])).value == 0.5
+    assert half.measure(make_predictions([("a", ""), ("a", "x")])).value == 0.5

@@ -1,4 +1,4 @@
-"""Metrics are named in a job file, and a wrong name or setting is told in plain words."""
+"""Metrics are created by name; a wrong name or setting is an error."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from ftops.metrics.metric import create_metrics
 from ftops.metrics.prediction import Prediction
 from ftops.metrics.registry import JUDGE, METRICS, MetricChoice, render_table
 from ftops.records import Json, ToolCall
-from tests.metrics.predictions import answer, draw_labels, draw_texts
+from tests.metrics.predictions import make_predictions, sample_labels, sample_texts
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_a_wrong_choice_is_refused(choice: MetricChoice, message: str) -> None:
         create_metrics([choice])
 
 
-def test_two_metrics_of_one_name_need_names_of_their_own() -> None:
-    twice = [MetricChoice("regex", {"pattern": one}) for one in "ab"]
+def test_two_metrics_of_the_same_kind_need_distinct_names() -> None:
+    twice = [MetricChoice("regex", {"pattern": letter}) for letter in "ab"]
     with pytest.raises(ValueError, match="two metrics are called `regex`"):
         create_metrics(twice)
     named = [twice[0], MetricChoice("regex", {"pattern": "b", "name": "b"})]
-    assert [one.name for one in create_metrics(named)] == ["regex", "b"]
+    assert [metric.name for metric in create_metrics(named)] == ["regex", "b"]
 
 
 def test_every_registered_metric_can_be_created(tmp_path: Path) -> None:
@@ -50,38 +50,45 @@ def test_every_registered_metric_can_be_created(tmp_path: Path) -> None:
         "max_chars": {"max": 5},
         "python": {"function": "check.py:score"},
     }
-    made = create_metrics(
+    created = create_metrics(
         [MetricChoice(name, settings.get(name, {})) for name in METRICS], folder=tmp_path
     )
-    assert [one.name for one in made] == list(METRICS)
-    assert [one.unit for one in made] == [metric.unit for metric in METRICS.values()]
-    answers = draw_labels(60, 1)
-    assert all(one.measure(answers).rows or one.measure(answers).notes for one in made)
+    assert [metric.name for metric in created] == list(METRICS)
+    assert [metric.unit for metric in created] == [metric.unit for metric in METRICS.values()]
+    predictions = sample_labels(60, 1)
+    assert all(
+        metric.measure(predictions).rows or metric.measure(predictions).notes for metric in created
+    )
 
 
-def test_metrics_are_chosen_by_what_is_expected() -> None:
-    assert [one.name for one in choose_default_metrics(draw_labels(60, 1))] == ["accuracy", "f1"]
-    texts = [one.name for one in choose_default_metrics(draw_texts(60, 1))]
+def test_default_metrics_depend_on_the_expected_texts() -> None:
+    assert [metric.name for metric in choose_default_metrics(sample_labels(60, 1))] == [
+        "accuracy",
+        "f1",
+    ]
+    texts = [metric.name for metric in choose_default_metrics(sample_texts(60, 1))]
     assert texts == ["exact_match", "token_f1", "rouge_l"]
-    objects = choose_default_metrics(answer([(f'{{"a": {n}}}', "") for n in range(9)]))
-    assert [one.name for one in objects] == ["json_fields", "exact_match", "json_valid"]
+    objects = choose_default_metrics(make_predictions([(f'{{"a": {n}}}', "") for n in range(9)]))
+    assert [metric.name for metric in objects] == ["json_fields", "exact_match", "json_valid"]
     calls = choose_default_metrics(
         [Prediction(1, "q", "", "", expected_calls=(ToolCall("f", ""),))]
     )
     assert calls[0].name == "tool_call_exact"
     assert (
-        choose_default_metrics(answer([("a", "a"), ("b", "b")]), labels=["a", "b"])[0].name
+        choose_default_metrics(make_predictions([("a", "a"), ("b", "b")]), labels=["a", "b"])[
+            0
+        ].name
         == "accuracy"
     )
 
 
-def test_the_direction_of_each_metric_is_that_of_its_sample(tmp_path: Path) -> None:
-    answers = draw_labels(60, 1)
+def test_the_direction_of_each_metric_equals_that_of_its_sample(tmp_path: Path) -> None:
+    predictions = sample_labels(60, 1)
     for metric in METRICS.values():
         if metric.needs_settings or metric.needs_probabilities:
             continue
         (created,) = create_metrics([MetricChoice(metric.name)])
-        sample = created.measure(answers)
+        sample = created.measure(predictions)
         assert sample.higher_is_better == metric.higher_is_better, metric.name
 
 
@@ -94,19 +101,19 @@ def test_the_table_of_the_documentation_has_every_metric() -> None:
     ("name", "module"),
     [("rouge_l", "rapidfuzz"), ("edit_distance", "rapidfuzz"), ("bleu", "sacrebleu")],
 )
-def test_a_library_that_is_missing_is_named_with_what_to_install(
+def test_a_missing_library_is_named_with_its_install_command(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for loaded in [one for one in sys.modules if one.partition(".")[0] == module]:
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
-    monkeypatch.setattr(sys, "meta_path", [_Without(module), *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [_MissingLibrary(module), *sys.meta_path])
     with pytest.raises(ScoringError, match=f"`{name}` needs {module}") as caught:
         create_metrics([MetricChoice(name)])
     assert "pip install 'ftops[metrics]'" in caught.value.hint
 
 
-class _Without:
-    """An installation that lacks one library."""
+class _MissingLibrary:
+    """An import finder that hides a library."""
 
     def __init__(self, module: str) -> None:
         self._module = module

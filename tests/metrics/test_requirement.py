@@ -6,7 +6,7 @@ from ftops.metrics.requirement import make_slug, parse_requirement
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("accuracy", "0.85", "not a requirement"),
         ("accuracy", 0.85, "needs an operator and a number"),
@@ -19,13 +19,11 @@ from ftops.metrics.requirement import make_slug, parse_requirement
         ("", "> 0", "not the name of a metric"),
     ],
 )
-def test_what_is_no_requirement_is_refused_in_plain_words(
-    name: str, text: object, told: str
-) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_an_invalid_requirement_is_an_error(name: str, text: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_requirement(name, text)
 
 
-def test_a_slug_is_how_names_are_written_in_requirements_and_files() -> None:
+def test_a_slug_is_a_name_for_requirements_and_files() -> None:
     assert make_slug("few-shot: 5") == "few_shot_5"
     assert make_slug("model: gpt-6-luna") == "model_gpt_6_luna"

@@ -6,7 +6,7 @@ import pytest
 
 from ftops.metrics.prediction import Prediction, Problem
 from ftops.records import ToolCall
-from tests.metrics.predictions import answer, measure
+from tests.metrics.predictions import make_predictions, measure
 
 LIGHT = ToolCall("light", '{"room": "hall", "on": true}')
 SAME = ToolCall("light", '{"on":true,"room":"hall"}')
@@ -42,7 +42,7 @@ NAMES = ("exact", "present", "name", "valid", "key_precision", "key_recall")
 def test_each_metric_scores_one_property_of_the_calls(
     expected: list[ToolCall], predicted: list[ToolCall], scores: list[float | None]
 ) -> None:
-    # a row that is exact gives each metric a value
+    # an exact row gives each metric a value
     rows = [predict([LIGHT], [LIGHT]), predict(expected, predicted)]
     for name, score in zip(NAMES, scores, strict=True):
         sample = measure(f"tool_call_{name}", rows)
@@ -50,7 +50,7 @@ def test_each_metric_scores_one_property_of_the_calls(
         assert sample.value == (1 if score is None else (1 + score) / 2), name
 
 
-def test_a_malformed_call_is_counted_apart_from_a_wrong_one() -> None:
+def test_malformed_calls_are_counted_separately() -> None:
     rows = [predict([LIGHT], calls) for calls in ([SAME], [MALFORMED], [OTHER_ROOM], [DOOR], [])]
     assert measure("tool_call_exact", rows).notes == (
         "of 5 predictions 1 without a call, 1 with a malformed call, 2 with a wrong call",
@@ -64,6 +64,6 @@ def test_a_failed_prediction_has_no_exact_call() -> None:
 
 
 def test_rows_without_tool_calls_have_no_exact_calls() -> None:
-    sample = measure("tool_call_exact", answer([("a", "a")]))
+    sample = measure("tool_call_exact", make_predictions([("a", "a")]))
     assert sample.rows == 0
     assert sample.notes == ("no row has a tool call",)

@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     with (folder / "starts").open("a") as starts:
         starts.write(" ".join(arguments) + "\n")
     if arguments[0] == "refuse":
-        sys.stderr.write("the engine found no room to live\n")
+        sys.stderr.write("the engine cannot use the folder\n")
         return 3
     if arguments[0] == "hang":
         threading.Event().wait()

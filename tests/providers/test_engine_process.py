@@ -86,7 +86,7 @@ def test_an_engine_that_exits_at_start_is_reported_with_its_output(folder: Path)
     folder.mkdir(parents=True)
     (folder / "engine.log").write_text("words of another day\n")
     with pytest.raises(
-        EngineError, match=r"exit code 3\)\n    the engine addresses no room"
+        EngineError, match=r"exit code 3\)\n    the engine cannot use the folder"
     ) as caught:
         start_engine(folder, command=(*COMMAND[:2], "refuse"))
     assert "another day" not in caught.value.message

@@ -254,7 +254,7 @@ def test_an_added_base_model_has_its_own_context_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"context_length": "many"}'])
-def test_a_damaged_description_of_a_base_model_is_left_out(tmp_path: Path, content: str) -> None:
+def test_a_damaged_description_of_a_base_model_is_skipped(tmp_path: Path, content: str) -> None:
     path = tmp_path / "engine" / "base_models" / "small" / "base.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)

@@ -170,7 +170,7 @@ def test_a_failed_job_fails_the_run_with_the_error_of_the_provider(bench: Bench)
 def test_a_failed_run_needs_retry_and_then_creates_one_job(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.statuses = ("queued", "failed")
-    bench.provider.job_error = JobError("server_error", "Try second.")
+    bench.provider.job_error = JobError("server_error", "Try again.")
     with pytest.raises(JobFailed):
         bench.run(job)
     with pytest.raises(RunError, match=r"failed: ftjob-1 failed: server_error") as refused:

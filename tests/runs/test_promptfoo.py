@@ -117,7 +117,7 @@ def test_a_run_without_rows_or_model_is_an_error(ledger: Ledger, tmp_path: Path)
         gather_export(add_run(ledger, tmp_path, rows=0), ledger, tmp_path)
     other = replace(RUN, id=RunId("run-20261122-1407-bbbb"), key="l")
     ledger.add_run(other, if_absent=False)
-    with pytest.raises(RunError, match="has exported no model"):
+    with pytest.raises(RunError, match="has made no model"):
         gather_export(ledger.get_run(other.id), ledger, tmp_path)
 
 

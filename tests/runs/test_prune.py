@@ -167,7 +167,7 @@ def test_a_run_reopened_after_the_selection_is_kept(bench: Bench) -> None:
     bench.ledger.reopen_run(run, ())
     (result,) = prune(bench, selection)
     assert result.status is PruneStatus.SKIPPED
-    assert "opened repeated" in result.message
+    assert "opened again" in result.message
     assert RunFolder.of(bench.home, run.id).path.is_dir()
 
 
