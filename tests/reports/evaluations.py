@@ -65,5 +65,5 @@ def make_hostile() -> Evaluation:
         requirements=(RequirementResult(HOSTILE, None, False, HOSTILE),),
         skipped=(SkippedCandidate(HOSTILE, HOSTILE),),
         notes=(Note(NoteKind.METRIC, detail=HOSTILE),),
-        parts=(replace(found, name=HOSTILE, file=HOSTILE),),
+        parts=(replace(evaluation, name=HOSTILE, file=HOSTILE),),
     )
