@@ -44,7 +44,7 @@ def test_a_pair_is_sent_in_both_orders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "score", "disagreed"),
+    ("responses", "score", "disagreed"),
     [
         (("A", "B"), 0.0, 0),
         (("B", "A"), 1.0, 0),

@@ -56,7 +56,7 @@ def test_a_row_that_raises_counts_as_wrong_and_is_noted(make: Make) -> None:
     assert "line 4: it gave 'text', which is neither True, False nor a number to count with" in note
 
 
-@pytest.mark.parametrize("given", ["None", "float('nan')", "'0.5'", "[1]", "10 ** 400"])
+@pytest.mark.parametrize("returned", ["None", "float('nan')", "'0.5'", "[1]", "10 ** 400"])
 def test_without_valid_scores_there_is_no_value(make: Make, returned: str) -> None:
     metric = make(f"def score(prompt, expected, given):\n    return {returned}\n")
     sample = metric.measure(make_predictions([("a", "a")] * 5))

@@ -33,7 +33,7 @@ from ftops.records import (
 )
 from tests.fakes import FakeClock
 from tests.providers.conftest import KEY, Bench
-from tests.providers.test_connections import Server, hang_up
+from tests.providers.test_connections import Server, close_without_response
 
 BASE_URL = "https://127.0.0.1/v1"
 SETTINGS = ProviderSettings("openai", base_url=BASE_URL, protocol="legacy")
@@ -473,7 +473,7 @@ def test_a_stream_of_a_dropped_connection_ends_without_an_error(tmp_path: Path) 
         handler.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
         handler.close_connection = True
 
-    server.turns = [close_in_stream, hang_up]
+    server.handlers = [close_in_stream, close_without_response]
     try:
         assert stream_messages(provider) == ["whole"]
         assert stream_messages(provider) == []

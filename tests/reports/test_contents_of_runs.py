@@ -4,13 +4,15 @@ from dataclasses import replace
 
 from ftops.reports.contents import build, compare_runs
 from ftops.reports.run_facts import RunFacts
-from tests.reports.sample_runs import NOW, make_answers, make_facts
+from tests.reports.sample_runs import NOW, make_facts, make_predictions
 
 
 def make_weaker(right: float = 0.7) -> RunFacts:
     """Another run whose model is less accurate on the same rows."""
     facts = make_facts(id="run-b")
-    return replace(facts, predictions={**facts.predictions, "tuned": make_answers(right, seed=9)})
+    return replace(
+        facts, predictions={**facts.predictions, "tuned": make_predictions(right, seed=9)}
+    )
 
 
 def test_a_better_run_is_reported_with_its_statistics() -> None:
@@ -26,7 +28,7 @@ def test_runs_with_equal_predictions_have_no_difference() -> None:
 
 
 def test_runs_with_other_rows_or_without_predictions_are_not_compared() -> None:
-    shorter = replace(make_weaker(), predictions={"tuned": make_answers(0.7, seed=9, rows=90)})
+    shorter = replace(make_weaker(), predictions={"tuned": make_predictions(0.7, seed=9, rows=90)})
     assert compare_runs([("a", make_facts()), ("b", shorter)]) == []
     assert compare_runs([("a", make_facts()), ("b", replace(shorter, predictions={}))]) == []
     assert compare_runs([("a", make_facts()), ("b", replace(shorter, evaluation=None))]) == []

@@ -23,7 +23,7 @@ from ftops.run_folder import hold_run
 from ftops.runs.open_run import cancel_job_file, cancel_run, drive, open_run
 from tests.runs.bench import Bench
 from tests.runs.fake_provider import CAPABILITIES
-from tests.runs.test_create import lose_the_listing
+from tests.runs.test_create import fail_listing
 
 
 def start(bench: Bench) -> Run:
@@ -70,7 +70,7 @@ def test_an_ended_run_is_unchanged(bench: Bench) -> None:
 def test_a_job_with_a_lost_response_is_found_and_cancelled(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.loses_response_of = {"create_job"}
-    lose_the_listing(bench, "gone")
+    fail_listing(bench, "gone")
     with pytest.raises(RunError, match="may or may not exist"):
         bench.run(job)
     (run,) = bench.ledger.list_runs()
@@ -82,7 +82,7 @@ def test_a_job_with_a_lost_response_is_found_and_cancelled(bench: Bench) -> None
 def test_an_interrupted_cancellation_is_completed_by_the_next_run(bench: Bench) -> None:
     job = bench.write_job()
     bench.provider.loses_response_of = {"create_job"}
-    lose_the_listing(bench, "gone", "still gone")
+    fail_listing(bench, "gone", "still gone")
     with pytest.raises(RunError):
         bench.run(job)
     with pytest.raises(Unreachable):

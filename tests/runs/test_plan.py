@@ -1,7 +1,7 @@
 """The remaining stages: a pure function."""
 
 import pytest
-from hypothesis import padded
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.records import Stage, StageRecord, StageStatus
@@ -65,7 +65,7 @@ def test_a_retry_starts_at_the_failed_stage_or_at_the_upload(
     assert remaining[-1] is Stage.EVALUATE
 
 
-@padded(st.lists(st.sampled_from(list(StageStatus)), min_size=6, max_size=6), st.booleans())
+@given(st.lists(st.sampled_from(list(StageStatus)), min_size=6, max_size=6), st.booleans())
 def test_a_plan_has_all_unfinished_stages_and_of_the_finished_only_prepare(
     statuses: list[StageStatus], has_files: bool
 ) -> None:

@@ -23,7 +23,7 @@ from ftops.runs.open_run import cancel_run, drive, open_run
 from ftops.runs.prune import Criteria, select
 from ftops.spec.job_file import load_job
 from tests.runs.bench import Bench
-from tests.runs.test_create import lose_the_listing
+from tests.runs.test_create import fail_listing
 
 REFUSED = "look up the job ftjob-1: region not supported (HTTP 403)"
 STATUSES = ("validating_files", *["running"] * 20, "succeeded")
@@ -213,7 +213,7 @@ def test_new_warns_about_a_finished_run_and_a_job_with_a_lost_response(bench: Be
     job = bench.write_job()
     assert warn_of_new(bench) == []
     bench.provider.loses_response_of = {"create_job"}
-    lose_the_listing(bench, "gone")
+    fail_listing(bench, "gone")
     with pytest.raises(RunError):
         bench.run(job)
     (warning,) = warn_of_new(bench)
