@@ -10,10 +10,10 @@ from tests.metrics.predictions import make_predictions, measure
 
 LIGHT = ToolCall("light", '{"room": "hall", "on": true}')
 SAME = ToolCall("light", '{"on":true,"room":"hall"}')
-OTHER_ROOM = ToolCall("light", '{"room": "attic", "on": true}')
+OTHER_VALUE = ToolCall("light", '{"room": "attic", "on": true}')
 OTHER_KEY = ToolCall("light", '{"place": "hall", "on": true}')
 MALFORMED = ToolCall("light", '{"room": "hall"')
-DOOR = ToolCall("door", "{}")
+OTHER_TOOL = ToolCall("door", "{}")
 
 
 def predict(expected: Sequence[ToolCall], predicted: Sequence[ToolCall]) -> Prediction:
@@ -25,12 +25,12 @@ def predict(expected: Sequence[ToolCall], predicted: Sequence[ToolCall]) -> Pred
 # expected and predicted calls -> exact, present, name, valid, key precision, key recall
 CASES = [
     ([LIGHT], [SAME], [1, 1, 1, 1, 1, 1]),
-    ([LIGHT, DOOR], [DOOR, SAME], [1, 1, 1, 1, 1, 1]),
-    ([LIGHT], [OTHER_ROOM], [0, 1, 1, 1, 1, 1]),
+    ([LIGHT, OTHER_TOOL], [OTHER_TOOL, SAME], [1, 1, 1, 1, 1, 1]),
+    ([LIGHT], [OTHER_VALUE], [0, 1, 1, 1, 1, 1]),
     ([LIGHT], [OTHER_KEY], [0, 1, 1, 1, 0.5, 0.5]),
     ([LIGHT], [SAME, SAME], [0, 1, 0, 1, 0.5, 1]),
     ([LIGHT], [MALFORMED], [0, 1, 1, 0, None, 0]),
-    ([LIGHT], [DOOR], [0, 1, 0, 1, None, 0]),
+    ([LIGHT], [OTHER_TOOL], [0, 1, 0, 1, None, 0]),
     ([LIGHT], [], [0, 0, 0, None, None, 0]),
     ([], [LIGHT], [0, 0, 0, 1, 0, None]),
     ([], [], [1, 1, 1, None, None, None]),
@@ -51,7 +51,9 @@ def test_each_metric_scores_one_property_of_the_calls(
 
 
 def test_malformed_calls_are_counted_separately() -> None:
-    rows = [predict([LIGHT], calls) for calls in ([SAME], [MALFORMED], [OTHER_ROOM], [DOOR], [])]
+    rows = [
+        predict([LIGHT], calls) for calls in ([SAME], [MALFORMED], [OTHER_VALUE], [OTHER_TOOL], [])
+    ]
     assert measure("tool_call_exact", rows).notes == (
         "of 5 predictions 1 without a call, 1 with a malformed call, 2 with a wrong call",
     )

@@ -372,32 +372,32 @@ def test_parts_cover_the_file_without_gap() -> None:
 
 
 def test_progress_never_goes_back_and_counts_no_byte_twice() -> None:
-    progress: list[int] = []
-    progress = UploadProgress(100, lambda sent, total: progress.append(sent))
+    reported: list[int] = []
+    progress = UploadProgress(100, lambda sent, total: reported.append(sent))
     for part, sent in [(0, 0), (0, 30), (1, 20), (0, 0), (0, 10), (0, 40), (1, 60)]:
         progress.move(part, sent)
-    assert progress == [0, 30, 50, 60, 100]
+    assert reported == [0, 30, 50, 60, 100]
 
 
 def test_restarted_progress_is_reported_once_it_exceeds_the_last_value() -> None:
-    progress: list[int] = []
-    progress = UploadProgress(100, lambda sent, total: progress.append(sent))
+    reported: list[int] = []
+    progress = UploadProgress(100, lambda sent, total: reported.append(sent))
     progress.move(0, 60)
     progress.restart()
     progress.move(0, 50)
     progress.move(1, 20)
-    assert progress == [60, 70]
+    assert reported == [60, 70]
 
 
 def test_an_abandoned_thread_stops_at_its_next_chunk(rows: Path) -> None:
-    progress: list[int] = []
-    progress = UploadProgress(SIZE, lambda sent, total: progress.append(sent))
+    reported: list[int] = []
+    progress = UploadProgress(SIZE, lambda sent, total: reported.append(sent))
     with SliceReader(rows, 0, SIZE, lambda sent: progress.move(0, sent)) as stream:
         stream.read(1000)
         progress.stop()
         with pytest.raises(UploadStopped):
             stream.read(1000)
-    assert progress == [0]
+    assert reported == [0]
 
 
 def test_the_size_of_parts_can_be_set() -> None:

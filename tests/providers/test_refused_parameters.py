@@ -37,9 +37,9 @@ class StrictServer:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         self.bodies.append(body)
-        for name, (status, body) in self.refusals.items():
+        for name, (status, refusal) in self.refusals.items():
             if name in body:
-                return httpx.Response(status, json=body)
+                return httpx.Response(status, json=refusal)
         return self.reply(request)
 
 

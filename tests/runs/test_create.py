@@ -156,10 +156,10 @@ def test_without_metadata_a_job_older_than_the_request_is_foreign(
     bench: Bench,
 ) -> None:
     bench.provider.capabilities = replace(bench.provider.capabilities, metadata=False)
-    file = bench.folder / "rows.jsonl"
-    file.write_text("{}\n")
+    path = bench.folder / "rows.jsonl"
+    path.write_text("{}\n")
     file = bench.provider.upload_file(
-        file, filename="rows.jsonl", on_bytes=lambda sent, total: None
+        path, filename="rows.jsonl", on_bytes=lambda sent, total: None
     )
     bench.provider.create_job(JobRequest("ada", file.id))
     job = bench.write_job()

@@ -132,8 +132,7 @@ def test_a_run_without_prepared_data_has_no_hash(ledger: Ledger) -> None:
 def test_the_primary_metric_is_that_of_the_tuned_model(tmp_path: Path) -> None:
     evaluation = make_evaluation(accuracy=MetricResult(0.94, 0.9, 0.97, 100))
     run = write_evaluation(tmp_path, json.dumps(evaluation.to_json()))
-    evaluation = lineage.find_evaluation(run, tmp_path)
-    metric = lineage.find_primary_metric(evaluation)
+    metric = lineage.find_primary_metric(lineage.find_evaluation(run, tmp_path))
     assert metric is not None
     assert metric.to_json() == {
         "name": "accuracy",
