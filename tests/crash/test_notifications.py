@@ -66,13 +66,13 @@ def test_a_run_that_is_killed_at_its_end_sends_one_notification_to_each_recipien
         runs = NotifyingRuns(harness, tmp_path, receiver, status)
         assert runs.run_command(point, count) == -signal.SIGKILL
         assert runs.run_command() == 0
-        counts = (len(runs.command_notifications), len(receiver.taken))
+        counts = (len(runs.command_notifications), len(receiver.deliveries))
         assert runs.run_command() == 0
-        assert (len(runs.command_notifications), len(receiver.taken)) == counts
+        assert (len(runs.command_notifications), len(receiver.deliveries)) == counts
     assert set(counts) <= {1, 2}
     assert sum(counts) <= 3  # only the interrupted one may be sent twice
-    assert {request.document["type"] for request in receiver.taken} == {f"run.{status}"}
-    ids = {request.headers["webhook-id"] for request in receiver.taken}
+    assert {request.document["type"] for request in receiver.deliveries} == {f"run.{status}"}
+    ids = {request.headers["webhook-id"] for request in receiver.deliveries}
     assert len(ids) == 1
     assert runs.list_calls() == [("done", next(iter(ids)))] * 2
     assert all(
@@ -88,5 +88,5 @@ def test_a_run_that_is_killed_at_each_point_in_a_row_sends_one_notification(
         kills = sum(runs.run_command(point, 1) == -signal.SIGKILL for point, _ in POINTS[2:])
         assert runs.run_command() == 0
     assert kills >= 6
-    assert len({request.headers["webhook-id"] for request in receiver.taken}) == 1
+    assert len({request.headers["webhook-id"] for request in receiver.deliveries}) == 1
     assert [state for state, _ in runs.list_calls()] == ["done", "done"]
