@@ -126,7 +126,7 @@ def test_a_single_spike_in_ten_thousand_steps_is_kept() -> None:
     assert max(bucket.high for bucket in fill_buckets(points)) == 9.0
 
 
-def test_a_short_series_is_drawn_point_by_point() -> None:
+def test_a_short_series_keeps_each_point() -> None:
     points = [(1.0, 0.5), (2.0, 0.4)]
     assert [(bucket.x, bucket.mean) for bucket in fill_buckets(points)] == points
     assert downsample(points) == points
