@@ -1,4 +1,4 @@
-"""`ftops` inside the test's process, and a small job on disk."""
+"""Runs `ftops` in the process of a test, and writes a small job to disk."""
 
 import json
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from ftops.records import Json
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command left."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -20,27 +20,27 @@ class Answer:
 
     @property
     def document(self) -> dict[str, Json]:
-        """The one JSON object on stdout."""
+        """The JSON object on stdout."""
         value = json.loads(self.out)
         assert isinstance(value, dict)
         return value
 
     @property
     def error(self) -> dict[str, Json]:
-        """The error inside the JSON document."""
+        """The error in the JSON document."""
         value = self.document["error"]
         assert isinstance(value, dict)
         return value
 
 
-def ftops(*arguments: str | Path, stdin: str | bytes | None = None) -> Answer:
-    """Run a command; stdout and stderr are no terminals."""
+def ftops(*arguments: str | Path, stdin: str | bytes | None = None) -> CommandResult:
+    """Run a command; stdout and stderr are not terminals."""
     result = CliRunner().invoke(app, [*map(str, arguments)], input=stdin, prog_name="ftops")
-    return Answer(result.exit_code, result.stdout, result.stderr)
+    return CommandResult(result.exit_code, result.stdout, result.stderr)
 
 
 def write_rows(path: Path, rows: int = 12) -> Path:
-    """Data with three labels."""
+    """Rows with three labels."""
     lines = [
         json.dumps({"prompt": f"row {number}", "completion": f" {number % 3}"})
         for number in range(rows)
@@ -50,7 +50,7 @@ def write_rows(path: Path, rows: int = 12) -> Path:
 
 
 def write_job(folder: Path, text: str = "", *, provider: str = "local", model: str = "ada") -> Path:
-    """A valid job file with its data; `text` is added to it."""
+    """A valid job file with its data; `text` is appended to it."""
     write_rows(folder / "train.jsonl")
     path = folder / "job.yaml"
     path.write_text(

@@ -32,11 +32,11 @@ def home(temporary_home: Path) -> Path:
     return temporary_home
 
 
-def test_a_backup_is_one_private_file_with_all_that_was_committed(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_backup_is_a_private_file_with_everything_committed(home: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
-    with closing(Ledger(home / "ledger.db", SystemClock())) as ledger:  # its log is not merged yet
+    with closing(
+        Ledger(home / "ledger.db", SystemClock())
+    ) as ledger:  # its write-ahead log is not merged yet
         ledger.add_run(make_run(2), if_absent=False)
         assert ftops("backup", copy).code == 0
     assert copy.stat().st_mode & 0o777 == 0o600
@@ -45,22 +45,20 @@ def test_a_backup_is_one_private_file_with_all_that_was_committed(
     assert rows == [(FIRST,), (SECOND,)]
 
 
-def test_a_restore_brings_the_copy_back_and_keeps_the_former_ledger(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_restore_replaces_the_ledger_and_keeps_the_former_one(home: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     ftops("backup", copy)
     add_run(home, 2)
-    answer = ftops("restore", copy, "--json")
-    assert answer.code == 0
-    assert answer.document["runs"] == 1
+    result = ftops("restore", copy, "--json")
+    assert result.code == 0
+    assert result.document["runs"] == 1
     assert list_runs(home) == {FIRST}
-    former = Path(str(answer.document["former"]))
+    former = Path(str(result.document["former"]))
     former.rename(tmp_path / "ledger.db")
     assert list_runs(tmp_path) == {FIRST, SECOND}
 
 
-def test_a_damaged_ledger_is_replaced_and_its_message_names_the_command(
+def test_the_error_about_a_damaged_ledger_names_the_restore_that_fixes_it(
     home: Path, tmp_path: Path
 ) -> None:
     copy, path = tmp_path / "copy.db", home / "ledger.db"
@@ -71,7 +69,7 @@ def test_a_damaged_ledger_is_replaced_and_its_message_names_the_command(
     assert list_runs(home) == {FIRST}
 
 
-def test_a_restore_that_was_cut_off_can_be_repeated(home: Path, tmp_path: Path) -> None:
+def test_an_interrupted_restore_can_be_repeated(home: Path, tmp_path: Path) -> None:
     copy, path = tmp_path / "copy.db", home / "ledger.db"
     ftops("backup", copy)
     path.rename(home / "ledger.db.former")
@@ -82,14 +80,14 @@ def test_a_restore_that_was_cut_off_can_be_repeated(home: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"SQLite format 3\0" + b"\xab" * 4000])
-def test_what_is_not_a_ledger_is_refused_and_nothing_changes(
+def test_a_file_that_is_not_a_ledger_is_refused_and_nothing_changes(
     home: Path, tmp_path: Path, content: bytes
 ) -> None:
     copy = tmp_path / "copy.db"
     copy.write_bytes(content)
-    answer = ftops("restore", copy)
-    assert answer.code == 1
-    assert "cannot be restored" in answer.err
+    result = ftops("restore", copy)
+    assert result.code == 1
+    assert "cannot be restored" in result.err
     assert {file.name for file in home.glob("ledger.db*")} == {"ledger.db"}
     assert list_runs(home) == {FIRST}
 
@@ -105,17 +103,15 @@ def test_another_database_and_a_missing_file_are_refused(home: Path, tmp_path: P
     assert list_runs(home) == {FIRST}
 
 
-def test_a_run_under_way_holds_a_restore_off(home: Path, tmp_path: Path) -> None:
+def test_a_restore_is_refused_during_a_run(home: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     ftops("backup", copy)
     with hold_lock(home / "runs" / FIRST / "lock"):
-        answer = ftops("restore", copy)
-    assert (answer.code, f"{FIRST} runs in another process" in answer.err) == (1, True)
+        result = ftops("restore", copy)
+    assert (result.code, f"{FIRST} runs in another process" in result.err) == (1, True)
 
 
-def test_a_backup_overwrites_nothing_unless_forced_and_needs_a_ledger(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_backup_overwrites_only_with_force_and_needs_a_ledger(home: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     copy.write_text("mine")
     assert ftops("backup", copy).code == 1

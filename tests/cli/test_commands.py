@@ -1,4 +1,4 @@
-"""Every command: examples that parse, the two flags, a line of its own in the reference."""
+"""Every command: valid examples, the options --json and --quiet, and a section of the reference."""
 
 import re
 import shlex
@@ -22,10 +22,10 @@ EXAMPLES = [
 ]
 
 
-def test_the_reference_holds_every_command() -> None:
+def test_the_reference_contains_every_command() -> None:
     groups = ["", "data", "models", "files", "promptfoo"]
     assert {*groups, "engine", "engine models", "engine keys"} == GROUPS
-    wanted = """
+    expected = """
         run, check, follow, runs, show, results, report, eval, compare, complete, chat, batch
         serve, schema, init
         adopt, cancel, pause, resume, logs, export, doctor, prune, backup, restore, trust
@@ -37,10 +37,10 @@ def test_the_reference_holds_every_command() -> None:
         engine keys create, engine keys list, engine keys delete
         promptfoo import, promptfoo export
     """
-    assert set(COMMANDS) == set(re.split(r"[,\n] *", wanted.strip()))
+    assert set(COMMANDS) == set(re.split(r"[,\n] *", expected.strip()))
 
 
-def test_the_reference_is_the_same_each_time_and_fits_80_columns() -> None:
+def test_the_reference_is_deterministic_and_fits_80_columns() -> None:
     assert render_reference() == REFERENCE
     blocks = re.findall(r"```text\n(.*?)```", REFERENCE, re.S)
     assert max(len(line) for block in blocks for line in block.splitlines()) <= 80
@@ -56,33 +56,33 @@ def test_every_command_has_an_example_and_takes_json_and_quiet(name: str) -> Non
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_of_the_help_parses(example: str) -> None:
-    inner = re.fullmatch(r'eval "\$\((.*)\)"', example)
-    words = shlex.split((inner.group(1) if inner else example).partition(" < ")[0])
+    substitution = re.fullmatch(r'eval "\$\((.*)\)"', example)
+    words = shlex.split((substitution.group(1) if substitution else example).partition(" < ")[0])
     words = words[: words.index(">")] if ">" in words else words
     assert words[0] == "ftops"
-    answer = ftops(*words[1:], "--help")  # unknown options are refused before the help is shown
-    assert (answer.code, answer.err) == (0, "")
+    result = ftops(*words[1:], "--help")  # unknown options are refused before the help is shown
+    assert (result.code, result.err) == (0, "")
 
 
-def test_the_first_lines_of_all_commands_fit_the_list_of_commands() -> None:
+def test_the_summaries_of_all_commands_fit_the_list_of_commands() -> None:
     assert not re.search(r"\.\.\.$", SECTIONS[""].partition("Commands:")[2], re.M)
 
 
-def test_version_and_a_command_that_does_not_exist() -> None:
+def test_version_is_printed_and_an_unknown_command_is_refused() -> None:
     assert ftops("--version").out == f"ftops {__version__}\n"
-    answer = ftops("fly")
-    assert answer.code == 2
-    assert "No such command" in answer.err
+    result = ftops("fly")
+    assert result.code == 2
+    assert "No such command" in result.err
 
 
 @pytest.mark.parametrize(
     "order", [("--json", "runs"), ("runs", "--json"), ("--json", "-q", "runs")]
 )
-def test_json_may_stand_before_or_behind_the_command(order: tuple[str, ...]) -> None:
+def test_json_is_accepted_before_and_after_the_command(order: tuple[str, ...]) -> None:
     assert ftops(*order).out == "[]\n"
 
 
-def test_quiet_may_stand_before_the_command(tmp_path: Path) -> None:
+def test_quiet_is_accepted_before_the_command(tmp_path: Path) -> None:
     assert ftops("--quiet", "runs").out == ""
 
 
@@ -99,7 +99,7 @@ def test_quiet_may_stand_before_the_command(tmp_path: Path) -> None:
         ("models", "delete"),
     ],
 )
-def test_a_command_line_that_is_not_understood_ends_with_2(arguments: tuple[str, ...]) -> None:
-    answer = ftops(*arguments)
-    assert (answer.code, answer.out) == (2, "")
-    assert "Error: " in answer.err
+def test_an_invalid_command_line_exits_with_2(arguments: tuple[str, ...]) -> None:
+    result = ftops(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "Error: " in result.err

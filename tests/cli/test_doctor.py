@@ -1,4 +1,4 @@
-"""`ftops doctor`: findings for people and programs, and a hand that asks before it takes."""
+"""`ftops doctor`: checks, their JSON, and fixes that need a confirmation."""
 
 import http.server
 import json
@@ -21,15 +21,15 @@ def home(temporary_home: Path) -> Path:
 
 
 def list_checks(out: str) -> list[tuple[str, str]]:
-    """Each check with its grade, in the JSON document of an answer."""
-    return [(one["check"], one["status"]) for one in json.loads(out)]
+    """Each check with its status, from the JSON output."""
+    return [(check["check"], check["status"]) for check in json.loads(out)]
 
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """Somebody who refuses everything, with a date."""
+    """A server that refuses every request, with a `Date` header."""
 
-    class Refusing(http.server.BaseHTTPRequestHandler):
+    class RefusingHandler(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response(401)
             self.end_headers()
@@ -38,56 +38,56 @@ def server() -> Iterator[str]:
 
         def log_message(self, format: str, *args: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RefusingHandler) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}/v1"
-        listening.shutdown()
+        yield f"http://127.0.0.1:{http_server.server_port}/v1"
+        http_server.shutdown()
         thread.join()
 
 
 def test_a_fresh_home_is_healthy_and_no_engine_is_started(home: Path) -> None:
-    answer = ftops("doctor")
-    assert (answer.code, answer.err) == (0, "")
-    assert answer.out.endswith("Healthy.\n")
-    assert "– engine" in answer.out
+    result = ftops("doctor")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.endswith("Healthy.\n")
+    assert "– engine" in result.out
     assert not (home / "engine").exists()
 
 
-def test_a_home_that_is_missing_is_a_finding_and_is_not_made(temporary_home: Path) -> None:
-    answer = ftops("doctor", "-q")
-    assert answer.code == 1
-    assert answer.out == f"home: {temporary_home}: the home does not exist\n"
+def test_a_missing_home_is_reported_and_not_created(temporary_home: Path) -> None:
+    result = ftops("doctor", "-q")
+    assert result.code == 1
+    assert result.out == f"home: {temporary_home}: the home does not exist\n"
     assert not temporary_home.exists()
 
 
-def test_without_fix_nothing_changes_and_with_yes_only_what_is_safe(home: Path) -> None:
-    full = home / "runs" / "run-unknown"
-    full.mkdir(parents=True)
-    (full / "results.csv").write_text("step\n")
+def test_nothing_changes_without_fix_and_yes_makes_only_safe_changes(home: Path) -> None:
+    folder = home / "runs" / "run-unknown"
+    folder.mkdir(parents=True)
+    (folder / "results.csv").write_text("step\n")
     (home / "engine").mkdir()
     stale = home / "engine" / "address.json"
     stale.write_text("{}")
     assert ftops("doctor").code == 1
     assert stale.exists()
-    answer = ftops("doctor", "--fix", "--yes", "--json")
-    assert answer.code == 1
+    result = ftops("doctor", "--fix", "--yes", "--json")
+    assert result.code == 1
     assert not stale.exists()
-    assert (full / "results.csv").exists()
-    assert f"not a terminal: cannot confirm; unchanged: {full}" in answer.err
-    grades = {one["check"]: one["status"] for one in json.loads(answer.out)}
-    assert grades == {"home": "ok", "ledger": "ok", "engine": "fixed", "runs": "problem"}
+    assert (folder / "results.csv").exists()
+    assert f"not a terminal: cannot confirm; unchanged: {folder}" in result.err
+    statuses = {check["check"]: check["status"] for check in json.loads(result.out)}
+    assert statuses == {"home": "ok", "ledger": "ok", "engine": "fixed", "runs": "problem"}
 
 
-def test_a_damaged_ledger_is_a_finding_and_no_crash(home: Path) -> None:
+def test_a_damaged_ledger_is_reported(home: Path) -> None:
     (home / "ledger.db").write_bytes(b"no database at all" * 1000)
-    answer = ftops("doctor")
-    assert answer.code == 1
-    assert "✗ ledger" in answer.out
-    assert "next:" in answer.out
+    result = ftops("doctor")
+    assert result.code == 1
+    assert "✗ ledger" in result.out
+    assert "next:" in result.out
 
 
-def test_the_clock_is_compared_with_the_date_of_any_answer(server: str) -> None:
+def test_the_clock_is_compared_with_the_date_of_a_response(server: str) -> None:
     ahead = SystemClock().now() + timedelta(hours=1)
     skew_s = find_clock_skew_s(server, lambda: ahead)
     assert skew_s is not None
@@ -95,31 +95,31 @@ def test_the_clock_is_compared_with_the_date_of_any_answer(server: str) -> None:
     assert find_clock_skew_s("http://127.0.0.1:1/v1", lambda: datetime.now(UTC)) is None
 
 
-def test_a_provider_that_no_run_has_used_is_looked_at_when_it_is_named(
+def test_a_provider_without_runs_is_checked_on_request(
     home: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_KEY", "never-mind")
-    answer = ftops(
+    result = ftops(
         "doctor", "--provider", "openai", "--base-url", server, "--api-key-env", "SOME_KEY",
         "--json",
     )  # fmt: skip
-    assert answer.code == 1
-    assert list_checks(answer.out)[-2:] == [("clock", "ok"), ("key", "problem")]
-    assert ("ledger", "ok") in list_checks(answer.out)
+    assert result.code == 1
+    assert list_checks(result.out)[-2:] == [("clock", "ok"), ("key", "problem")]
+    assert ("ledger", "ok") in list_checks(result.out)
 
 
-def test_a_provider_is_looked_at_though_there_is_no_home_yet(
+def test_a_provider_is_checked_without_a_home(
     temporary_home: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "never-mind")
-    answer = ftops("doctor", "--base-url", server, "--json")
-    assert list_checks(answer.out)[0] == ("home", "problem")
-    assert ("key", "problem") in list_checks(answer.out)
+    result = ftops("doctor", "--base-url", server, "--json")
+    assert list_checks(result.out)[0] == ("home", "problem")
+    assert ("key", "problem") in list_checks(result.out)
 
 
-def test_a_job_file_names_the_provider_to_look_at(home: Path, tmp_path: Path) -> None:
+def test_the_provider_of_a_job_file_is_checked(home: Path, tmp_path: Path) -> None:
     job = write_job(tmp_path, provider="openai", model="gpt-4o-mini")
-    answer = ftops("doctor", job, "--json")
-    (found,) = [one for one in json.loads(answer.out) if one["check"] == "key"]
-    assert found["status"] == "problem"
-    assert "OPENAI_API_KEY" in found["what"] + found["next"]
+    result = ftops("doctor", job, "--json")
+    (key_check,) = [check for check in json.loads(result.out) if check["check"] == "key"]
+    assert key_check["status"] == "problem"
+    assert "OPENAI_API_KEY" in key_check["what"] + key_check["next"]

@@ -1,4 +1,4 @@
-"""Errors as text, as documents and as exit codes."""
+"""Errors as text, as JSON and as exit codes."""
 
 import contextlib
 import io
@@ -27,10 +27,10 @@ def fail(error: BaseException, mode: Mode = Mode.HUMAN) -> tuple[int, str, str]:
     return caught.value.exit_code, stdout.getvalue(), stderr.getvalue()
 
 
-def test_a_known_error_says_what_happened_and_what_to_do_next() -> None:
-    code, out, err = fail(SpecError("job.yaml:1:1: wrong", hint="Mend it."))
+def test_a_known_error_has_a_message_and_a_next_step() -> None:
+    code, out, err = fail(SpecError("job.yaml:1:1: wrong", hint="Fix it."))
     assert (code, out) == (1, "")
-    assert err == "error: job.yaml:1:1: wrong\nnext: Mend it.\n"
+    assert err == "error: job.yaml:1:1: wrong\nnext: Fix it.\n"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_known_error_says_what_happened_and_what_to_do_next() -> None:
         (ZeroDivisionError("a bug"), 70),
     ],
 )
-def test_each_kind_of_ending_has_its_exit_code(error: BaseException, code: int) -> None:
+def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -> None:
     assert fail(error)[0] == code
     assert code in dict(EXIT_CODES)
 
@@ -56,11 +56,11 @@ def test_the_help_documents_every_exit_code() -> None:
         assert f"{code:<4} {meaning}" in text
 
 
-def test_a_closed_pipe_is_no_news() -> None:
+def test_a_closed_pipe_prints_nothing() -> None:
     assert fail(BrokenPipeError())[1:] == ("", "")
 
 
-def test_an_error_as_json_carries_the_fields_of_the_api() -> None:
+def test_an_error_as_json_has_the_fields_of_the_api() -> None:
     error = RateLimited("slow down", status=429, code="rate_limit_exceeded", request_id="req_1")
     code, out, err = fail(error, Mode.JSON)
     assert code == 1
@@ -72,13 +72,13 @@ def test_an_error_as_json_carries_the_fields_of_the_api() -> None:
 
 
 def test_an_unknown_run_as_json_is_one_document() -> None:
-    answer = ftops("show", "run-none", "--json")
-    assert answer.code == 1
-    assert answer.error["type"] == UnknownRun.__name__
-    assert "run-none" in str(answer.error["message"])
+    result = ftops("show", "run-none", "--json")
+    assert result.code == 1
+    assert result.error["type"] == UnknownRun.__name__
+    assert "run-none" in str(result.error["message"])
 
 
-def test_a_bug_leaves_a_report_in_the_home_and_no_traceback_on_the_screen(
+def test_a_bug_writes_a_report_and_prints_no_traceback(
     temporary_home: Path,
 ) -> None:
     code, _, err = fail(ZeroDivisionError("a bug"))
@@ -90,7 +90,7 @@ def test_a_bug_leaves_a_report_in_the_home_and_no_traceback_on_the_screen(
     assert report.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_bug_whose_report_cannot_be_written_is_told_all_the_same(
+def test_a_bug_is_printed_if_its_report_cannot_be_written(
     temporary_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     temporary_home.write_text("a file where the folder should be")
@@ -102,19 +102,21 @@ def test_a_bug_whose_report_cannot_be_written_is_told_all_the_same(
 
 def test_a_home_that_is_a_file_is_a_known_error(temporary_home: Path) -> None:
     temporary_home.write_text("a file where the folder should be")
-    answer = ftops("runs", "--json")
-    assert answer.code == 1
-    assert answer.error["type"] == "StorageError"
-    assert str(temporary_home) in answer.err
+    result = ftops("runs", "--json")
+    assert result.code == 1
+    assert result.error["type"] == "StorageError"
+    assert str(temporary_home) in result.err
 
 
-def test_a_ledger_that_is_none_is_a_known_error_and_stays_as_it_is(temporary_home: Path) -> None:
+def test_a_file_that_is_not_a_ledger_is_a_known_error_and_is_not_changed(
+    temporary_home: Path,
+) -> None:
     temporary_home.mkdir()
     ledger = temporary_home / "ledger.db"
     ledger.write_bytes(b"these are my memoirs, not a database\n" * 100)
-    answer = ftops("runs")
-    assert answer.code == 1
-    assert "ledger.db" in answer.err
+    result = ftops("runs")
+    assert result.code == 1
+    assert "ledger.db" in result.err
     assert ledger.read_bytes().startswith(b"these are my memoirs")
 
 
@@ -123,49 +125,52 @@ def test_a_ledger_of_a_later_version_is_a_known_error(temporary_home: Path) -> N
     with contextlib.closing(sqlite3.connect(temporary_home / "ledger.db")) as connection:
         connection.execute("PRAGMA user_version = 999")
         connection.commit()
-    answer = ftops("runs", "--json")
-    assert answer.code == 1
-    assert answer.error["type"] == "LedgerTooNew"
-    assert "Upgrade" in str(answer.error["hint"])
+    result = ftops("runs", "--json")
+    assert result.code == 1
+    assert result.error["type"] == "LedgerTooNew"
+    assert "Upgrade" in str(result.error["hint"])
 
 
-def test_output_to_a_closed_pipe_ends_quietly(temporary_home: Path) -> None:
+def test_output_to_a_closed_pipe_ends_without_an_error(temporary_home: Path) -> None:
     script = f'"{sys.executable}" -m ftops schema | head -c 1 >/dev/null; echo "${{PIPESTATUS[0]}}"'
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert done.stdout.strip() in {"0", "141"}  # 0: all fitted into the pipe before it was closed
+    process = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert process.stderr == ""
+    assert process.stdout.strip() in {
+        "0",
+        "141",
+    }  # 0: the pipe took all output before it was closed
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_behind_stdout_is_a_known_error(temporary_home: Path) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+def test_a_full_disk_on_stdout_is_a_known_error(temporary_home: Path) -> None:
+    with Path("/dev/full").open("w") as device:
+        process = subprocess.run(
             [sys.executable, "-m", "ftops", "schema"],
-            stdout=full,
+            stdout=device,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
-    assert done.returncode == 1
-    assert "No space left" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 1
+    assert "No space left" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
-def test_a_hint_names_the_job_file_that_the_command_was_given(tmp_path: Path) -> None:
+def test_a_hint_names_the_job_file_of_the_command(tmp_path: Path) -> None:
     path = tmp_path / "my job.yaml"
     path.write_text("nme: x\n")
-    answer = ftops("check", path)
-    assert f"`ftops check '{path}'` checks it" in answer.err
-    answer = ftops("run", path, "--json")
-    assert f"'{path}'" in str(answer.error["hint"])
+    result = ftops("check", path)
+    assert f"`ftops check '{path}'` checks it" in result.err
+    result = ftops("run", path, "--json")
+    assert f"'{path}'" in str(result.error["hint"])
 
 
-def test_a_hint_without_a_job_file_names_none() -> None:
+def test_a_hint_without_a_job_file_is_general() -> None:
     _, _, err = fail(DatasetError("rows.jsonl:1: not JSON"))
     assert err == "error: rows.jsonl:1: not JSON\nnext: Fix these rows.\n"
 
 
-def test_a_wrong_address_is_shown_with_the_right_one() -> None:
-    answer = ftops("complete", "-m", "m", "-p", "x", "--base-url", "https://host/v1/v1")
-    assert answer.code == 1
-    assert answer.err.endswith("next: Write https://host/v1\n")
+def test_an_invalid_base_url_is_reported_with_the_valid_one() -> None:
+    result = ftops("complete", "-m", "m", "-p", "x", "--base-url", "https://host/v1/v1")
+    assert result.code == 1
+    assert result.err.endswith("next: Write https://host/v1\n")

@@ -1,4 +1,4 @@
-"""An evaluation at the terminal: complete, harmless, in 80 columns."""
+"""An evaluation on the terminal: complete, escaped, in 80 columns."""
 
 import io
 from dataclasses import replace
@@ -26,7 +26,7 @@ def show(*renderables: object, width: int = 80) -> str:
     return stream.getvalue()
 
 
-def test_candidates_verdicts_requirements_and_who_was_left_out_are_shown() -> None:
+def test_candidates_verdicts_requirements_and_skipped_candidates_are_shown() -> None:
     text = render(make_evaluation(make_comparison("naive Bayes", 0.1, Verdict.BETTER)))
     for part in (
         "Evaluation on test.jsonl (100 rows)",
@@ -42,16 +42,16 @@ def test_candidates_verdicts_requirements_and_who_was_left_out_are_shown() -> No
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_slices_and_rows_to_keep_have_candidates_and_verdicts_of_their_own() -> None:
-    compared = make_evaluation(make_comparison("base", -0.1, Verdict.WORSE))
-    parts = (replace(compared, name="language=de"), replace(compared, name=KEEP))
+def test_slices_and_rows_to_keep_have_their_own_candidates_and_verdicts() -> None:
+    evaluation = make_evaluation(make_comparison("base", -0.1, Verdict.WORSE))
+    parts = (replace(evaluation, name="language=de"), replace(evaluation, name=KEEP))
     shown = render(replace(make_evaluation(), parts=parts))
     assert "Slice language=de: test.jsonl (100 rows)" in shown
     assert "Before and after tuning: test.jsonl (100 rows)" in shown
     assert shown.count("tuned is worse than base by 10.0 points of accuracy") == 2
 
 
-def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
+def test_foreign_texts_are_shown_literally_and_escaped() -> None:
     text = render(make_hostile())
     assert "\x1b[2J" not in text
     assert "\u202e" not in text
@@ -70,7 +70,7 @@ def test_the_classes_of_few_labels_are_shown_as_a_matrix() -> None:
     assert lines[place + 3].split() == ["b", "4", "16", "·"]
 
 
-def test_labels_that_are_numbers_name_the_columns_themselves() -> None:
+def test_numeric_labels_are_column_headings() -> None:
     text = show(*render_confusion(Confusion(("0", "1"), ((5, 2, 0), (1, 6, 0)))))
     assert [line.split() for line in text.splitlines()[-3:]] == [
         ["0", "1"],
@@ -79,7 +79,7 @@ def test_labels_that_are_numbers_name_the_columns_themselves() -> None:
     ]
 
 
-def test_labels_too_long_for_columns_are_told_by_letters() -> None:
+def test_long_labels_are_abbreviated_by_letters() -> None:
     labels = tuple(f"a label of some length {letter}" for letter in "xyz")
     text = show(*render_confusion(Confusion(labels, ((5, 2, 0, 0), (1, 6, 0, 0), (0, 0, 7, 0)))))
     lines = text.splitlines()[-4:]
@@ -88,7 +88,7 @@ def test_labels_too_long_for_columns_are_told_by_letters() -> None:
     assert lines[2].split()[-3:] == ["1", "6", "·"]
 
 
-def test_wide_labels_stand_in_line_with_narrow_ones() -> None:
+def test_wide_labels_are_aligned_with_narrow_ones() -> None:
     labels = ("日本語のとても長いラベルです、もっと長い", "é", "short")
     text = show(*render_confusion(Confusion(labels, ((5, 2, 0, 0), (1, 6, 0, 0), (0, 0, 7, 0)))))
     lines = text.splitlines()[-4:]
@@ -97,7 +97,7 @@ def test_wide_labels_stand_in_line_with_narrow_ones() -> None:
     assert len(ends) == 1
 
 
-def test_of_many_classes_the_pairs_that_are_mistaken_most_often_are_shown() -> None:
+def test_the_most_frequent_confusions_of_many_classes_are_shown() -> None:
     labels = tuple(f"a very long label with number {n:03}" for n in range(40))
     counts = tuple(
         tuple(9 if i == j else i if j == (i + 1) % 40 else 0 for j in range(41)) for i in range(40)
@@ -115,10 +115,10 @@ def test_a_matrix_without_mistakes_is_not_shown() -> None:
     assert show(*render_confusion(Confusion(("a", "b"), ((3, 0, 0), (0, 3, 0))))) == ""
 
 
-def test_answers_that_are_no_class_have_a_column_of_their_own() -> None:
+def test_answers_without_a_class_have_their_own_column() -> None:
     text = show(*render_confusion(Confusion(("a", "b"), ((3, 0, 2), (0, 3, 0)))))
     assert "none" in text
 
 
-def test_an_evaluation_of_nobody_does_not_break() -> None:
+def test_an_evaluation_without_candidates_is_rendered() -> None:
     assert "100 rows" in render(replace(make_evaluation(), candidates=()))

@@ -1,4 +1,4 @@
-"""`ftops logs`: which requests it shows, in which form, and how it goes on."""
+"""`ftops logs`: selection and formats of requests, and following."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from tests.cli.running import ftops
 from tests.fakes import FakeClock
 
 AT = datetime(2026, 11, 22, 14, 7, 3, tzinfo=UTC)
-EVIL = "\x1b]0;owned\x07\nGET /forged 200"
+ESCAPES = "\x1b]0;owned\x07\nGET /forged 200"
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def record(log: RequestLog, path: str, status: int | None = 200, **more: str) ->
     log.record(replace(entry, **more))  # type: ignore[arg-type]
 
 
-def test_an_empty_log_says_so_in_every_form() -> None:
+def test_an_empty_log_is_reported_in_every_mode() -> None:
     assert ftops("logs").out == "No requests yet.\n"
     assert ftops("logs", "--json").out == "[]\n"
     assert ftops("logs", "--quiet").out == ""
 
 
-def test_the_newest_come_last_and_no_more_than_asked_for(log: RequestLog) -> None:
+def test_the_requested_number_of_newest_requests_is_shown_in_order(log: RequestLog) -> None:
     for number in range(5):
         record(log, f"/v1/files/{number}")
     lines = ftops("logs", "--tail", "2").out.splitlines()
@@ -48,7 +48,7 @@ def test_the_newest_come_last_and_no_more_than_asked_for(log: RequestLog) -> Non
     )
 
 
-def test_a_job_is_known_by_its_path_even_if_the_ledger_never_met_it(log: RequestLog) -> None:
+def test_requests_of_a_job_that_is_not_in_the_ledger_are_found_by_path(log: RequestLog) -> None:
     record(log, "/v1/fine_tuning/jobs/ftjob-abc/events")
     record(log, "/v1/fine_tuning/jobs/ftjob-abcdef")
     assert len(json.loads(ftops("logs", "ftjob-abc", "--json").out)) == 1
@@ -57,14 +57,14 @@ def test_a_job_is_known_by_its_path_even_if_the_ledger_never_met_it(log: Request
     assert "run-none" in unknown.err
 
 
-def test_a_request_without_an_answer_says_why(log: RequestLog) -> None:
+def test_a_request_without_a_response_shows_the_error(log: RequestLog) -> None:
     record(log, "/v1/models", None, error="ConnectError")
     assert "ConnectError" in ftops("logs").out
     assert "/v1/models ConnectError" in ftops("logs", "-q").out
 
 
-def test_nothing_that_a_server_sent_steers_the_terminal(log: RequestLog) -> None:
-    record(log, f"/v1/models/{EVIL}", error=EVIL)
+def test_control_characters_of_a_server_are_escaped(log: RequestLog) -> None:
+    record(log, f"/v1/models/{ESCAPES}", error=ESCAPES)
     for arguments in (("logs",), ("logs", "-q"), ("logs", "--json")):
         text = ftops(*arguments).out
         assert "\\x1b]0;owned" in text or "\\u001b]0;owned" in text
@@ -73,7 +73,7 @@ def test_nothing_that_a_server_sent_steers_the_terminal(log: RequestLog) -> None
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_following_shows_the_last_ones_and_each_that_comes(
+def test_following_shows_the_last_requests_and_new_ones(
     log: RequestLog, temporary_home: Path, mode: Mode
 ) -> None:
     record(log, "/old")
@@ -82,11 +82,11 @@ def test_following_shows_the_last_ones_and_each_that_comes(
     reader = RequestLogReader(temporary_home / FILENAME)
 
     def batches() -> Iterator[list[RequestLogEntry]]:
-        live = tail_entries(reader, lambda _one: True, FakeClock(), 1)
+        entries = tail_entries(reader, lambda _entry: True, FakeClock(), 1)
         for number in range(3):
-            yield next(live)
+            yield next(entries)
             record(log, f"/new/{number}")
-        yield next(live)
+        yield next(entries)
 
     show_live(out, batches())
     assert isinstance(out.stdout, io.StringIO)

@@ -1,4 +1,4 @@
-"""The list of models: whole where there is room, readable where there is not."""
+"""The list of models in wide and in narrow terminals."""
 
 import io
 from dataclasses import replace
@@ -51,15 +51,15 @@ FULL = ListedModel(
 FOREIGN = ListedModel(Model("ft:gpt-4.1:other::b", NOW, "other", base="gpt-4.1"), OPENAI)
 
 
-def render(*found: ListedModel, width: int) -> str:
+def render(*models: ListedModel, width: int) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=width, color_system=None)
-    console.print(render_models(found, width=width, today=TODAY))
+    console.print(render_models(models, width=width, today=TODAY))
     return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_nothing_is_lost_whether_the_terminal_is_narrow_or_wide(width: int) -> None:
+def test_everything_is_shown_in_a_narrow_and_in_a_wide_terminal(width: int) -> None:
     text = render(FULL, FOREIGN, width=width)
     for part in (
         NAME,
@@ -77,20 +77,20 @@ def test_nothing_is_lost_whether_the_terminal_is_narrow_or_wide(width: int) -> N
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_a_narrow_list_has_three_lines_a_model() -> None:
+def test_a_narrow_list_has_three_lines_for_each_model() -> None:
     assert len(render(FULL, FOREIGN, width=80).splitlines()) == 6
 
 
-def test_no_models_are_said_to_be_none() -> None:
+def test_an_empty_list_has_a_message() -> None:
     assert "no fine-tuned models" in render(width=80)
 
 
-def test_the_best_come_first_and_those_without_a_figure_last() -> None:
+def test_models_are_sorted_by_metric_with_missing_figures_last() -> None:
     better = replace(FULL, headline=PrimaryMetric("accuracy", MetricResult(0.99, None, None, 10)))
     assert sort_models([FOREIGN, FULL, better], by_metric=True) == [better, FULL, FOREIGN]
 
 
-def test_the_newest_come_first() -> None:
+def test_models_are_sorted_by_date_with_the_newest_first() -> None:
     older = replace(FOREIGN, model=replace(FOREIGN.model, created_at=NOW.replace(year=2025)))
     assert sort_models([older, FULL], by_metric=False) == [FULL, older]
 
@@ -103,7 +103,7 @@ def test_the_newest_come_first() -> None:
         (MetricResult(31.25, 29.0, 33.5, 4), "m 31.2 (29–33.5)"),
     ],
 )
-def test_figures_are_shares_or_themselves(figure: MetricResult, text: str) -> None:
+def test_figures_are_percentages_or_plain_numbers(figure: MetricResult, text: str) -> None:
     assert describe_headline(PrimaryMetric("m", figure)) == text
 
 
@@ -116,7 +116,7 @@ def test_figures_are_shares_or_themselves(figure: MetricResult, text: str) -> No
         (TrainingCost(2.5), "about $2.50"),
     ],
 )
-def test_an_estimate_is_said_to_be_one(cost: TrainingCost | None, text: str) -> None:
+def test_an_estimate_is_marked_as_one(cost: TrainingCost | None, text: str) -> None:
     assert describe_cost(cost) == text
 
 
@@ -128,12 +128,14 @@ def test_an_estimate_is_said_to_be_one(cost: TrainingCost | None, text: str) -> 
         (date(2026, 11, 22), "ended 2026-11-22", "red"),
     ],
 )
-def test_an_end_that_is_near_or_past_warns(ends: date, text: str, style: str) -> None:
+def test_a_shutdown_that_is_near_or_past_has_a_warning_colour(
+    ends: date, text: str, style: str
+) -> None:
     shown = describe_end(ends, TODAY)
     assert (shown.plain, shown.style) == (text, style)
 
 
-def test_the_document_tells_what_is_known_and_null_for_the_rest() -> None:
+def test_the_json_document_has_null_for_unknown_values() -> None:
     document = FULL.to_json()
     assert document["metric"] == {
         "name": "accuracy", "value": 0.944, "low": 0.9, "high": 0.972, "rows": 180,

@@ -1,4 +1,4 @@
-"""Prices as people meet them: in `ftops check`, in a dry run, and when a cost limit needs one."""
+"""Prices in `ftops check`, in a dry run, and with a cost limit."""
 
 import tomllib
 from pathlib import Path
@@ -12,20 +12,20 @@ from tests.cli.running import ftops, write_job
 
 @pytest.fixture
 def models(temporary_home: Path) -> Path:
-    """Where a user's own figures are looked for."""
+    """The file with a user's own figures."""
     temporary_home.mkdir(parents=True)
     return temporary_home / "models.toml"
 
 
-def test_a_price_is_shown_with_its_date_and_its_source(tmp_path: Path, models: Path) -> None:
+def test_a_price_is_shown_with_date_and_source(tmp_path: Path, models: Path) -> None:
     job = write_job(tmp_path, provider="openai", model="gpt-4.1-mini-2025-04-14")
-    answer = ftops("run", job, "--dry-run")
-    assert "$5 per million trained tokens, as of 2026-11-22 (the list of ftops)" in answer.out
-    assert "no new jobs from 2027-01-06 on, shut down on 2027-01-14" in answer.out
+    result = ftops("run", job, "--dry-run")
+    assert "$5 per million trained tokens, as of 2026-11-22 (the list of ftops)" in result.out
+    assert "no new jobs from 2027-01-06 on, shut down on 2027-01-14" in result.out
     models.write_text('as_of = 2026-12-24\n[openai."gpt-4.1-mini"]\ntrain_usd = 500\n')
-    answer = ftops("check", job)
-    assert "$500 per million trained tokens, as of 2026-12-24" in answer.out
-    assert "models.toml" in answer.out.replace("\n", "").replace(" ", "")
+    result = ftops("check", job)
+    assert "$500 per million trained tokens, as of 2026-12-24" in result.out
+    assert "models.toml" in result.out.replace("\n", "").replace(" ", "")
     figures = ftops("check", job, "--json").document["model_info"]
     assert isinstance(figures, dict)
     assert figures["train_usd"] == {
@@ -36,28 +36,28 @@ def test_a_price_is_shown_with_its_date_and_its_source(tmp_path: Path, models: P
     }
 
 
-def test_the_built_in_engine_is_for_nothing(tmp_path: Path) -> None:
-    answer = ftops("check", write_job(tmp_path, "limits: {max_cost_usd: 0}\n"))
-    assert answer.code == 0
-    assert "per million trained tokens" not in answer.out
+def test_the_built_in_engine_is_free(tmp_path: Path) -> None:
+    result = ftops("check", write_job(tmp_path, "limits: {max_cost_usd: 0}\n"))
+    assert result.code == 0
+    assert "per million trained tokens" not in result.out
     figures = ftops("check", tmp_path / "job.yaml", "--json").document["model_info"]
     assert isinstance(figures, dict)
     assert isinstance(figures["train_usd"], dict)
     assert figures["train_usd"]["value"] == 0
 
 
-def test_an_unknown_price_and_a_cost_limit_are_refused_with_lines_that_help(
+def test_a_cost_limit_with_an_unknown_price_is_refused_with_lines_to_add(
     tmp_path: Path, models: Path
 ) -> None:
     provider = "{type: openai, base_url: 'http://127.0.0.1:9/v1'}"
     job = write_job(tmp_path, "limits: {max_cost_usd: 5}\n", provider=provider, model="gpt-4.1")
     for command in (("check", job), ("run", job, "--dry-run")):
-        answer = ftops(*command)
-        assert answer.code == 1
-        assert "the price of training gpt-4.1 is not known" in answer.err
-        assert str(models) in answer.err
-    assert "unknown: no price for this model and provider" in answer.out
-    lines = answer.err.partition("\n\n")[2]
+        result = ftops(*command)
+        assert result.code == 1
+        assert "the price of training gpt-4.1 is not known" in result.err
+        assert str(models) in result.err
+    assert "unknown: no price for this model and provider" in result.out
+    lines = result.err.partition("\n\n")[2]
     assert tomllib.loads(lines.replace("PRICE", "1"))["127.0.0.1:9"]
     error = ftops("check", job, "--json").error
     assert str(error["hint"]).endswith("train_usd = PRICE")
@@ -65,22 +65,22 @@ def test_an_unknown_price_and_a_cost_limit_are_refused_with_lines_that_help(
     assert ftops("check", job).code == 0
 
 
-def test_a_wrong_file_is_told_before_anything_is_sent(tmp_path: Path, models: Path) -> None:
+def test_an_invalid_file_is_reported_before_anything_is_sent(tmp_path: Path, models: Path) -> None:
     models.write_text("as_of = 2026-12-24\n[openai.ada]\ntrain_us = 1\n")
     for command in (("check",), ("run", "--dry-run"), ("run",)):
-        answer = ftops(command[0], write_job(tmp_path), *command[1:])
-        assert answer.code == 1
-        assert f"{models}:3: unknown key 'train_us', did you mean 'train_usd'?" in answer.err
+        result = ftops(command[0], write_job(tmp_path), *command[1:])
+        assert result.code == 1
+        assert f"{models}:3: unknown key 'train_us', did you mean 'train_usd'?" in result.err
     assert not (models.parent / "engine").exists()
 
 
-def test_the_largest_example_is_known_without_a_job_file(models: Path) -> None:
+def test_the_limit_of_an_example_is_known_without_a_job_file(models: Path) -> None:
     settings = ProviderSettings("openai")
-    found = find_example_limit(settings, "gpt-4o-mini-2024-07-18")
-    assert found is not None
-    assert (found.tokens, found.origin.source) == (65_536, "ftops")
+    limit = find_example_limit(settings, "gpt-4o-mini-2024-07-18")
+    assert limit is not None
+    assert (limit.tokens, limit.origin.source) == (65_536, "ftops")
     assert find_example_limit(settings, "unheard-of") is None
     models.write_text("as_of = 2026-12-24\n[openai.unheard-of]\nmax_example_tokens = 9\n")
-    own = find_example_limit(settings, "unheard-of")
-    assert own is not None
-    assert (own.tokens, own.origin.source) == (9, str(models))
+    user_limit = find_example_limit(settings, "unheard-of")
+    assert user_limit is not None
+    assert (user_limit.tokens, user_limit.origin.source) == (9, str(models))

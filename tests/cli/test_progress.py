@@ -1,4 +1,4 @@
-"""What a run shows while it happens, on a terminal and in a pipe."""
+"""Progress of a run on a terminal and in a pipe."""
 
 import io
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ class Terminal(io.StringIO):
         return True
 
 
-class Closed(io.StringIO):
+class ClosedPipe(io.StringIO):
     def write(self, text: str) -> int:
         raise BrokenPipeError
 
@@ -28,8 +28,8 @@ def event(message: str, level: str = "info", **data: Json) -> JobEvent:
     return JobEvent(message, NOW, level, message, kind, data)
 
 
-def play(observer: Observer) -> None:
-    """A training of a thousand steps with an event for each."""
+def report_training(observer: Observer) -> None:
+    """Report a training of a thousand steps with an event for each."""
     observer.on_stage_start(Stage.FOLLOW, 1)
     observer.on_job_status("running")
     observer.on_event(event("Job started."))
@@ -42,27 +42,27 @@ def play(observer: Observer) -> None:
     observer.on_stage_end(StageRecord(Stage.FOLLOW, StageStatus.SUCCEEDED, 1, NOW, NOW))
 
 
-def watch(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
+def get_output(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
     stderr = io.StringIO()
     with show_run_progress(Output(mode, stdout=stdout, stderr=stderr)) as observer:
-        play(observer)
+        report_training(observer)
     return stdout.getvalue(), stderr.getvalue()
 
 
-def test_a_status_that_a_provider_made_up_does_not_steer_the_terminal() -> None:
+def test_control_characters_of_a_provider_are_escaped() -> None:
     terminal = Terminal()
     with show_run_progress(Output(Mode.HUMAN, stdout=terminal, stderr=io.StringIO())) as observer:
         observer.on_stage_start(Stage.FOLLOW, 1)
         observer.on_job_status("\x1b]0;owned\x07\u202erunning")
         observer.on_event(event("\x1b]0;owned\x07", level="\x1b[2J"))
-    shown = terminal.getvalue()
-    assert "\x1b]" not in shown
-    assert not set(shown) & set("\x07\x9b\u202e")
-    assert "\\x1b]0;owned" in shown
+    text = terminal.getvalue()
+    assert "\x1b]" not in text
+    assert not set(text) & set("\x07\x9b\u202e")
+    assert "\\x1b]0;owned" in text
 
 
-def test_a_pipe_gets_plain_lines_and_a_long_training_only_some_of_them() -> None:
-    out, err = watch(Mode.HUMAN, io.StringIO())
+def test_a_pipe_gets_plain_lines_for_some_steps_of_a_long_training() -> None:
+    out, err = get_output(Mode.HUMAN, io.StringIO())
     assert err == ""
     assert "\x1b" not in out
     assert "━" not in out
@@ -74,20 +74,18 @@ def test_a_pipe_gets_plain_lines_and_a_long_training_only_some_of_them() -> None
 
 
 @pytest.mark.parametrize(("total", "lines"), [(4, 4), (10, 10), (100, 12)])
-def test_a_job_that_tells_epochs_alone_gets_a_line_for_each_tenth_of_them(
-    total: int, lines: int
-) -> None:
+def test_a_job_that_reports_only_epochs_gets_a_line_for_each_tenth(total: int, lines: int) -> None:
     stream = io.StringIO()
     with show_run_progress(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         for epoch in range(1, total + 1):
             message = f"Completed epoch {epoch}/{total}"
             observer.on_event(event(message, epoch=epoch, n_epochs=total))
-    shown = stream.getvalue().splitlines()
-    assert len(shown) == lines
-    assert shown[-1].endswith(f"Completed epoch {total}/{total}")
+    text = stream.getvalue().splitlines()
+    assert len(text) == lines
+    assert text[-1].endswith(f"Completed epoch {total}/{total}")
 
 
-def test_warnings_are_never_held_back() -> None:
+def test_warnings_are_never_skipped() -> None:
     stream = io.StringIO()
     with show_run_progress(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         for number in range(20):
@@ -95,25 +93,25 @@ def test_warnings_are_never_held_back() -> None:
     assert stream.getvalue().count("was left out") == 20
 
 
-def test_a_terminal_gets_a_bar_that_is_gone_at_the_end() -> None:
-    out, _ = watch(Mode.HUMAN, Terminal())
+def test_a_terminal_gets_a_bar_that_is_erased_at_the_end() -> None:
+    out, _ = get_output(Mode.HUMAN, Terminal())
     assert "━" in out
     last_bar, erased = out.rfind("━"), out.rfind("\x1b[2K")
     assert erased > last_bar
 
 
-def test_as_json_stdout_stays_empty_and_quiet_shows_nothing() -> None:
-    out, err = watch(Mode.JSON, io.StringIO())
+def test_json_mode_keeps_stdout_empty_and_quiet_prints_nothing() -> None:
+    out, err = get_output(Mode.JSON, io.StringIO())
     assert out == ""
     assert "Job started." in err
-    assert watch(Mode.QUIET, io.StringIO()) == ("", "")
+    assert get_output(Mode.QUIET, io.StringIO()) == ("", "")
 
 
 def test_a_closed_pipe_does_not_end_the_run() -> None:
-    watch(Mode.HUMAN, Closed())
+    get_output(Mode.HUMAN, ClosedPipe())
 
 
-def test_bytes_on_their_way_are_told_with_units() -> None:
+def test_uploaded_bytes_are_shown_with_units() -> None:
     stream = Terminal()
     with show_run_progress(Output(Mode.HUMAN, stdout=stream, stderr=io.StringIO())) as observer:
         observer.on_stage_start(Stage.UPLOAD, 2)

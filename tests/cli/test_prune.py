@@ -1,4 +1,4 @@
-"""`ftops prune`: says what would go, and takes it only when it is told to."""
+"""`ftops prune`: lists what would be deleted, and deletes it only with --yes."""
 
 import json
 from collections.abc import Iterator
@@ -14,27 +14,25 @@ from tests.runs.bench import Bench
 
 @pytest.fixture
 def run(temporary_home: Path, tmp_path: Path) -> Iterator[Run]:
-    """An ended run of long ago, whose provider is gone for good."""
+    """A finished run whose provider does not exist."""
     bench = Bench(tmp_path)
-    ended = bench.run(bench.write_job())
+    finished = bench.run(bench.write_job())
     bench.ledger.close()
     bench.home.rename(temporary_home)
-    yield ended
+    yield finished
 
 
-def test_without_runs_there_is_nothing_to_prune_and_nothing_is_made(temporary_home: Path) -> None:
-    answer = ftops("prune")
-    assert (answer.code, answer.out) == (0, "There is nothing to prune.\n")
+def test_without_runs_nothing_is_pruned_or_created(temporary_home: Path) -> None:
+    result = ftops("prune")
+    assert (result.code, result.out) == (0, "There is nothing to prune.\n")
     assert not temporary_home.exists()
 
 
-def test_it_only_shows_what_would_go_unless_it_is_told_to_do_it(
-    run: Run, temporary_home: Path
-) -> None:
-    answer = ftops("prune", "--older-than", "0d")
-    assert answer.code == 0
-    assert run.id in answer.out
-    assert "Nothing was deleted" in answer.out
+def test_without_yes_it_only_lists_what_would_be_deleted(run: Run, temporary_home: Path) -> None:
+    result = ftops("prune", "--older-than", "0d")
+    assert result.code == 0
+    assert run.id in result.out
+    assert "Nothing was deleted" in result.out
     assert RunFolder.of(temporary_home, run.id).path.is_dir()
     (document,) = json.loads(ftops("prune", "--older-than", "0d", "--json").out)
     assert (document["run_id"], document["outcome"]) == (run.id, "selected")
@@ -42,37 +40,37 @@ def test_it_only_shows_what_would_go_unless_it_is_told_to_do_it(
     assert len(document["files"]) == 2
 
 
-def test_a_run_that_is_not_old_enough_is_kept(run: Run) -> None:
+def test_a_recent_run_is_kept(run: Run) -> None:
     assert ftops("prune", "--older-than", "5000w").out == "There is nothing to prune.\n"
     assert ftops("prune", "--older-than", "0d", "--keep-last", "1", "-q").out == ""
 
 
-def test_a_provider_that_cannot_be_asked_is_told_and_exits_with_1(
+def test_an_unavailable_provider_is_reported_with_exit_code_1(
     run: Run, temporary_home: Path
 ) -> None:
-    answer = ftops("prune", "--older-than", "0d", "--yes", "--json")
-    assert answer.code == 1
-    assert f"error: {run.id}: there is no provider 'fake'" in answer.err
-    (document,) = json.loads(answer.out)
+    result = ftops("prune", "--older-than", "0d", "--yes", "--json")
+    assert result.code == 1
+    assert f"error: {run.id}: there is no provider 'fake'" in result.err
+    (document,) = json.loads(result.out)
     assert document["outcome"] == "failed"
     assert RunFolder.of(temporary_home, run.id).path.is_dir()
 
 
-def test_local_only_needs_no_provider_and_show_and_results_say_that_the_files_are_gone(
+def test_local_only_needs_no_provider_and_later_commands_report_the_deletion(
     run: Run, temporary_home: Path
 ) -> None:
-    answer = ftops("prune", "--older-than", "0d", "--local-only", "--yes")
-    assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith("Pruned 1 run: ")
+    result = ftops("prune", "--older-than", "0d", "--local-only", "--yes")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Pruned 1 run: ")
     assert not RunFolder.of(temporary_home, run.id).path.exists()
     assert "removed by `ftops prune` on" in ftops("show", run.id).out
     assert ftops("show", run.id, "--json").document["pruned_at"]
-    asked = ftops("results", run.id)
-    assert asked.code == 1
-    assert "were removed by `ftops prune`" in asked.err
+    results = ftops("results", run.id)
+    assert results.code == 1
+    assert "were removed by `ftops prune`" in results.err
 
 
-def test_what_is_no_age_is_a_usage_error(temporary_home: Path) -> None:
-    answer = ftops("prune", "--older-than", "soon")
-    assert answer.code == 2
-    assert "expected e.g. 30d" in answer.err
+def test_an_invalid_age_is_a_usage_error(temporary_home: Path) -> None:
+    result = ftops("prune", "--older-than", "soon")
+    assert result.code == 2
+    assert "expected e.g. 30d" in result.err

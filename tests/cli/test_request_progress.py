@@ -1,4 +1,4 @@
-"""How far an evaluation is: shown on a terminal, told in a pipe, hidden from programs."""
+"""Progress of requests: a bar on a terminal, lines in a pipe, nothing for programs."""
 
 import io
 
@@ -16,8 +16,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def show(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
-    """An evaluation that takes ten seconds."""
+def get_output(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
+    """Output of an evaluation that takes ten seconds."""
     stderr, clock = io.StringIO(), FakeClock()
     with show_request_progress(Output(mode, stdout=stdout, stderr=stderr), clock) as view:
         for done in range(0, 101, 10):
@@ -27,27 +27,27 @@ def show(mode: Mode, stdout: io.StringIO) -> tuple[str, str]:
     return stdout.getvalue(), stderr.getvalue()
 
 
-def test_a_terminal_gets_a_bar_with_how_many_answers_there_are() -> None:
-    shown, remarks = show(Mode.HUMAN, Terminal())
-    assert "100/100 responses" in shown
-    assert "kept in a folder" in shown
-    assert remarks == ""
+def test_a_terminal_gets_a_bar_with_the_number_of_responses() -> None:
+    stdout_text, stderr_text = get_output(Mode.HUMAN, Terminal())
+    assert "100/100 responses" in stdout_text
+    assert "kept in a folder" in stdout_text
+    assert stderr_text == ""
 
 
-def test_a_pipe_gets_a_plain_line_now_and_then() -> None:
-    shown, remarks = show(Mode.HUMAN, io.StringIO())
-    assert shown == ""
-    assert remarks == "50 of 100 responses received\nkept in a folder\n"
+def test_a_pipe_gets_plain_lines_at_intervals() -> None:
+    stdout_text, stderr_text = get_output(Mode.HUMAN, io.StringIO())
+    assert stdout_text == ""
+    assert stderr_text == "50 of 100 responses received\nkept in a folder\n"
 
 
 @pytest.mark.parametrize("mode", [Mode.QUIET, Mode.JSON])
-def test_programs_are_told_nothing_of_the_way(mode: Mode) -> None:
-    shown, remarks = show(mode, Terminal())
-    assert shown == ""
-    assert "answers" not in remarks
+def test_programs_get_no_progress(mode: Mode) -> None:
+    stdout_text, stderr_text = get_output(mode, Terminal())
+    assert stdout_text == ""
+    assert "answers" not in stderr_text
 
 
-def test_ctrl_c_says_what_is_kept_and_how_it_goes_on() -> None:
+def test_ctrl_c_reports_the_cached_responses_and_how_to_continue() -> None:
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=io.StringIO())
     with pytest.raises(Interrupted) as caught, show_request_progress(out, FakeClock()) as view:
         view.on_progress(1200, 3000)
@@ -56,7 +56,7 @@ def test_ctrl_c_says_what_is_kept_and_how_it_goes_on() -> None:
     assert caught.value.hint == "Run the same command again to continue."
 
 
-def test_an_error_on_the_way_says_what_is_kept() -> None:
+def test_an_error_reports_the_cached_responses() -> None:
     stderr = io.StringIO()
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
     with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:
@@ -68,7 +68,7 @@ def test_an_error_on_the_way_says_what_is_kept() -> None:
     )
 
 
-def test_an_error_before_the_first_answer_counts_none() -> None:
+def test_an_error_before_the_first_response_reports_zero() -> None:
     stderr = io.StringIO()
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=stderr)
     with pytest.raises(Unreachable), show_request_progress(out, FakeClock()) as view:

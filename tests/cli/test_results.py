@@ -1,4 +1,4 @@
-"""`ftops results`: one run or several, as curve, words, table and files."""
+"""`ftops results`: one run or several, as curve, findings, table and files."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ CLEAN = make_training(
 
 @pytest.fixture
 def runs(temporary_home: Path, tmp_path: Path) -> Iterator[tuple[Run, Run]]:
-    """Two ended runs: one that over-fitted and has a better checkpoint, and a clean one."""
+    """Two finished runs: an overfitted one with a better checkpoint, and one without findings."""
     bench = Bench(tmp_path)
     bench.provider.results = render_csv(OVER_FITTED.rows).encode()
     bench.provider.checkpoints = (
@@ -44,7 +44,7 @@ def runs(temporary_home: Path, tmp_path: Path) -> Iterator[tuple[Run, Run]]:
     yield over_fitted, clean
 
 
-def test_an_over_fitted_run_is_called_so_with_the_checkpoint_to_prefer(
+def test_overfitting_is_reported_with_the_better_checkpoint(
     runs: tuple[Run, Run],
 ) -> None:
     shown = ftops("results", runs[0].id).out
@@ -54,13 +54,13 @@ def test_an_over_fitted_run_is_called_so_with_the_checkpoint_to_prefer(
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_a_clean_run_is_shown_without_a_word(runs: tuple[Run, Run]) -> None:
+def test_a_run_without_findings_has_no_diagnostics(runs: tuple[Run, Run]) -> None:
     shown = ftops("results", runs[1].id).out
     assert "Training" in shown
     assert "Diagnostics" not in shown
 
 
-def test_json_holds_steps_checkpoints_and_findings(runs: tuple[Run, Run]) -> None:
+def test_json_has_steps_checkpoints_and_findings(runs: tuple[Run, Run]) -> None:
     document = json.loads(ftops("results", runs[0].id, "--json").out)
     (finding,) = document["findings"]
     assert finding["code"] == "overfitting"
@@ -68,7 +68,7 @@ def test_json_holds_steps_checkpoints_and_findings(runs: tuple[Run, Run]) -> Non
     assert (len(document["steps"]), len(document["checkpoints"])) == (300, 2)
 
 
-def test_several_runs_come_in_one_curve_and_one_table(runs: tuple[Run, Run]) -> None:
+def test_several_runs_share_one_curve_and_one_table(runs: tuple[Run, Run]) -> None:
     shown = ftops("results", runs[0].id, runs[1].id).out
     assert "full validation loss" in shown
     assert f"o {runs[0].id}   x {runs[1].id}" in shown
@@ -76,19 +76,21 @@ def test_several_runs_come_in_one_curve_and_one_table(runs: tuple[Run, Run]) -> 
     assert f"Diagnostics of {runs[1].id}" not in shown
     assert max(map(len, shown.splitlines())) <= 80
     documents = json.loads(ftops("results", runs[0].id, runs[1].id, "--json").out)
-    assert [one["run_id"] for one in documents] == [run.id for run in runs]
+    assert [document["run_id"] for document in documents] == [run.id for run in runs]
 
 
-def test_runs_whose_validation_was_measured_whole_once_are_compared_by_their_curves() -> None:
+def test_runs_with_one_full_validation_are_compared_by_their_curves() -> None:
     rows = [ResultRow(step, 2.0 / step, valid_loss=2.5 / step) for step in range(1, 6)]
     rows[-1] = rows[-1]._replace(full_valid_loss=0.6)
     training = create_training(rows)
     assert choose_loss([training, training]) == ("valid_loss", "validation loss")
-    once = create_training([ResultRow(1, 2.0), ResultRow(2, 1.0, full_valid_loss=0.6)])
-    assert choose_loss([once, training]) == ("full_valid_loss", "full validation loss")
+    short_training = create_training([ResultRow(1, 2.0), ResultRow(2, 1.0, full_valid_loss=0.6)])
+    assert choose_loss([short_training, training]) == ("full_valid_loss", "full validation loss")
 
 
-def test_a_run_without_results_says_how_it_stands(temporary_home: Path, tmp_path: Path) -> None:
+def test_a_run_without_results_has_its_status_in_the_message(
+    temporary_home: Path, tmp_path: Path
+) -> None:
     bench = Bench(tmp_path)
     bench.provider.statuses = ("queued", "cancelled")
     with pytest.raises(JobCancelled):
@@ -101,23 +103,25 @@ def test_a_run_without_results_says_how_it_stands(temporary_home: Path, tmp_path
     assert "step" not in shown
 
 
-def test_the_same_run_named_twice_is_one_run(runs: tuple[Run, Run]) -> None:
+def test_a_duplicate_run_is_shown_once(runs: tuple[Run, Run]) -> None:
     assert ftops("results", runs[0].id, runs[0].id).out == ftops("results", runs[0].id).out
 
 
-def test_csv_is_the_normalised_table_and_raw_the_providers_own(
+def test_csv_is_the_normalized_table_and_raw_the_file_of_the_provider(
     runs: tuple[Run, Run], tmp_path: Path
 ) -> None:
-    table, own = tmp_path / "table.csv", tmp_path / "own.csv"
+    table, raw = tmp_path / "table.csv", tmp_path / "own.csv"
     assert ftops("results", runs[0].id, "--csv", table).code == 0
     assert [row.step for row in parse_results(table.read_bytes())] == list(range(1, 301))
-    assert parse_results(table.read_bytes())[-1].tokens_seen == 1234  # the job told its sum alone
-    assert ftops("results", runs[0].id, "--raw", own).code == 0
-    assert own.read_bytes() == render_csv(OVER_FITTED.rows).encode()
-    assert ftops("results", runs[0].id, "--raw", "-").out.encode() == own.read_bytes()
+    assert (
+        parse_results(table.read_bytes())[-1].tokens_seen == 1234
+    )  # the job reports only the total
+    assert ftops("results", runs[0].id, "--raw", raw).code == 0
+    assert raw.read_bytes() == render_csv(OVER_FITTED.rows).encode()
+    assert ftops("results", runs[0].id, "--raw", "-").out.encode() == raw.read_bytes()
 
 
-def test_csv_of_several_runs_names_the_run_in_each_line(runs: tuple[Run, Run]) -> None:
+def test_csv_of_several_runs_has_the_run_in_each_line(runs: tuple[Run, Run]) -> None:
     lines = ftops("results", runs[0].id, runs[1].id, "--csv", "-").out.splitlines()
     assert lines[0].startswith("run,step,train_loss")
     assert {line.split(",")[0] for line in lines[1:]} == {run.id for run in runs}
@@ -126,9 +130,9 @@ def test_csv_of_several_runs_names_the_run_in_each_line(runs: tuple[Run, Run]) -
 @pytest.mark.parametrize(
     "options", [("--follow",), ("--raw", "x.csv"), ("--raw", "x.csv", "--csv", "y.csv")]
 )
-def test_options_that_do_not_go_together_are_a_usage_error(
+def test_conflicting_options_are_a_usage_error(
     runs: tuple[Run, Run], options: tuple[str, ...]
 ) -> None:
-    answer = ftops("results", runs[0].id, runs[1].id, *options)
-    assert answer.code == 2
-    assert answer.out == ""
+    result = ftops("results", runs[0].id, runs[1].id, *options)
+    assert result.code == 2
+    assert result.out == ""

@@ -1,4 +1,4 @@
-"""A curve that grows while the job runs: drawn on a terminal, told in lines elsewhere."""
+"""The training curve of a running job: a plot on a terminal, lines elsewhere."""
 
 import io
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from ftops.cli.output import Mode, Output
 from ftops.cli.results import LiveCurve, show_curve
 from ftops.ledger.ledger import Ledger
 from ftops.records import JobEvent, Stage, StageRecord, StageStatus
-from tests.cli.test_progress import Closed, Terminal
+from tests.cli.test_progress import ClosedPipe, Terminal
 from tests.cli.test_show import RUN, render
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
@@ -21,8 +21,8 @@ def event(step: int, **figures: float) -> JobEvent:
     return JobEvent(f"e{step}", NOW, "info", f"Step {step}", "metrics", {**data})
 
 
-def follow(stdout: io.StringIO, mode: Mode, known: Sequence[JobEvent] = ()) -> str:
-    ledger = cast(Ledger, SimpleNamespace(list_events=lambda _run_id: known))
+def get_output(stdout: io.StringIO, mode: Mode, stored: Sequence[JobEvent] = ()) -> str:
+    ledger = cast(Ledger, SimpleNamespace(list_events=lambda _run_id: stored))
     with show_curve(Output(mode, stdout=stdout, stderr=io.StringIO()), ledger, RUN) as observer:
         observer.on_stage_start(Stage.FOLLOW, 1)
         observer.on_job_status("running")
@@ -34,7 +34,7 @@ def follow(stdout: io.StringIO, mode: Mode, known: Sequence[JobEvent] = ()) -> s
 
 
 def test_a_pipe_gets_some_twenty_lines_and_each_validation() -> None:
-    lines = follow(io.StringIO(), Mode.HUMAN).splitlines()
+    lines = get_output(io.StringIO(), Mode.HUMAN).splitlines()
     steps = [line for line in lines if line.startswith("step ")]
     assert 15 <= len(steps) <= 25
     assert "step 33 of 100  training loss 0.0606  validation loss 1.5000" in steps
@@ -42,18 +42,18 @@ def test_a_pipe_gets_some_twenty_lines_and_each_validation() -> None:
     assert any("Only 3 rows left." in line for line in lines)
 
 
-def test_a_terminal_sees_a_curve_and_no_lines_of_steps() -> None:
-    shown = follow(Terminal(), Mode.HUMAN)
+def test_a_terminal_gets_a_curve_and_no_lines_of_steps() -> None:
+    shown = get_output(Terminal(), Mode.HUMAN)
     assert "loss (nats per token)" in shown
     assert "step 100 of 100" in shown  # in the title
     assert "step 33 of 100" not in shown
 
 
-def test_the_quiet_mode_tells_nothing() -> None:
-    assert follow(io.StringIO(), Mode.QUIET) == ""
+def test_quiet_mode_prints_nothing() -> None:
+    assert get_output(io.StringIO(), Mode.QUIET) == ""
 
 
-def test_what_the_ledger_knows_already_is_in_the_curve_and_not_told_again() -> None:
+def test_stored_events_are_in_the_curve_and_not_printed_again() -> None:
     out = Output(Mode.HUMAN, stdout=io.StringIO(), stderr=io.StringIO())
     curve = LiveCurve(out, RUN)
     assert "no metrics yet" in render(curve.render())
@@ -65,5 +65,5 @@ def test_what_the_ledger_knows_already_is_in_the_curve_and_not_told_again() -> N
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_a_closed_pipe_ends_no_run() -> None:
-    follow(Closed(), Mode.HUMAN)
+def test_a_closed_pipe_does_not_end_the_run() -> None:
+    get_output(ClosedPipe(), Mode.HUMAN)

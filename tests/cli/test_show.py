@@ -1,4 +1,4 @@
-"""What people see fits 80 columns, is complete, and takes foreign texts literally."""
+"""The view of a run: complete, in 80 columns, with foreign texts escaped."""
 
 import io
 import json
@@ -55,12 +55,12 @@ ROWS = [ResultRow(step, 3 / step, 0.5, 1.0 if step % 10 == 0 else None) for step
 ANSWERS = [
     Prediction(line, "p", str(line % 3), str(line % 3 if line % 4 else 0)) for line in range(60)
 ]
-USUAL = [Prediction(line, "p", str(line % 3), "0") for line in range(60)]
+MAJORITY_ANSWERS = [Prediction(line, "p", str(line % 3), "0") for line in range(60)]
 EVALUATION = evaluate(
     "valid.jsonl",
     [
         CandidatePredictions("tuned", CandidateKind.TUNED, ANSWERS),
-        CandidatePredictions("majority", CandidateKind.MAJORITY, USUAL),
+        CandidatePredictions("majority", CandidateKind.MAJORITY, MAJORITY_ANSWERS),
     ],
     choose_default_metrics(ANSWERS),
 )
@@ -83,7 +83,7 @@ def make_report(run: Run = RUN, model: TunedModel | None = MODEL) -> RunSummary:
     return RunSummary(run, STAGES, ROWS, EVALUATION, model, Path("/none"))
 
 
-def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
+def test_the_summary_of_a_run_is_complete_and_fits_80_columns() -> None:
     text = render(*render_summary(make_report()))
     assert max(map(len, text.splitlines())) <= 80
     for part in ("12.0 s", "training   o validation", "83.3%", "33.3%", "not language"):
@@ -92,13 +92,13 @@ def test_the_closing_of_a_run_tells_everything_within_80_columns() -> None:
     assert "tuned is better than majority by 50.0 points of accuracy" in text
 
 
-def test_the_json_document_has_the_seconds_of_each_stage_and_null_until_it_has_ended() -> None:
-    ended = StageRecord(
+def test_the_json_document_has_the_seconds_of_each_finished_stage() -> None:
+    finished = StageRecord(
         Stage.PREPARE, StageStatus.SUCCEEDED, 1, NOW, NOW + timedelta(milliseconds=1250)
     )
     running = StageRecord(Stage.UPLOAD, StageStatus.RUNNING, 1, NOW)
-    document = json.loads(render_json(replace(make_report(), stages=[ended, running]).to_json()))
-    assert [(one["stage"], one["seconds"]) for one in document["stages"]] == [
+    document = json.loads(render_json(replace(make_report(), stages=[finished, running]).to_json()))
+    assert [(stage["stage"], stage["seconds"]) for stage in document["stages"]] == [
         ("prepare", 1.25), ("upload", None)
     ]  # fmt: skip
 
@@ -123,13 +123,13 @@ def test_models_of_other_providers_are_not_called_small() -> None:
         ),
     ],
 )
-def test_a_provider_is_named_with_its_address_and_an_unusual_protocol(
+def test_a_provider_is_shown_with_its_address_and_a_legacy_protocol(
     provider: ProviderSettings, shown: str
 ) -> None:
     assert describe_provider(replace(RUN, provider=provider)) == shown
 
 
-def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
+def test_foreign_texts_are_shown_literally_and_escaped() -> None:
     run = replace(RUN, name=HOSTILE, model=HOSTILE, error=HOSTILE, job_file=HOSTILE)
     text = render(
         render_header(run, resumed=True),
@@ -143,8 +143,8 @@ def test_foreign_texts_are_shown_literally_and_harmlessly() -> None:
 
 def test_a_running_run_without_a_process_is_unwatched_or_stopped() -> None:
     running = replace(RUN, status=RunStatus.RUNNING, finished_at=None)
-    jobless = replace(running, job_id=None)
-    lines = render(render_runs([(running, True), (running, False), (jobless, False)]))
+    without_job = replace(running, job_id=None)
+    lines = render(render_runs([(running, True), (running, False), (without_job, False)]))
     assert [word for word in lines.split() if word in ("running", "unwatched", "stopped")] == [
         "running",
         "unwatched",
@@ -152,17 +152,17 @@ def test_a_running_run_without_a_process_is_unwatched_or_stopped() -> None:
     ]
 
 
-def test_next_commands_depend_on_how_the_run_stands() -> None:
-    unseen = replace(RUN, status=RunStatus.FAILED, fine_tuned_model=None)
-    failed = replace(unseen, job_status="failed")
+def test_next_commands_depend_on_the_status_of_the_run() -> None:
+    unwatched = replace(RUN, status=RunStatus.FAILED, fine_tuned_model=None)
+    failed = replace(unwatched, job_status="failed")
     running = replace(RUN, status=RunStatus.RUNNING, fine_tuned_model=None)
-    gone = replace(MODEL, deleted_at=NOW)
+    deleted = replace(MODEL, deleted_at=NOW)
     assert list_next_commands(make_report(failed)) == [
         "ftops run /some/where/news-topics.yaml --retry"
     ]
-    assert list_next_commands(make_report(unseen)) == list_next_commands(make_report(running))
+    assert list_next_commands(make_report(unwatched)) == list_next_commands(make_report(running))
     assert list_next_commands(make_report(running))[0] == f"ftops follow {RUN.id}"
-    assert list_next_commands(make_report(RUN, gone)) == [
+    assert list_next_commands(make_report(RUN, deleted)) == [
         "ftops run /some/where/news-topics.yaml --new"
     ]
     assert [line.split()[1] for line in list_next_commands(make_report())] == [
@@ -172,10 +172,10 @@ def test_next_commands_depend_on_how_the_run_stands() -> None:
     ]
 
 
-def test_of_many_results_the_first_some_between_and_the_last_are_shown() -> None:
-    chosen = choose_rows(ROWS, 7)
-    assert (chosen[0].step, chosen[-1].step, len(chosen)) == (1, 100, 7)
-    assert all(row.valid_loss is not None for row in chosen[1:])
+def test_the_first_the_last_and_some_other_rows_of_many_are_shown() -> None:
+    rows = choose_rows(ROWS, 7)
+    assert (rows[0].step, rows[-1].step, len(rows)) == (1, 100, 7)
+    assert all(row.valid_loss is not None for row in rows[1:])
     assert choose_rows(ROWS[:5], 7) == ROWS[:5]
 
 
@@ -201,10 +201,10 @@ def test_sizes_are_short(count: float, text: str) -> None:
     assert render_bytes(count) == text
 
 
-def test_a_stage_tells_what_came_out_or_why_not() -> None:
-    done = replace(STAGES[1], detail=UploadResult("file-1", bytes=10).to_json())
+def test_a_stage_shows_its_result_or_the_reason() -> None:
+    uploaded = replace(STAGES[1], detail=UploadResult("file-1", bytes=10).to_json())
     skipped = replace(STAGES[5], status=StageStatus.SKIPPED, detail={"reason": "no file"})
     failed = replace(STAGES[2], status=StageStatus.FAILED, error="refused")
-    assert describe_stage_result(done) == "already uploaded, nothing sent"
+    assert describe_stage_result(uploaded) == "already uploaded, nothing sent"
     assert describe_stage_result(skipped) == "skipped: no file"
     assert describe_stage_result(failed) == "refused"

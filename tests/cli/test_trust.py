@@ -1,4 +1,4 @@
-"""What a job file sends where is shown first, and no key goes to an address without approval."""
+"""The targets of a job are shown first, and no key is sent to an address without approval."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ from ftops.exports.exporter import ExportTarget
 from ftops.ledger.ledger import Ledger
 from ftops.records import Run, RunId, RunStatus, TunedModel
 from ftops.spec.job_file import load_job
-from tests.cli.running import Answer, ftops, write_job, write_rows
+from tests.cli.running import CommandResult, ftops, write_job, write_rows
 from tests.exports.runs import make_run
 
 HOST = "llm.example"
@@ -26,15 +26,15 @@ HOOK = f"notify: {{webhook_url: 'https://hooks.example/services/{PATH}', webhook
 
 
 @pytest.fixture(autouse=True)
-def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The hosts whose addresses are asked for; none of them is found."""
+def resolved_hosts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that are resolved; every resolution fails."""
     hosts: list[str] = []
 
-    def look_up(host: str, *_rest: object, **_options: object) -> None:
+    def resolve(host: str, *_rest: object, **_options: object) -> None:
         hosts.append(host)
         raise socket.gaierror("no network in tests")
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setenv("CI_TOKEN", SECRET)
     monkeypatch.setenv("DB_PASSWORD", "hunter2-hunter2")
     return hosts
@@ -58,21 +58,23 @@ def run_id(temporary_home: Path, tmp_path: Path) -> str:
     return str(run.id)
 
 
-def test_check_and_dry_run_say_what_goes_where(tmp_path: Path, temporary_home: Path) -> None:
+def test_check_and_dry_run_show_what_is_sent_to_which_address(
+    tmp_path: Path, temporary_home: Path
+) -> None:
     write_rows(tmp_path / "validation.jsonl", 3)
     text = f"validation_file: validation.jsonl\nmetadata: {{note: '${{DB_PASSWORD}}'}}\n{HOOK}"
     job = write_job(tmp_path, text, provider=FOREIGN, model="babbage-002")
     for words in (("check", job), ("run", job, "--dry-run")):
-        answer = ftops(*words)
-        assert answer.code == 0
-        shown = " ".join(answer.out.split())
+        result = ftops(*words)
+        assert result.code == 0
+        shown = " ".join(result.out.split())
         assert f"openai at https://{HOST}/v1, with the key in CI_TOKEN; not approved" in shown
         assert f"`ftops trust https://{HOST} --api-key-env CI_TOKEN`" in shown
         assert "files train.jsonl (482 B), validation.jsonl (120 B)" in shown
         assert "webhook https://hooks.example/***" in shown
         assert "variables DB_PASSWORD in metadata.note" in shown
-        assert PATH not in answer.out
-        assert SECRET not in answer.out
+        assert PATH not in result.out
+        assert SECRET not in result.out
         document = ftops(*words, "--json").document["sends"]
         assert document == {
             "to": [
@@ -95,14 +97,14 @@ def test_check_and_dry_run_say_what_goes_where(tmp_path: Path, temporary_home: P
     assert not temporary_home.exists()
 
 
-def test_all_who_are_asked_are_named_once(tmp_path: Path) -> None:
+def test_all_addresses_of_requests_are_listed_once(tmp_path: Path) -> None:
     other = FOREIGN.replace(HOST, "other.example")
     text = f"evaluate: {{against: [{{model: {{name: m, provider: {other}}}}}, base]}}\n"
     job = write_job(tmp_path, text, model="gpt-4.1-mini-2025-04-14", provider="openai")
     sends = ftops("check", job, "--json").document["sends"]
     assert isinstance(sends, dict)
-    found = {one["field"]: (one["address"], one["approved"]) for one in sends["to"]}  # type: ignore[index,union-attr,call-overload]
-    assert found == {
+    addresses = {target["field"]: (target["address"], target["approved"]) for target in sends["to"]}  # type: ignore[index,union-attr,call-overload]
+    assert addresses == {
         "provider": ("https://api.openai.com/v1", True),
         "evaluate.against.0.model.provider": ("https://other.example/v1", False),
     }
@@ -111,7 +113,7 @@ def test_all_who_are_asked_are_named_once(tmp_path: Path) -> None:
     assert "https://other.example" in refused.err
 
 
-def test_variables_count_where_they_are_set_and_sent(
+def test_variables_are_listed_if_they_are_set_and_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIMIT", "7")
@@ -140,20 +142,20 @@ def test_variables_count_where_they_are_set_and_sent(
         ("run", "JOB", "--dry-run"),
     ],
 )  # fmt: skip
-def test_no_command_with_a_job_file_reaches_an_address_that_is_not_approved(
-    tmp_path: Path, looked_up: list[str], temporary_home: Path, words: tuple[str, ...]
+def test_no_command_with_a_job_file_connects_to_an_address_without_approval(
+    tmp_path: Path, resolved_hosts: list[str], temporary_home: Path, words: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "jobs"
     folder.mkdir()
     job = write_job(folder, provider=FOREIGN, model="babbage-002")
-    answer = ftops(*({"JOB": job, "FOLDER": folder}.get(word, word) for word in words))
-    assert looked_up == []
+    result = ftops(*({"JOB": job, "FOLDER": folder}.get(word, word) for word in words))
+    assert resolved_hosts == []
     if words[0] not in ("check", "data") and "--dry-run" not in words:
-        assert answer.code == 1
-        assert f"nothing was sent to https://{HOST}" in answer.err + answer.out
-        assert f"ftops trust https://{HOST} --api-key-env CI_TOKEN" in answer.err + answer.out
+        assert result.code == 1
+        assert f"nothing was sent to https://{HOST}" in result.err + result.out
+        assert f"ftops trust https://{HOST} --api-key-env CI_TOKEN" in result.err + result.out
         assert not (temporary_home / "runs").exists()
-    assert SECRET not in answer.out + answer.err
+    assert SECRET not in result.out + result.err
 
 
 @pytest.mark.parametrize(
@@ -165,44 +167,48 @@ def test_no_command_with_a_job_file_reaches_an_address_that_is_not_approved(
         ("eval", "RUN", "FILE", "--force"), ("models", "delete", "ft:model", "--yes"),
     ],
 )  # fmt: skip
-def test_no_command_sends_a_key_where_a_run_of_the_ledger_was_to_go(
-    tmp_path: Path, looked_up: list[str], run_id: str, words: tuple[str, ...]
+def test_no_command_sends_a_key_to_the_unapproved_address_of_a_run(
+    tmp_path: Path, resolved_hosts: list[str], run_id: str, words: tuple[str, ...]
 ) -> None:
     rows = write_rows(tmp_path / "rows.jsonl")
-    named: dict[str, str | Path] = {"RUN": run_id, "FILE": rows, "OUT": tmp_path / "answers.jsonl"}
-    answer = ftops(*(named.get(word, word) for word in words), stdin="hi\n")
-    assert looked_up == []
-    assert answer.code == 1
-    assert f"nothing was sent to https://{HOST}" in answer.out + answer.err
-    assert SECRET not in answer.out + answer.err
+    replacements: dict[str, str | Path] = {
+        "RUN": run_id,
+        "FILE": rows,
+        "OUT": tmp_path / "answers.jsonl",
+    }
+    result = ftops(*(replacements.get(word, word) for word in words), stdin="hi\n")
+    assert resolved_hosts == []
+    assert result.code == 1
+    assert f"nothing was sent to https://{HOST}" in result.out + result.err
+    assert SECRET not in result.out + result.err
 
 
-def approve(*words: str) -> Answer:
+def run_trust(*words: str) -> CommandResult:
     return ftops("trust", *words)
 
 
 def test_trust_lists_adds_and_removes(temporary_home: Path) -> None:
-    assert "No addresses are approved" in approve().out
+    assert "No addresses are approved" in run_trust().out
     assert not temporary_home.exists()
-    added = approve(HOST, "--api-key-env", "CI_TOKEN")
+    added = run_trust(HOST, "--api-key-env", "CI_TOKEN")
     assert added.out == f"Approved: https://{HOST}  CI_TOKEN\n"
-    approve(f"https://{HOST}:8443/v1", "--api-key-env", "OTHER")
-    approve(HOST, "--api-key-env", "OTHER")
-    assert approve("-q").out.splitlines() == [
+    run_trust(f"https://{HOST}:8443/v1", "--api-key-env", "OTHER")
+    run_trust(HOST, "--api-key-env", "OTHER")
+    assert run_trust("-q").out.splitlines() == [
         f"https://{HOST}  CI_TOKEN",
         f"https://{HOST}  OTHER",
         f"https://{HOST}:8443  OTHER",
     ]
     assert stat.S_IMODE((temporary_home / "trust.toml").stat().st_mode) == 0o600
-    approve(HOST, "--remove", "--api-key-env", "OTHER")
-    approve(f"{HOST}:8443", "--remove")
-    assert json.loads(approve("--json").out) == [
+    run_trust(HOST, "--remove", "--api-key-env", "OTHER")
+    run_trust(f"{HOST}:8443", "--remove")
+    assert json.loads(run_trust("--json").out) == [
         {"scheme": "https", "host": HOST, "port": 443, "api_key_env": "CI_TOKEN"}
     ]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ((HOST,), "--api-key-env VAR"),
         ((f"http://{HOST}", "--api-key-env", "K"), "--allow-http"),
@@ -210,17 +216,19 @@ def test_trust_lists_adds_and_removes(temporary_home: Path) -> None:
         (("ftp://host", "--api-key-env", "K"), "not a valid server address"),
     ],
 )
-def test_what_cannot_be_approved_says_what_to_write(words: tuple[str, ...], said: str) -> None:
-    answer = approve(*words)
-    assert answer.code in (1, 2)
-    assert said in " ".join(answer.err.replace("│", " ").split())
-    assert "No addresses are approved" in approve().out
-
-
-def test_a_host_that_is_named_beside_the_job_file_stays_approved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[str]
+def test_an_invalid_approval_is_refused_with_a_suggestion(
+    words: tuple[str, ...], message: str
 ) -> None:
-    monkeypatch.delenv("CI_TOKEN")  # so that the command ends before it sends anything
+    result = run_trust(*words)
+    assert result.code in (1, 2)
+    assert message in " ".join(result.err.replace("│", " ").split())
+    assert "No addresses are approved" in run_trust().out
+
+
+def test_a_host_of_the_option_stays_approved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resolved_hosts: list[str]
+) -> None:
+    monkeypatch.delenv("CI_TOKEN")  # the command ends before it sends anything
     job = write_job(tmp_path, provider=FOREIGN, model="babbage-002")
     for other in ("example", f"{HOST}:8443", f"http://{HOST}", "other.example", ""):
         assert "is not approved" in ftops("run", job, "--trust-host", other).err
@@ -230,28 +238,28 @@ def test_a_host_that_is_named_beside_the_job_file_stays_approved(
     assert f"sends to openai at https://{HOST}/v1, with the key in CI_TOKEN (not set)" in shown
     assert "files train.jsonl (482 B)" in shown
     assert "CI_TOKEN is not set" in ftops("run", job).err
-    assert approve("-q").out == f"https://{HOST}  CI_TOKEN\n"
+    assert run_trust("-q").out == f"https://{HOST}  CI_TOKEN\n"
     text = job.read_text().replace("CI_TOKEN", "AWS_SECRET_ACCESS_KEY")
     job.write_text(text)
     other_key = ftops("run", job)
     assert other_key.code == 1
     assert "AWS_SECRET_ACCESS_KEY" in other_key.err
-    assert looked_up == []
+    assert resolved_hosts == []
 
 
-def test_a_missing_key_is_noticed_before_a_run_is_recorded(
+def test_a_missing_key_is_reported_before_a_run_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     job = write_job(tmp_path, provider="openai", model="babbage-002")
     for words in ((job,), (job, "--new"), ("--all", tmp_path)):
-        answer = ftops("run", *words)
-        assert answer.code == 1
-        assert "OPENAI_API_KEY is not set" in answer.out + answer.err
+        result = ftops("run", *words)
+        assert result.code == 1
+        assert "OPENAI_API_KEY is not set" in result.out + result.err
     assert ftops("runs", "--json").out.strip() in ("[]", '{"data": []}')
 
 
-def test_plain_http_to_another_machine_needs_a_flag(
+def test_plain_http_to_another_machine_needs_an_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI_TOKEN")
@@ -264,19 +272,19 @@ def test_plain_http_to_another_machine_needs_a_flag(
     assert "CI_TOKEN is not set" in ftops("run", job).err
 
 
-def test_a_foreign_address_without_a_key_variable_is_a_mistake_in_the_job_file(
+def test_another_address_without_a_key_variable_is_an_error_of_the_job_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     provider = f"\n  type: openai\n  base_url: https://{HOST}/v1"
     job = write_job(tmp_path, provider=provider, model="babbage-002")
-    answer = ftops("check", job)
-    assert answer.code == 1
-    assert f"{job}:4:13: " in answer.err
-    assert "OPENAI_API_KEY is for https://api.openai.com/v1 alone" in answer.err
-    assert "api_key_env: VAR" in answer.err
-    typed = ftops("models", "list", "--base-url", f"https://{HOST}/v1")
-    assert (typed.code, "--api-key-env VAR" in typed.err) == (1, True)
+    result = ftops("check", job)
+    assert result.code == 1
+    assert f"{job}:4:13: " in result.err
+    assert "OPENAI_API_KEY is for https://api.openai.com/v1 alone" in result.err
+    assert "api_key_env: VAR" in result.err
+    by_option = ftops("models", "list", "--base-url", f"https://{HOST}/v1")
+    assert (by_option.code, "--api-key-env VAR" in by_option.err) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -291,9 +299,9 @@ def test_a_secret_in_an_address_is_refused_and_not_shown(tmp_path: Path, address
         ("models", "list", "--base-url", address, "--api-key-env", "CI_TOKEN"),
         ("trust", address, "--api-key-env", "CI_TOKEN"),
     ):
-        answer = ftops(*words)
-        assert answer.code == (2 if "--set" in words else 1)
-        assert "pw-hidden" not in answer.out + answer.err
+        result = ftops(*words)
+        assert result.code == (2 if "--set" in words else 1)
+        assert "pw-hidden" not in result.out + result.err
 
 
 @pytest.mark.parametrize(
@@ -305,26 +313,24 @@ def test_a_secret_in_an_address_is_refused_and_not_shown(tmp_path: Path, address
         "notify: {webhook_url: 'https://hooks.example/***', webhook_secret_env: WS}\n",
     ],
 )
-def test_no_complaint_about_a_job_file_shows_the_path_of_its_webhook(
-    tmp_path: Path, text: str
-) -> None:
-    answer = ftops("check", write_job(tmp_path, text))
-    assert answer.code == 1
-    assert "job.yaml:5:" in answer.err
-    assert PATH not in answer.err
-    assert "T0SECRET" not in answer.err
+def test_no_error_about_a_job_file_shows_the_path_of_its_webhook(tmp_path: Path, text: str) -> None:
+    result = ftops("check", write_job(tmp_path, text))
+    assert result.code == 1
+    assert "job.yaml:5:" in result.err
+    assert PATH not in result.err
+    assert "T0SECRET" not in result.err
 
 
 def test_loopback_and_the_engine_need_no_approval(tmp_path: Path) -> None:
-    there = "{type: openai, base_url: 'http://127.0.0.1:9/v1'}"
-    answer = ftops("check", write_job(tmp_path, provider=there, model="babbage-002"))
-    assert "openai at http://127.0.0.1:9/v1, without a key" in " ".join(answer.out.split())
-    assert "not approved" not in answer.out
-    here = ftops("check", write_job(tmp_path))
-    assert "sends to local, on this machine" in " ".join(here.out.split())
+    provider = "{type: openai, base_url: 'http://127.0.0.1:9/v1'}"
+    result = ftops("check", write_job(tmp_path, provider=provider, model="babbage-002"))
+    assert "openai at http://127.0.0.1:9/v1, without a key" in " ".join(result.out.split())
+    assert "not approved" not in result.out
+    local = ftops("check", write_job(tmp_path))
+    assert "sends to local, on this machine" in " ".join(local.out.split())
 
 
-def test_the_status_of_a_run_is_open_when_its_address_is_not_approved_any_more(
+def test_a_run_stays_open_if_its_address_is_no_longer_approved(
     run_id: str, temporary_home: Path
 ) -> None:
     assert ftops("follow", run_id).code == 1
@@ -335,8 +341,8 @@ def test_the_status_of_a_run_is_open_when_its_address_is_not_approved_any_more(
 
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="MLflow is not installed")
 @pytest.mark.parametrize("scheme", ["https", "HTTPS"])
-def test_a_tracker_at_an_address_of_the_job_file_needs_an_approval(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[str], scheme: str
+def test_a_tracking_uri_of_the_job_file_needs_an_approval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resolved_hosts: list[str], scheme: str
 ) -> None:
     uri = f"{scheme}://{HOST}"
     job = write_job(tmp_path, f"export: [{{mlflow: {{tracking_uri: '{uri}'}}}}]\n")
@@ -351,4 +357,4 @@ def test_a_tracker_at_an_address_of_the_job_file_needs_an_approval(
         )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert "mlflow at" not in ftops("check", job).out
-    assert looked_up == []
+    assert resolved_hosts == []

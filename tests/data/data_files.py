@@ -1,4 +1,4 @@
-"""Data files for the tests of this room, and what the reader says about them."""
+"""Data files for the tests of `ftops.data`, and the errors of the reader about them."""
 
 import json
 from collections.abc import Sequence
@@ -12,26 +12,26 @@ from ftops.errors import DatasetError
 
 
 def write_rows(path: Path, rows: Sequence[object]) -> Path:
-    """Put each of `rows` on a line of `path`: text as it is, anything else as JSON."""
+    """Write each of `rows` to a line of `path`: text unchanged, anything else as JSON."""
     lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
 
 def write_bytes(folder: Path, data: bytes) -> Path:
-    """Put `data` at train.jsonl in `folder`."""
+    """Write `data` to train.jsonl in `folder`."""
     path = folder / "train.jsonl"
     path.write_bytes(data)
     return path
 
 
 def read_all(path: Path) -> list[Row]:
-    """All rows of a good file."""
+    """All rows of a valid file."""
     return list(read_rows(path))
 
 
-def refusal(path: Path) -> list[str]:
-    """The lines of the DatasetError about `path`, with its folder left out of them."""
+def get_read_error(path: Path) -> list[str]:
+    """The lines of the DatasetError about `path`, without its folder."""
     with pytest.raises(DatasetError) as caught:
         list(read_rows(path, ReadOptions(layout=AS_IS)))
     return caught.value.message.replace(f"{path.parent}/", "").splitlines()
@@ -43,7 +43,7 @@ def pair(prompt: object = "p", completion: object = "c") -> dict[str, object]:
 
 
 def chat(*contents: object, role: str = "user") -> dict[str, object]:
-    """A chat row: one message a content, the last one the assistant's."""
+    """A chat row: one message for each content, the last one from the assistant."""
     roles = [role] * (len(contents) - 1) + ["assistant"]
     return {
         "messages": [
@@ -54,33 +54,35 @@ def chat(*contents: object, role: str = "user") -> dict[str, object]:
 
 
 def tool(name: str = "send", **properties: object) -> dict[str, object]:
-    """A tool whose parameters are these; all of them are required."""
+    """A tool with these parameters, all required."""
     schema = {"type": "object", "properties": properties, "required": list(properties)}
     return {"type": "function", "function": {"name": name, "parameters": schema}}
 
 
 def call(arguments: object, name: str = "send", id: str = "call_1") -> dict[str, object]:
-    """A call of a tool; text for arguments is taken as it is."""
-    written = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": written}}
+    """A tool call; arguments that are text are not encoded."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": text}}
 
 
-def calling(*calls: object, question: str = "Send it.", **more: object) -> dict[str, object]:
-    """A chat that ends with these calls, as `more` says of its tools."""
-    answer = {"role": "assistant", "tool_calls": list(calls)}
-    return {"messages": [{"role": "user", "content": question}, answer], **more}
+def chat_with_calls(
+    *calls: object, question: str = "Send it.", **more: object
+) -> dict[str, object]:
+    """A chat that ends with these tool calls; `more` are further keys of the row."""
+    message = {"role": "assistant", "tool_calls": list(calls)}
+    return {"messages": [{"role": "user", "content": question}, message], **more}
 
 
 def call_row(arguments: object) -> dict[str, object]:
-    """A chat in which a tool is called with these arguments."""
-    called = {"name": "send", "arguments": json.dumps(arguments)}
+    """A chat with a call of a tool with these arguments, its answer and a last message."""
+    function = {"name": "send", "arguments": json.dumps(arguments)}
     return {
         "messages": [
             {"role": "user", "content": "Send it."},
             {
                 "role": "assistant",
                 "content": None,
-                "tool_calls": [{"id": "call_1", "type": "function", "function": called}],
+                "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
             },
             {"role": "tool", "content": "sent", "tool_call_id": "call_1"},
             {"role": "assistant", "content": "Done."},
@@ -88,18 +90,18 @@ def call_row(arguments: object) -> dict[str, object]:
     }
 
 
-def said(text: object, role: str = "assistant", **more: object) -> list[object]:
-    """A list of one message."""
+def message_list(text: object, role: str = "assistant", **more: object) -> list[object]:
+    """A list with one message."""
     return [{"role": role, "content": text, **more}]
 
 
 def preference(
     preferred: str = "On the hook.", other: str = "Look yourself.", **changes: object
 ) -> dict[str, object]:
-    """A preference row: two answers to the question where the key is."""
+    """A preference row: two answers to one question."""
     return {
-        "input": {"messages": said("Where is the key?", "user")},
-        "preferred_output": said(preferred),
-        "non_preferred_output": said(other),
+        "input": {"messages": message_list("Where is the key?", "user")},
+        "preferred_output": message_list(preferred),
+        "non_preferred_output": message_list(other),
         **changes,
     }

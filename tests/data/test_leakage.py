@@ -1,4 +1,4 @@
-"""Rows that a model is evaluated on, and that it was trained on, are found and named."""
+"""Evaluation rows that are training rows are detected and reported."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ def write(path: Path, rows: list[tuple[str, str]]) -> Path:
     return path
 
 
-def find_leak(training: Path, held: Path) -> LeakedRows:
-    return detect_leaked_rows(LeakIndex.read(training), held)
+def find_leak(training: Path, held_out: Path) -> LeakedRows:
+    return detect_leaked_rows(LeakIndex.read(training), held_out)
 
 
 def test_the_same_rows_are_found_with_their_lines(tmp_path: Path) -> None:
     training = write(tmp_path / "train.jsonl", [(f"row {n}", "1") for n in range(20)])
-    held = write(tmp_path / "test.jsonl", [("new", "1"), ("row 7", "1"), ("row 8", "2")])
-    leak = find_leak(training, held)
+    held_out = write(tmp_path / "test.jsonl", [("new", "1"), ("row 7", "1"), ("row 8", "2")])
+    leak = find_leak(training, held_out)
     assert leak.lines == {2, 3}
     text = leak.say("test.jsonl")
     assert text.startswith("leak: 2 rows of test.jsonl are training rows: lines 2, 3 (")
@@ -30,18 +30,18 @@ def test_the_same_rows_are_found_with_their_lines(tmp_path: Path) -> None:
     assert "asked as in one of the training rows" in text
 
 
-def test_all_lines_are_known_though_only_the_first_are_shown(tmp_path: Path) -> None:
+def test_all_lines_are_listed_and_only_the_first_are_shown(tmp_path: Path) -> None:
     rows = [(f"row {n}", "1") for n in range(50)]
     leak = find_leak(write(tmp_path / "a.jsonl", rows), write(tmp_path / "b.jsonl", rows))
     assert leak.lines == set(range(1, 51))
     assert "lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, … (" in leak.say("b.jsonl")
 
 
-def test_nearly_the_same_rows_are_found(tmp_path: Path) -> None:
+def test_near_duplicates_are_found(tmp_path: Path) -> None:
     others = [(f"An entirely different sentence about {n} boats at sea", "1") for n in range(40)]
     training = write(tmp_path / "a.jsonl", [(LONG.format("Monday"), "1"), *others])
-    held = write(tmp_path / "b.jsonl", [(LONG.format("Sunday"), "1"), ("Nothing like it", "1")])
-    leak = find_leak(training, held)
+    held_out = write(tmp_path / "b.jsonl", [(LONG.format("Sunday"), "1"), ("Nothing like it", "1")])
+    leak = find_leak(training, held_out)
     assert leak.lines == {1}
     assert "nearly like" in leak.sentences[0]
 

@@ -9,13 +9,25 @@ from ftops.data.prepare import Recipe, prepare_file
 from ftops.data.summary import check_file
 from ftops.errors import DatasetError
 from ftops.records import Json, RowFormat
-from tests.data.data_files import chat, pair, preference, read_all, refusal, said, write_rows
+from tests.data.data_files import (
+    chat,
+    get_read_error,
+    message_list,
+    pair,
+    preference,
+    read_all,
+    write_rows,
+)
 
 PREFERENCES = Recipe(RowFormat.PREFERENCE, system="Be kind.")
 
 
-def test_a_preference_row_is_read_as_a_question_with_its_preferred_answer(tmp_path: Path) -> None:
-    messages = [*said("Hello", "user"), *said("Good day", weight=1), *said("The key?", "user")]
+def test_the_completion_of_a_preference_row_is_the_preferred_answer(tmp_path: Path) -> None:
+    messages = [
+        *message_list("Hello", "user"),
+        *message_list("Good day", weight=1),
+        *message_list("The key?", "user"),
+    ]
     path = write_rows(tmp_path / "p.jsonl", [preference(input={"messages": messages, "tools": []})])
     (row,) = read_all(path)
     assert row.format is RowFormat.PREFERENCE
@@ -35,35 +47,46 @@ def test_both_answers_are_counted(tmp_path: Path) -> None:
     [
         ({"input": None}, "input is null, not an object with messages"),
         ({"input": {"messages": []}}, "input.messages is not a list of messages"),
-        ({"input": {"messages": said("a", "user"), "x": 1}}, "input has the unexpected key 'x'"),
-        ({"input": {"messages": said("a")}}, "input ends with the assistant's message"),
-        ({"input": {"messages": said("a", "boss")}}, "input.messages[0].role is 'boss'"),
+        (
+            {"input": {"messages": message_list("a", "user"), "x": 1}},
+            "input has the unexpected key 'x'",
+        ),
+        ({"input": {"messages": message_list("a")}}, "input ends with the assistant's message"),
+        ({"input": {"messages": message_list("a", "boss")}}, "input.messages[0].role is 'boss'"),
         ({"preferred_output": []}, "preferred_output is not a list of one message"),
-        ({"preferred_output": said("a", "user")}, "preferred_output[0] is not the assistant's"),
-        ({"preferred_output": said("a", weight=1)}, "preferred_output[0].weight: both answers"),
-        ({"preferred_output": said("")}, "preferred_output[0] has no text"),
-        ({"non_preferred_output": said("On the hook.")}, "are the same"),
+        (
+            {"preferred_output": message_list("a", "user")},
+            "preferred_output[0] is not the assistant's",
+        ),
+        (
+            {"preferred_output": message_list("a", weight=1)},
+            "preferred_output[0].weight: both answers",
+        ),
+        ({"preferred_output": message_list("")}, "preferred_output[0] has no text"),
+        ({"non_preferred_output": message_list("On the hook.")}, "are the same"),
         ({"more": 1}, "unexpected key 'more'"),
     ],
 )
-def test_a_bad_preference_row_is_told_with_its_line(
+def test_a_bad_preference_row_is_reported_with_its_line(
     tmp_path: Path, changes: dict[str, object], reason: str
 ) -> None:
     path = write_rows(tmp_path / "p.jsonl", [preference(), preference() | changes])
-    assert refusal(path)[1].startswith("p.jsonl:2: ")
-    assert reason in refusal(path)[1]
+    assert get_read_error(path)[1].startswith("p.jsonl:2: ")
+    assert reason in get_read_error(path)[1]
 
 
 @pytest.mark.parametrize("key", ["input", "preferred_output", "non_preferred_output"])
-def test_a_part_that_is_missing_is_named(tmp_path: Path, key: str) -> None:
+def test_a_missing_key_is_reported_by_name(tmp_path: Path, key: str) -> None:
     row = {name: value for name, value in preference().items() if name != key}
     path = write_rows(tmp_path / "p.jsonl", [row])
-    assert refusal(path)[1] == f"p.jsonl:1: {key} is missing"
+    assert get_read_error(path)[1] == f"p.jsonl:1: {key} is missing"
 
 
-def test_preparing_adds_the_system_message_where_there_is_none(tmp_path: Path) -> None:
-    own = preference(input={"messages": [*said("Be short.", "system"), *said("Key?", "user")]})
-    source = write_rows(tmp_path / "in.jsonl", [preference(), own])
+def test_preparing_adds_a_missing_system_message(tmp_path: Path) -> None:
+    with_system = preference(
+        input={"messages": [*message_list("Be short.", "system"), *message_list("Key?", "user")]}
+    )
+    source = write_rows(tmp_path / "in.jsonl", [preference(), with_system])
     prepare_file(source, tmp_path / "out.jsonl", PREFERENCES)
     first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
     expected: Json = [
@@ -72,11 +95,11 @@ def test_preparing_adds_the_system_message_where_there_is_none(tmp_path: Path) -
     ]
     assert first["input"]["messages"] == expected
     assert first["preferred_output"] == preference()["preferred_output"]
-    assert second == own
+    assert second == with_system
 
 
 @pytest.mark.parametrize(
-    ("rows", "wanted", "reason"),
+    ("rows", "row_format", "reason"),
     [
         ([pair()], RowFormat.PREFERENCE, ":1: a completion row, and method: dpo learns of"),
         ([chat("a", "b")], RowFormat.PREFERENCE, ":1: a chat row, and method: dpo learns of"),
@@ -85,11 +108,11 @@ def test_preparing_adds_the_system_message_where_there_is_none(tmp_path: Path) -
     ],
 )
 def test_rows_of_another_method_are_refused_with_their_line(
-    tmp_path: Path, rows: list[object], wanted: RowFormat, reason: str
+    tmp_path: Path, rows: list[object], row_format: RowFormat, reason: str
 ) -> None:
     source = write_rows(tmp_path / "in.jsonl", rows)
     with pytest.raises(DatasetError) as caught:
-        prepare_file(source, tmp_path / "out.jsonl", Recipe(wanted))
+        prepare_file(source, tmp_path / "out.jsonl", Recipe(row_format))
     assert reason in caught.value.message
     assert caught.value.hint
     assert not (tmp_path / "out.jsonl").exists()

@@ -1,4 +1,4 @@
-"""The file that is sent."""
+"""Preparation of the file that is uploaded."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def test_separators_and_stops_are_appended_once(tmp_path: Path) -> None:
     assert prepare(tmp_path, rows, PLAIN) == rows
 
 
-def test_preparing_what_was_prepared_changes_nothing(tmp_path: Path) -> None:
+def test_preparing_a_prepared_file_changes_nothing(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "in.jsonl", [pair("世界", "é"), pair("b", " c")])
     first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     prepare_file(source, first, MARKED)
@@ -41,7 +41,7 @@ def test_preparing_what_was_prepared_changes_nothing(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_the_bytes_are_compact_utf_8_and_always_the_same(tmp_path: Path) -> None:
+def test_the_output_is_compact_utf_8_and_deterministic(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     for source in (
         '{"prompt": "\\u4e16", "completion": "é"}\r\n\n',
@@ -53,7 +53,7 @@ def test_the_bytes_are_compact_utf_8_and_always_the_same(tmp_path: Path) -> None
         assert target.read_bytes() == '{"prompt":"世","completion":"é"}\n'.encode()
 
 
-def test_the_summary_is_of_what_was_written(tmp_path: Path) -> None:
+def test_the_summary_describes_the_written_file(tmp_path: Path) -> None:
     rows = [pair(str(number), " yes" if number % 2 else " no") for number in range(20)]
     source, target = write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     for recipe in (PLAIN, MARKED, CHAT):
@@ -75,12 +75,15 @@ def test_completion_rows_become_chats(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_chats_pass_untouched_but_for_a_missing_system_message(tmp_path: Path) -> None:
+def test_chats_only_get_a_missing_system_message(tmp_path: Path) -> None:
     plain = chat("a ->", "b\n") | {"tools": [tool()]}
-    asked = chat("keep me", "b", role="developer")
-    assert prepare(tmp_path, [plain, asked], Recipe(RowFormat.CHAT)) == [plain, asked]
-    first, second = prepare(tmp_path, [plain, asked], CHAT)
-    assert second == asked
+    with_developer = chat("keep me", "b", role="developer")
+    assert prepare(tmp_path, [plain, with_developer], Recipe(RowFormat.CHAT)) == [
+        plain,
+        with_developer,
+    ]
+    first, second = prepare(tmp_path, [plain, with_developer], CHAT)
+    assert second == with_developer
     assert isinstance(first, dict)
     assert first["messages"][0] == {"role": "system", "content": "Be brief."}
     assert first["messages"][1:] == plain["messages"]
@@ -93,7 +96,7 @@ def test_chats_cannot_become_completions(tmp_path: Path) -> None:
     assert "chat model" in caught.value.hint
 
 
-def test_rows_that_come_out_empty_are_told_and_nothing_is_written(tmp_path: Path) -> None:
+def test_rows_that_become_empty_are_reported_and_nothing_is_written(tmp_path: Path) -> None:
     target = tmp_path / "out" / "train.jsonl"
     rows = [pair("a", "b"), pair(" ->", "b"), pair("a", "\n")]
     source = write_rows(tmp_path / "in.jsonl", rows)
@@ -107,7 +110,7 @@ def test_rows_that_come_out_empty_are_told_and_nothing_is_written(tmp_path: Path
     assert list(target.parent.iterdir()) == []
 
 
-def test_a_bad_source_leaves_what_stood_at_the_target(tmp_path: Path) -> None:
+def test_a_bad_source_leaves_the_target_unchanged(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     target.write_text("before")
     with pytest.raises(DatasetError):
@@ -116,7 +119,7 @@ def test_a_bad_source_leaves_what_stood_at_the_target(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
 
 
-def test_a_missing_source_is_told(tmp_path: Path) -> None:
+def test_a_missing_source_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such file"):
         prepare_file(tmp_path / "no.jsonl", tmp_path / "out.jsonl", PLAIN)
 
@@ -127,7 +130,7 @@ def test_a_target_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> N
         prepare_file(source, source / "out.jsonl", PLAIN)
 
 
-def test_only_the_owner_may_read_what_was_written(tmp_path: Path) -> None:
+def test_only_the_owner_may_read_the_written_file(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     prepare_file(write_rows(tmp_path / "in.jsonl", [pair()]), target, PLAIN)
     assert target.stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,4 @@
-"""Rows as a model sees them: chosen, cut and counted."""
+"""Previews of rows: selection, segments and token counts."""
 
 from pathlib import Path
 
@@ -25,15 +25,15 @@ def write(folder: Path) -> Path:
     return write_rows(folder / "rows.jsonl", [*rows, "nonsense", *rows])
 
 
-def test_the_first_rows_are_chosen_or_the_one_of_a_line(tmp_path: Path) -> None:
+def test_the_first_rows_or_the_row_of_a_line_are_selected(tmp_path: Path) -> None:
     source = open_source(write(tmp_path))
-    chosen = select_rows(source, rows=2)
-    assert [row.line for row in chosen.rows] == [1, 2]
-    assert chosen.profile.separator == " ->"
+    selected = select_rows(source, rows=2)
+    assert [row.line for row in selected.rows] == [1, 2]
+    assert selected.profile.separator == " ->"
     assert [row.line for row in select_rows(source, rows=2, place=10).rows] == [10]
 
 
-def test_a_line_that_cannot_be_used_is_told_with_the_reason(tmp_path: Path) -> None:
+def test_a_line_that_cannot_be_used_is_reported_with_the_reason(tmp_path: Path) -> None:
     source = open_source(write(tmp_path))
     with pytest.raises(DatasetError, match=r"rows\.jsonl:9: not JSON"):
         select_rows(source, rows=1, place=9)
@@ -41,10 +41,10 @@ def test_a_line_that_cannot_be_used_is_told_with_the_reason(tmp_path: Path) -> N
         select_rows(source, rows=1, place=99)
 
 
-def test_pieces_are_split_into_tokens_where_the_vocabulary_is_at_hand(tmp_path: Path) -> None:
+def test_segments_are_split_into_tokens_if_the_vocabulary_is_available(tmp_path: Path) -> None:
     rows = select_rows(open_source(write(tmp_path)), rows=1).rows
-    (seen,) = preview_rows(rows, Vocabulary("bytes", BYTES))
-    assert (seen.place, seen.tokens, seen.trained_tokens) == (1, 15, 2)
-    assert [piece.parts for piece in seen.segments] == [tuple("question 0 ->"), (" ", "0")]
-    (about,) = preview_rows(rows, Estimator())
-    assert [piece.parts for piece in about.segments] == [(), ()]
+    (preview,) = preview_rows(rows, Vocabulary("bytes", BYTES))
+    assert (preview.place, preview.tokens, preview.trained_tokens) == (1, 15, 2)
+    assert [segment.parts for segment in preview.segments] == [tuple("question 0 ->"), (" ", "0")]
+    (estimated,) = preview_rows(rows, Estimator())
+    assert [segment.parts for segment in estimated.segments] == [(), ()]

@@ -1,4 +1,4 @@
-"""What may mark the end of a text."""
+"""Separators and stops that a profile recognizes."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from ftops.data.profile import (
 
 
 @pytest.mark.parametrize(
-    ("end", "mark"),
+    ("end", "expected"),
     [
         (" ->", " ->"), (" -> ", " -> "), (" [EMAIL] ->", " ->"), ("\n\n###\n\n", "\n\n###\n\n"),
         ("\n\n", "\n\n"), (" =>", "=>"),
@@ -20,12 +20,12 @@ from ftops.data.profile import (
         ("?\nSolution:", ""), ("}", ""), (" §", ""), ("~~", ""), (" 1.0", ""), ("\n", ""),
     ],
 )  # fmt: skip
-def test_only_a_known_mark_is_taken_for_one(end: str, mark: str) -> None:
+def test_only_known_separators_are_recognized(end: str, expected: str) -> None:
     texts = [f"{number}{chr(65 + number)}{end}" for number in range(20)]
-    assert get_common_ending(texts, SEPARATORS + OTHER_SEPARATORS) == mark
+    assert get_common_ending(texts, SEPARATORS + OTHER_SEPARATORS) == expected
 
 
-def test_a_mark_ends_four_of_five_texts() -> None:
+def test_a_separator_ends_four_of_five_texts() -> None:
     ends = [" ->"] * 8 + [""] * 2
     assert get_common_ending([f"{n}{end}" for n, end in enumerate(ends)], SEPARATORS) == " ->"
     assert get_common_ending([f"{n}{end}" for n, end in enumerate([*ends, ""])], SEPARATORS) == ""
@@ -33,13 +33,13 @@ def test_a_mark_ends_four_of_five_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("separator", "stop", "taken"),
+    ("separator", "stop", "expected"),
     [
         (" ->", "\n", (" ->", "\n")), ("\n\n", "\n", ("", "")), ("", "\n", ("", "")),
         ("", " END", ("", " END")), ("\n\n", " END", ("", " END")),
     ],
 )  # fmt: skip
-def test_white_space_is_taken_off_beside_a_separator_that_can_be_seen_alone(
-    separator: str, stop: str, taken: tuple[str, str]
+def test_white_space_is_removed_only_with_a_visible_separator(
+    separator: str, stop: str, expected: tuple[str, str]
 ) -> None:
-    assert get_removable_markers(DatasetProfile(separator=separator, stop=stop)) == taken
+    assert get_removable_markers(DatasetProfile(separator=separator, stop=stop)) == expected

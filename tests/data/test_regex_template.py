@@ -1,4 +1,4 @@
-"""The template of JSON answers, on prompts whose fields are known."""
+"""The template of JSON answers on prompts with known fields."""
 
 import json
 
@@ -18,13 +18,13 @@ def make_rows(count: int) -> tuple[list[str], list[str]]:
     return texts, answers
 
 
-def test_a_field_is_extracted_by_the_words_around_its_value() -> None:
+def test_a_field_is_extracted_by_the_words_around_it() -> None:
     template = RegexTemplate(*make_rows(40))
     (answer,) = template.predict(["Hello! Book a table for 31 people under Eve Olsen, please."])
     assert answer == '{"who": {"name": "Eve Olsen"}, "seats": 31, "kind": "dinner"}'
 
 
-def test_a_field_that_no_rule_finds_has_its_most_frequent_value() -> None:
+def test_a_field_without_a_match_gets_its_most_frequent_value() -> None:
     texts, answers = make_rows(40)
     answers = [
         answer.replace("dinner", "lunch", number < 10) for number, answer in enumerate(answers)
@@ -45,6 +45,6 @@ def test_answers_have_the_separators_of_the_training_rows() -> None:
 
 
 @pytest.mark.parametrize("answer", ["[1]", "yes", "{}"])
-def test_answers_that_are_no_objects_have_no_template(answer: str) -> None:
+def test_answers_that_are_not_objects_have_no_template(answer: str) -> None:
     with pytest.raises(ValueError):
         RegexTemplate(["a"], [answer])

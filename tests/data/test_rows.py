@@ -1,4 +1,4 @@
-"""Reading rows, and what is said about bad ones."""
+"""Reading rows, and errors about bad ones."""
 
 import io
 import json
@@ -13,12 +13,21 @@ from ftops.data.reading.options import MAX_LINE_BYTES, ReadOptions, parse_format
 from ftops.data.rows import PromptRow, read_prompts, read_rows
 from ftops.errors import DatasetError
 from ftops.records import Chat, Message, RowFormat
-from tests.data.data_files import call, chat, pair, read_all, refusal, tool, write_bytes, write_rows
+from tests.data.data_files import (
+    call,
+    chat,
+    get_read_error,
+    pair,
+    read_all,
+    tool,
+    write_bytes,
+    write_rows,
+)
 
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=200)
 
 
-def test_completion_rows_come_with_their_lines(tmp_path: Path) -> None:
+def test_completion_rows_are_read_with_their_lines(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [pair("", " 1"), pair('世界 \\" \\', "é\n")])
     first, second = read_all(path)
     assert (first.line, first.format) == (1, RowFormat.COMPLETION)
@@ -45,18 +54,18 @@ def test_chat_rows_split_before_the_last_answer(tmp_path: Path) -> None:
         ],
         "parallel_tool_calls": False,
     }
-    (read,) = read_all(write_rows(tmp_path / "a.jsonl", [row]))
-    assert read.format is RowFormat.CHAT
-    assert read.raw == row
-    assert read.completion == "the end"
-    assert isinstance(read.prompt, Chat)
-    assert [(turn.role, turn.content) for turn in read.prompt.messages] == [
+    (parsed,) = read_all(write_rows(tmp_path / "a.jsonl", [row]))
+    assert parsed.format is RowFormat.CHAT
+    assert parsed.raw == row
+    assert parsed.completion == "the end"
+    assert isinstance(parsed.prompt, Chat)
+    assert [(message.role, message.content) for message in parsed.prompt.messages] == [
         ("system", "brief"),
         ("user", "aa"),
         ("assistant", ""),
         ("tool", "42"),
     ]
-    assert read.prompt.options == {
+    assert parsed.prompt.options == {
         "tools": row["tools"], "parallel_tool_calls": False
     }  # fmt: skip
 
@@ -98,15 +107,15 @@ def test_chat_rows_split_before_the_last_answer(tmp_path: Path) -> None:
         (chat("a"), "a chat row; line 1 began with completion rows"),
     ],
 )
-def test_a_bad_completion_row_is_told_with_its_line_and_reason(
+def test_a_bad_completion_row_is_reported_with_its_line_and_reason(
     tmp_path: Path, line: object, reason: str
 ) -> None:
-    head, told = refusal(write_rows(tmp_path / "a.jsonl", [pair(), line, pair()]))
+    head, problem = get_read_error(write_rows(tmp_path / "a.jsonl", [pair(), line, pair()]))
     assert head == "a.jsonl: 1 of 3 rows are bad"
-    assert told.startswith(f"a.jsonl:2: {reason}")
+    assert problem.startswith(f"a.jsonl:2: {reason}")
 
 
-def message(**fields: object) -> dict[str, object]:
+def chat_with_message(**fields: object) -> dict[str, object]:
     return {
         "messages": [
             {"role": "user", "content": "a"} | fields,
@@ -123,19 +132,25 @@ def message(**fields: object) -> dict[str, object]:
         ({"messages": ["a"]}, "messages[0] is text, not an object"),
         ({"messages": [{"content": "a"}]}, "messages[0].role is missing"),
         ({"messages": [{"role": "assistant"}]}, "messages[0].content is missing"),
-        (message(role="boss"), "messages[0].role is 'boss'; it is one of assistant, developer,"),
-        (message(role=3), "messages[0].role is a number; it is one of"),
-        (message(role=["user"]), "messages[0].role is a list; it is one of"),
-        (message(content=None), "messages[0].content is null"),
-        (message(content=3), "messages[0].content is a number, not text"),
-        (message(content=[{"type": "image_url"}]), "messages[0].content[0] is not a text part"),
-        (message(content=[{"text": "a"}]), "messages[0].content[0].type is missing"),
-        (message(mood="good"), "messages[0] has the unexpected key 'mood'"),
-        (message(weight=2), "messages[0].weight is neither 0 nor 1"),
-        (message(weight=True), "messages[0].weight is neither 0 nor 1"),
-        (message(weight=0.5), "messages[0].weight is neither 0 nor 1"),
-        (message(name=3), "messages[0].name is a number, not text"),
-        (message(content="\0"), "it holds the character U+0000"),
+        (
+            chat_with_message(role="boss"),
+            "messages[0].role is 'boss'; it is one of assistant, developer,",
+        ),
+        (chat_with_message(role=3), "messages[0].role is a number; it is one of"),
+        (chat_with_message(role=["user"]), "messages[0].role is a list; it is one of"),
+        (chat_with_message(content=None), "messages[0].content is null"),
+        (chat_with_message(content=3), "messages[0].content is a number, not text"),
+        (
+            chat_with_message(content=[{"type": "image_url"}]),
+            "messages[0].content[0] is not a text part",
+        ),
+        (chat_with_message(content=[{"text": "a"}]), "messages[0].content[0].type is missing"),
+        (chat_with_message(mood="good"), "messages[0] has the unexpected key 'mood'"),
+        (chat_with_message(weight=2), "messages[0].weight is neither 0 nor 1"),
+        (chat_with_message(weight=True), "messages[0].weight is neither 0 nor 1"),
+        (chat_with_message(weight=0.5), "messages[0].weight is neither 0 nor 1"),
+        (chat_with_message(name=3), "messages[0].name is a number, not text"),
+        (chat_with_message(content="\0"), "it holds the character U+0000"),
         (chat("a", "b") | {"prompt": "p"}, "unexpected key 'prompt'; a chat row is messages"),
         ({"messages": [{"role": "user", "content": "a"}]}, "the last message is not the assistant"),
         (chat("a", ""), "the last message has no text"),
@@ -146,38 +161,38 @@ def message(**fields: object) -> dict[str, object]:
         (pair(), "a completion row; line 1 began with chat rows"),
     ],
 )
-def test_a_bad_chat_row_is_told_with_its_line_and_reason(
+def test_a_bad_chat_row_is_reported_with_its_line_and_reason(
     tmp_path: Path, line: object, reason: str
 ) -> None:
-    head, told = refusal(write_rows(tmp_path / "a.jsonl", [chat("a", "b"), line]))
+    head, problem = get_read_error(write_rows(tmp_path / "a.jsonl", [chat("a", "b"), line]))
     assert head == "a.jsonl: 1 of 2 rows are bad"
-    assert told.startswith(f"a.jsonl:2: {reason}")
+    assert problem.startswith(f"a.jsonl:2: {reason}")
 
 
 def test_all_bad_rows_are_counted_and_the_first_ten_shown(tmp_path: Path) -> None:
     rows = [pair("a", None) if number % 2 else pair() for number in range(50)]
-    lines = refusal(write_rows(tmp_path / "a.jsonl", rows))
+    lines = get_read_error(write_rows(tmp_path / "a.jsonl", rows))
     assert lines[0] == "a.jsonl: 25 of 50 rows are bad"
     assert lines[1] == "a.jsonl:2: completion is null"
     assert lines[10] == "a.jsonl:20: completion is null"
     assert lines[11:] == ["… and 15 more"]
 
 
-def test_bad_utf_8_is_told_with_its_byte(tmp_path: Path) -> None:
+def test_bad_utf_8_is_reported_with_its_byte(tmp_path: Path) -> None:
     good = orjson.dumps(pair())
     path = write_bytes(tmp_path, good + b"\n" + good.replace(b'"p"', b'"caf\xe9"') + b"\n")
-    assert refusal(path)[1] == "train.jsonl:2: not UTF-8: byte 0xe9 at byte 15 of the line"
+    assert get_read_error(path)[1] == "train.jsonl:2: not UTF-8: byte 0xe9 at byte 15 of the line"
 
 
-def test_blank_lines_are_refused_in_between_and_taken_at_the_end(tmp_path: Path) -> None:
+def test_blank_lines_are_refused_between_rows_and_accepted_at_the_end(tmp_path: Path) -> None:
     good = orjson.dumps(pair())
     assert len(read_all(write_bytes(tmp_path, good + b"\n\n \r\n\n"))) == 1
     assert len(read_all(write_bytes(tmp_path, good))) == 1
-    lines = refusal(write_bytes(tmp_path, b"\n" + good + b"\n\n\t\n" + good))
+    lines = get_read_error(write_bytes(tmp_path, b"\n" + good + b"\n\n\t\n" + good))
     assert lines[1:] == [f"train.jsonl:{number}: the line is blank" for number in (1, 3, 4)]
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     path = write_bytes(
         tmp_path, b"\xef\xbb\xbf" + b"\r\n".join([orjson.dumps(pair())] * 3) + b"\r\n"
     )
@@ -198,11 +213,11 @@ def test_a_byte_order_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> No
         (b"PK\x03\x04", "cannot read the workbook: File is not a zip file"),
     ],
 )
-def test_a_file_without_rows_is_told(tmp_path: Path, data: bytes, reason: str) -> None:
-    assert refusal(write_bytes(tmp_path, data)) == [f"train.jsonl: {reason}"]
+def test_a_file_without_rows_is_reported(tmp_path: Path, data: bytes, reason: str) -> None:
+    assert get_read_error(write_bytes(tmp_path, data)) == [f"train.jsonl: {reason}"]
 
 
-def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_reported(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "missing.jsonl", "there is no such file"),
         (tmp_path, "this folder is not a Hugging Face dataset"),
@@ -213,14 +228,16 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
             read_all(path)
 
 
-def test_a_line_too_long_is_refused_and_reading_goes_on(tmp_path: Path) -> None:
+def test_a_line_that_is_too_long_is_refused_and_reading_continues(tmp_path: Path) -> None:
     good = orjson.dumps(pair())
     for size in (MAX_LINE_BYTES + 1, 3 * MAX_LINE_BYTES):
-        lines = refusal(write_bytes(tmp_path, good + b"\n" + b"x" * size + b"\nnonsense\n" + good))
+        lines = get_read_error(
+            write_bytes(tmp_path, good + b"\n" + b"x" * size + b"\nnonsense\n" + good)
+        )
         assert lines[0] == "train.jsonl: 2 of 4 rows are bad"
         assert lines[1] == "train.jsonl:2: the line is longer than 8 MiB"
         assert lines[2].startswith("train.jsonl:3: not JSON")
-    lines = refusal(write_bytes(tmp_path, b"x" * (2 * MAX_LINE_BYTES)))
+    lines = get_read_error(write_bytes(tmp_path, b"x" * (2 * MAX_LINE_BYTES)))
     assert lines[1:] == ["train.jsonl:1: the line is longer than 8 MiB"]
 
 
@@ -231,7 +248,7 @@ def test_a_line_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
     assert [len(str(row.prompt)) for row in rows] == [MAX_LINE_BYTES - empty, 1]
 
 
-def test_good_rows_come_before_the_error_about_bad_ones(tmp_path: Path) -> None:
+def test_good_rows_are_returned_before_the_error_about_bad_ones(tmp_path: Path) -> None:
     rows = read_rows(write_rows(tmp_path / "a.jsonl", [pair(), "nonsense", pair()]))
     assert [next(rows).line, next(rows).line] == [1, 3]
     with pytest.raises(DatasetError):
@@ -263,7 +280,7 @@ ROWS = st.lists(st.tuples(TEXT | ESCAPED, (TEXT | ESCAPED).filter(bool)), min_si
 
 @PROPERTY
 @given(rows=ROWS, ascii_only=st.booleans())
-def test_good_completion_rows_come_back_as_they_were(
+def test_good_completion_rows_round_trip(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], ascii_only: bool
 ) -> None:
     lines = [json.dumps(pair(*row), ensure_ascii=ascii_only).encode() for row in rows]
@@ -278,17 +295,17 @@ def test_a_duplicate_key_is_always_found(
 ) -> None:
     line = json.dumps({key: value})[:-1] + ", " + json.dumps(pair(*rows[0]))[1:]
     path = write_bytes(tmp_path_factory.getbasetemp(), line.encode())
-    assert refusal(path)[1] == f"train.jsonl:1: the key '{key}' is duplicated"
+    assert get_read_error(path)[1] == f"train.jsonl:1: the key '{key}' is duplicated"
 
 
 @PROPERTY
 @given(rows=ROWS, tools=st.lists(st.dictionaries(TEXT | ESCAPED, TEXT | ESCAPED, max_size=3)))
-def test_good_chat_rows_come_back_as_they_were(
+def test_good_chat_rows_round_trip(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, str]],
     tools: list[dict[str, str]],
 ) -> None:
-    offered = [tool(f"f{number}", **one) for number, one in enumerate(tools)]
+    offered = [tool(f"f{number}", **properties) for number, properties in enumerate(tools)]
     raws = [chat(*row) | ({"tools": offered} if tools else {}) for row in rows]
     path = write_bytes(
         tmp_path_factory.getbasetemp(), b"\n".join(json.dumps(raw).encode() for raw in raws)
@@ -296,37 +313,37 @@ def test_good_chat_rows_come_back_as_they_were(
     assert [row.raw for row in read_all(path)] == raws
 
 
-def read(text: str, **said: str) -> list[PromptRow]:
-    kind = parse_format(said.pop("format", None))
-    options = ReadOptions(format=kind, prompt=said.pop("prompt", None))
+def read(text: str, **names: str) -> list[PromptRow]:
+    kind = parse_format(names.pop("format", None))
+    options = ReadOptions(format=kind, prompt=names.pop("prompt", None))
     return read_prompts(None, options, stdin=io.BytesIO(text.encode()))
 
 
-def test_a_prompt_is_enough_and_what_was_answered_is_left_out() -> None:
+def test_prompts_are_read_without_their_completions() -> None:
     text = '{"prompt": "a"}\n{"prompt": "b", "completion": 5, "id": 7}\n'
     assert read(text) == [PromptRow(1, "a"), PromptRow(2, "b")]
 
 
-def test_a_chat_is_asked_up_to_its_last_answer() -> None:
-    user, said = {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
+def test_the_prompt_of_a_chat_ends_before_its_last_answer() -> None:
+    user, assistant = {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
     rows = [
         {"messages": [user]},
-        {"messages": [user, said]},
-        {"messages": [user, said, user], "id": 1},
-        {"input": {"messages": [user]}, "preferred_output": [said]},
+        {"messages": [user, assistant]},
+        {"messages": [user, assistant, user], "id": 1},
+        {"input": {"messages": [user]}, "preferred_output": [assistant]},
     ]
-    questions = read("\n".join(map(json.dumps, rows)))
-    asked, answered = Message("user", "u"), Message("assistant", "a")
-    assert [one.prompt for one in questions] == [
-        Chat((asked,)),
-        Chat((asked,)),
-        Chat((asked, answered, asked)),
-        Chat((asked,)),
+    prompts = read("\n".join(map(json.dumps, rows)))
+    question, answer = Message("user", "u"), Message("assistant", "a")
+    assert [row.prompt for row in prompts] == [
+        Chat((question,)),
+        Chat((question,)),
+        Chat((question, answer, question)),
+        Chat((question,)),
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "options"),
     [
         ("Prompt;x\na;1\nb;2\n", {}),
         ("q,x\na,1\nb,2\n", {"prompt": "q"}),
@@ -335,8 +352,8 @@ def test_a_chat_is_asked_up_to_its_last_answer() -> None:
         ('{"q": "a"}\n{"q": "b"}\n', {"prompt": "{q}"}),
     ],
 )
-def test_the_kind_of_file_does_not_matter(text: str, said: dict[str, str]) -> None:
-    assert [one.prompt for one in read(text, **said)] == ["a", "b"]
+def test_prompts_are_read_from_every_file_format(text: str, options: dict[str, str]) -> None:
+    assert [row.prompt for row in read(text, **options)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -351,7 +368,7 @@ def test_the_kind_of_file_does_not_matter(text: str, said: dict[str, str]) -> No
         ('{"prompt": "x"', "JSON"),
     ],
 )
-def test_a_bad_row_is_named_with_its_line_and_its_reason(row: str, reason: str) -> None:
+def test_a_bad_prompt_is_reported_with_its_line_and_reason(row: str, reason: str) -> None:
     with pytest.raises(DatasetError, match=rf"1 of 2 rows are bad(.|\n)*:2: .*{reason}"):
         read(f'{{"prompt": "good"}}\n{row}\n')
 

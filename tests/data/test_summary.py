@@ -1,4 +1,4 @@
-"""Figures of a data file, and rows that two files share."""
+"""Figures of a data file, and the overlap of two files."""
 
 import hashlib
 import tracemalloc
@@ -11,10 +11,10 @@ from ftops.data.profile import MAX_LABELS
 from ftops.data.summary import CharCounts, check_file, count_overlap
 from ftops.errors import DatasetError
 from ftops.records import RowFormat
-from tests.data.data_files import call, calling, chat, pair, tool, write_bytes, write_rows
+from tests.data.data_files import call, chat, chat_with_calls, pair, tool, write_bytes, write_rows
 
 
-def test_the_figures_are_those_of_the_file(tmp_path: Path) -> None:
+def test_the_figures_describe_the_file(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", [pair("ab", " 世界"), pair("", "x"), pair("", "x")])
     summary = check_file(path)
     assert summary.path == path
@@ -34,24 +34,25 @@ def test_the_figures_of_chats_count_contents(tmp_path: Path) -> None:
     assert summary.longest_completion_chars == 3
 
 
-def test_calls_are_answers_and_tools_count(tmp_path: Path) -> None:
-    rows = [calling(call({"n": n % 2}, id=f"call_{n}"), question="a") for n in range(8)]
+def test_tool_calls_are_answers_and_tools_count(tmp_path: Path) -> None:
+    rows = [chat_with_calls(call({"n": n % 2}, id=f"call_{n}"), question="a") for n in range(8)]
     plain = check_file(write_rows(tmp_path / "a.jsonl", rows))
     assert plain.classes == {
         '[{"name":"send","arguments":{"n":0}}]': 4, '[{"name":"send","arguments":{"n":1}}]': 4
     }  # fmt: skip
     assert plain.duplicate_rows == 6  # whatever the ids of the calls
-    offered = check_file(
+    with_tools = check_file(
         write_rows(tmp_path / "b.jsonl", [row | {"tools": [tool()]} for row in rows])
     )
-    assert offered.letters.latin - plain.letters.latin == 8 * len(orjson.dumps([tool()]))
+    assert with_tools.letters.latin - plain.letters.latin == 8 * len(orjson.dumps([tool()]))
 
 
-def test_rows_of_both_files_are_the_same_whatever_the_ids_of_calls(tmp_path: Path) -> None:
-    one, other = (
-        write_rows(tmp_path / f"{name}.jsonl", [calling(call({}, id=name))]) for name in ("a", "b")
+def test_rows_that_differ_only_in_call_ids_overlap(tmp_path: Path) -> None:
+    first, second = (
+        write_rows(tmp_path / f"{name}.jsonl", [chat_with_calls(call({}, id=name))])
+        for name in ("a", "b")
     )
-    assert count_overlap(check_file(one), check_file(other)) == 1
+    assert count_overlap(check_file(first), check_file(second)) == 1
 
 
 def test_the_hash_covers_every_byte_of_the_file(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_labels_are_counted_as_classes_most_frequent_first(tmp_path: Path) -> No
         [pair(str(number), "long " * 50) for number in range(10)],
     ],
 )
-def test_answers_that_do_not_look_like_labels_are_no_classes(
+def test_answers_that_do_not_look_like_labels_are_not_classes(
     tmp_path: Path, rows: list[object]
 ) -> None:
     assert check_file(write_rows(tmp_path / "a.jsonl", rows)).classes is None
@@ -90,7 +91,7 @@ def test_a_thousand_classes_are_still_classes(tmp_path: Path) -> None:
     assert len(classes) == MAX_LABELS
 
 
-def test_a_bad_row_leaves_no_figures(tmp_path: Path) -> None:
+def test_a_bad_row_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="1 of 2 rows are bad"):
         check_file(write_rows(tmp_path / "a.jsonl", [pair(), pair("a", None)]))
 
@@ -109,13 +110,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     assert peak < path.stat().st_size / 3
 
 
-def test_validation_rows_that_are_training_rows_are_counted_each_time(tmp_path: Path) -> None:
+def test_every_validation_row_that_is_a_training_row_counts(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "t.jsonl", [pair("a"), pair("b"), pair("c"), pair("c")])
     validation = write_rows(tmp_path / "v.jsonl", [pair("x"), pair("c"), pair("b"), pair("c")])
     assert count_overlap(check_file(training), check_file(validation)) == 3
 
 
-def test_the_same_question_with_another_answer_is_no_overlap(tmp_path: Path) -> None:
+def test_the_same_question_with_another_answer_is_not_an_overlap(tmp_path: Path) -> None:
     training = write_rows(tmp_path / "t.jsonl", [pair("a", "b")])
     validation = write_rows(tmp_path / "v.jsonl", [pair("a", "c")])
     assert count_overlap(check_file(training), check_file(validation)) == 0

@@ -1,4 +1,4 @@
-"""Scripts and languages, told from letters and common words."""
+"""Scripts and languages, detected by letters and common words."""
 
 import pytest
 
@@ -41,14 +41,14 @@ def test_languages_are_guessed(text: str, language: str) -> None:
 
 
 def test_rows_are_added_up_by_language() -> None:
-    tongues = LanguageCounter()
+    languages = LanguageCounter()
     for text in ("where is the key of it", "where is the house", "42"):
-        tongues.add(text)
-    assert dict(tongues.languages) == {"English": 2, "": 1}
-    assert tongues.scripts["Latin"] == 32
+        languages.add(text)
+    assert dict(languages.languages) == {"English": 2, "": 1}
+    assert languages.scripts["Latin"] == 32
 
 
-def test_words_are_counted_whatever_their_case_and_characters_where_nothing_parts_them() -> None:
+def test_words_are_counted_in_lower_case_and_chinese_by_character() -> None:
     words = WordCounter()
     words.add("The key, THE key's 42 世界")
     assert dict(words.counts) == {"the": 2, "key": 1, "key's": 1, "世": 1, "界": 1}

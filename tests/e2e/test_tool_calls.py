@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ftops.records import Json
-from tests.data.data_files import call, calling, tool
+from tests.data.data_files import call, chat_with_calls, tool
 from tests.e2e.sandbox import Sandbox
 from tests.loopback import serve_loopback
 
@@ -102,7 +102,7 @@ def serve_hosted() -> Iterator[Hosted]:
 def lights(sandbox: Sandbox) -> list[dict[str, object]]:
     """Rows that ask for light, in train.jsonl of the sandbox."""
     rows = [
-        calling(
+        chat_with_calls(
             call(f'{{"room":  "{room}"}}', "light", f"call_{number}"),
             question=f"It is dark in the {room}, said {number}.",
             tools=[LIGHT],

@@ -310,8 +310,10 @@ def test_rows_to_keep_have_a_largest_drop_and_slices_have_requirements(tmp_path:
         'require: {accuracy_in_lang: ">= 0.8", accuracy_over_majority_in_metadata.source: "> 0"}',
     ).evaluate
     assert spec.keep == KeepSpec(file="general.jsonl", max_drop=0.02, metric="token_f1")
-    found = [parse_requirement(name, text, spec.slices) for name, text in spec.require.items()]
-    assert [(one.name, one.over, one.field) for one in found] == [
+    requirements = [
+        parse_requirement(name, text, spec.slices) for name, text in spec.require.items()
+    ]
+    assert [(item.name, item.over, item.field) for item in requirements] == [
         ("accuracy", None, "lang"),
         ("accuracy", "majority", "metadata.source"),
     ]

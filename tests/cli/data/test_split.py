@@ -1,4 +1,4 @@
-"""`ftops data split` as users see it."""
+"""`ftops data split`."""
 
 import gzip
 import json
@@ -7,14 +7,14 @@ from pathlib import Path
 from tests.cli.running import ftops, write_rows
 
 
-def test_split_writes_files_beside_the_data_and_says_what_is_in_them(tmp_path: Path) -> None:
+def test_split_writes_files_next_to_the_data_and_shows_their_sizes(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", 300)
     before = path.read_bytes()
-    answer = ftops("data", "split", path, "--test", "30")
-    assert answer.code == 0
-    assert "validation         60 rows   20.0%" in answer.out
+    result = ftops("data", "split", path, "--test", "30")
+    assert result.code == 0
+    assert "validation         60 rows   20.0%" in result.out
     names = {"rows.jsonl", "rows_train.jsonl", "rows_validation.jsonl", "rows_test.jsonl"}
-    assert {one.name for one in tmp_path.iterdir()} == names
+    assert {entry.name for entry in tmp_path.iterdir()} == names
     assert len((tmp_path / "rows_train.jsonl").read_text().splitlines()) == 210
     assert path.read_bytes() == before
 
@@ -25,44 +25,44 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     assert first.out.splitlines() == [
         str(tmp_path / "rows_train.jsonl"), str(tmp_path / "rows_validation.jsonl")
     ]  # fmt: skip
-    held = (tmp_path / "rows_validation.jsonl").read_bytes()
+    held_out = (tmp_path / "rows_validation.jsonl").read_bytes()
     refused = ftops("data", "split", path, "--seed", "1")
     assert refused.code == 1
     assert "there already" in refused.err
-    assert (tmp_path / "rows_validation.jsonl").read_bytes() == held
+    assert (tmp_path / "rows_validation.jsonl").read_bytes() == held_out
     assert ftops("data", "split", path, "--seed", "1", "--force").code == 0
-    assert (tmp_path / "rows_validation.jsonl").read_bytes() != held
+    assert (tmp_path / "rows_validation.jsonl").read_bytes() != held_out
 
 
-def test_only_the_ending_of_the_name_is_left_out(tmp_path: Path) -> None:
+def test_only_the_suffix_of_the_name_is_removed(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.v2.jsonl", 300)
-    packed = tmp_path / "rows.v3.jsonl.gz"
-    packed.write_bytes(gzip.compress(path.read_bytes()))
-    for file, name in ((path, "rows.v2_train.jsonl"), (packed, "rows.v3_train.jsonl")):
+    compressed = tmp_path / "rows.v3.jsonl.gz"
+    compressed.write_bytes(gzip.compress(path.read_bytes()))
+    for file, name in ((path, "rows.v2_train.jsonl"), (compressed, "rows.v3_train.jsonl")):
         assert ftops("data", "split", file).code == 0
         assert (tmp_path / name).exists()
 
 
-def test_json_rows_may_hold_the_column_that_groups_them(tmp_path: Path) -> None:
+def test_json_rows_may_have_a_column_for_groups(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     rows = [
         {"prompt": f"row {n}", "completion": f" {n % 2}", "author": f"author {n % 20}"}
         for n in range(200)
     ]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    answer = ftops("data", "split", path, "--group", "author", "--json")
-    assert answer.code == 0
-    assert answer.document["groups"] == 20
-    held = (tmp_path / "rows_validation.jsonl").read_text().splitlines()
-    authors = {int(json.loads(line)["prompt"].removeprefix("row ")) % 20 for line in held}
-    assert len(held) == 10 * len(authors)
+    result = ftops("data", "split", path, "--group", "author", "--json")
+    assert result.code == 0
+    assert result.document["groups"] == 20
+    held_out = (tmp_path / "rows_validation.jsonl").read_text().splitlines()
+    authors = {int(json.loads(line)["prompt"].removeprefix("row ")) % 20 for line in held_out}
+    assert len(held_out) == 10 * len(authors)
 
 
-def test_standard_input_is_refused_by_what_reads_twice() -> None:
+def test_standard_input_is_refused_by_commands_that_read_twice() -> None:
     for words in (("split", "-"), ("baseline", "-", "-"), ("sample", "-"), ("diff", "-", "-")):
-        answer = ftops("data", *words, stdin="")
-        assert answer.code == 1
-        assert "this command reads its input more than once" in answer.err
+        result = ftops("data", *words, stdin="")
+        assert result.code == 1
+        assert "this command reads its input more than once" in result.err
 
 
 def test_split_as_json_counts_classes_in_each_part(tmp_path: Path) -> None:

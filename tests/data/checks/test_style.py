@@ -1,4 +1,4 @@
-"""Prompts that are lists of fields, and validation data that is unlike the training data."""
+"""Prompts that are lists of fields, and validation data that differs from the training data."""
 
 import os
 from collections.abc import Sequence
@@ -35,27 +35,30 @@ GERMAN = "das alte haus am fluss wurde im frühjahr wieder an eine junge familie
 
 
 @pytest.mark.parametrize("text", LISTS)
-def test_names_with_short_values_are_a_list_of_fields(text: str) -> None:
+def test_names_with_short_values_are_field_lists(text: str) -> None:
     assert is_field_list(text)
 
 
 @pytest.mark.parametrize("text", SENTENCES)
-def test_sentences_are_none(text: str) -> None:
+def test_sentences_are_not_field_lists(text: str) -> None:
     assert not is_field_list(text)
 
 
-def test_lists_of_fields_are_warned_about_with_the_advice_to_write_sentences(
+def test_field_lists_get_a_warning_that_recommends_sentences(
     tmp_path: Path,
 ) -> None:
-    def codes(prompts: Sequence[str]) -> dict[str, Finding]:
+    def get_findings(prompts: Sequence[str]) -> dict[str, Finding]:
         rows = [pair(f"{prompts[n % len(prompts)]}{n} ->", f" a {n}") for n in range(60)]
         source = open_source(write_rows(tmp_path / "rows.jsonl", rows))
-        return {one.code: one for one in run_checks(source).get_result(DataTarget()).findings}
+        return {
+            finding.code: finding
+            for finding in run_checks(source).get_result(DataTarget()).findings
+        }
 
-    found = codes([*LISTS, SENTENCES[0]])["field-list-prompts"]
-    assert found.message == "80% of the first prompts are lists of fields"
-    assert "sentences" in found.advice
-    assert "field-list-prompts" not in codes(SENTENCES[:3])
+    finding = get_findings([*LISTS, SENTENCES[0]])["field-list-prompts"]
+    assert finding.message == "80% of the first prompts are lists of fields"
+    assert "sentences" in finding.advice
+    assert "field-list-prompts" not in get_findings(SENTENCES[:3])
 
 
 def test_words_of_any_script_are_counted() -> None:
@@ -63,13 +66,13 @@ def test_words_of_any_script_are_counted() -> None:
     assert list_words("日本 und 한국") == ["日", "本", "und", "한", "국"]
 
 
-def look(path: Path, texts: Sequence[str], processes: int = 1) -> CheckSet:
+def run_file_checks(path: Path, texts: Sequence[str], processes: int = 1) -> CheckSet:
     rows = [pair(text, f" answer {number}") for number, text in enumerate(texts)]
     source = open_source(write_rows(path, rows))
     return run_checks(source, asked=["validation"], processes=processes, environ=dict(os.environ))
 
 
-def vary(text: str, count: int, start: int = 0) -> list[str]:
+def vary_words(text: str, count: int, start: int = 0) -> list[str]:
     words = text.split()
     return [
         f"{' '.join(words[number % 5 :])} {' '.join(words[: number % 7])} {number}"
@@ -77,33 +80,38 @@ def vary(text: str, count: int, start: int = 0) -> list[str]:
     ]
 
 
-def drift(folder: Path, training: Sequence[str], held: Sequence[str]) -> dict[str, Finding]:
-    known, other = look(folder / "train.jsonl", training), look(folder / "held.jsonl", held)
-    return {one.code: one for one in check_drift(known, other)}
+def get_drift(folder: Path, training: Sequence[str], held_out: Sequence[str]) -> dict[str, Finding]:
+    training_checks, held_out_checks = (
+        run_file_checks(folder / "train.jsonl", training),
+        run_file_checks(folder / "held.jsonl", held_out),
+    )
+    return {finding.code: finding for finding in check_drift(training_checks, held_out_checks)}
 
 
-def test_validation_data_of_the_same_kind_has_not_drifted(tmp_path: Path) -> None:
-    assert drift(tmp_path, vary(ENGLISH, 300), vary(ENGLISH, 60, 300)) == {}
+def test_similar_validation_data_has_no_drift(tmp_path: Path) -> None:
+    assert get_drift(tmp_path, vary_words(ENGLISH, 300), vary_words(ENGLISH, 60, 300)) == {}
 
 
-def test_other_words_and_other_lengths_are_told_apart(tmp_path: Path) -> None:
-    assert set(drift(tmp_path, vary(ENGLISH, 300), vary(GERMAN, 60))) == {"vocabulary-drift"}
-    longer = [f"{text} {text} {text}" for text in vary(ENGLISH, 60, 300)]
-    found = drift(tmp_path, vary(ENGLISH, 300), longer)
-    assert set(found) == {"length-drift"}
-    assert found["length-drift"].message.startswith("prompts have ")
+def test_drift_of_vocabulary_and_of_lengths_is_distinguished(tmp_path: Path) -> None:
+    assert set(get_drift(tmp_path, vary_words(ENGLISH, 300), vary_words(GERMAN, 60))) == {
+        "vocabulary-drift"
+    }
+    longer = [f"{text} {text} {text}" for text in vary_words(ENGLISH, 60, 300)]
+    findings = get_drift(tmp_path, vary_words(ENGLISH, 300), longer)
+    assert set(findings) == {"length-drift"}
+    assert findings["length-drift"].message.startswith("prompts have ")
 
 
-def test_a_few_rows_are_not_judged(tmp_path: Path) -> None:
-    assert drift(tmp_path, vary(ENGLISH, 300), vary(GERMAN, 40)) == {}
+def test_few_rows_have_no_drift(tmp_path: Path) -> None:
+    assert get_drift(tmp_path, vary_words(ENGLISH, 300), vary_words(GERMAN, 40)) == {}
 
 
-def test_the_sample_is_the_same_however_the_file_is_read(tmp_path: Path) -> None:
-    texts = vary(ENGLISH, 9000)
-    held = look(tmp_path / "held.jsonl", vary(GERMAN, 3000))
-    found = []
+def test_the_sample_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    texts = vary_words(ENGLISH, 9000)
+    held_out = run_file_checks(tmp_path / "held.jsonl", vary_words(GERMAN, 3000))
+    findings = []
     for processes in (1, 2, 3):
-        known = look(tmp_path / "train.jsonl", texts, processes)
-        found.append(list(check_drift(known, held)))
-    assert found[0]
-    assert found[0] == found[1] == found[2]
+        training = run_file_checks(tmp_path / "train.jsonl", texts, processes)
+        findings.append(list(check_drift(training, held_out)))
+    assert findings[0]
+    assert findings[0] == findings[1] == findings[2]

@@ -1,4 +1,4 @@
-"""How a model is asked that learned of planned rows."""
+"""Prompts and labels of a model that is trained on prepared rows."""
 
 from ftops.data.plans.inference import get_label_map, get_separator_and_stop, prepare_prompt
 from ftops.records import DataPlan, PlanStep
@@ -16,15 +16,15 @@ PLAN = DataPlan(
 )
 
 
-def test_a_question_is_made_ready_as_the_rows_were() -> None:
+def test_a_prompt_is_prepared_like_the_training_rows() -> None:
     assert prepare_prompt(PLAN, "Tell me: WHAT IS IT? ") == "what is it? ->"
     assert prepare_prompt(PLAN, "what is it? ->") == "what is it? ->"
 
 
-def test_marks_and_labels_come_out_of_the_plan() -> None:
+def test_separator_stop_and_labels_are_read_from_the_plan() -> None:
     assert get_separator_and_stop(PLAN) == (" ->", None)
-    stopped = DataPlan((*PLAN.steps, PlanStep("replace-stop", {"stop": " END"})))
-    assert get_separator_and_stop(stopped) == (" ->", " END")
+    with_stop = DataPlan((*PLAN.steps, PlanStep("replace-stop", {"stop": " END"})))
+    assert get_separator_and_stop(with_stop) == (" ->", " END")
     assert get_separator_and_stop(DataPlan()) == ("", None)
     assert get_label_map(PLAN) == {"1": "Part of", "2": "mother"}
     assert get_label_map(DataPlan()) == get_label_map(None) == {}

@@ -1,4 +1,4 @@
-"""Folders that are named as data: data sets, and all the others."""
+"""Folders as data: datasets, and other folders."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ def make_files(folder: Path, *names: str) -> None:
         path.write_bytes(b"")
 
 
-def refuse(folder: Path) -> str:
-    with pytest.raises(DatasetError) as refused:
+def get_source_error(folder: Path) -> str:
+    with pytest.raises(DatasetError) as caught:
         open_source(folder, ReadOptions())
-    assert refused.value.hint
-    return refused.value.message
+    assert caught.value.hint
+    return caught.value.message
 
 
-def test_parquet_files_are_splits_by_their_names_or_folders(tmp_path: Path) -> None:
+def test_parquet_files_are_assigned_to_splits_by_names_or_folders(tmp_path: Path) -> None:
     make_files(
         tmp_path, "data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet",
         "other/test/0000.parquet", "README.md", ".cache/old/train.parquet",
@@ -34,15 +34,15 @@ def test_parquet_files_are_splits_by_their_names_or_folders(tmp_path: Path) -> N
     assert select_split("it", list(splits), None) == "train"
 
 
-def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path: Path) -> None:
     make_files(tmp_path, "rows.jsonl", "deep/deeper/deepest/train.parquet")
-    assert "not a Hugging Face dataset" in refuse(tmp_path)
-    with pytest.raises(DatasetError) as refused:
+    assert "not a Hugging Face dataset" in get_source_error(tmp_path)
+    with pytest.raises(DatasetError) as caught:
         open_source(tmp_path, ReadOptions())
-    assert refused.value.hint == f"Name the data file itself, such as {tmp_path / 'rows.jsonl'}."
+    assert caught.value.hint == f"Name the data file itself, such as {tmp_path / 'rows.jsonl'}."
 
 
-def test_a_folder_of_very_many_files_is_left_after_a_bounded_look(tmp_path: Path) -> None:
+def test_the_search_in_a_folder_with_many_files_is_bounded(tmp_path: Path) -> None:
     make_files(tmp_path, *[f"{n % 10}/{n}.parquet" for n in range(50)])
     assert len(list_splits("it", tmp_path, most_entries=60)) == 10
     with pytest.raises(DatasetError, match="more than 59 files and is not a dataset"):
@@ -53,9 +53,9 @@ def test_a_link_in_a_folder_is_not_followed(tmp_path: Path) -> None:
     make_files(tmp_path, "one/train.parquet")
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "link").symlink_to(tmp_path / "one")
-    assert "not a Hugging Face dataset" in refuse(tmp_path / "two")
+    assert "not a Hugging Face dataset" in get_source_error(tmp_path / "two")
 
 
-def test_a_state_that_names_no_files_says_what_to_do(tmp_path: Path) -> None:
+def test_a_state_file_without_data_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("{}")
-    assert "state.json: does not list the data files" in refuse(tmp_path)
+    assert "state.json: does not list the data files" in get_source_error(tmp_path)

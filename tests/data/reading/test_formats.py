@@ -1,4 +1,4 @@
-"""The same two rows, out of every kind of source."""
+"""The same two rows from every format of source."""
 
 import csv
 import gzip
@@ -66,7 +66,7 @@ CONTENTS: dict[str, tuple[Format, bytes]] = {
     ),
     "parquet": (Format.PARQUET, make_parquet()),
 }
-PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "plain": bytes,
     "gzip": gzip.compress,
     "zstd": zstd.compress,
@@ -81,29 +81,29 @@ def read(source: Source) -> list[object]:
     return values
 
 
-@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("content", CONTENTS)
-def test_the_content_decides_whatever_the_name(tmp_path: Path, content: str, packing: str) -> None:
-    kind, data = CONTENTS[content]
+def test_the_format_is_detected_by_content(tmp_path: Path, content: str, compression: str) -> None:
+    expected_format, data = CONTENTS[content]
     path = tmp_path / "rows.data"
-    path.write_bytes(PACKINGS[packing](data))
+    path.write_bytes(COMPRESSIONS[compression](data))
     source = open_source(path)
-    assert source.format is kind
+    assert source.format is expected_format
     assert read(source) == ROWS
-    assert f"format {kind}" in source.inferred
-    assert (f"compressed with {packing}" in source.inferred) == (packing != "plain")
+    assert f"format {expected_format}" in source.inferred
+    assert (f"compressed with {compression}" in source.inferred) == (compression != "plain")
     assert [row.raw for row in read_rows(path)] == ROWS
 
 
 @pytest.mark.parametrize("content", CONTENTS)
 def test_standard_input_is_read_like_a_file(content: str) -> None:
-    kind, data = CONTENTS[content]
+    expected_format, data = CONTENTS[content]
     source = open_source(None, stdin=io.BytesIO(data))
-    assert (source.name, source.format) == ("standard input", kind)
+    assert (source.name, source.format) == ("standard input", expected_format)
     assert read(source) == ROWS
 
 
-def test_a_single_object_is_a_row_on_one_line_and_on_many(tmp_path: Path) -> None:
+def test_a_single_object_is_a_row_on_one_or_more_lines(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     for indent in (None, 2):
         path.write_text(json.dumps(ROWS[0], indent=indent))
@@ -118,7 +118,7 @@ def test_each_line_of_a_text_is_a_completion(tmp_path: Path) -> None:
     assert "each line is a completion with an empty prompt" in source.inferred
 
 
-def test_other_encodings_are_read_on_request_and_named_in_the_error_without(tmp_path: Path) -> None:
+def test_other_encodings_are_read_on_request_and_suggested_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes("prompt,completion\nÉté,é\n".encode("cp1252"))
     with pytest.raises(DatasetError, match=r"rows\.csv:2: not UTF-8") as caught:
@@ -136,7 +136,7 @@ def test_templates_and_columns_become_pairs(tmp_path: Path) -> None:
         prompt=r"{sentence}\nHow is {head} related to {tail}? {{}}", completion="relation"
     )
     assert read(open_source(path, options)) == [
-        pair("A b c\nHow is a related to c? {}", "1.50")  # the number as it was written
+        pair("A b c\nHow is a related to c? {}", "1.50")  # the number as in the file
     ]
 
 
@@ -151,7 +151,7 @@ def test_templates_and_columns_become_pairs(tmp_path: Path) -> None:
         (ReadOptions(format=Format.XLSX), "not a xlsx file", ""),
     ],
 )
-def test_missing_columns_are_told_with_the_nearest(
+def test_missing_columns_are_reported_with_the_nearest_name(
     tmp_path: Path, options: ReadOptions, message: str, hint: str
 ) -> None:
     path = tmp_path / "facts.csv"
@@ -162,7 +162,7 @@ def test_missing_columns_are_told_with_the_nearest(
     assert hint in caught.value.hint
 
 
-def test_names_of_columns_are_found_in_any_case_and_what_is_not_used_is_said(
+def test_column_names_ignore_case_and_unused_columns_are_listed(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "rows.csv"
@@ -173,7 +173,7 @@ def test_names_of_columns_are_found_in_any_case_and_what_is_not_used_is_said(
     assert "not used: the column id" in source.inferred
 
 
-def test_cells_that_are_no_text_never_become_the_words_none_or_nan(tmp_path: Path) -> None:
+def test_cells_that_are_not_text_never_become_none_or_nan(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     values = [1.5, None, float("nan"), 3.0]
     pq.write_table(pa.table({"prompt": ["a", None, "c", "d"], "completion": values}), path)
@@ -184,17 +184,17 @@ def test_cells_that_are_no_text_never_become_the_words_none_or_nan(tmp_path: Pat
     ]  # fmt: skip
 
 
-def test_a_sheet_without_the_columns_names_the_others(tmp_path: Path) -> None:
+def test_the_error_about_a_sheet_without_the_columns_lists_the_others(tmp_path: Path) -> None:
     path = tmp_path / "book.xlsx"
     path.write_bytes(
         make_workbook({"Notes": [["hello"], ["x"]], "Rows": [["prompt", "completion"], ["a", "b"]]})
     )
-    with pytest.raises(DatasetError) as refused:
+    with pytest.raises(DatasetError) as caught:
         open_source(path)
-    assert "This is sheet Notes, of Notes, Rows; --sheet names another." in refused.value.hint
+    assert "This is sheet Notes, of Notes, Rows; --sheet names another." in caught.value.hint
 
 
-def test_numbers_of_a_sheet_are_written_as_the_sheet_shows_them(tmp_path: Path) -> None:
+def test_numbers_of_a_sheet_are_read_as_displayed(tmp_path: Path) -> None:
     path = tmp_path / "rows.xlsx"
     rows: list[list[object]] = [["prompt", "completion"], [3, 0.5], ["a", True]]
     path.write_bytes(make_workbook({"first": [["x"]], "labels": rows}))
@@ -223,7 +223,7 @@ def test_a_datasets_folder_is_read_by_split(tmp_path: Path) -> None:
     assert read(open_source(tmp_path / "train")) == ROWS
 
 
-def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
+def test_without_pyarrow_the_error_names_the_extra(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_bytes(make_parquet())
     program = (
@@ -234,7 +234,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
         f"try: open_source(Path({str(path)!r}))\n"
         "except DatasetError as error: print(error.hint)"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert "ftops[parquet]" in done.stdout
+    assert "ftops[parquet]" in process.stdout

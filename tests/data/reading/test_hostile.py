@@ -1,4 +1,4 @@
-"""Files that are damaged, or made to do damage: a clear error that names the file, nothing else."""
+"""Damaged and malicious files: a clear error that names the file, and nothing else."""
 
 import bz2
 import gzip
@@ -34,12 +34,12 @@ else:
 GOOD = json.dumps(pair()).encode() + b"\n"
 
 
-def judge(path: Path, options: ReadOptions | None = None) -> CheckResult:
+def check_path(path: Path, options: ReadOptions | None = None) -> CheckResult:
     source = open_source(path, options)
     return run_checks(source).get_result(DataTarget(min_rows=1), unit=source.unit)
 
 
-def gzip_bomb() -> bytes:
+def make_gzip_bomb() -> bytes:
     stream = io.BytesIO()
     with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as archive:
         for _ in range(100):
@@ -47,19 +47,19 @@ def gzip_bomb() -> bytes:
     return stream.getvalue()
 
 
-def zip_bomb() -> bytes:
+def make_zip_bomb() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", b" " * (100 << 20))
     return stream.getvalue()
 
 
-def zstd_bomb() -> bytes:
+def make_zstd_bomb() -> bytes:
     return zstd.compress(b" " * (100 << 20))
 
 
-def billion_laughs() -> bytes:
-    """A workbook whose only cell stands for a billion letters."""
+def make_entity_bomb() -> bytes:
+    """A workbook whose only cell expands to a billion letters."""
     entities = [b'<!ENTITY a "aaaaaaaaaa">']
     for name, last in zip(b"bcdefghij", b"abcdefghi", strict=True):
         entities.append(b'<!ENTITY %c "%b">' % (name, b"&%c;" % last * 10))
@@ -77,37 +77,37 @@ def billion_laughs() -> bytes:
     return stream.getvalue()
 
 
-def plain_zip() -> bytes:
+def make_plain_zip() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("rows.jsonl", GOOD)
     return stream.getvalue()
 
 
-def far_cell(place: str) -> bytes:
+def make_distant_cell(place: str) -> bytes:
     return make_workbook(
         {"one": f'<row r="1"><c r="A1"><v>1</v></c><c r="{place}"><v>1</v></c></row>'}
     )
 
 
-def formula() -> bytes:
+def make_formula() -> bytes:
     return make_workbook({"one": '<row r="1"><c r="A1"><f>1+1</f></c></row>'})
 
 
 CSV = b"prompt,completion\n"
-REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
+UNREADABLE_FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "cut gzip": ("a.jsonl.gz", lambda: gzip.compress(GOOD * 500)[:-9], "truncated or damaged"),
     "damaged gzip": ("a.gz", lambda: b"\x1f\x8b\x08\0" + b"x" * 50, "truncated or damaged"),
     "gzip twice": ("a.gz", lambda: gzip.compress(gzip.compress(GOOD)), "compressed twice"),
     "cut zstd": ("a.zst", lambda: b"\x28\xb5\x2f\xfd\x04\x58", "truncated or damaged"),
-    "gzip bomb": ("a.gz", gzip_bomb, "decompression bomb"),
-    "zip bomb": ("a.xlsx", zip_bomb, "it decompresses from"),
-    "zip of a data file": ("a.xlsx", plain_zip, "not a workbook"),
-    "cut workbook": ("a.xlsx", lambda: formula()[:300], "cannot read"),
+    "gzip bomb": ("a.gz", make_gzip_bomb, "decompression bomb"),
+    "zip bomb": ("a.xlsx", make_zip_bomb, "it decompresses from"),
+    "zip of a data file": ("a.xlsx", make_plain_zip, "not a workbook"),
+    "cut workbook": ("a.xlsx", lambda: make_formula()[:300], "cannot read"),
     "empty workbook": ("a.xlsx", lambda: make_workbook({"one": ""}), "header row is missing"),
-    "formula never computed": ("a.xlsx", formula, "formulas"),
-    "cell in the last column": ("a.xlsx", lambda: far_cell("XFD1"), "16,384 columns"),
-    "cell in the last corner": ("a.xlsx", lambda: far_cell("ZZ1048576"), "1,048,576 rows"),
+    "formula never computed": ("a.xlsx", make_formula, "formulas"),
+    "cell in the last column": ("a.xlsx", lambda: make_distant_cell("XFD1"), "16,384 columns"),
+    "cell in the last corner": ("a.xlsx", lambda: make_distant_cell("ZZ1048576"), "1,048,576 rows"),
     "cut parquet": ("a.parquet", lambda: b"PAR1" + b"\0" * 50, "cannot read"),
     "pdf": ("a.jsonl", lambda: b"%PDF-1.7 " + b"x" * 100, "a PDF document"),
     "old excel": ("a.xls", lambda: b"\xd0\xcf\x11\xe0" + b"\0" * 100, "old Excel"),
@@ -138,8 +138,8 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "uneven columns": (
         "a.json", lambda: b'{"prompt": ["a"], "completion": []}', "different lengths"),
     "utf-32": ("a.jsonl", lambda: GOOD.decode().encode("utf-32"), "unknown binary format"),
-    "zstd bomb": ("a.jsonl.zst", zstd_bomb, "decompression bomb"),
-    "entities that multiply": ("a.xlsx", billion_laughs, "cannot read"),
+    "zstd bomb": ("a.jsonl.zst", make_zstd_bomb, "decompression bomb"),
+    "entities that multiply": ("a.xlsx", make_entity_bomb, "cannot read"),
     "git lfs pointer": ("a.jsonl", lambda: b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
     "web page": ("a.csv", lambda: b"<!DOCTYPE html><html><p>Not found, sorry</p>", "a web page"),
     "pickle": ("a.pkl", lambda: pickle.dumps({"prompt": "a"}), "a Python pickle"),
@@ -151,17 +151,17 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_read_is_refused_with_its_name_and_reason(tmp_path: Path, name: str) -> None:
-    filename, make, reason = REFUSED[name]
+@pytest.mark.parametrize("name", UNREADABLE_FILES)
+def test_an_unreadable_file_is_refused_with_its_name_and_reason(tmp_path: Path, name: str) -> None:
+    filename, make, reason = UNREADABLE_FILES[name]
     path = tmp_path / filename
     path.write_bytes(make())
     with pytest.raises(DatasetError, match=reason) as caught:
-        judge(path)
+        check_path(path)
     assert filename in caught.value.message
 
 
-FAULTY: dict[str, tuple[str, bytes, str, int]] = {
+FILES_WITH_BAD_RECORDS: dict[str, tuple[str, bytes, str, int]] = {
     "cut last line": ("a.jsonl", GOOD + GOOD[:-5], "not-json", 2),
     "mixed line ends": ("a.jsonl", GOOD + GOOD[:-1] + b"\r\n" + GOOD + b"x\r\n", "not-json", 4),
     "carriage returns only": ("a.jsonl", GOOD.replace(b"\n", b"\r") * 2, "not-json", 1),
@@ -187,21 +187,21 @@ FAULTY: dict[str, tuple[str, bytes, str, int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAULTY)
-def test_a_bad_record_is_told_by_code_and_place(tmp_path: Path, name: str) -> None:
-    filename, data, code, place = FAULTY[name]
+@pytest.mark.parametrize("name", FILES_WITH_BAD_RECORDS)
+def test_a_bad_record_is_reported_by_code_and_place(tmp_path: Path, name: str) -> None:
+    filename, data, code, place = FILES_WITH_BAD_RECORDS[name]
     path = tmp_path / filename
     path.write_bytes(data)
-    findings = {finding.code: finding for finding in judge(path).findings}
+    findings = {finding.code: finding for finding in check_path(path).findings}
     assert findings[code].places[0] == place
 
 
-class Endless(io.RawIOBase):
-    """A line that never ends; `n_given` bytes of it were read."""
+class EndlessStream(io.RawIOBase):
+    """A line that never ends; `bytes_read` counts what was read."""
 
     def __init__(self, beginning: bytes) -> None:
         self._beginning = beginning
-        self.n_given = 0
+        self.bytes_read = 0
 
     def readable(self) -> bool:
         return True
@@ -211,56 +211,56 @@ class Endless(io.RawIOBase):
         piece = (self._beginning + b"x" * len(view))[: len(view)]
         self._beginning = b""
         view[:] = piece
-        self.n_given += len(view)
-        if self.n_given > 17 * MAX_LINE_BYTES:
+        self.bytes_read += len(view)
+        if self.bytes_read > 17 * MAX_LINE_BYTES:
             raise AssertionError("read on, although the line is too long")
         return len(view)
 
 
 @pytest.mark.parametrize("beginning", [b'{"prompt": "', b'[{"prompt": "', CSV + b"a,"])
-def test_a_line_without_an_end_is_not_read_to_its_end(beginning: bytes) -> None:
-    endless = Endless(beginning)
+def test_an_endless_line_is_not_read_to_its_end(beginning: bytes) -> None:
+    endless = EndlessStream(beginning)
     with pytest.raises(DatasetError, match=r"standard input:\d+:"):
         run_checks(open_source(None, stdin=io.BufferedReader(endless)))
 
 
-def test_four_million_blank_lines_take_no_room(tmp_path: Path) -> None:
+def test_four_million_blank_lines_use_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
-    packer = zlib.compressobj(1, wbits=31)
-    data = packer.compress(GOOD)
+    compressor = zlib.compressobj(1, wbits=31)
+    data = compressor.compress(GOOD)
     for _ in range(4):
-        data += packer.compress(b"\n" * 1_000_000)
-    path.write_bytes(data + packer.compress(GOOD) + packer.flush())
+        data += compressor.compress(b"\n" * 1_000_000)
+    path.write_bytes(data + compressor.compress(GOOD) + compressor.flush())
     tracemalloc.start()
     try:
-        verdict = judge(path)
+        result = check_path(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    (finding,) = [one for one in verdict.findings if one.code == "blank-line"]
+    (finding,) = [item for item in result.findings if item.code == "blank-line"]
     assert (finding.count, finding.places[:2]) == (4_000_000, (2, 3))
     assert peak < 40 << 20
 
 
-SEEDS = [GOOD * 3, CSV + b'a,"b\nc"\n', b'[{"prompt": "a", "completion": "b"}]', formula()]
+SEEDS = [GOOD * 3, CSV + b'a,"b\nc"\n', b'[{"prompt": "a", "completion": "b"}]', make_formula()]
 
 
 @pytest.mark.parametrize("kind", [*Format, None])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=200) | st.sampled_from(SEEDS), cut=st.integers(0, 60),
+@given(data=st.binary(max_size=200) | st.sampled_from(SEEDS), cut_at=st.integers(0, 60),
        noise=st.binary(max_size=4), text=st.text(max_size=40))  # fmt: skip
-def test_no_bytes_make_a_reader_fail_otherwise_than_by_a_clear_error(
-    tmp_path: Path, kind: Format | None, data: bytes, cut: int, noise: bytes, text: str
+def test_any_bytes_are_read_or_give_a_dataset_error(
+    tmp_path: Path, kind: Format | None, data: bytes, cut_at: int, noise: bytes, text: str
 ) -> None:
     path = tmp_path / "rows"
     for content in (
-        data[: max(len(data) - cut, 0)],
-        data[:cut] + noise + data[cut:],
+        data[: max(len(data) - cut_at, 0)],
+        data[:cut_at] + noise + data[cut_at:],
         text.encode(),
     ):
-        for packed in (content, gzip.compress(content)):
-            path.write_bytes(packed)
+        for compressed in (content, gzip.compress(content)):
+            path.write_bytes(compressed)
             try:
-                judge(path, ReadOptions(format=kind))
+                check_path(path, ReadOptions(format=kind))
             except DatasetError as error:
                 assert str(path) in error.message

@@ -1,4 +1,4 @@
-"""Layouts of other tools: recognised by their keys, read without loss, or refused by name."""
+"""Layouts of other tools: recognized by their keys, read without loss, or refused by name."""
 
 import json
 from pathlib import Path
@@ -35,19 +35,21 @@ TOOLS: list[Json] = [{"type": "function", "function": LEVEL}]
 CALLED: JsonObject = {"name": "level", "arguments": {"town": "Pirna"}}
 
 
-def calls(*names: str, text: str | None = None) -> JsonObject:
-    """The assistant's message that asks for the level in one town, once for each id."""
+def calls_message(*names: str, text: str | None = None) -> JsonObject:
+    """The assistant's message with one tool call for each id."""
     function: JsonObject = {"name": "level", "arguments": '{"town":"Pirna"}'}
-    made: list[Json] = [{"id": name, "type": "function", "function": function} for name in names]
-    return {"role": "assistant", "content": text, "tool_calls": made}
+    tool_calls: list[Json] = [
+        {"id": name, "type": "function", "function": function} for name in names
+    ]
+    return {"role": "assistant", "content": text, "tool_calls": tool_calls}
 
 
-def answer(call: str, text: str = "2 m", **more: Json) -> JsonObject:
+def tool_message(call: str, text: str = "2 m", **more: Json) -> JsonObject:
     return {"role": "tool", "tool_call_id": call, "content": text, **more}
 
 
-# The layout, a record of it, and the row that it becomes.
-READ: list[tuple[str, JsonObject, JsonObject]] = [
+# The layout, a record of it, and the expected row.
+EXAMPLES: list[tuple[str, JsonObject, JsonObject]] = [
     ("alpaca", {"instruction": "Which", "input": "river?", "output": "The Elbe."},
      {"prompt": "Which\nriver?", "completion": "The Elbe."}),
     ("alpaca", {"instruction": "Which river?", "input": "", "output": "The Elbe."}, PAIR),
@@ -74,7 +76,8 @@ READ: list[tuple[str, JsonObject, JsonObject]] = [
      {"conversations": [HUMAN, {"from": "function_call", "value": json.dumps(CALLED)},
                         {"from": "observation", "value": "2 m"}, GPT],
       "tools": json.dumps([LEVEL])},
-     {"messages": [USER, calls("call_1"), answer("call_1"), ASSISTANT], "tools": TOOLS}),
+     {"messages": [USER, calls_message("call_1"), tool_message("call_1"), ASSISTANT],
+      "tools": TOOLS}),
     ("sharegpt",
      {"conversations": [
          HUMAN,
@@ -83,8 +86,8 @@ READ: list[tuple[str, JsonObject, JsonObject]] = [
          {"from": "tool", "value": "<tool_response>\n2 m\n</tool_response>\n"
                                    "<tool_response>3 m</tool_response>"},
          GPT]},
-     {"messages": [USER, calls("call_1", "call_2", text="Let me look."), answer("call_1"),
-                   answer("call_2", "3 m"), ASSISTANT]}),
+     {"messages": [USER, calls_message("call_1", "call_2", text="Let me look."),
+                   tool_message("call_1"), tool_message("call_2", "3 m"), ASSISTANT]}),
     ("conversation", {"conversation": [HUMAN, GPT]}, CHAT),
     ("messages", {"messages": [HUMAN, GPT]}, CHAT),
     ("messages", {"messages": [USER, ASSISTANT], "system": "Be short."},
@@ -96,7 +99,7 @@ READ: list[tuple[str, JsonObject, JsonObject]] = [
          {"type": "function", "function": {
              "name": "level", "arguments": {"town": "Pirna", "day": None}}}]},
          {"role": "tool", "name": "level", "content": "2 m"}, ASSISTANT], "tools": TOOLS},
-     {"messages": [USER, calls("call_1"), answer("call_1", name="level"), ASSISTANT],
+     {"messages": [USER, calls_message("call_1"), tool_message("call_1", name="level"), ASSISTANT],
       "tools": TOOLS}),
     ("prompt-messages", {"prompt": [SYSTEM, USER], "completion": [ASSISTANT]},
      {"messages": [SYSTEM, USER, ASSISTANT]}),
@@ -129,7 +132,7 @@ READ: list[tuple[str, JsonObject, JsonObject]] = [
       "tools": json.dumps([{"name": "level", "parameters": {
           "town": {"type": "str", "description": "where"},
           "days": {"type": "List[int], optional", "default": ""}}}])},
-     {"messages": [USER, calls("call_1")],
+     {"messages": [USER, calls_message("call_1")],
       "tools": [{"type": "function", "function": {"name": "level", "parameters": {
           "type": "object", "properties": {
               "town": {"type": "string", "description": "where"},
@@ -157,54 +160,58 @@ def write(path: Path, *records: JsonObject) -> Path:
     return path
 
 
-def look(path: Path, layout: str | None = AUTO) -> Source:
+def open_path(path: Path, layout: str | None = AUTO) -> Source:
     return open_source(path, ReadOptions(layout=layout))
 
 
-def rows_of(source: Source) -> list[JsonObject]:
+def read_rows(source: Source) -> list[JsonObject]:
     return [row.raw for row in read_source_rows(source)]
 
 
-@pytest.mark.parametrize(("name", "record", "row"), READ)
-def test_a_record_becomes_the_row_that_says_the_same(
+@pytest.mark.parametrize(("name", "record", "row"), EXAMPLES)
+def test_a_record_becomes_an_equivalent_row(
     tmp_path: Path, name: str, record: JsonObject, row: JsonObject
 ) -> None:
-    source = look(write(tmp_path / "a.jsonl", record, record))
+    source = open_path(write(tmp_path / "a.jsonl", record, record))
     assert source.layout == name
-    assert any(get_layout(name).becomes in one for one in source.inferred)
-    assert rows_of(source) == [row, row]
-    # and the name that a job file or a plan keeps reads the same
-    assert rows_of(look(tmp_path / "a.jsonl", name)) == [row, row]
+    assert any(get_layout(name).becomes in item for item in source.inferred)
+    assert read_rows(source) == [row, row]
+    # the layout's name in a job file or a plan gives the same rows
+    assert read_rows(open_path(tmp_path / "a.jsonl", name)) == [row, row]
 
 
 @pytest.mark.parametrize(
-    ("name", "record", "row"), [one for one in READ if "Question" not in one[1]]
+    ("name", "record", "row"), [example for example in EXAMPLES if "Question" not in example[1]]
 )
-def test_a_record_filled_with_nulls_is_the_same_record(
+def test_nulls_in_other_keys_do_not_change_the_layout(
     tmp_path: Path, name: str, record: JsonObject, row: JsonObject
 ) -> None:
-    others = {key: None for _, other, _ in READ for key in other if key.islower()}
-    source = look(write(tmp_path / "a.jsonl", {**others, **record}))
+    others = {key: None for _, other, _ in EXAMPLES for key in other if key.islower()}
+    source = open_path(write(tmp_path / "a.jsonl", {**others, **record}))
     assert source.layout == name
-    assert rows_of(source) == [row]
+    assert read_rows(source) == [row]
 
 
-def test_every_layout_that_is_read_is_tried_here() -> None:
-    tried = {name for name, _, _ in READ}
-    pairs = {layout.name for layout in LAYOUTS if layout.columns and len(layout.required) == 2}
-    assert {layout.name for layout in LAYOUTS if layout.read} - tried - pairs == {"text"}
+def test_every_layout_has_an_example() -> None:
+    with_examples = {name for name, _, _ in EXAMPLES}
+    column_pairs = {
+        layout.name for layout in LAYOUTS if layout.columns and len(layout.required) == 2
+    }
+    assert {layout.name for layout in LAYOUTS if layout.read} - with_examples - column_pairs == {
+        "text"
+    }
 
 
 @pytest.mark.parametrize("row", [PAIR, CHAT, PREFERENCE])
-def test_rows_that_are_trained_on_stay_as_they_are(tmp_path: Path, row: JsonObject) -> None:
-    source = look(write(tmp_path / "a.jsonl", row, row))
+def test_rows_in_a_training_format_are_unchanged(tmp_path: Path, row: JsonObject) -> None:
+    source = open_path(write(tmp_path / "a.jsonl", row, row))
     assert source.layout is None
     assert source.plain is not None
-    assert rows_of(source) == [row, row]
+    assert read_rows(source) == [row, row]
 
 
 @pytest.mark.parametrize(
-    ("record", "words"),
+    ("record", "message"),
     [
         ({**PAIR, "label": True}, "KTO rows (prompt, completion, label)"),
         ({"instruction": "a", "output": "b", "kto_tag": False}, "KTO rows"),
@@ -219,96 +226,94 @@ def test_rows_that_are_trained_on_stay_as_they_are(tmp_path: Path, row: JsonObje
     ],
 )  # fmt: skip
 def test_a_layout_without_a_counterpart_is_refused_by_name(
-    tmp_path: Path, record: JsonObject, words: str
+    tmp_path: Path, record: JsonObject, message: str
 ) -> None:
     with pytest.raises(DatasetError) as caught:
-        look(write(tmp_path / "a.jsonl", record))
-    assert words in caught.value.message
+        open_path(write(tmp_path / "a.jsonl", record))
+    assert message in caught.value.message
     assert caught.value.hint
 
 
-def test_whole_texts_are_read_when_it_is_said(tmp_path: Path) -> None:
+def test_plain_texts_are_read_on_request(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"text": "A whole text."})
-    assert rows_of(look(path, "text")) == [{"prompt": "", "completion": "A whole text."}]
+    assert read_rows(open_path(path, "text")) == [{"prompt": "", "completion": "A whole text."}]
 
 
 @pytest.mark.parametrize("key", ["images", "label", "tools", "weight", "rejected", "history"])
 @pytest.mark.parametrize("layout", [AUTO, "question-answer"])
-def test_a_key_that_carries_meaning_is_never_left_out(
-    tmp_path: Path, layout: str, key: str
-) -> None:
+def test_a_key_that_carries_data_is_never_dropped(tmp_path: Path, layout: str, key: str) -> None:
     record: JsonObject = {"question": "a", "answer": "b", key: ["c"]}
     with pytest.raises(DatasetError) as caught:
-        look(write(tmp_path / "a.jsonl", record), layout)
+        open_path(write(tmp_path / "a.jsonl", record), layout)
     assert f"'{key}'" in caught.value.message
     assert "--prompt '{question}' --completion answer" in caught.value.hint
 
 
 @pytest.mark.parametrize("key", ["images", "topic"])
 @pytest.mark.parametrize("layout", [AUTO, "question-answer"])
-def test_a_key_that_stands_only_further_down_is_a_fault_of_its_row(
+def test_a_key_that_occurs_only_in_a_later_row_is_an_error_of_that_row(
     tmp_path: Path, layout: str, key: str
 ) -> None:
     plain: JsonObject = {"question": "a", "answer": "b"}
     path = write(tmp_path / "a.jsonl", *[plain] * 300, {**plain, key: "c"})
     with pytest.raises(DatasetError, match=rf"a.jsonl:301: '{key}' is not a key of the layout"):
-        rows_of(look(path, layout))
+        read_rows(open_path(path, layout))
 
 
-def test_an_unknown_key_is_left_out_only_when_the_layout_is_named(tmp_path: Path) -> None:
+def test_an_unknown_key_is_dropped_only_if_the_layout_is_named(tmp_path: Path) -> None:
     record: JsonObject = {"question": "a", "answer": "b", "topic": "rivers"}
     path = write(tmp_path / "a.jsonl", record)
     with pytest.raises(DatasetError) as caught:
-        look(path)
+        open_path(path)
     assert "'topic'" in caught.value.message
     assert "--layout question-answer" in caught.value.hint
-    source = look(path, "question-answer")
+    source = open_path(path, "question-answer")
     assert "not used: 'topic'" in source.inferred
-    assert rows_of(source) == [{"prompt": "a", "completion": "b"}]
+    assert read_rows(source) == [{"prompt": "a", "completion": "b"}]
 
 
-def test_where_a_row_comes_from_is_left_out_and_said(tmp_path: Path) -> None:
+def test_dropped_metadata_keys_are_listed(tmp_path: Path) -> None:
     record: JsonObject = {"id": 7, "source": "web", "question": "a", "answer": "b"}
-    source = look(write(tmp_path / "a.jsonl", record))
+    source = open_path(write(tmp_path / "a.jsonl", record))
     assert source.inferred[-1] == "not used: 'id', 'source'"
 
 
-def test_keys_that_describe_rows_are_the_same_for_layouts_and_columns(tmp_path: Path) -> None:
-    described = "created-at,License,question_id,meta"
-    record: JsonObject = dict.fromkeys(described.split(","), "x")
-    layout = look(write(tmp_path / "a.jsonl", {**record, "question": "a", "answer": "b"}))
+def test_metadata_keys_are_the_same_for_layouts_and_columns(tmp_path: Path) -> None:
+    metadata_keys = "created-at,License,question_id,meta"
+    record: JsonObject = dict.fromkeys(metadata_keys.split(","), "x")
+    layout = open_path(write(tmp_path / "a.jsonl", {**record, "question": "a", "answer": "b"}))
     table = tmp_path / "a.csv"
-    table.write_text(f"{described},prompt,completion\nx,x,x,x,a,b\n")
-    assert rows_of(layout) == rows_of(look(table)) == [{"prompt": "a", "completion": "b"}]
+    table.write_text(f"{metadata_keys},prompt,completion\nx,x,x,x,a,b\n")
+    assert read_rows(layout) == read_rows(open_path(table)) == [{"prompt": "a", "completion": "b"}]
     assert layout.inferred[-1] == "not used: 'created-at', 'license', 'question_id', 'meta'"
 
 
-def test_what_is_not_said_is_not_guessed(tmp_path: Path) -> None:
+def test_a_layout_is_not_inferred_without_auto(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"question": "a", "answer": "b"})
     with pytest.raises(DatasetError) as caught:
-        look(path, None)
+        open_path(path, None)
     assert "question, answer" in caught.value.message
     assert "prepare: {layout: question-answer}" in caught.value.hint
     with pytest.raises(DatasetError, match="neither prompt and completion nor messages"):
-        rows_of(look(path, AS_IS))
+        read_rows(open_path(path, AS_IS))
 
 
 def test_one_row_with_a_history_makes_all_rows_chats(tmp_path: Path) -> None:
     plain: JsonObject = {"instruction": "a", "input": "", "output": "b", "history": []}
     path = write(tmp_path / "a.jsonl", *[plain] * 9, {**plain, "history": [["c", "d"]]})
-    source = look(path)
+    source = open_path(path)
     assert source.layout == "alpaca-chat"
     assert [len(row.messages) for row in read_source_rows(source)] == [2] * 9 + [4]
 
 
-def test_rows_that_do_not_fit_the_layout_are_faults_with_their_places(tmp_path: Path) -> None:
+def test_rows_that_do_not_match_the_layout_are_reported_with_their_places(tmp_path: Path) -> None:
     good: JsonObject = {"instruction": "a", "input": "", "output": "b"}
     bad: list[JsonObject] = [
         {"instruction": "a"}, {**good, "output": None}, {**good, "instruction": {}},
         {**good, "input": [1]}, {**good, "output": True}, {**good, "output": ""},
     ]  # fmt: skip
     with pytest.raises(DatasetError) as caught:
-        rows_of(look(write(tmp_path / "a.jsonl", *[good] * 10, *bad)))
+        read_rows(open_path(write(tmp_path / "a.jsonl", *[good] * 10, *bad)))
     lines = [line.partition(".jsonl:")[2] for line in caught.value.message.splitlines()[1:]]
     assert lines == [
         "11: output is missing", "12: output is null", "13: instruction is an object",
@@ -331,11 +336,11 @@ def test_rows_that_do_not_fit_the_layout_are_faults_with_their_places(tmp_path: 
         ([GPT, HUMAN], "the last message is not the assistant's"),
     ],
 )
-def test_a_turn_that_is_no_message_is_refused_by_name(
+def test_an_invalid_turn_is_refused_with_the_reason(
     tmp_path: Path, turns: list[Json], reason: str
 ) -> None:
     with pytest.raises(DatasetError) as caught:
-        rows_of(look(write(tmp_path / "a.jsonl", {"conversations": turns})))
+        read_rows(open_path(write(tmp_path / "a.jsonl", {"conversations": turns})))
     assert reason in caught.value.message
 
 
@@ -354,71 +359,69 @@ def test_a_turn_that_is_no_message_is_refused_by_name(
           "tools": [{"name": "f", "parameters": {"a": {"type": "Callable"}}}]}, "'Callable'"),
     ],
 )  # fmt: skip
-def test_what_has_no_one_reading_is_refused(
-    tmp_path: Path, record: JsonObject, reason: str
-) -> None:
+def test_ambiguous_records_are_refused(tmp_path: Path, record: JsonObject, reason: str) -> None:
     with pytest.raises(DatasetError) as caught:
-        rows_of(look(write(tmp_path / "a.jsonl", record)))
+        read_rows(open_path(write(tmp_path / "a.jsonl", record)))
     assert reason in caught.value.message
 
 
-def test_a_layout_is_told_by_the_most_of_its_keys() -> None:
-    found = match_layout({"instruction": "a", "input": "b", "output": "c", "question": "d"})
-    assert found is not None
-    assert found.name == "alpaca"
+def test_the_layout_with_the_most_matching_keys_is_chosen() -> None:
+    layout = match_layout({"instruction": "a", "input": "b", "output": "c", "question": "d"})
+    assert layout is not None
+    assert layout.name == "alpaca"
     assert match_layout({"input": {"messages": []}, "reply": "c"}) is None
 
 
-def test_an_unknown_layout_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_layout_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"conversations": [HUMAN, GPT]})
     with pytest.raises(DatasetError) as caught:
-        look(path, "share-gpt")
+        open_path(path, "share-gpt")
     assert caught.value.hint == "Did you mean 'sharegpt'?"
 
 
-def test_a_layout_and_columns_contradict() -> None:
+def test_a_layout_and_columns_conflict() -> None:
     with pytest.raises(DatasetError, match="defines prompts and completions"):
         ReadOptions(layout="alpaca", prompt="{a}")
 
 
-def test_keys_that_stand_twice_are_found_in_records_of_a_layout(tmp_path: Path) -> None:
+def test_duplicate_keys_are_found_in_records_of_a_layout(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"question": "a", "answer": "b", "answer": "c"}\n')
     with pytest.raises(DatasetError, match="the key 'answer' is duplicated"):
-        rows_of(look(path))
+        read_rows(open_path(path))
 
 
-LISTS: JsonObject = {"conversations": [HUMAN, GPT]}
+LIST_RECORD: JsonObject = {"conversations": [HUMAN, GPT]}
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_records_of_lists_alone_are_rows_whatever_the_file_is_called(
+def test_records_of_lists_are_rows_in_a_file_of_any_name(
     tmp_path: Path, name: str, count: int
 ) -> None:
-    source = look(write(tmp_path / name, *[LISTS] * count))
-    assert rows_of(source) == [CHAT] * count
+    source = open_path(write(tmp_path / name, *[LIST_RECORD] * count))
+    assert read_rows(source) == [CHAT] * count
 
 
-def test_columns_in_one_object_are_a_table_but_for_json_lines(tmp_path: Path) -> None:
+def test_columns_in_one_object_are_a_table_except_in_json_lines(tmp_path: Path) -> None:
     columns: JsonObject = {"question": ["a", "b"], "answer": ["c", "d"]}
     rows = [{"prompt": "a", "completion": "c"}, {"prompt": "b", "completion": "d"}]
-    assert rows_of(look(write(tmp_path / "a.json", columns))) == rows
+    assert read_rows(open_path(write(tmp_path / "a.json", columns))) == rows
     with pytest.raises(DatasetError, match=r"a.jsonl"):
-        rows_of(look(write(tmp_path / "a.jsonl", columns)))
+        read_rows(open_path(write(tmp_path / "a.jsonl", columns)))
 
 
-def test_pretty_printed_records_are_read_as_an_array_and_explained_without_one(
+def test_pretty_printed_records_are_read_in_an_array_and_refused_otherwise(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps([LISTS, LISTS], indent=1))
-    assert rows_of(look(path)) == [CHAT, CHAT]
-    path.write_text(json.dumps(LISTS, indent=1))
-    assert rows_of(look(path)) == [CHAT]
-    path.write_text("\n".join([json.dumps(LISTS, indent=1)] * 2))
+    path.write_text(json.dumps([LIST_RECORD, LIST_RECORD], indent=1))
+    assert read_rows(open_path(path)) == [CHAT, CHAT]
+    path.write_text(json.dumps(LIST_RECORD, indent=1))
+    assert read_rows(open_path(path)) == [CHAT]
+    path.write_text("\n".join([json.dumps(LIST_RECORD, indent=1)] * 2))
     with pytest.raises(DatasetError) as caught:
-        look(path)
+        open_path(path)
     assert "one record per line" in caught.value.hint
 
 
@@ -428,18 +431,18 @@ NULLS: list[tuple[JsonObject, JsonObject]] = [
     ({"messages": [{**USER, "name": None, "tool_calls": None}, {**ASSISTANT, "weight": None}]},
      CHAT),
     ({**PREFERENCE, "messages": None, "input": {"messages": [USER], "tools": None}}, PREFERENCE),
-    ({"messages": [USER, {**calls("1"), "weight": None}],
+    ({"messages": [USER, {**calls_message("1"), "weight": None}],
       "tools": [{"type": "function", "function": {**LEVEL, "strict": None, "parameters": {
           "type": "object", "properties": {"town": {"type": "string"}, "day": None}}}}]},
-     {"messages": [USER, calls("1")], "tools": TOOLS}),
+     {"messages": [USER, calls_message("1")], "tools": TOOLS}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("record", "row"), NULLS)
-def test_nulls_of_a_data_frame_are_keys_that_are_not_there(
+def test_nulls_of_a_data_frame_are_missing_keys(
     tmp_path: Path, record: JsonObject, row: JsonObject
 ) -> None:
-    assert rows_of(look(write(tmp_path / "a.jsonl", row, record))) == [row, row]
+    assert read_rows(open_path(write(tmp_path / "a.jsonl", row, record))) == [row, row]
 
 
 @pytest.mark.parametrize(
@@ -450,18 +453,21 @@ def test_nulls_of_a_data_frame_are_keys_that_are_not_there(
          "messages[0].content is null"),
     ],
 )  # fmt: skip
-def test_a_null_in_the_place_of_a_text_is_still_a_fault(
+def test_a_null_in_place_of_a_text_is_an_error(
     tmp_path: Path, record: JsonObject, reason: str
 ) -> None:
     with pytest.raises(DatasetError) as caught:
-        rows_of(look(write(tmp_path / "a.jsonl", record)))
+        read_rows(open_path(write(tmp_path / "a.jsonl", record)))
     assert reason in caught.value.message
 
 
 def test_a_table_of_known_columns_is_read_by_its_layout(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("Instruction,Input,Output\nWhich,river?,The Elbe.\nWhich river?,,The Elbe.\n")
-    assert [row["prompt"] for row in rows_of(look(path))] == ["Which\nriver?", "Which river?"]
+    assert [row["prompt"] for row in read_rows(open_path(path))] == [
+        "Which\nriver?",
+        "Which river?",
+    ]
     with pytest.raises(DatasetError) as caught:
-        look(path, None)
+        open_path(path, None)
     assert "prepare: {layout: alpaca}" in caught.value.hint

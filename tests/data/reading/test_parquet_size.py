@@ -1,4 +1,4 @@
-"""Parquet that unpacks without end is refused before it fills memory."""
+"""Parquet files that decompress to a huge size are refused before they fill memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,19 +15,19 @@ LONG = "y" * (1 << 18)
 ROWS = 20_000
 
 
-def repeat_one(rows: int) -> pa.DictionaryArray:
-    """A long text that stands once in the file and in every row."""
+def make_repeated_texts(rows: int) -> pa.DictionaryArray:
+    """A long text that is stored once and occurs in every row."""
     return pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([LONG]))
 
 
 def write_dictionary(path: Path) -> None:
-    table = pa.table({"prompt": repeat_one(ROWS), "completion": ["a"] * ROWS})
+    table = pa.table({"prompt": make_repeated_texts(ROWS), "completion": ["a"] * ROWS})
     pq.write_table(table, path, compression="zstd")
 
 
 def write_nested(path: Path) -> None:
     roles = pa.array(["user", "assistant"] * (ROWS // 2))
-    messages = pa.StructArray.from_arrays([roles, repeat_one(ROWS)], ["role", "content"])
+    messages = pa.StructArray.from_arrays([roles, make_repeated_texts(ROWS)], ["role", "content"])
     one_row = pa.ListArray.from_arrays(pa.array([0, ROWS], pa.int32()), messages)
     pq.write_table(pa.table({"messages": one_row}), path, compression="zstd")
 
@@ -63,14 +63,14 @@ def test_a_small_file_of_huge_texts_is_refused(
 
 def test_labels_and_a_long_system_message_in_every_row_are_read(tmp_path: Path) -> None:
     count = 700
-    asked = [
+    questions = [
         f"question {n} " + "".join(chr(97 + (n * k) % 26) for k in range(300)) for n in range(count)
     ]
-    texts = [text for one in asked for text in ("Be brief. " * 40, one, "fine")]
+    texts = [text for question in questions for text in ("Be brief. " * 40, question, "fine")]
     roles = ["system", "user", "assistant"] * count
     messages = pa.StructArray.from_arrays([pa.array(roles), pa.array(texts)], ["role", "content"])
     rows = pa.ListArray.from_arrays(pa.array(range(0, 3 * count + 1, 3), pa.int32()), messages)
     pq.write_table(pa.table({"messages": rows}), tmp_path / "a.parquet", row_group_size=300)
-    found = list(read_rows(tmp_path / "a.parquet"))
-    assert [row.messages[1]["content"] for row in found] == asked
-    assert {row.completion for row in found} == {"fine"}
+    parsed_rows = list(read_rows(tmp_path / "a.parquet"))
+    assert [row.messages[1]["content"] for row in parsed_rows] == questions
+    assert {row.completion for row in parsed_rows} == {"fine"}

@@ -1,4 +1,4 @@
-"""How much two texts have in common, estimated, in any script; and which of many are alike."""
+"""The estimated similarity of two texts in any script, and groups of similar texts."""
 
 import random
 
@@ -16,7 +16,7 @@ from ftops.data.screening.near_duplicates import (
 )
 
 FOX = "The quick brown fox jumps over the lazy dog near the old river bank at noon"
-ALIKE = {
+SIMILAR = {
     "case and blanks": (FOX, FOX.upper().replace(" ", "  ") + "!!"),
     "one word": (FOX * 2, FOX + FOX.replace("quick", "swift")),
     "Chinese": (
@@ -32,55 +32,55 @@ ALIKE = {
         "Москва является столицей России, и крупнейшим городом мира по численности населения",
     ),
 }
-OTHER = {
+DIFFERENT = {
     "English": (FOX, "A slow green turtle walks under the busy cat by the new house at night"),
     "Chinese": (
-        ALIKE["Chinese"][0],
+        SIMILAR["Chinese"][0],
         "今天的天气非常好，我们决定一起去公园散步，然后去湖边吃午饭。",
     ),
 }  # fmt: skip
 
 
-def words(chosen: random.Random, count: int) -> str:
+def make_words(rng: random.Random, count: int) -> str:
     letters = "abcdefghijklmnopqrstuvwxyz"
-    return " ".join("".join(chosen.choices(letters, k=chosen.randint(2, 9))) for _ in range(count))
+    return " ".join("".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(count))
 
 
-def runs(text: str) -> set[str]:
+def list_shingles(text: str) -> set[str]:
     letters = "".join(filter(str.isalnum, text.lower()))
-    return {letters[at : at + 5] for at in range(len(letters) - 4)}
+    return {letters[start : start + 5] for start in range(len(letters) - 4)}
 
 
-@pytest.mark.parametrize("name", ALIKE)
-def test_texts_that_differ_a_little_are_alike(name: str) -> None:
-    assert group_near_duplicates(sketch_texts(ALIKE[name])).tolist() == [0, 0]
+@pytest.mark.parametrize("name", SIMILAR)
+def test_texts_that_differ_a_little_are_similar(name: str) -> None:
+    assert group_near_duplicates(sketch_texts(SIMILAR[name])).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("name", OTHER)
-def test_texts_of_one_language_are_not_alike_for_that(name: str) -> None:
-    assert group_near_duplicates(sketch_texts(OTHER[name])).tolist() == [0, 1]
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_different_texts_of_one_language_are_not_similar(name: str) -> None:
+    assert group_near_duplicates(sketch_texts(DIFFERENT[name])).tolist() == [0, 1]
 
 
-def test_the_estimate_is_close_to_the_true_share() -> None:
-    chosen = random.Random(3)
+def test_the_estimate_is_close_to_the_true_similarity() -> None:
+    rng = random.Random(3)
     errors = []
     for _ in range(200):
-        text = words(chosen, 60)
+        text = make_words(rng, 60)
         changed = text.split()
-        for _ in range(chosen.randint(1, 20)):
-            changed[chosen.randrange(60)] = words(chosen, 1)
+        for _ in range(rng.randint(1, 20)):
+            changed[rng.randrange(60)] = make_words(rng, 1)
         pair = [text, " ".join(changed)]
-        one, other = map(runs, pair)
+        before, after = map(list_shingles, pair)
         sketches = sketch_texts(pair)
-        found = estimate(sketches, np.array([0]), np.array([1]))[0]
-        errors.append(found - len(one & other) / len(one | other))
+        similarity = estimate(sketches, np.array([0]), np.array([1]))[0]
+        errors.append(similarity - len(before & after) / len(before | after))
     assert abs(np.mean(errors)) < 0.01
     assert np.std(errors) < 0.07
 
 
-def test_a_sketch_does_not_depend_on_the_texts_around_it() -> None:
-    chosen = random.Random(4)
-    texts = [words(chosen, chosen.randint(0, 300)) for _ in range(300)]
+def test_a_sketch_does_not_depend_on_other_texts() -> None:
+    rng = random.Random(4)
+    texts = [make_words(rng, rng.randint(0, 300)) for _ in range(300)]
     texts[7] += " größer als 世界最大級の都市圏を形成し"
     together = sketch_texts(texts)
     assert together.shape == (300, BINS)
@@ -99,15 +99,15 @@ def test_any_texts_have_sketches_that_do_not_depend_on_each_other(texts: list[st
     assert all(first <= number for number, first in enumerate(groups.tolist()))
 
 
-def test_texts_too_short_to_be_compared_are_like_none() -> None:
+def test_texts_that_are_too_short_are_similar_to_none() -> None:
     texts = ["", "hi", "Hi!", "1234", "???", "good one", "good one"]
     assert group_near_duplicates(sketch_texts(texts)).tolist() == list(range(7))
 
 
-def test_what_a_quarter_of_the_texts_hold_does_not_make_them_alike() -> None:
-    chosen = random.Random(5)
-    system = f"You are a helpful assistant of {words(chosen, 60)}. "
-    texts = [system + words(chosen, 8) for _ in range(40)]
+def test_common_parts_do_not_make_texts_similar() -> None:
+    rng = random.Random(5)
+    system = f"You are a helpful assistant of {make_words(rng, 60)}. "
+    texts = [system + make_words(rng, 8) for _ in range(40)]
     assert group_near_duplicates(sketch_texts(texts)).tolist() != list(range(40))
     common = list_common_shingles(texts)
     assert group_near_duplicates(sketch_texts(texts, common)).tolist() == list(range(40))
@@ -115,29 +115,31 @@ def test_what_a_quarter_of_the_texts_hold_does_not_make_them_alike() -> None:
     assert group_near_duplicates(sketch_texts(texts, common))[40] == 3
 
 
-def test_of_many_texts_those_that_were_changed_a_little_are_found_and_no_others() -> None:
-    chosen = random.Random(6)
-    base = [words(chosen, chosen.randint(10, 60)) for _ in range(3000)]
+def test_only_slightly_changed_texts_are_matched_among_many() -> None:
+    rng = random.Random(6)
+    base = [make_words(rng, rng.randint(10, 60)) for _ in range(3000)]
     changed = []
     for text in base[:500]:
         parts = text.split()
-        parts[chosen.randrange(len(parts))] = "x"
+        parts[rng.randrange(len(parts))] = "x"
         changed.append(" ".join(parts))
-    truly = {
+    similar = {
         number
-        for number, (one, other) in enumerate(zip(base, changed, strict=False))
-        if len(runs(one) & runs(other)) / len(runs(one) | runs(other)) > LEAST_ALIKE + 0.15
+        for number, (before, after) in enumerate(zip(base, changed, strict=False))
+        if len(list_shingles(before) & list_shingles(after))
+        / len(list_shingles(before) | list_shingles(after))
+        > LEAST_ALIKE + 0.15
     }
     groups = group_near_duplicates(sketch_texts([*base, *changed]))
     assert groups[:3000].tolist() == list(range(3000))
     assert all(groups[3000 + number] in (number, 3000 + number) for number in range(500))
-    assert truly <= {number for number in range(500) if groups[3000 + number] == number}
-    twins = match_near_duplicates(sketch_texts(base), sketch_texts(changed))
-    assert truly <= set(twins)
-    assert all(first == number for number, first in twins.items())
+    assert similar <= {number for number in range(500) if groups[3000 + number] == number}
+    matches = match_near_duplicates(sketch_texts(base), sketch_texts(changed))
+    assert similar <= set(matches)
+    assert all(first == number for number, first in matches.items())
 
 
-def test_a_thousand_copies_are_one_group() -> None:
-    chosen = random.Random(7)
-    texts = [f"{FOX} and then it sleeps {words(chosen, 1)}" for _ in range(1000)]
+def test_a_thousand_near_copies_are_one_group() -> None:
+    rng = random.Random(7)
+    texts = [f"{FOX} and then it sleeps {make_words(rng, 1)}" for _ in range(1000)]
     assert set(group_near_duplicates(sketch_texts(texts)).tolist()) == {0}

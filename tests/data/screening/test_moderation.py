@@ -1,4 +1,4 @@
-"""What is sent to a judge, and what is remembered of his verdicts."""
+"""Texts that are sent for moderation, and the cache of the results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,63 +20,63 @@ from ftops.data.screening.moderation import (
 from ftops.errors import RateLimited
 
 
-class WordJudge:
-    """Takes every text for harmful that holds one of his words; gives up when told to."""
+class WordModeration:
+    """Flags every text with one of two words; fails at the request `fails_at`."""
 
     def __init__(self, fails_at: int | None = None) -> None:
-        self.asked: list[list[str]] = []
+        self.requests: list[list[str]] = []
         self._fails_at = fails_at
 
     def __call__(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        if len(self.asked) == self._fails_at:
+        if len(self.requests) == self._fails_at:
             raise RateLimited("slow down")
-        self.asked.append([*texts])
+        self.requests.append([*texts])
         return [tuple(word for word in ("bite", "kick") if word in text) for text in texts]
 
 
-def hold_court(home: Path, judge: WordJudge, name: str = "me") -> Moderator:
-    return Moderator(judge, ModerationCache(home, name), lambda _: None)
+def create_moderator(home: Path, moderate: WordModeration, name: str = "me") -> Moderator:
+    return Moderator(moderate, ModerationCache(home, name), lambda _: None)
 
 
-def test_a_row_is_judged_by_all_of_its_texts(tmp_path: Path) -> None:
+def test_a_row_has_the_flags_of_all_its_texts(tmp_path: Path) -> None:
     rows = [["I bite", "and kick"], ["hello"], [" ", ""], ["hello", "kick"]]
-    found = hold_court(tmp_path, WordJudge()).judge(rows)
-    assert found == [{"bite", "kick"}, set(), set(), {"kick"}]
+    flags = create_moderator(tmp_path, WordModeration()).judge(rows)
+    assert flags == [{"bite", "kick"}, set(), set(), {"kick"}]
 
 
-def test_a_text_that_stands_twice_is_sent_once_and_a_blank_one_never(tmp_path: Path) -> None:
-    judge = WordJudge()
-    court = hold_court(tmp_path, judge)
-    court.judge([["a", "b"], ["b", "a"], ["", "\n"]])
-    court.judge([["b", "c"]])
-    assert judge.asked == [["a", "b"], ["c"]]
-    assert court.sent == 3
+def test_a_duplicate_text_is_sent_once_and_a_blank_one_never(tmp_path: Path) -> None:
+    moderate = WordModeration()
+    moderator = create_moderator(tmp_path, moderate)
+    moderator.judge([["a", "b"], ["b", "a"], ["", "\n"]])
+    moderator.judge([["b", "c"]])
+    assert moderate.requests == [["a", "b"], ["c"]]
+    assert moderator.sent == 3
 
 
-def test_a_repeated_check_sends_nothing_and_says_the_same(tmp_path: Path) -> None:
+def test_a_repeated_check_sends_nothing_and_has_the_same_result(tmp_path: Path) -> None:
     rows = [[f"text {number}", "bite" * number] for number in range(100)]
-    first = hold_court(tmp_path, WordJudge()).judge(rows)
-    again = WordJudge()
-    assert hold_court(tmp_path, again).judge(rows) == first
-    assert again.asked == []
+    first = create_moderator(tmp_path, WordModeration()).judge(rows)
+    second = WordModeration()
+    assert create_moderator(tmp_path, second).judge(rows) == first
+    assert second.requests == []
 
 
-def test_what_was_judged_before_an_error_is_not_sent_again(tmp_path: Path) -> None:
+def test_texts_that_were_moderated_before_an_error_are_not_sent_again(tmp_path: Path) -> None:
     rows = [[f"text {number}"] for number in range(4 * MOST_TEXTS)]
-    first = WordJudge(fails_at=3)
+    first = WordModeration(fails_at=3)
     with pytest.raises(RateLimited):
-        hold_court(tmp_path, first).judge(rows)
-    second = WordJudge()
-    hold_court(tmp_path, second).judge(rows)
-    assert [len(first.asked), len(second.asked)] == [3, 1]
-    assert second.asked[0][0] == f"text {3 * MOST_TEXTS}"
+        create_moderator(tmp_path, first).judge(rows)
+    second = WordModeration()
+    create_moderator(tmp_path, second).judge(rows)
+    assert [len(first.requests), len(second.requests)] == [3, 1]
+    assert second.requests[0][0] == f"text {3 * MOST_TEXTS}"
 
 
-def test_another_judge_is_asked_for_himself(tmp_path: Path) -> None:
-    hold_court(tmp_path, WordJudge(), "me").judge([["a"]])
-    other = WordJudge()
-    hold_court(tmp_path, other, "you").judge([["a"]])
-    assert other.asked == [["a"]]
+def test_results_are_cached_by_moderation_model(tmp_path: Path) -> None:
+    create_moderator(tmp_path, WordModeration(), "me").judge([["a"]])
+    other = WordModeration()
+    create_moderator(tmp_path, other, "you").judge([["a"]])
+    assert other.requests == [["a"]]
 
 
 def test_batches_are_bounded_in_texts_and_bytes_and_keep_the_order() -> None:
@@ -88,58 +88,58 @@ def test_batches_are_bounded_in_texts_and_bytes_and_keep_the_order() -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "語", "🙂"])
-def test_a_long_text_is_cut_between_characters_and_judged_whole(
+def test_a_long_text_is_cut_between_characters_and_moderated_completely(
     tmp_path: Path, letter: str
 ) -> None:
     text = "a" + letter * MOST_BYTES + " bite"
     pieces = cut_text(text)
     assert "".join(pieces) == text
     assert max(len(piece.encode()) for piece in pieces) <= MOST_BYTES
-    assert hold_court(tmp_path, WordJudge()).judge([[text]]) == [{"bite"}]
+    assert create_moderator(tmp_path, WordModeration()).judge([[text]]) == [{"bite"}]
 
 
 def test_half_a_surrogate_pair_is_sent_as_a_question_mark() -> None:
     assert cut_text("a\ud800b") == ["a?b"]
 
 
-def test_no_text_stands_in_the_file_and_others_cannot_read_it(tmp_path: Path) -> None:
-    hold_court(tmp_path, WordJudge()).judge([["I bite you"]])
-    kept = tmp_path / FILENAME
-    assert b"you" not in kept.read_bytes()
-    assert kept.stat().st_mode & 0o077 == 0
+def test_the_cache_contains_no_texts_and_is_private(tmp_path: Path) -> None:
+    create_moderator(tmp_path, WordModeration()).judge([["I bite you"]])
+    cache_file = tmp_path / FILENAME
+    assert b"you" not in cache_file.read_bytes()
+    assert cache_file.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
     "damage", [b'{"text": "ab', b"[]\n", b'{"text": 1, "flagged": []}\n', b"\n"]
 )
-def test_a_damaged_line_is_passed_over_and_the_others_hold(tmp_path: Path, damage: bytes) -> None:
-    hold_court(tmp_path, WordJudge()).judge([["bite"]])
+def test_a_damaged_line_of_the_cache_is_ignored(tmp_path: Path, damage: bytes) -> None:
+    create_moderator(tmp_path, WordModeration()).judge([["bite"]])
     with (tmp_path / FILENAME).open("ab") as stream:
         stream.write(damage)
-    hold_court(tmp_path, WordJudge()).judge([["kick"]])
-    verdicts = ModerationCache(tmp_path, "me")
-    assert [verdicts.find(text) for text in ("bite", "kick", "x")] == [("bite",), ("kick",), None]
+    create_moderator(tmp_path, WordModeration()).judge([["kick"]])
+    cache = ModerationCache(tmp_path, "me")
+    assert [cache.find(text) for text in ("bite", "kick", "x")] == [("bite",), ("kick",), None]
 
 
-def test_a_file_that_has_grown_large_becomes_the_old_one_and_is_still_read(tmp_path: Path) -> None:
+def test_a_large_cache_file_is_rotated_and_still_read(tmp_path: Path) -> None:
     for number in range(3):
         ModerationCache(tmp_path, "me", max_bytes=100).add(
             [f"{number}", f"and {number}"], [(), ("bite",)]
         )
     assert (tmp_path / "moderation.old.jsonl").stat().st_size < 200
-    verdicts = ModerationCache(tmp_path, "me", max_bytes=100)
-    assert verdicts.find("and 2") == ("bite",)
-    assert verdicts.find("0") is None  # the one before the old one is gone
+    cache = ModerationCache(tmp_path, "me", max_bytes=100)
+    assert cache.find("and 2") == ("bite",)
+    assert cache.find("0") is None  # only one old file is kept
 
 
 KEYS = st.one_of(st.integers(0, 20), st.integers(2**64 - 3, 2**64 - 1), st.integers(0, 2**64 - 1))
 
 
 @given(st.lists(st.tuples(KEYS, st.integers(0, 2**32 - 1))), st.integers(1, 5))
-def test_a_shelf_holds_what_a_dict_would(put: list[tuple[int, int]], fresh: int) -> None:
-    shelf, known = HashIndex(fresh), dict[int, int]()
-    for key, number in put:
-        shelf.put(key, number)
-        known[key] = number
-    for key in (*known, 7, 2**64 - 2):
-        assert shelf.find(key) == known.get(key)
+def test_an_index_behaves_like_a_dict(items: list[tuple[int, int]], buffer_size: int) -> None:
+    index, expected = HashIndex(buffer_size), dict[int, int]()
+    for key, number in items:
+        index.put(key, number)
+        expected[key] = number
+    for key in (*expected, 7, 2**64 - 2):
+        assert index.find(key) == expected.get(key)

@@ -1,4 +1,4 @@
-"""What is private is found by its form, and what only looks like it is not."""
+"""Private data is found by its format, and similar text is not."""
 
 from itertools import pairwise
 
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from ftops.data.screening.pii import list_pii, mask, redact
 from ftops.data.screening.pii_kind import PiiKind
 
-# Keys are put together here, so that no scanner of repositories takes this file for a leak.
+# Keys are concatenated here, so that secret scanners ignore this file.
 RANDOM = "a8F3kd9Qz71LmN0pXy2BwE5rT6uV4sG9hJ1c"
 BLOCK = "-----BEGIN RSA PRIVATE " + "KEY-----\n" + "MIIEowIBAAKCAQEA" * 5 + "\n"
 TOKEN = ".".join(["eyJ" + "hbGciOiJIUzI1NiJ9", "eyJ" + "zdWIiOiIxMjM0NTY3", RANDOM])
 
-HELD = {
+PRIVATE_TEXTS = {
     PiiKind.PRIVATE_KEY: (
         BLOCK + "-----END RSA PRIVATE " + "KEY-----",
         BLOCK.replace("\n", "\\n"),
@@ -67,7 +67,7 @@ HELD = {
         "01 42 68 53 00",
     ),
 }
-FREE = (
+HARMLESS_TEXTS = (
     "jo at firma.de",
     "icon@2x.png",
     "user@example.com",
@@ -90,50 +90,58 @@ FREE = (
 )
 
 
-@pytest.mark.parametrize(("kind", "text"), [(kind, one) for kind in HELD for one in HELD[kind]])
-def test_private_data_is_found_whole_and_replaced(kind: PiiKind, text: str) -> None:
-    around = f"Größe: {text} 。 and more"
-    (place,) = list_pii(around)
-    assert (place.kind, around[place.start : place.end]) == (kind, text)
-    assert redact(around) == f"Größe: {kind.value} 。 and more"
+@pytest.mark.parametrize(
+    ("kind", "text"), [(kind, text) for kind in PRIVATE_TEXTS for text in PRIVATE_TEXTS[kind]]
+)
+def test_private_data_is_found_completely_and_replaced(kind: PiiKind, text: str) -> None:
+    context = f"Größe: {text} 。 and more"
+    (place,) = list_pii(context)
+    assert (place.kind, context[place.start : place.end]) == (kind, text)
+    assert redact(context) == f"Größe: {kind.value} 。 and more"
 
 
-@pytest.mark.parametrize("text", FREE)
-def test_what_only_looks_private_is_left_alone(text: str) -> None:
+@pytest.mark.parametrize("text", HARMLESS_TEXTS)
+def test_text_that_only_looks_private_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
-def test_passwords_count_where_they_are_said_to_be_one() -> None:
+def test_random_text_is_a_secret_only_next_to_a_name_of_secrets() -> None:
     address = "postgres://joe:hunter2@db.firma.de/x"
     assert redact(address) == "postgres://joe:[PASSWORD]@db.firma.de/x"
     assert redact(f'"api_key": "{RANDOM}"') == '"api_key": "[API_KEY]"'
     assert redact(f"commit {RANDOM}") == f"commit {RANDOM}"
 
 
-def test_a_number_beside_others_is_still_found() -> None:
+def test_a_number_next_to_others_is_found() -> None:
     assert redact("in 2021 4111 1111 1111 1111 was paid") == "in 2021 [CARD] was paid"
     account = "GB29 NWBK 6016 1331 9268 19 BIC DEUT"
     assert redact(account) == "[BANK_ACCOUNT] BIC DEUT"
     assert redact("Tel. 030 901 8200, 17 uhr") == "Tel. [PHONE], 17 uhr"
 
 
-def test_a_secret_is_never_shown_whole() -> None:
+def test_a_secret_is_masked() -> None:
     for text in (RANDOM, "jo@firma.de", "x"):
         assert text not in mask(text).split("… (")[0]
     assert mask("AKIA" + "IOSFODNN7EXAMPL2") == "AKIA… (20 characters)"
 
 
-@given(st.lists(st.sampled_from([one for some in HELD.values() for one in some] + list(FREE))
-                | st.text(max_size=5)).map("".join))  # fmt: skip
-def test_nothing_is_found_in_a_text_that_was_redacted(text: str) -> None:
-    done = redact(text)
-    assert list_pii(done) == []
-    assert redact(done) == done
+@given(
+    st.lists(
+        st.sampled_from(
+            [text for texts in PRIVATE_TEXTS.values() for text in texts] + list(HARMLESS_TEXTS)
+        )
+        | st.text(max_size=5)
+    ).map("".join)
+)
+def test_a_redacted_text_has_no_private_data(text: str) -> None:
+    redacted = redact(text)
+    assert list_pii(redacted) == []
+    assert redact(redacted) == redacted
     places = list_pii(text)
-    assert all(one.end <= other.start for one, other in pairwise(places))
+    assert all(before.end <= after.start for before, after in pairwise(places))
 
 
 @pytest.mark.parametrize("between", range(1, 30))
-def test_a_number_behind_another_one_is_redacted_whole(between: int) -> None:
+def test_a_number_after_another_one_is_redacted_completely(between: int) -> None:
     text = f"4111 1111 1111 1111{'?' * between}tel: +49 170 1234567."
     assert redact(text) == f"[CARD]{'?' * between}tel: [PHONE]."

@@ -1,4 +1,4 @@
-"""One wrong digit is noticed."""
+"""Check digits of numbers."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 
 from ftops.data.screening import pii_numbers
 
-GOOD: list[tuple[Callable[[str], bool], str]] = [
+VALID_NUMBERS: list[tuple[Callable[[str], bool], str]] = [
     (pii_numbers.is_card, "4111111111111111"),
     (pii_numbers.is_iban, "FR1420041010050500013M02606"),
     (pii_numbers.is_french, "255081416802538"),
@@ -24,21 +24,21 @@ GOOD: list[tuple[Callable[[str], bool], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("test", "number"), GOOD)
-def test_one_digit_that_is_wrong_is_noticed(test: Callable[[str], bool], number: str) -> None:
+@pytest.mark.parametrize(("test", "number"), VALID_NUMBERS)
+def test_one_wrong_digit_makes_a_number_invalid(test: Callable[[str], bool], number: str) -> None:
     assert test(number)
-    for at, digit in enumerate(number):
+    for position, digit in enumerate(number):
         if digit.isdigit():
             wrong = str((int(digit) + 3) % 10)
-            assert not test(number[:at] + wrong + number[at + 1 :])
+            assert not test(number[:position] + wrong + number[position + 1 :])
 
 
-def test_social_security_numbers_that_nobody_was_given_are_none() -> None:
+def test_unassigned_social_security_numbers_are_invalid() -> None:
     assert pii_numbers.is_american("123456789")
     for number in ("000456789", "666456789", "900456789", "123006789", "123450000"):
         assert not pii_numbers.is_american(number)
 
 
-def test_a_belgian_number_of_this_century_has_another_key() -> None:
+def test_a_belgian_number_of_this_century_has_another_check_number() -> None:
     key = 97 - int("2" + "170730033") % 97
     assert pii_numbers.is_belgian(f"170730033{key:02}")

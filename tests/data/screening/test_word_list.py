@@ -1,4 +1,4 @@
-"""Lists of words: how they are read, and where their words are found."""
+"""Reading and searching of word lists."""
 
 from pathlib import Path
 
@@ -34,11 +34,11 @@ def read(folder: Path, text: str | bytes) -> WordList:
     return read_word_list(path)
 
 
-def find(words: WordList, text: str) -> list[str]:
+def list_matches(words: WordList, text: str) -> list[str]:
     return [words.entries[index][0] for _, index in WordSearch(words).find(normalize_text(text))]
 
 
-def test_words_go_by_the_language_that_stands_above_them(tmp_path: Path) -> None:
+def test_words_have_the_language_of_the_comment_above_them(tmp_path: Path) -> None:
     words = read(tmp_path, LIST)
     assert words.languages == ("en", "de", "zh", "ja", "ko", "hi", "th")
     assert ("de", "scheiss") in words.entries
@@ -58,14 +58,14 @@ def test_words_go_by_the_language_that_stands_above_them(tmp_path: Path) -> None
         ("वह गधा है", ["hi"]), ("गधाा", []), ("ไอ้ควายโง่", ["th"]), ("", []),
     ],
 )  # fmt: skip
-def test_a_word_is_found_as_a_word_in_its_script(
+def test_a_word_is_found_only_as_a_whole_word(
     tmp_path: Path, text: str, languages: list[str]
 ) -> None:
-    assert sorted(find(read(tmp_path, LIST), text)) == languages
+    assert sorted(list_matches(read(tmp_path, LIST), text)) == languages
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (b"a\n\xff\n", r"words\.txt:2: the word list is not UTF-8"),
         ("", "the word list is empty"),
@@ -76,15 +76,15 @@ def test_a_word_is_found_as_a_word_in_its_script(
         ("a\n" * (2 << 20) + "b", "more than 4 MiB"),
     ],
 )
-def test_a_list_that_cannot_be_used_is_refused_by_its_line(
-    tmp_path: Path, text: str | bytes, said: str
+def test_an_invalid_list_is_refused_with_its_line(
+    tmp_path: Path, text: str | bytes, message: str
 ) -> None:
-    with pytest.raises(DatasetError, match=said) as refused:
+    with pytest.raises(DatasetError, match=message) as caught:
         read(tmp_path, text)
-    assert refused.value.hint
+    assert caught.value.hint
 
 
-def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_list_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.txt", tmp_path):
         with pytest.raises(DatasetError, match="cannot read the word list"):
             read_word_list(path)

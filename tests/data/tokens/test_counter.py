@@ -1,4 +1,4 @@
-"""The estimate of tokens, where no vocabulary is at hand."""
+"""Estimates of tokens without a vocabulary."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def estimate(folder: Path, *rows: object, vocabulary: str = "") -> FileTokenEsti
 
 
 @pytest.mark.parametrize(
-    ("text", "letters"),
+    ("text", "counts"),
     [
         ("", CharCounts()),
         ("plain", CharCounts(5)),
@@ -26,28 +26,28 @@ def estimate(folder: Path, *rows: object, vocabulary: str = "") -> FileTokenEsti
         ("half \ud800", CharCounts(6)),
     ],
 )
-def test_letters_are_told_by_script(text: str, letters: CharCounts) -> None:
-    assert count_chars(text) == letters
+def test_letters_are_counted_by_script(text: str, counts: CharCounts) -> None:
+    assert count_chars(text) == counts
 
 
-def test_latin_text_has_a_token_for_four_letters(tmp_path: Path) -> None:
+def test_latin_text_has_about_one_token_for_four_letters(tmp_path: Path) -> None:
     assert estimate(tmp_path, pair("a" * 416, "b" * 4)).tokens == 100
 
 
-def test_the_vocabulary_decides_what_other_scripts_cost(tmp_path: Path) -> None:
+def test_tokens_of_other_scripts_depend_on_the_vocabulary(tmp_path: Path) -> None:
     rows = [pair("世" * 88, "界界"), pair("д" * 80, "д")]
-    older = [estimate(tmp_path, *rows, vocabulary=name).tokens for name in ("r50k_base",
+    tokens = [estimate(tmp_path, *rows, vocabulary=name).tokens for name in ("r50k_base",
              "cl100k_base", "o200k_base", "")]  # fmt: skip
-    assert older == sorted(older, reverse=True)
-    assert older[0] > 3 * older[-1]
-    assert older[-1] == older[-2]
+    assert tokens == sorted(tokens, reverse=True)
+    assert tokens[0] > 3 * tokens[-1]
+    assert tokens[-1] == tokens[-2]
 
 
-def test_chats_cost_three_a_message_and_three_a_row(tmp_path: Path) -> None:
+def test_chats_add_three_tokens_for_each_message_and_row(tmp_path: Path) -> None:
     assert estimate(tmp_path, chat("a" * 42, "b" * 42), chat("c" * 42, "d" * 42)).tokens == 58
 
 
-def test_every_row_has_a_token(tmp_path: Path) -> None:
+def test_every_row_has_at_least_one_token(tmp_path: Path) -> None:
     assert estimate(tmp_path, pair("", "a"), pair("", "b")).tokens == 2
 
 

@@ -1,4 +1,4 @@
-"""Exact counts with tiktoken, and how its files are found without a network."""
+"""Exact counts with tiktoken, and its files without network access."""
 
 from pathlib import Path
 
@@ -34,36 +34,34 @@ def test_text_that_looks_like_a_special_token_is_text() -> None:
     assert Vocabulary("bytes", BYTES).count(["<|end|>"]) == [7]
 
 
-def test_half_a_character_is_counted_like_a_question_mark() -> None:
+def test_an_unpaired_surrogate_is_counted_like_a_question_mark() -> None:
     assert Vocabulary("bytes", BYTES).count(["a\ud800"]) == [2]
 
 
-def test_long_texts_are_cut_before_blanks_and_count_the_same() -> None:
+def test_long_texts_are_split_before_spaces_with_the_same_count() -> None:
     words = "abab " * 30_000
     assert Vocabulary("bytes", BYTES).count([words]) == [60_000]
     assert Vocabulary("bytes", BYTES).count(["x" * 120_000]) == [120_000]
 
 
-def test_files_are_called_as_tiktoken_calls_them() -> None:
-    known = find_vocabulary_file("cl100k_base")
-    assert known is not None
-    assert known.filename == "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
+def test_files_have_the_names_that_tiktoken_uses() -> None:
+    vocabulary_file = find_vocabulary_file("cl100k_base")
+    assert vocabulary_file is not None
+    assert vocabulary_file.filename == "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
     assert find_vocabulary_file("no_such_base") is None
 
 
 @pytest.mark.parametrize("name", sorted(SHA256))
-def test_a_file_that_is_cut_is_neither_taken_nor_deleted_nor_fetched(
-    tmp_path: Path, name: str
-) -> None:
-    wanted = find_vocabulary_file(name)
-    assert wanted is not None
-    path = tmp_path / wanted.filename
+def test_a_damaged_file_is_not_used_deleted_or_downloaded(tmp_path: Path, name: str) -> None:
+    vocabulary_file = find_vocabulary_file(name)
+    assert vocabulary_file is not None
+    path = tmp_path / vocabulary_file.filename
     path.write_bytes(b"IQ== 0\n")
     assert find_vocabulary(name, [tmp_path, tmp_path / "missing"]) is None
     assert path.read_bytes() == b"IQ== 0\n"
 
 
-def test_another_file_than_the_wanted_one_is_not_kept(tmp_path: Path) -> None:
+def test_a_file_with_another_hash_is_not_stored(tmp_path: Path) -> None:
     folder = tmp_path / "vocabularies"
     assert not store_vocabulary("cl100k_base", b"IQ== 0\n", folder)
     assert not store_vocabulary("no_such_base", b"IQ== 0\n", folder)
@@ -76,12 +74,15 @@ def test_without_a_vocabulary_tokens_are_estimated(tmp_path: Path) -> None:
     assert counter.count(["a" * 42]) == [10]
 
 
-def test_vocabularies_are_looked_for_where_tiktoken_does_and_in_the_home(tmp_path: Path) -> None:
-    own = tmp_path / "vocabularies"
+def test_vocabularies_are_searched_in_the_cache_of_tiktoken_and_in_the_home(tmp_path: Path) -> None:
+    home_folder = tmp_path / "vocabularies"
     assert list_vocabulary_folders({"TIKTOKEN_CACHE_DIR": "/cache"}, tmp_path) == (
         Path("/cache"),
-        own,
+        home_folder,
     )
-    assert list_vocabulary_folders({"DATA_GYM_CACHE_DIR": "/gym"}, tmp_path) == (Path("/gym"), own)
-    usual, _ = list_vocabulary_folders({}, tmp_path)
-    assert usual.name == "data-gym-cache"
+    assert list_vocabulary_folders({"DATA_GYM_CACHE_DIR": "/gym"}, tmp_path) == (
+        Path("/gym"),
+        home_folder,
+    )
+    default_folder, _ = list_vocabulary_folders({}, tmp_path)
+    assert default_folder.name == "data-gym-cache"

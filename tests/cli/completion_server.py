@@ -1,4 +1,4 @@
-"""A server on this machine that answers each question with its capitals, and counts them."""
+"""A completion server on loopback that returns each prompt in capitals and records requests."""
 
 import json
 import threading
@@ -14,14 +14,14 @@ Refuse = Callable[[str], "tuple[int, dict[str, Any]] | None"]
 
 
 @dataclass
-class AnsweringServer:
-    """Speaks completions and chat, whole and streamed; `refuse` gives status and error."""
+class CompletionServer:
+    """Serves completions and chat, also streamed; `refuse` returns a status and an error."""
 
     base_url: str = ""
-    asked: list[str] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     refuse: Refuse = lambda _text: None
-    say: Callable[[str], str] = str.upper
+    complete: Callable[[str], str] = str.upper
     refused_parameters: tuple[str, ...] = ()
     finish_reason: str | None = "stop"
     stream_end: str = "data: [DONE]\n\n"
@@ -34,32 +34,32 @@ class AnsweringServer:
         texts = [body["messages"][-1]["content"]] if is_chat else body["prompt"]
         texts = [texts] if isinstance(texts, str) else texts
         with self._lock:
-            self.asked += texts
+            self.prompts += texts
             self.bodies.append(body)
         self.before()
-        refused = next((found for text in texts if (found := self.refuse(text))), None)
+        error = next((refusal for text in texts if (refusal := self.refuse(text))), None)
         for name in self.refused_parameters:
             if name in body:
-                refused = (400, {"message": f"'{name}' is not supported with this model"})
-        if refused is not None:
-            self._send(request, refused[0], json.dumps({"error": refused[1]}).encode())
+                error = (400, {"message": f"'{name}' is not supported with this model"})
+        if error is not None:
+            self._send(request, error[0], json.dumps({"error": error[1]}).encode())
         elif body.get("stream"):
-            self._stream(request, self.say(texts[0]), is_chat=is_chat)
+            self._stream(request, self.complete(texts[0]), is_chat=is_chat)
         else:
-            choices = [self._choose(at, text, is_chat) for at, text in enumerate(texts)]
+            choices = [self._choose(index, text, is_chat) for index, text in enumerate(texts)]
             usage = {"prompt_tokens": 10 * len(texts), "completion_tokens": 2 * len(texts)}
             self._send(request, 200, json.dumps({"choices": choices, "usage": usage}).encode())
 
-    def _choose(self, at: int, text: str, is_chat: bool) -> dict[str, Any]:
-        said = self.say(text)
-        content = {"message": {"content": said}} if is_chat else {"text": said}
-        return {"index": at, "finish_reason": self.finish_reason, **content}
+    def _choose(self, index: int, text: str, is_chat: bool) -> dict[str, Any]:
+        completion = self.complete(text)
+        content = {"message": {"content": completion}} if is_chat else {"text": completion}
+        return {"index": index, "finish_reason": self.finish_reason, **content}
 
     def _stream(self, request: BaseHTTPRequestHandler, text: str, *, is_chat: bool) -> None:
-        pieces = [
+        chunks = [
             {"choices": [{"index": 0, "delta": {"content": part}, "text": part}]} for part in text
         ]
-        lines = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces)
+        lines = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
         self._send(request, 200, (lines + self.stream_end).encode(), kind="text/event-stream")
 
     def _send(
@@ -77,8 +77,8 @@ class AnsweringServer:
 
 
 @contextmanager
-def answering_server() -> Iterator[AnsweringServer]:
-    server = AnsweringServer()
+def serve_completions() -> Iterator[CompletionServer]:
+    server = CompletionServer()
     with serve_loopback(server.answer) as port:
         server.base_url = f"http://127.0.0.1:{port}/v1"
         yield server

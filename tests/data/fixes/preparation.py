@@ -1,4 +1,4 @@
-"""Plans tried on rows, in a folder of the test's own."""
+"""Preparation of rows with a drafted plan or with given steps, in the folder of a test."""
 
 import json
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from tests.data.data_files import write_rows
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What a preparation gave."""
+class Preparation:
+    """A drafted plan, the result of it and the prepared rows."""
 
     rows: list[dict[str, Json]]
-    found: PlanDraft
-    outcome: PlanResult
+    draft: PlanDraft
+    result: PlanResult
 
     @property
     def pairs(self) -> list[tuple[Json, Json]]:
@@ -29,37 +29,39 @@ class Trial:
 
     @property
     def codes(self) -> list[str]:
-        """The fixes that did something, in their order."""
-        return [stats.check or stats.code for stats in self.outcome.changed]
+        """The fixes that changed rows, in order."""
+        return [stats.check or stats.code for stats in self.result.changed]
 
     def count(self, code: str) -> int:
         """The rows that a fix changed."""
         return sum(
-            stats.count for stats in self.outcome.fix_stats if code in (stats.code, stats.check)
+            stats.count for stats in self.result.fix_stats if code in (stats.code, stats.check)
         )
 
 
-def try_all(
-    folder: Path, rows: Sequence[object], ask: ConfirmFix | None = None, **plan_options: object
-) -> Trial:
-    """Prepare the rows with every fix that is proposed (or that `ask` takes)."""
+def prepare_rows(
+    folder: Path, rows: Sequence[object], confirm: ConfirmFix | None = None, **plan_options: object
+) -> Preparation:
+    """Prepare the rows with every proposed fix (or those that `confirm` accepts)."""
     path = write_rows(folder / "rows.jsonl", rows)
-    return try_file(path, ask, **plan_options)
+    return prepare_path(path, confirm, **plan_options)
 
 
-def try_file(path: Path, ask: ConfirmFix | None = None, **plan_options: object) -> Trial:
-    """The same for a file that is there."""
+def prepare_path(
+    path: Path, confirm: ConfirmFix | None = None, **plan_options: object
+) -> Preparation:
+    """The same for an existing file."""
     options = ReadOptions()
     data_target = plan_options.pop("target", DataTarget())
-    wanted = PlanOptions(target=data_target, **plan_options)  # type: ignore[arg-type]
-    found = draft_plan(lambda: open_source(path, options), options, wanted, ask)
+    plan_settings = PlanOptions(target=data_target, **plan_options)  # type: ignore[arg-type]
+    draft = draft_plan(lambda: open_source(path, options), options, plan_settings, confirm)
     target = path.with_name("out.jsonl")
-    outcome = write_prepared(open_source(path, options), found.plan, target)
-    return Trial(read_lines(target), found, outcome)
+    result = write_prepared(open_source(path, options), draft.plan, target)
+    return Preparation(read_lines(target), draft, result)
 
 
 def run_steps(folder: Path, rows: Sequence[object], *steps: PlanStep) -> list[dict[str, Json]]:
-    """Do these steps to the rows."""
+    """Apply these steps to the rows."""
     path = write_rows(folder / "rows.jsonl", rows)
     target = folder / "out.jsonl"
     write_prepared(open_source(path), DataPlan(steps), target)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with the ledger or its disk: a known error, a next step, nothing lost."""
+"""Errors of the ledger and its disk: a message, a next step, and nothing is lost."""
 
 import contextlib
 import os
@@ -27,13 +27,13 @@ def make_ledger(home: Path) -> Path:
     return home / "ledger.db"
 
 
-def spoil(path: Path) -> None:
+def overwrite_content(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[100:] = b"\xab" * (len(content) - 100)
     path.write_bytes(content)
 
 
-def cut(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
 
@@ -43,18 +43,18 @@ def replace_by_folder(path: Path) -> None:
     (path / "mine").write_text("kept")
 
 
-def replace_by_link_to_nowhere(path: Path) -> None:
+def replace_by_broken_link(path: Path) -> None:
     path.unlink()
     path.symlink_to(path.parent / "gone" / "ledger.db")
 
 
-def make_later(path: Path) -> None:
+def set_later_version(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
         connection.commit()
 
 
-def make_earlier(path: Path) -> None:
+def create_earlier_schema(path: Path) -> None:
     path.unlink()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         for name in ("migrations", "runs", "calls"):
@@ -63,38 +63,38 @@ def make_earlier(path: Path) -> None:
     path.chmod(0o600)
 
 
-def put_nonsense_into_a_row(path: Path) -> None:
+def write_invalid_value(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE runs SET created_at = 'yesterday'")
         connection.commit()
 
 
 @pytest.mark.parametrize(
-    ("trouble", "kind", "words"),
+    ("damage", "kind", "words"),
     [
-        (spoil, "LedgerError", "damaged"),
-        (cut, "LedgerError", "damaged"),
+        (overwrite_content, "LedgerError", "damaged"),
+        (truncate, "LedgerError", "damaged"),
         (replace_by_folder, "StorageError", "it is a folder"),
-        (replace_by_link_to_nowhere, "StorageError", "No such file"),
-        (make_later, "LedgerTooNew", "version 99"),
-        (make_earlier, "LedgerError", "an earlier ftops"),
-        (put_nonsense_into_a_row, "LedgerError", "damaged"),
+        (replace_by_broken_link, "StorageError", "No such file"),
+        (set_later_version, "LedgerTooNew", "version 99"),
+        (create_earlier_schema, "LedgerError", "an earlier ftops"),
+        (write_invalid_value, "LedgerError", "damaged"),
     ],
 )
-def test_each_trouble_is_a_known_error_with_a_next_step_and_changes_nothing(
-    temporary_home: Path, trouble: Callable[[Path], None], kind: str, words: str
+def test_each_damage_is_a_known_error_with_a_next_step_and_changes_nothing(
+    temporary_home: Path, damage: Callable[[Path], None], kind: str, words: str
 ) -> None:
     path = make_ledger(temporary_home)
-    trouble(path)
-    before = look(temporary_home)
-    answer = ftops("runs", "--json")
-    assert (answer.code, answer.error["type"]) == (1, kind)
-    assert words in str(answer.error["message"])
-    assert answer.error["hint"]
-    assert look(temporary_home) == before
+    damage(path)
+    before = list_files(temporary_home)
+    result = ftops("runs", "--json")
+    assert (result.code, result.error["type"]) == (1, kind)
+    assert words in str(result.error["message"])
+    assert result.error["hint"]
+    assert list_files(temporary_home) == before
 
 
-def look(home: Path) -> dict[str, tuple[int, bytes]]:
+def list_files(home: Path) -> dict[str, tuple[int, bytes]]:
     """Mode and content of everything in the home."""
     return {
         str(path): (path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
@@ -103,7 +103,7 @@ def look(home: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_a_home_that_may_only_be_read_is_a_known_error_and_keeps_its_ledger(
+def test_a_read_only_home_is_a_known_error_and_keeps_its_ledger(
     temporary_home: Path,
 ) -> None:
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
@@ -112,26 +112,26 @@ def test_a_home_that_may_only_be_read_is_a_known_error_and_keeps_its_ledger(
     before = path.read_bytes()
     path.chmod(0o400)
     temporary_home.chmod(0o500)
-    # Root passes over modes unless it gives that power up.
-    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    done = subprocess.run([*drop, *RUNS], capture_output=True, text=True, check=False)
+    # Root ignores file modes unless it drops this capability.
+    prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    process = subprocess.run([*prefix, *RUNS], capture_output=True, text=True, check=False)
     temporary_home.chmod(0o700)
-    assert done.returncode == 1
-    assert "permission is denied" in done.stderr
-    assert "next: " in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 1
+    assert "permission is denied" in process.stderr
+    assert "next: " in process.stderr
+    assert "Traceback" not in process.stderr
     assert path.read_bytes() == before
 
 
-def test_a_full_disk_is_a_known_error_and_the_next_command_finds_a_whole_ledger(
+def test_a_full_disk_is_a_known_error_and_the_ledger_stays_usable(
     temporary_home: Path,
 ) -> None:
-    line = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *RUNS]  # in KiB, for each file
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "disk" in done.stderr
-    assert "next: " in done.stderr
-    assert "Traceback" not in done.stderr
+    command = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *RUNS]  # in KiB, for each file
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert "disk" in process.stderr
+    assert "next: " in process.stderr
+    assert "Traceback" not in process.stderr
     assert ftops("runs", "--json").out == "[]\n"
 
 
