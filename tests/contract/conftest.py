@@ -1,4 +1,4 @@
-"""Every provider, before a real engine (`SITES`) or a stand-in for its server (`STAND_INS`)."""
+"""Every provider, with a real engine (`SITES`) or a stand-in for its server (`STAND_INS`)."""
 
 import dataclasses
 import json
@@ -28,12 +28,12 @@ Site = Callable[[Path], Provider]
 
 
 def local(home: Path) -> Provider:
-    """The engine, started by the provider itself."""
+    """The engine, started by the provider."""
     return build_provider(ProviderSettings("local"), ProviderContext({}, home, SystemClock()))
 
 
 def openai(home: Path) -> Provider:
-    """The adapter for OpenAI, with the engine's address and token for `base_url` and key."""
+    """The provider `openai`, with the address and token of the engine."""
     address = start_engine(home / "engine")
     settings = ProviderSettings("openai", base_url=address.base_url, api_key_env="ENGINE_TOKEN")
     return build_provider(
@@ -42,13 +42,13 @@ def openai(home: Path) -> Provider:
 
 
 def local_legacy(home: Path) -> Provider:
-    """The engine, asked for jobs by the legacy protocol."""
+    """The engine, with the legacy protocol."""
     settings = ProviderSettings("local", protocol="legacy")
     return build_provider(settings, ProviderContext({}, home, SystemClock()))
 
 
 def openai_legacy(home: Path) -> Provider:
-    """A server at an address of its own that speaks the legacy protocol: the engine again."""
+    """The provider `openai` with the legacy protocol, and the engine as its server."""
     address = start_engine(home / "engine")
     settings = ProviderSettings(
         "openai", base_url=address.base_url, api_key_env="ENGINE_TOKEN", protocol="legacy"
@@ -67,7 +67,7 @@ SITES: dict[tuple[str, str], Site] = {
 
 
 def openai_stand_in(home: Path) -> Provider:
-    """The adapter for OpenAI before a stand-in for its server."""
+    """The provider `openai` with a stand-in for its server."""
     context = ProviderContext(
         {"OPENAI_API_KEY": KEY}, home, SystemClock(), http_client=OpenAIServer().connect()
     )
@@ -75,7 +75,7 @@ def openai_stand_in(home: Path) -> Provider:
 
 
 def kiln_stand_in(home: Path) -> Provider:
-    """A provider with an API of its own before a stand-in for its server."""
+    """A provider with its own API and a stand-in for its server."""
     client = KilnServer().connect()
     context = ProviderContext({"KILN_KEY": KILN_KEY}, home, FakeClock(), http_client=client)
     return build_provider(ProviderSettings("kiln"), context, {"kiln": KILN})
@@ -86,7 +86,7 @@ STAND_INS: dict[tuple[str, str], Site] = {
     ("kiln", "stand-in"): kiln_stand_in,
 }
 ALL_SITES: dict[tuple[str, str], Site] = {**SITES, **STAND_INS}
-# Marks a test of what every provider has; the others need an engine.
+# Marks a test that every provider passes; the other tests need an engine.
 every_site = pytest.mark.parametrize(
     "provider", sorted(ALL_SITES), ids="-".join, indirect=True, scope="session"
 )
@@ -97,15 +97,15 @@ def provider(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Provider]:
     home = tmp_path_factory.mktemp(f"contract-{'-'.join(request.param)}")
-    made = ALL_SITES[request.param](home)
-    yield made
-    made.close()
+    site_provider = ALL_SITES[request.param](home)
+    yield site_provider
+    site_provider.close()
     stop_engine(home / "engine")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A job that succeeded, with what it was asked for."""
+    """A succeeded job with its request."""
 
     file: RemoteFile
     request: JobRequest
@@ -118,7 +118,7 @@ class Trained:
 
 
 def write_rows(path: Path, count: int = 24) -> Path:
-    """Rows with two labels, in the format of the completions age."""
+    """Write rows with two labels, in the prompt and completion format."""
     rows = [
         {
             "prompt": f"{number} is {'even' if number % 2 else 'odd'} ->",
@@ -140,52 +140,52 @@ def speaks_legacy(provider: Provider) -> bool:
     )
 
 
-def suited(request: JobRequest, provider: Provider) -> JobRequest:
-    """The request without what this provider refuses."""
-    takes = provider.capabilities
+def adapt_request(request: JobRequest, provider: Provider) -> JobRequest:
+    """The request without the fields that this provider refuses."""
+    capabilities = provider.capabilities
     return dataclasses.replace(
         request,
-        seed=request.seed if takes.seed else None,
-        metadata=request.metadata if takes.metadata else {},
+        seed=request.seed if capabilities.seed else None,
+        metadata=request.metadata if capabilities.metadata else {},
         hyperparameters=dataclasses.replace(
             request.hyperparameters,
             batch_size=request.hyperparameters.batch_size
-            if "batch_size" in takes.hyperparameters
+            if "batch_size" in capabilities.hyperparameters
             else "auto",
         ),
     )
 
 
 def get_base_model(provider: Provider) -> str:
-    """A model that the provider can train."""
-    listed = {model.id for model in provider.list_models()}
-    return next(model for model in ("ada", BASE_MODEL, "clay") if model in listed)
+    """A base model of the provider."""
+    names = {model.id for model in provider.list_models()}
+    return next(model for model in ("ada", BASE_MODEL, "clay") if model in names)
 
 
 def wait_for_end(provider: Provider, job: Job) -> Job:
-    """The job once it has ended; a minute is far more than it needs."""
+    """Wait until the job has ended; fail after a minute."""
     clock = SystemClock()
-    until_s = clock.monotonic_s() + 60
+    end_s = clock.monotonic_s() + 60
     while not job.ended:
-        assert clock.monotonic_s() < until_s, job
+        assert clock.monotonic_s() < end_s, job
         clock.sleep(0.05)
         job = provider.get_job(job.id)
     return job
 
 
 def wait_for_status(provider: Provider, job: Job, status: str) -> None:
-    """Until the job, which must not end before, has that status."""
+    """Wait until the job has the status; fail if it ends before."""
     clock = SystemClock()
-    until_s = clock.monotonic_s() + 60
+    end_s = clock.monotonic_s() + 60
     while (job := provider.get_job(job.id)).status != status:
         assert not job.ended, job
-        assert clock.monotonic_s() < until_s, job
+        assert clock.monotonic_s() < end_s, job
         clock.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
 def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """One job of each provider, trained to its end."""
+    """One succeeded job of each provider."""
     path = write_rows(tmp_path_factory.mktemp("rows") / "train.jsonl")
     file = upload(provider, path, "contract-train.jsonl")
     request = JobRequest(
@@ -196,5 +196,5 @@ def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Tra
         seed=7,
         metadata={"ftops_run": "run-contract", "ftops_key": "key-contract", "team": "search"},
     )
-    request = suited(request, provider)
+    request = adapt_request(request, provider)
     return Trained(file, request, wait_for_end(provider, provider.create_job(request)))

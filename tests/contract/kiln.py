@@ -1,8 +1,8 @@
-"""A provider unlike OpenAI's API; `kiln_server.py` stands in for its server.
+"""A provider with an API unlike OpenAI's; `kiln_server.py` stands in for its server.
 
-It shows what a new provider takes: the required methods, the optional ones that it has, and one
+It shows what a new provider needs: the required methods, the optional ones that it has, and one
 `ProviderEntry`. Files are called datasets, jobs have numbers and phases instead of statuses, no
-metadata, no events and no results file; a trained model answers only once it is deployed.
+metadata, no events and no results file; a trained model needs a deployment.
 """
 
 from collections.abc import Iterator, Sequence
@@ -139,9 +139,9 @@ class KilnProvider(Provider):
         return map(self._read_model, self._fetch("GET", "/models").get_objects("models"))
 
     def get_model(self, model: str) -> Model:
-        for found in self.list_models():
-            if found.id == model:
-                return found
+        for listed in self.list_models():
+            if listed.id == model:
+                return listed
         raise NotFound(f"there is no model {model!r}")
 
     def delete_model(self, model: str) -> None:

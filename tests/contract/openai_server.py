@@ -1,4 +1,4 @@
-"""A stand-in for OpenAI's server, behind a mock transport: files, jobs, models, answers."""
+"""A stand-in for OpenAI's server, behind a mock transport: files, jobs, models, completions."""
 
 import json
 import re
@@ -16,7 +16,7 @@ BASE_MODEL = "gpt-4o-mini-2024-07-18"
 
 @dataclass
 class OpenAIServer:
-    """Answers requests as api.openai.com would; each look moves a job on by one status."""
+    """Responds like api.openai.com; each poll moves a job to its next status."""
 
     statuses: tuple[str, ...] = ("validating_files", "queued", "running", "succeeded")
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class OpenAIServer:
             (r"(GET|POST) /fine_tuning/jobs/([^/]+)(?:/cancel)?", self._use_job),
             (r"GET /models", self._list_models),
             (r"(GET|DELETE) /models/([^/]+)", self._use_model),
-            (r"POST /chat/completions", self._answer),
+            (r"POST /chat/completions", self._complete),
         ):
             if match := re.fullmatch(pattern, call):
                 return method(request, *match.groups())
@@ -130,7 +130,7 @@ class OpenAIServer:
         del self.models[model]
         return httpx.Response(200, json={"id": model, "object": "model", "deleted": True})
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def _complete(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.read())
         if body["model"] not in self.models:
             return _refuse(404, f"The model `{body['model']}` does not exist", "model")

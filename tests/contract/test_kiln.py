@@ -1,4 +1,4 @@
-"""A provider with a protocol of its own goes through a whole run, by `ProviderEntry` alone."""
+"""A provider with its own protocol completes a run with nothing but a `ProviderEntry`."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ WITH_KILN = {**PROVIDERS, "kiln": KILN}
 
 @dataclass
 class Site:
-    """A bench whose provider is Kiln, and the server behind it."""
+    """A bench with the provider Kiln and its server."""
 
     folder: Path
     server: KilnServer = field(default_factory=KilnServer)
@@ -58,7 +58,7 @@ def bench(site: Site) -> Iterator[Bench]:
     bench.ledger.close()
 
 
-def test_a_job_file_goes_through_all_six_stages(site: Site, bench: Bench) -> None:
+def test_a_job_file_completes_all_six_stages(site: Site, bench: Bench) -> None:
     job = bench.write_job(
         provider="kiln",
         model="clay",
@@ -78,7 +78,7 @@ def test_a_job_file_goes_through_all_six_stages(site: Site, bench: Bench) -> Non
 
 
 def load_kiln(bench: Bench, text: str) -> LoadedJob:
-    """A job file at Kiln with `text` at its end."""
+    """Load a job file of Kiln that ends with `text`."""
     job = bench.write_job()
     head = "name: pots\nprovider: kiln\nmodel: clay\ntraining_file: train.jsonl\n"
     job.path.write_text(head + text)
@@ -138,7 +138,7 @@ def test_a_section_is_in_the_schema_and_in_the_reference() -> None:
     assert "`kiln.queue`" in render_reference(WITH_KILN)
 
 
-def test_an_id_of_the_provider_is_no_path(site: Site, bench: Bench) -> None:
+def test_a_file_id_of_the_provider_is_not_a_path(site: Site, bench: Bench) -> None:
     provider = site.connect()
     file = provider.upload_file(
         bench.write_job().path.with_name("train.jsonl"),
@@ -154,7 +154,7 @@ def test_an_id_of_the_provider_is_no_path(site: Site, bench: Bench) -> None:
     assert site.server.trainings[0]["dataset"] == file.id
 
 
-def test_a_model_is_deployed_for_its_evaluation_alone(site: Site, bench: Bench) -> None:
+def test_a_model_is_deployed_only_for_its_evaluation(site: Site, bench: Bench) -> None:
     bench.run(bench.write_job(provider="kiln", model="clay", evaluate={"against": []}))
     requests = site.server.requests
     assert requests.index("POST /deployments/clay@1") < requests.index(
@@ -164,7 +164,7 @@ def test_a_model_is_deployed_for_its_evaluation_alone(site: Site, bench: Bench) 
     assert site.server.deployments == {}
 
 
-def test_the_same_job_file_finds_the_same_run_and_the_files_that_are_there(
+def test_the_same_job_file_uses_the_same_run_and_the_uploaded_files(
     site: Site, bench: Bench
 ) -> None:
     job = bench.write_job(provider="kiln", model="clay", evaluate={"against": []})
@@ -188,7 +188,7 @@ def test_an_absolute_learning_rate_is_refused_where_it_is_relative(tmp_path: Pat
     assert "write learning_rate_multiplier instead" in str(caught.value)
 
 
-def test_ids_and_names_are_the_providers_own() -> None:
+def test_ids_and_names_have_the_format_of_the_provider() -> None:
     naming = KILN.capabilities.naming
     assert naming.is_file_id("kiln://datasets/7")
     assert not naming.is_file_id("file-7")
@@ -197,13 +197,13 @@ def test_ids_and_names_are_the_providers_own() -> None:
     assert naming.find_base_model("clay") is None
 
 
-def test_its_key_is_for_its_own_address_alone() -> None:
+def test_its_key_is_only_sent_to_its_own_address() -> None:
     own = find_destination(SETTINGS, {}, WITH_KILN)
     assert own == Destination("https://kiln.example/v2", "KILN_KEY", is_approved=True)
     assert list_catalog_tables(SETTINGS, {}, WITH_KILN)[-1] == "kiln"
-    elsewhere = ProviderSettings("kiln", base_url="https://other.example/v2")
+    other_address = ProviderSettings("kiln", base_url="https://other.example/v2")
     with pytest.raises(ProviderError, match=r"KILN_KEY is for https://kiln\.example/v2 alone"):
-        find_destination(elsewhere, {}, WITH_KILN)
+        find_destination(other_address, {}, WITH_KILN)
 
 
 def test_files_are_listed_page_by_page_read_and_deleted(site: Site, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_files_are_listed_page_by_page_read_and_deleted(site: Site, tmp_path: Pa
         provider.get_file(files[0].id)
 
 
-def test_what_it_lacks_is_refused_before_anything_is_sent(site: Site) -> None:
+def test_an_unsupported_operation_is_refused_before_anything_is_sent(site: Site) -> None:
     provider = site.connect()
     job = provider.create_job(JobRequest("clay", "kiln://datasets/1"))
     assert provider.list_events(job.id, known=frozenset()) == []
@@ -239,7 +239,7 @@ def test_what_it_lacks_is_refused_before_anything_is_sent(site: Site) -> None:
     assert provider.cancel_job(job.id).status == "cancelled"
 
 
-def test_its_errors_are_those_of_any_provider(site: Site) -> None:
+def test_its_errors_have_the_types_of_every_provider(site: Site) -> None:
     with pytest.raises(AuthFailed, match="who are you"):
         list(site.connect(key="wrong-key-0123456789").list_models())
     provider = site.connect()

@@ -1,4 +1,4 @@
-"""Large files in parts, before a real engine."""
+"""Uploads of large files in parts, with a real engine."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,9 +21,9 @@ NAME = "ftops-0123456789abcdef-train.jsonl"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = tmp_path_factory.mktemp("parts")
-    yield made
-    stop_engine(made / "engine")
+    folder = tmp_path_factory.mktemp("parts")
+    yield folder
+    stop_engine(folder / "engine")
 
 
 @pytest.fixture(params=["local", "openai"])
@@ -33,9 +33,9 @@ def provider(home: Path, request: pytest.FixtureRequest) -> Iterator[Provider]:
         address = start_engine(home / "engine")
         settings = ProviderSettings("openai", base_url=address.base_url, api_key_env="TOKEN")
         environ["TOKEN"] = address.token
-    made = build_provider(settings, ProviderContext(environ, home, SystemClock()))
-    yield made
-    made.close()
+    engine_provider = build_provider(settings, ProviderContext(environ, home, SystemClock()))
+    yield engine_provider
+    engine_provider.close()
 
 
 @pytest.fixture
@@ -45,23 +45,23 @@ def rows(tmp_path: Path) -> Path:
     return path
 
 
-def test_parts_become_the_same_file_and_are_counted_once(provider: Provider, rows: Path) -> None:
+def test_parts_become_the_same_file_and_are_reported_once(provider: Provider, rows: Path) -> None:
     memory = MemoryCheckpoint()
-    seen: list[int] = []
+    progress: list[int] = []
     file = provider.upload_file(
-        rows, filename=NAME, on_bytes=lambda sent, total: seen.append(sent), checkpoint=memory
+        rows, filename=NAME, on_bytes=lambda sent, total: progress.append(sent), checkpoint=memory
     )
     assert memory.known is not None
     assert sorted(memory.known.parts) == [0, 1, 2, 3, 4]
     assert timedelta(minutes=55) < memory.known.expires_at - datetime.now(UTC)
     assert (file.filename, file.bytes, file.status) == (NAME, rows.stat().st_size, "processed")
     assert provider.read_file(file.id) == rows.read_bytes()
-    assert seen == sorted(set(seen))
-    assert (seen[0], seen[-1]) == (0, rows.stat().st_size)
+    assert progress == sorted(set(progress))
+    assert (progress[0], progress[-1]) == (0, rows.stat().st_size)
     provider.delete_file(file.id)
 
 
-def test_an_upload_that_the_engine_does_not_know_is_begun_again(
+def test_an_upload_that_the_engine_does_not_know_is_restarted(
     provider: Provider, rows: Path
 ) -> None:
     later = datetime.now(UTC) + timedelta(minutes=30)
@@ -73,7 +73,7 @@ def test_an_upload_that_the_engine_does_not_know_is_begun_again(
     provider.delete_file(file.id)
 
 
-def test_a_completed_upload_whose_answer_was_lost_is_not_sent_again(
+def test_a_completed_upload_with_a_lost_response_is_not_sent_again(
     provider: Provider, rows: Path
 ) -> None:
     memory = MemoryCheckpoint()
@@ -88,16 +88,16 @@ def test_a_completed_upload_whose_answer_was_lost_is_not_sent_again(
     provider.delete_file(first.id)
 
 
-def test_an_upload_that_was_interrupted_is_taken_back_once(provider: Provider, rows: Path) -> None:
-    class Enough(Exception):
-        """The user goes."""
+def test_an_interrupted_upload_is_cancelled_once(provider: Provider, rows: Path) -> None:
+    class Interrupted(Exception):
+        """The user interrupts the upload."""
 
     def stop(sent: int, _total: int) -> None:
         if sent >= 2 * MIB:
-            raise Enough
+            raise Interrupted
 
     memory = MemoryCheckpoint()
-    with pytest.raises(Enough):
+    with pytest.raises(Interrupted):
         provider.upload_file(rows, filename=NAME, on_bytes=stop, checkpoint=memory)
     assert memory.known is not None
     provider.cancel_upload(memory.known.id)

@@ -1,4 +1,4 @@
-"""What every provider must do, from the first byte of a file to the deleted model."""
+"""What every provider must do, from the upload of a file to the deletion of a model."""
 
 import dataclasses
 import json
@@ -23,9 +23,9 @@ from ftops.records import (
 from tests.contract.conftest import (
     SITES,
     Trained,
+    adapt_request,
     every_site,
     speaks_legacy,
-    suited,
     upload,
     wait_for_end,
     wait_for_status,
@@ -36,7 +36,7 @@ from tests.contract.openai_server import BASE_MODEL
 SHORT = Sampling(max_tokens=3)
 
 
-def test_every_registered_provider_stands_this_contract() -> None:
+def test_every_registered_provider_is_tested() -> None:
     assert set(SITES) == {
         (name, protocol)
         for name, entry in PROVIDERS.items()
@@ -55,13 +55,15 @@ def test_a_file_is_stored_listed_read_and_deleted(provider: Provider, tmp_path: 
     assert provider.read_file(file.id) == path.read_bytes()
     provider.delete_file(file.id)
     assert provider.find_file(file.filename, file.bytes) is None
-    for ask in (provider.get_file, provider.delete_file):
+    for method in (provider.get_file, provider.delete_file):
         with pytest.raises(NotFound):
-            ask(file.id)
+            method(file.id)
 
 
 @every_site
-def test_a_job_ends_with_a_model_that_answers(provider: Provider, trained: Trained) -> None:
+def test_a_job_ends_with_a_model_that_completes_prompts(
+    provider: Provider, trained: Trained
+) -> None:
     job, naming = trained.job, provider.capabilities.naming
     assert (job.status, job.error, job.ended) == ("succeeded", None, True)
     assert (job.model, job.training_file) == (trained.request.model, trained.file.id)
@@ -69,35 +71,35 @@ def test_a_job_ends_with_a_model_that_answers(provider: Provider, trained: Train
     assert naming.find_base_model(trained.model) == trained.request.model
     assert trained.model in {model.id for model in provider.list_models()}
     prompts: list[Prompt] = ["1 is even ->", "2 is odd ->", "3 is odd ->"]
-    if trained.request.model == BASE_MODEL:  # it takes chats alone
+    if trained.request.model == BASE_MODEL:  # it only takes chats
         prompts = [Chat((Message("user", str(prompt)),)) for prompt in prompts]
     with deployed(provider, trained.model):
         assert len(provider.complete(trained.model, prompts, SHORT)) == 3
 
 
 @every_site
-def test_a_deleted_model_is_gone(provider: Provider, trained: Trained) -> None:
+def test_a_deleted_model_is_not_found(provider: Provider, trained: Trained) -> None:
     request = dataclasses.replace(
         trained.request, suffix="gone", metadata={"ftops_run": "run-gone"}
     )
-    job = wait_for_end(provider, provider.create_job(suited(request, provider)))
+    job = wait_for_end(provider, provider.create_job(adapt_request(request, provider)))
     assert job.fine_tuned_model is not None
     assert provider.get_model(job.fine_tuned_model).base == request.model
     provider.delete_model(job.fine_tuned_model)
     assert job.fine_tuned_model not in {model.id for model in provider.list_models()}
-    for ask in (provider.get_model, provider.delete_model):
+    for method in (provider.get_model, provider.delete_model):
         with pytest.raises(NotFound):
-            ask(job.fine_tuned_model)
+            method(job.fine_tuned_model)
 
 
 @every_site
-def test_a_job_that_is_not_there_is_not_found(provider: Provider) -> None:
-    for ask in (provider.get_job, provider.cancel_job):
+def test_a_missing_job_is_not_found(provider: Provider) -> None:
+    for method in (provider.get_job, provider.cancel_job):
         with pytest.raises(NotFound):
-            ask("ftjob-never")
+            method("ftjob-never")
 
 
-def test_it_says_who_it_is(provider: Provider) -> None:
+def test_a_provider_has_its_name_and_account(provider: Provider) -> None:
     provider.ensure_ready()
     assert provider.name in PROVIDERS
     assert provider.account.startswith(provider.name)
@@ -108,19 +110,17 @@ def test_it_says_who_it_is(provider: Provider) -> None:
     )
 
 
-def test_an_upload_is_counted_stored_found_read_and_deleted(
-    provider: Provider, tmp_path: Path
-) -> None:
+def test_an_upload_is_reported_found_read_and_deleted(provider: Provider, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", 5000)
     size = path.stat().st_size
-    seen: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     file = provider.upload_file(
-        path, filename="ftops-abc-train.jsonl", on_bytes=lambda *bytes: seen.append(bytes)
+        path, filename="ftops-abc-train.jsonl", on_bytes=lambda *bytes: progress.append(bytes)
     )
     assert (file.filename, file.bytes, file.purpose) == ("ftops-abc-train.jsonl", size, "fine-tune")
     assert abs(datetime.now(UTC) - file.created_at) < timedelta(minutes=1)
-    assert (seen[0], seen[-1]) == ((0, size), (size, size))
-    assert len(seen) > 3
+    assert (progress[0], progress[-1]) == ((0, size), (size, size))
+    assert len(progress) > 3
     assert provider.get_file(file.id) == file
     assert provider.find_file("ftops-abc-train.jsonl", size) == file
     assert file in list(provider.list_files())
@@ -140,19 +140,17 @@ def test_a_file_of_another_name_or_size_is_not_found(provider: Provider, trained
 
 
 @every_site
-def test_of_two_equal_files_the_newest_is_found(provider: Provider, tmp_path: Path) -> None:
+def test_the_newest_of_two_equal_files_is_found(provider: Provider, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", 12)
     files = [upload(provider, path, "twice.jsonl") for _ in range(2)]
-    found = provider.find_file("twice.jsonl", path.stat().st_size)
-    assert found is not None
-    assert found.created_at == max(file.created_at for file in files)
+    newest = provider.find_file("twice.jsonl", path.stat().st_size)
+    assert newest is not None
+    assert newest.created_at == max(file.created_at for file in files)
     for file in files:
         provider.delete_file(file.id)
 
 
-def test_a_job_comes_to_its_end_and_tells_what_it_used(
-    provider: Provider, trained: Trained
-) -> None:
+def test_a_succeeded_job_has_its_fields(provider: Provider, trained: Trained) -> None:
     job = trained.job
     assert (job.status, job.error, job.ended) == ("succeeded", None, True)
     assert (job.model, job.training_file, job.validation_file) == ("ada", trained.file.id, None)
@@ -168,7 +166,7 @@ def test_a_job_comes_to_its_end_and_tells_what_it_used(
 
 
 @every_site
-def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Trained) -> None:
+def test_a_job_is_found_by_its_request(provider: Provider, trained: Trained) -> None:
     found = provider.find_job(trained.request)
     assert found is not None
     assert found.id == trained.job.id
@@ -195,21 +193,25 @@ def test_a_job_is_found_again_by_what_was_asked(provider: Provider, trained: Tra
     assert provider.find_job(trained.request, job_filter=lambda job: job.id != known) is None
 
 
-def test_what_a_provider_cannot_keep_with_a_job_is_refused_before_anything_is_sent(
+def test_an_unsupported_field_is_refused_before_anything_is_sent(
     provider: Provider, trained: Trained
 ) -> None:
-    takes = provider.capabilities
-    beyond = [
-        *([] if takes.seed else [dataclasses.replace(trained.request, seed=7)]),
-        *([] if takes.metadata else [dataclasses.replace(trained.request, metadata={"a": "b"})]),
+    capabilities = provider.capabilities
+    unsupported = [
+        *([] if capabilities.seed else [dataclasses.replace(trained.request, seed=7)]),
+        *(
+            []
+            if capabilities.metadata
+            else [dataclasses.replace(trained.request, metadata={"a": "b"})]
+        ),
     ]
-    assert bool(beyond) == speaks_legacy(provider)
-    for request in beyond:
+    assert bool(unsupported) == speaks_legacy(provider)
+    for request in unsupported:
         with pytest.raises(Rejected, match="nothing was sent"):
             provider.create_job(request)
 
 
-def test_events_come_oldest_first_and_each_once(provider: Provider, trained: Trained) -> None:
+def test_events_are_listed_once_and_oldest_first(provider: Provider, trained: Trained) -> None:
     events = provider.list_events(trained.job.id, known=frozenset())
     assert len({event.id for event in events}) == len(events) > 5
     assert [event.created_at for event in events] == sorted(event.created_at for event in events)
@@ -234,68 +236,68 @@ def test_events_come_oldest_first_and_each_once(provider: Provider, trained: Tra
     assert provider.list_events(trained.job.id, known=everything) == []
 
 
-def test_whoever_waits_for_events_gets_each_once_and_in_order(
-    provider: Provider, trained: Trained
-) -> None:
+def test_streamed_events_come_once_and_in_order(provider: Provider, trained: Trained) -> None:
     clock = SystemClock()
     job = provider.create_job(
         dataclasses.replace(trained.request, hyperparameters=Hyperparameters(12, 4))
     )
     events: list[JobEvent] = []
-    came_at_once = 0
-    until_s = clock.monotonic_s() + 60
+    streamed_count = 0
+    end_s = clock.monotonic_s() + 60
     while not job.ended:
-        assert clock.monotonic_s() < until_s, job
+        assert clock.monotonic_s() < end_s, job
         known = frozenset(event.id for event in events)
-        awaited = list(provider.stream_events(job.id, known=known, wait_s=0.5))
-        came_at_once += len(awaited)
-        events += awaited
+        streamed = list(provider.stream_events(job.id, known=known, wait_s=0.5))
+        streamed_count += len(streamed)
+        events += streamed
         job = provider.get_job(job.id)
         known = frozenset(event.id for event in events)
         events += provider.list_events(job.id, known=known)
     assert events == provider.list_events(job.id, known=frozenset())
-    assert (came_at_once > 0) == speaks_legacy(provider)
+    assert (streamed_count > 0) == speaks_legacy(provider)
 
 
-def test_waiting_for_the_events_of_a_job_that_is_not_there_takes_its_time(
+def test_a_stream_of_events_of_a_missing_job_waits_and_is_empty(
     provider: Provider,
 ) -> None:
     clock = SystemClock()
-    began_s = clock.monotonic_s()
+    start_s = clock.monotonic_s()
     assert list(provider.stream_events("ft-never", known=frozenset(), wait_s=0.1)) == []
-    assert 0.1 <= clock.monotonic_s() - began_s < 10
+    assert 0.1 <= clock.monotonic_s() - start_s < 10
 
 
-def test_results_are_a_table_with_a_row_a_step(provider: Provider, trained: Trained) -> None:
+def test_results_are_a_table_with_one_row_per_step(provider: Provider, trained: Trained) -> None:
     (file_id,) = trained.job.result_files
     lines = provider.read_file(file_id).decode().splitlines()
     assert lines[0].startswith("step,")
     assert len(lines) == 1 + 6
 
 
-def test_the_model_is_listed_and_answers(provider: Provider, trained: Trained) -> None:
+def test_the_model_is_listed_and_completes_prompts(provider: Provider, trained: Trained) -> None:
     model = provider.get_model(trained.model)
     assert (model.id, model.base, model.fine_tuned) == (trained.model, "ada", True)
-    listed = {each.id: each for each in provider.list_models()}
+    listed = {entry.id: entry for entry in provider.list_models()}
     assert listed[trained.model] == model
     assert not listed["ada"].fine_tuned
     prompts = [f"{number} is odd ->" for number in range(40)]
-    answers = provider.complete(trained.model, prompts, SHORT)
-    assert len(answers) == 40
-    assert all(answer.finish_reason in ("stop", "length") for answer in answers)
+    completions = provider.complete(trained.model, prompts, SHORT)
+    assert len(completions) == 40
+    assert all(completion.finish_reason in ("stop", "length") for completion in completions)
     again = provider.complete(trained.model, prompts[5:7], SHORT)
-    assert [one.text for one in again] == [one.text for one in answers[5:7]]
-    assert all(one.seconds and one.shared > 1 for one in answers)
+    assert [completion.text for completion in again] == [
+        completion.text for completion in completions[5:7]
+    ]
+    assert all(completion.seconds and completion.shared > 1 for completion in completions)
 
 
-def test_a_stream_says_what_the_whole_answer_says(provider: Provider, trained: Trained) -> None:
+def test_a_stream_has_the_text_of_the_completion(provider: Provider, trained: Trained) -> None:
     prompt = "3 is even ->"
     (whole,) = provider.complete(trained.model, [prompt], SHORT)
     assert whole.prompt_tokens
     assert "".join(provider.stream(trained.model, prompt, SHORT)) == whole.text
 
 
-def test_a_stop_sequence_ends_the_answer(provider: Provider, trained: Trained) -> None:
+def test_a_stop_sequence_ends_the_completion(provider: Provider, trained: Trained) -> None:
     prompt = "3 is even ->"
     sampling = Sampling(max_tokens=20, temperature=1.0, seed=3)
     (free,) = provider.complete(trained.model, [prompt], sampling)
@@ -309,24 +311,20 @@ def test_a_stop_sequence_ends_the_answer(provider: Provider, trained: Trained) -
 
 
 @every_site
-def test_a_job_is_cancelled_and_cancelling_again_is_no_error(
-    provider: Provider, trained: Trained
-) -> None:
+def test_a_job_can_be_cancelled_twice(provider: Provider, trained: Trained) -> None:
     request = dataclasses.replace(
         trained.request,
         hyperparameters=Hyperparameters(n_epochs=500, batch_size=1),
         metadata={"ftops_run": "run-cancelled"},
     )
-    job = provider.create_job(suited(request, provider))
+    job = provider.create_job(adapt_request(request, provider))
     provider.cancel_job(job.id)
     assert wait_for_end(provider, job).status == "cancelled"
     assert provider.cancel_job(job.id).status == "cancelled"
     assert provider.get_job(job.id).fine_tuned_model is None
 
 
-def test_a_job_is_paused_and_resumed_and_repeating_either_is_no_error(
-    provider: Provider, trained: Trained
-) -> None:
+def test_a_job_can_be_paused_twice_and_resumed_twice(provider: Provider, trained: Trained) -> None:
     if not provider.capabilities.pauses:
         for change in (provider.pause_job, provider.resume_job):
             with pytest.raises(Rejected, match="nothing was sent"):
@@ -360,15 +358,13 @@ def test_cancelling_a_finished_job_is_refused(provider: Provider, trained: Train
         provider.cancel_job(trained.job.id)
 
 
-def test_a_job_on_rows_that_are_no_rows_fails_and_says_why(
-    provider: Provider, tmp_path: Path
-) -> None:
+def test_a_job_with_invalid_rows_fails_with_the_reason(provider: Provider, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": 7}\n' * 10)
     try:
         file = upload(provider, path, "bad.jsonl")
         job = wait_for_end(provider, provider.create_job(JobRequest("ada", file.id)))
-    except Rejected as error:  # a provider may look at the rows at once
+    except Rejected as error:  # a provider may check the rows at once
         assert "2" in error.message
     else:
         assert job.status == "failed"
@@ -380,7 +376,7 @@ def test_a_job_on_rows_that_are_no_rows_fails_and_says_why(
 @pytest.mark.parametrize(
     "request_", [JobRequest("ada", "file-never"), JobRequest("no-such-model", "FILE")]
 )
-def test_a_job_on_what_is_not_there_is_refused(
+def test_a_job_with_a_missing_file_or_model_is_refused(
     provider: Provider, trained: Trained, request_: JobRequest
 ) -> None:
     if request_.training_file == "FILE":
@@ -390,8 +386,8 @@ def test_a_job_on_what_is_not_there_is_refused(
     assert caught.value.param in ("training_file", "model")
 
 
-def test_what_is_not_there_is_not_found(provider: Provider) -> None:
-    for ask in (
+def test_missing_objects_raise_not_found(provider: Provider) -> None:
+    for request in (
         lambda: provider.get_job("ftjob-never"),
         lambda: provider.cancel_job("ftjob-never"),
         lambda: provider.list_events("ftjob-never", known=frozenset()),
@@ -402,10 +398,10 @@ def test_what_is_not_there_is_not_found(provider: Provider) -> None:
         lambda: list(provider.stream("ft:ada:local:never:00000000", "a", SHORT)),
     ):
         with pytest.raises(NotFound):
-            ask()
+            request()
 
 
-def test_odd_names_are_errors_of_the_provider_and_never_crash(provider: Provider) -> None:
+def test_odd_names_raise_a_provider_error(provider: Provider) -> None:
     for name in ("", ".", "..", "a/b", "a?b", "a b", "%2e%2e", "ä", "\x00", "x" * 5000):
         with pytest.raises(ProviderError):
             provider.get_job(name)
@@ -413,9 +409,9 @@ def test_odd_names_are_errors_of_the_provider_and_never_crash(provider: Provider
             provider.delete_model(name)
 
 
-def test_a_deleted_model_answers_no_more(provider: Provider, trained: Trained) -> None:
+def test_a_deleted_model_completes_no_prompt(provider: Provider, trained: Trained) -> None:
     request = dataclasses.replace(trained.request, metadata={"ftops_run": "run-deleted"})
-    job = wait_for_end(provider, provider.create_job(suited(request, provider)))
+    job = wait_for_end(provider, provider.create_job(adapt_request(request, provider)))
     assert job.fine_tuned_model is not None
     provider.delete_model(job.fine_tuned_model)
     with pytest.raises(NotFound):
@@ -426,7 +422,7 @@ def test_a_deleted_model_answers_no_more(provider: Provider, trained: Trained) -
     assert provider.get_job(job.id).status == "succeeded"
 
 
-def test_a_model_trained_on_chats_answers_chats(provider: Provider, tmp_path: Path) -> None:
+def test_a_model_trained_on_chats_completes_chats(provider: Provider, tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]
     path = tmp_path / "chats.jsonl"
     path.write_text((json.dumps({"messages": turns}) + "\n") * 16)
@@ -436,8 +432,8 @@ def test_a_model_trained_on_chats_answers_chats(provider: Provider, tmp_path: Pa
     job = wait_for_end(provider, provider.create_job(request))
     assert job.fine_tuned_model is not None
     chat = Chat((Message("user", "Where?"),))
-    answers = provider.complete(job.fine_tuned_model, [chat] * 20, SHORT)
-    assert len({answer.text for answer in answers}) == 1
-    assert answers[0].prompt_tokens
+    completions = provider.complete(job.fine_tuned_model, [chat] * 20, SHORT)
+    assert len({completion.text for completion in completions}) == 1
+    assert completions[0].prompt_tokens
     streamed = "".join(provider.stream(job.fine_tuned_model, chat, SHORT))
-    assert streamed == answers[0].text
+    assert streamed == completions[0].text

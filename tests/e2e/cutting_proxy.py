@@ -1,4 +1,4 @@
-"""A proxy on this machine that lets everything through but streams: each of them it cuts."""
+"""A local proxy that cuts off each stream and forwards everything else."""
 
 import http.client
 from collections.abc import Iterator
@@ -14,28 +14,28 @@ _OWN_HEADERS = frozenset({"host", "connection", "transfer-encoding", "content-le
 
 @dataclass
 class CuttingProxy:
-    """Stands before `target`; `cuts` has, for each stream, after how many bytes it was cut."""
+    """A proxy of `target`; `cuts` lists the forwarded bytes of each stream."""
 
     target: str
-    grows_by: int  # bytes that each stream is let go further than the one before
+    grows_by: int  # bytes that each stream gets more than the previous one
     cuts: list[int] = field(default_factory=list)
     base_url: str = ""
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
-        kept = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
+        headers = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
         connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=30)
         try:
-            connection.request(request.command, request.path, body, kept)
-            answer = connection.getresponse()
-            request.send_response(answer.status)
-            for name, value in answer.getheaders():
+            connection.request(request.command, request.path, body, headers)
+            response = connection.getresponse()
+            request.send_response(response.status)
+            for name, value in response.getheaders():
                 if name.lower() not in _OWN_HEADERS:
                     request.send_header(name, value)
             if "stream=true" in request.path:
-                self._cut(request, answer)
+                self._cut(request, response)
             else:
-                content = answer.read()
+                content = response.read()
                 request.send_header("content-length", str(len(content)))
                 request.end_headers()
                 request.wfile.write(content)
@@ -44,15 +44,15 @@ class CuttingProxy:
         finally:
             connection.close()
 
-    def _cut(self, request: BaseHTTPRequestHandler, answer: http.client.HTTPResponse) -> None:
+    def _cut(self, request: BaseHTTPRequestHandler, response: http.client.HTTPResponse) -> None:
         request.send_header("transfer-encoding", "chunked")
         request.end_headers()
         self.cuts.append(self.grows_by * (len(self.cuts) + 1))
-        left = self.cuts[-1]
-        while left and (content := answer.read1(left)):
+        remaining = self.cuts[-1]
+        while remaining and (content := response.read1(remaining)):
             request.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
-            left -= len(content)
-        request.close_connection = True  # without the chunk that would say that this is the end
+            remaining -= len(content)
+        request.close_connection = True  # without the last chunk
 
 
 @contextmanager

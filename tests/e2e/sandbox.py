@@ -1,4 +1,4 @@
-"""A home of its own with a small job in it, and `ftops` as a real process."""
+"""A home with a small job, and `ftops` as a real process."""
 
 import json
 import os
@@ -21,8 +21,8 @@ LIMIT_S = 60
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command left."""
+class Result:
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -30,14 +30,14 @@ class Answer:
 
     @property
     def document(self) -> Json:
-        """The one JSON document on stdout."""
+        """The JSON document on stdout."""
         value: Json = json.loads(self.out)
         return value
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A folder with job files and data, and the home beside it."""
+    """A folder with job files, data and a home."""
 
     folder: Path
 
@@ -77,11 +77,13 @@ class Sandbox:
         return path
 
     def environ(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
-        return {**kept, "FTOPS_HOME": str(self.home), "COLUMNS": "80"}
+        variables = {
+            name: value for name, value in os.environ.items() if not name.startswith("OPENAI")
+        }
+        return {**variables, "FTOPS_HOME": str(self.home), "COLUMNS": "80"}
 
-    def ftops(self, *arguments: str | Path, stdin: str = "", **variables: str) -> Answer:
-        done = subprocess.run(
+    def ftops(self, *arguments: str | Path, stdin: str = "", **variables: str) -> Result:
+        completed = subprocess.run(
             [*COMMAND, *map(str, arguments)],
             input=stdin,
             capture_output=True,
@@ -92,15 +94,15 @@ class Sandbox:
             timeout=LIMIT_S,
             check=False,
         )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return Result(completed.returncode, completed.stdout, completed.stderr)
 
-    def look(self, *arguments: str | Path) -> Answer:
-        """The command inside this process, for those that need no process: much faster."""
+    def invoke(self, *arguments: str | Path) -> Result:
+        """Run the command in this process, which is faster."""
         result = CliRunner().invoke(app, [*map(str, arguments)], env=self.environ())
-        return Answer(result.exit_code, result.stdout, result.stderr)
+        return Result(result.exit_code, result.stdout, result.stderr)
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
-        """The command as a process of its own, as a shell would start it."""
+        """Start the command as a process, as a shell does."""
         return subprocess.Popen(
             [*COMMAND, *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -113,24 +115,24 @@ class Sandbox:
         )
 
 
-def interrupt_after(process: "subprocess.Popen[str]", text: str) -> Answer:
-    """Press Ctrl-C once a line of the process's output holds `text`."""
+def interrupt_after(process: "subprocess.Popen[str]", text: str) -> Result:
+    """Send Ctrl-C when a line of the output contains `text`; return the result."""
     assert process.stdout is not None
-    seen = []
+    lines = []
     for line in process.stdout:
-        seen.append(line)
+        lines.append(line)
         if text in line:
             process.send_signal(signal.SIGINT)
             break
-    ended = finish(process)
-    return Answer(ended.code, "".join(seen) + ended.out, ended.err)
+    rest = finish(process)
+    return Result(rest.code, "".join(lines) + rest.out, rest.err)
 
 
-def finish(process: "subprocess.Popen[str]") -> Answer:
-    """What the process says from here on, until its end."""
+def finish(process: "subprocess.Popen[str]") -> Result:
+    """Wait for the end of the process; return the rest of its output."""
     assert process.stdout is not None
     assert process.stderr is not None
-    # communicate() would pass over the lines that were read ahead together with the last one.
+    # communicate() loses lines that are already in the buffer.
     with process:
         out, err = process.stdout.read(), process.stderr.read()
-    return Answer(process.returncode, out, err)
+    return Result(process.returncode, out, err)

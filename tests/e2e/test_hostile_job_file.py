@@ -1,4 +1,4 @@
-"""A hostile job file, under a tracer of what the commands really do."""
+"""Commands with a hostile job file, under a tracer of their effects."""
 
 import json
 from pathlib import Path
@@ -8,15 +8,15 @@ import pytest
 from tests.e2e.tracer import Traced, run_traced
 
 MARK = "import pathlib, sys\npathlib.Path({mark!r}).touch()\nprint('LOADED', file=sys.stderr)\n"
-SHADOWED = ("numpy", "tokenizers", "jsonschema", "ftops", "orjson")
-LOOKS = [("check",), ("run", "--dry-run")]
+SHADOWING_MODULES = ("numpy", "tokenizers", "jsonschema", "ftops", "orjson")
+READ_ONLY_COMMANDS = [("check",), ("run", "--dry-run")]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The job file's folder: its data, code that marks that it was run, and files beside it.
+    """The folder of the job file: data, and modules that leave a mark when they run.
 
-    Modules of it are called as those that ftops imports.
+    Some modules have the names of modules that ftops imports.
     """
     folder = tmp_path / "world" / "job"
     folder.mkdir(parents=True)
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for path in (folder.parent / "outside.py", folder / "inside.py"):
         path.write_text(f"{code}import helper\ndef score(prompt, expected, given): return 1\n")
-    for module in ("helper", *SHADOWED):
+    for module in ("helper", *SHADOWING_MODULES):
         (folder / f"{module}.py").write_text(code)
     (folder / "tell.sh").write_text(f"#!/bin/sh\ntouch {tmp_path / 'world' / 'RAN'}\n")
     (folder / "tell.sh").chmod(0o755)
@@ -46,18 +46,18 @@ def write(folder: Path, text: str, *, provider: str = "local") -> Path:
     return job
 
 
-def look_at(folder: Path, *arguments: str | Path) -> Traced:
+def run_ftops(folder: Path, *arguments: str | Path) -> Traced:
     return run_traced(folder, *arguments, tools=folder.parent.parent / "tools")
 
 
-def assert_inert(done: Traced, folder: Path) -> None:
-    """Nothing in the world of the job file was run, written or sent."""
+def assert_inert(traced: Traced, folder: Path) -> None:
+    """Assert that no file around the job file was executed or written, and nothing was sent."""
     world = folder.parent
-    assert done.executed(world) == []
-    assert done.programs() == []
-    assert done.connections() == []
+    assert traced.executed(world) == []
+    assert traced.programs() == []
+    assert traced.connections() == []
     tools = world.parent / "tools"
-    written = {path for path in done.opened(to_write=True) if path.is_absolute()}
+    written = {path for path in traced.opened(to_write=True) if path.is_absolute()}
     assert {path for path in written if not path.is_relative_to(tools)} <= {Path("/dev/null")}
     assert not list((tools / "home").rglob("*"))
     assert not (world / "RAN").exists()
@@ -78,26 +78,26 @@ CODE = (
 )
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=" ".join)
-def test_looking_runs_no_code_of_the_job_file_and_sends_nothing(
-    folder: Path, look: tuple[str, ...]
+@pytest.mark.parametrize("command", READ_ONLY_COMMANDS, ids=" ".join)
+def test_read_only_commands_run_no_code_of_the_job_file_and_send_nothing(
+    folder: Path, command: tuple[str, ...]
 ) -> None:
-    done = look_at(folder, *look, write(folder, CODE))
-    assert done.code == 0, done.err
-    assert f"{folder}/inside.py, function score" in done.out
-    assert "./tell.sh" in done.out
-    assert folder / "inside.py" in done.opened(to_write=False)  # the tracer sees it being parsed
-    assert_inert(done, folder)
+    traced = run_ftops(folder, *command, write(folder, CODE))
+    assert traced.code == 0, traced.err
+    assert f"{folder}/inside.py, function score" in traced.out
+    assert "./tell.sh" in traced.out
+    assert folder / "inside.py" in traced.opened(to_write=False)  # it is parsed only
+    assert_inert(traced, folder)
 
 
 @pytest.mark.parametrize("command", [("data", "preview"), ("data", "check"), ("doctor",)])
 def test_other_commands_that_read_the_folder_run_none_of_its_modules(
     folder: Path, command: tuple[str, ...]
 ) -> None:
-    named = "train.jsonl" if command[-1] == "check" else write(folder, CODE)
-    done = look_at(folder, *command, named)
-    assert done.executed(folder.parent) == []
-    assert done.programs() == []
+    path = "train.jsonl" if command[-1] == "check" else write(folder, CODE)
+    traced = run_ftops(folder, *command, path)
+    assert traced.executed(folder.parent) == []
+    assert traced.programs() == []
 
 
 OUTSIDE = {
@@ -112,17 +112,15 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("text", OUTSIDE)
-def test_run_does_nothing_with_what_lies_outside_until_it_is_allowed(
-    folder: Path, text: str
-) -> None:
-    done = look_at(folder, "run", write(folder, text))
-    assert done.code == 1
+def test_run_reads_no_file_outside_the_folder_without_a_flag(folder: Path, text: str) -> None:
+    traced = run_ftops(folder, "run", write(folder, text))
+    assert traced.code == 1
     outside = folder.parent / OUTSIDE[text]
-    assert f"outside the job file's folder: {outside}" in done.err
-    assert "--allow-outside" in done.err
-    opened = [path.resolve() for path in done.opened(to_write=False) if path.is_absolute()]
+    assert f"outside the job file's folder: {outside}" in traced.err
+    assert "--allow-outside" in traced.err
+    opened = [path.resolve() for path in traced.opened(to_write=False) if path.is_absolute()]
     assert outside not in opened
-    assert_inert(done, folder)
+    assert_inert(traced, folder)
 
 
 FOREIGN = "{type: openai, base_url: 'https://attacker.example/v1', api_key_env: HOSTILE_KEY}"
@@ -136,46 +134,50 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize("command", [*LOOKS, ("run",)], ids=" ".join)
+@pytest.mark.parametrize("command", [*READ_ONLY_COMMANDS, ("run",)], ids=" ".join)
 @pytest.mark.parametrize("where", ADDRESSES)
 def test_no_command_connects_to_an_address_that_is_not_approved(
     folder: Path, command: tuple[str, ...], where: str
 ) -> None:
     provider, text = ADDRESSES[where]
-    done = look_at(folder, *command, write(folder, text, provider=provider))
-    assert "attacker.example" in done.out + done.err
-    assert "not approved" in done.out + done.err
-    assert done.code == (1 if command == ("run",) else 0)
-    assert "key-of-the-user" not in done.out + done.err
-    assert_inert(done, folder)
+    traced = run_ftops(folder, *command, write(folder, text, provider=provider))
+    assert "attacker.example" in traced.out + traced.err
+    assert "not approved" in traced.out + traced.err
+    assert traced.code == (1 if command == ("run",) else 0)
+    assert "key-of-the-user" not in traced.out + traced.err
+    assert_inert(traced, folder)
 
 
-def test_run_names_the_code_before_it_runs_any_and_loads_it_before_anything_is_sent(
+def test_run_lists_the_code_before_it_loads_it_and_sends_nothing_before(
     folder: Path,
 ) -> None:
     inside = folder / "inside.py"
     inside.write_text(inside.read_text() + "raise SystemExit('no')\n")
-    done = look_at(folder, "run", write(folder, CODE))
-    assert done.code == 1
-    assert "inside.py: the file does not load: SystemExit: no" in done.err
-    assert 0 <= done.err.index("Code that runs on this machine:") < done.err.index("LOADED")
-    assert set(done.executed(folder.parent)) == {str(inside), str(folder / "helper.py")}
-    assert done.connections() == []
+    traced = run_ftops(folder, "run", write(folder, CODE))
+    assert traced.code == 1
+    assert "inside.py: the file does not load: SystemExit: no" in traced.err
+    assert 0 <= traced.err.index("Code that runs on this machine:") < traced.err.index("LOADED")
+    assert set(traced.executed(folder.parent)) == {str(inside), str(folder / "helper.py")}
+    assert traced.connections() == []
 
 
 FOREIGN = "{type: openai, base_url: 'https://attacker.example/v1', api_key_env: HOSTILE_KEY}"
 
 
 @pytest.mark.parametrize(
-    "command", [*LOOKS, ("run",), ("run", "--detach"), ("cancel",), ("doctor",)], ids=" ".join
+    "command",
+    [*READ_ONLY_COMMANDS, ("run",), ("run", "--detach"), ("cancel",), ("doctor",)],
+    ids=" ".join,
 )
-def test_no_address_is_looked_up_or_reached_before_it_is_approved(
+def test_no_address_is_resolved_or_connected_to_before_it_is_approved(
     folder: Path, command: tuple[str, ...]
 ) -> None:
-    done = look_at(folder, *command, write(folder, "", provider=FOREIGN))
-    assert "attacker.example" in done.out + done.err
-    assert "ftops trust https://attacker.example --api-key-env HOSTILE_KEY" in done.out + done.err
-    assert done.code == (0 if command in LOOKS else 1)
-    assert done.connections() == []
-    assert not done.executed(folder.parent)
-    assert not done.programs()
+    traced = run_ftops(folder, *command, write(folder, "", provider=FOREIGN))
+    assert "attacker.example" in traced.out + traced.err
+    assert (
+        "ftops trust https://attacker.example --api-key-env HOSTILE_KEY" in traced.out + traced.err
+    )
+    assert traced.code == (0 if command in READ_ONLY_COMMANDS else 1)
+    assert traced.connections() == []
+    assert not traced.executed(folder.parent)
+    assert not traced.programs()

@@ -1,4 +1,4 @@
-"""`ftops run` by the legacy protocol: the whole life of a job, and streams that break."""
+"""`ftops run` with the legacy protocol: the lifecycle of a job, and interrupted streams."""
 
 import os
 import shutil
@@ -13,32 +13,32 @@ from ftops.ledger.ledger import Ledger
 from ftops.providers.engine_process import start_engine
 from ftops.records import Json
 from tests.e2e.cutting_proxy import cutting_proxy
-from tests.e2e.sandbox import Answer, Sandbox, finish, interrupt_after
+from tests.e2e.sandbox import Result, Sandbox, finish, interrupt_after
 
 pytestmark = pytest.mark.timeout(120)
 LEGACY = "{type: local, protocol: legacy}"
 EPOCHS = 10
 
 
-def read_document(answer: Answer) -> dict[str, Json]:
-    assert answer.code == 0, answer.err
-    return cast(dict[str, Json], answer.document)
+def read_document(result: Result) -> dict[str, Json]:
+    assert result.code == 0, result.err
+    return cast(dict[str, Json], result.document)
 
 
 def read_events(*outputs: str) -> list[str]:
-    """The messages of the event lines, in their order; each begins with the time of day."""
+    """The messages of the event lines, in order; each line starts with a time."""
     lines = [line.strip() for output in outputs for line in output.splitlines()]
     return [line[10:] for line in lines if line[2:3] == line[5:6] == ":"]
 
 
 def check_events(sandbox: Sandbox, name: str, *outputs: str) -> None:
-    """Every event of the job was shown, each once and in its place."""
+    """Assert that every event of the job was printed once and in order."""
     check_messages(sandbox, name, read_events(*outputs), EPOCHS)
 
 
 def check_messages(sandbox: Sandbox, name: str, messages: list[str], epochs: int) -> None:
-    """These are the messages of a whole job, each once and in its place."""
-    run = read_document(sandbox.look("show", name, "--json"))
+    """Assert that these are the messages of a whole job, each once and in order."""
+    run = read_document(sandbox.invoke("show", name, "--json"))
     assert (run["status"], run["protocol"]) == ("succeeded", "legacy")
     assert messages == [
         f"Created fine-tune: {run['job_id']}",
@@ -57,7 +57,7 @@ def write_job(sandbox: Sandbox, name: str, *, provider: str = LEGACY, epochs: in
     return str(sandbox.write_job(name, epochs=epochs, seed=None, provider=provider))
 
 
-def test_a_legacy_job_lives_its_whole_life(sandbox: Sandbox) -> None:
+def test_the_lifecycle_of_a_legacy_job(sandbox: Sandbox) -> None:
     job = write_job(sandbox, "old")
     first = sandbox.ftops("run", job)
     assert (first.code, first.err) == (0, "")
@@ -65,18 +65,18 @@ def test_a_legacy_job_lives_its_whole_life(sandbox: Sandbox) -> None:
     check_events(sandbox, "old", first.out)
     assert "Evaluation on validation.jsonl" in first.out
     assert "training   o validation" in first.out
-    assert "nothing was repeated" in sandbox.look("run", job).out
+    assert "nothing was repeated" in sandbox.invoke("run", job).out
     table = sandbox.folder / "old.csv"
-    assert sandbox.look("results", "old", "--csv", table).code == 0
+    assert sandbox.invoke("results", "old", "--csv", table).code == 0
     assert table.read_text(encoding="utf-8").startswith("step,train_loss,")
-    model = str(read_document(sandbox.look("show", "old", "--json"))["fine_tuned_model"])
+    model = str(read_document(sandbox.invoke("show", "old", "--json"))["fine_tuned_model"])
     assert model.startswith("ada:ft-local:old-")
-    assert sandbox.look("complete", "-m", "old", "-p", "the apple at noon").out.strip()
-    assert sandbox.look("models", "delete", "old", "--yes").code == 0
-    assert model not in sandbox.look("models", "list", "--quiet").out
+    assert sandbox.invoke("complete", "-m", "old", "-p", "the apple at noon").out.strip()
+    assert sandbox.invoke("models", "delete", "old", "--yes").code == 0
+    assert model not in sandbox.invoke("models", "list", "--quiet").out
 
 
-def test_a_legacy_run_that_is_interrupted_goes_on_without_repeating_an_event(
+def test_an_interrupted_legacy_run_continues_without_repeated_events(
     sandbox: Sandbox,
 ) -> None:
     stopped = interrupt_after(
@@ -88,27 +88,27 @@ def test_a_legacy_run_that_is_interrupted_goes_on_without_repeating_an_event(
     check_events(sandbox, "paused", stopped.out, followed.out)
 
 
-def test_a_legacy_run_survives_the_sudden_death_of_the_engine(sandbox: Sandbox) -> None:
+def test_a_legacy_run_continues_after_the_engine_was_killed(sandbox: Sandbox) -> None:
     process = sandbox.start("run", write_job(sandbox, "shaken"))
     assert process.stdout is not None
-    seen = []
+    lines = []
     for line in process.stdout:
-        seen.append(line)
+        lines.append(line)
         if "Completed epoch 2" in line:
             break
-    address = read_document(sandbox.look("engine", "status", "--json"))
+    address = read_document(sandbox.invoke("engine", "status", "--json"))
     assert isinstance(address["pid"], int)
     os.kill(address["pid"], signal.SIGKILL)
     ended = finish(process)
     assert (ended.code, ended.err) == (0, "")
-    check_events(sandbox, "shaken", *seen, ended.out)
+    check_events(sandbox, "shaken", *lines, ended.out)
 
 
-def test_streams_that_a_proxy_cuts_again_and_again_lose_and_repeat_nothing(
+def test_streams_that_a_proxy_cuts_off_lose_and_repeat_no_event(
     sandbox: Sandbox,
 ) -> None:
     address = start_engine(sandbox.home / "engine")
-    epochs = 50  # a stream is opened once a second at most: long enough for several
+    epochs = 50  # enough for several streams, as one is opened per second
     with cutting_proxy(address.base_url, grows_by=50) as proxy:
         provider = (
             f"{{type: openai, base_url: '{proxy.base_url}', api_key_env: TOKEN, protocol: legacy}}"
@@ -124,19 +124,19 @@ def test_streams_that_a_proxy_cuts_again_and_again_lose_and_repeat_nothing(
 
 
 def test_a_legacy_job_is_cancelled(sandbox: Sandbox) -> None:
-    sandbox.look("run", write_job(sandbox, "unwanted", epochs=500), "--detach")
-    assert read_document(sandbox.look("cancel", "unwanted", "--json"))["status"] == "cancelled"
-    followed = sandbox.look("follow", "unwanted")
+    sandbox.invoke("run", write_job(sandbox, "unwanted", epochs=500), "--detach")
+    assert read_document(sandbox.invoke("cancel", "unwanted", "--json"))["status"] == "cancelled"
+    followed = sandbox.invoke("follow", "unwanted")
     assert followed.code == 3
 
 
-def test_a_legacy_job_is_cancelled_by_its_job_file_though_the_ledger_is_gone(
+def test_a_legacy_job_without_a_ledger_is_cancelled_by_its_job_file(
     sandbox: Sandbox,
 ) -> None:
     job = write_job(sandbox, "forgotten", epochs=501)
-    sandbox.look("run", job, "--detach")
+    sandbox.invoke("run", job, "--detach")
     for path in sandbox.home.glob("ledger.db*"):
         path.unlink()
     shutil.rmtree(sandbox.home / "runs")
-    document = read_document(sandbox.look("cancel", str(job), "--json"))
+    document = read_document(sandbox.invoke("cancel", str(job), "--json"))
     assert (document["name"], document["status"]) == ("forgotten", "cancelled")

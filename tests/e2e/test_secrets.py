@@ -1,4 +1,4 @@
-"""A key goes to its provider and nowhere else, though that provider repeats it in every answer."""
+"""A key is sent only to its provider, even if that provider repeats it in every response."""
 
 import json
 import re
@@ -12,37 +12,35 @@ import pytest
 
 from ftops.providers.engine_process import start_engine, stop_engine
 from ftops.records import Json
-from tests.e2e.sandbox import Answer, Sandbox
-from tests.e2e.telltale_proxy import EVIL, KEY, TelltaleProxy, telltale_proxy
+from tests.e2e.key_echo_proxy import CONTROL_CHARACTERS, KEY, KeyEchoProxy, key_echo_proxy
+from tests.e2e.sandbox import Result, Sandbox
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelltaleProxy]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyEchoProxy]:
     folder = tmp_path_factory.mktemp("elsewhere") / "engine"
-    with telltale_proxy(start_engine(folder)) as made:
-        yield made
+    with key_echo_proxy(start_engine(folder)) as key_echo:
+        yield key_echo
     stop_engine(folder)
 
 
-def ftops(sandbox: Sandbox, *arguments: str | Path) -> Answer:
-    """The command as a process with the key in its environment; it never shows the key."""
-    answer = sandbox.ftops(*arguments, CANARY_KEY=KEY)
-    for text in (answer.out, answer.err):
+def ftops(sandbox: Sandbox, *arguments: str | Path) -> Result:
+    """Run the command with the key in its environment; assert that it does not print the key."""
+    result = sandbox.ftops(*arguments, CANARY_KEY=KEY)
+    for text in (result.out, result.err):
         assert KEY not in text
         assert not set(text) & set("\x1b\x07\x9b\u202e")
-    return answer
+    return result
 
 
 def find_key(home: Path) -> list[Path]:
-    """The files under the home that hold the key."""
+    """The files in the home that contain the key."""
     return [p for p in home.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
 
 
-def test_a_whole_life_with_failures_leaves_the_key_nowhere(
-    sandbox: Sandbox, proxy: TelltaleProxy
-) -> None:
+def test_a_run_with_failures_stores_the_key_nowhere(sandbox: Sandbox, proxy: KeyEchoProxy) -> None:
     provider = f"{{type: openai, base_url: '{proxy.base_url}', api_key_env: CANARY_KEY}}"
     job = sandbox.write_job("canary", provider=provider, epochs=1)
     proxy.failures = [401]
@@ -50,30 +48,32 @@ def test_a_whole_life_with_failures_leaves_the_key_nowhere(
     assert refused.code == 1
     assert "no: ***" in refused.err
     proxy.failures = [500, 429, 503]
-    done = ftops(sandbox, "run", job)
-    assert done.code == 0, done.err
-    assert "Training started with ***" in done.out
-    assert "\\x1b]0;owned" in done.out
+    completed = ftops(sandbox, "run", job)
+    assert completed.code == 0, completed.err
+    assert "Training started with ***" in completed.out
+    assert "\\x1b]0;owned" in completed.out
     shown = cast(dict[str, Json], ftops(sandbox, "show", "canary", "--json").document)
     events = cast(list[dict[str, Json]], shown["events"])
-    assert any(EVIL in str(event["message"]) for event in events)  # escaped, but not lost
-    for words in (("show", "canary"), ("results", "canary"), ("runs",), ("logs", "canary")):
+    assert any(
+        CONTROL_CHARACTERS in str(event["message"]) for event in events
+    )  # escaped, but not lost
+    for arguments in (("show", "canary"), ("results", "canary"), ("runs",), ("logs", "canary")):
         for flags in ((), ("--json",), ("--quiet",)):
-            looked = sandbox.look(*words, *flags)
-            assert looked.code == 0
-            assert KEY not in looked.out
-            assert not set(looked.out) & set("\x1b\x07\x9b\u202e")
-    chosen = ("--provider", "openai", "--base-url", proxy.base_url, "--api-key-env", "CANARY_KEY")
+            result = sandbox.invoke(*arguments, *flags)
+            assert result.code == 0
+            assert KEY not in result.out
+            assert not set(result.out) & set("\x1b\x07\x9b\u202e")
+    options = ("--provider", "openai", "--base-url", proxy.base_url, "--api-key-env", "CANARY_KEY")
     proxy.failures = [400]
-    assert ftops(sandbox, "models", "list", *chosen, "--json").code == 1
-    assert ftops(sandbox, "files", "list", *chosen).code == 0
+    assert ftops(sandbox, "models", "list", *options, "--json").code == 1
+    assert ftops(sandbox, "files", "list", *options).code == 0
     assert ftops(sandbox, "complete", "-m", "canary", "-p", "the sea").code == 0
     assert find_key(sandbox.home) == []
-    assert proxy.strangers == []
+    assert proxy.unauthorized == []
 
 
-def test_the_log_of_that_life_has_every_failure(sandbox: Sandbox, proxy: TelltaleProxy) -> None:
-    lines = json.loads(sandbox.look("logs", "canary", "--json", "-n", "1000").out)
+def test_the_log_of_that_run_has_every_failure(sandbox: Sandbox, proxy: KeyEchoProxy) -> None:
+    lines = json.loads(sandbox.invoke("logs", "canary", "--json", "-n", "1000").out)
     statuses = {line["status"] for line in lines}
     assert {401, 500, 429, 503, 200} <= statuses
     assert {line["attempt"] for line in lines} >= {1, 2}
@@ -83,7 +83,7 @@ def test_the_log_of_that_life_has_every_failure(sandbox: Sandbox, proxy: Telltal
     assert not re.search(r"authorization|bearer|\?", text, re.IGNORECASE)
 
 
-def test_a_bug_report_holds_no_key(sandbox: Sandbox) -> None:
+def test_a_bug_report_contains_no_key(sandbox: Sandbox) -> None:
     sandbox.home.mkdir(exist_ok=True)
     program = (
         "import sys\nfrom ftops.cli.errors import handle_errors\n"
@@ -91,7 +91,7 @@ def test_a_bug_report_holds_no_key(sandbox: Sandbox) -> None:
         "with handle_errors(Output(Mode.HUMAN, stdout=sys.stdout, stderr=sys.stderr)):\n"
         f"    raise ZeroDivisionError('the key is {KEY} and plain-secret-words')\n"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program],
         env={**sandbox.environ(), "OTHER_API_KEY": "plain-secret-words"},
         capture_output=True,
@@ -99,7 +99,7 @@ def test_a_bug_report_holds_no_key(sandbox: Sandbox) -> None:
         check=False,
     )
     (report,) = (sandbox.home / "reports").iterdir()
-    for text in (done.stdout, done.stderr, report.read_text(encoding="utf-8")):
+    for text in (completed.stdout, completed.stderr, report.read_text(encoding="utf-8")):
         assert KEY not in text
         assert "plain-secret-words" not in text
     assert "ZeroDivisionError" in report.read_text(encoding="utf-8")

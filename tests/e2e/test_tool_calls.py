@@ -1,4 +1,4 @@
-"""Rows that teach calls of tools: told before anything starts, and sent to the letter."""
+"""Training rows with tool calls: checked before anything starts, and sent unchanged."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.data.data_files import call, chat_with_calls, tool
 from tests.e2e.sandbox import Sandbox
 from tests.loopback import serve_loopback
 
-ROOMS = ("kitchen", "hall", "attic", "cellar", "porch")
+PLACES = ("kitchen", "hall", "attic", "cellar", "porch")
 LIGHT = tool("light", room={"type": "string"})
 JOB: dict[str, Json] = {
     "id": "ftjob-1",
@@ -36,8 +36,8 @@ RESULTS = b"step,train_loss\n1,0.9\n2,0.1\n"
 
 
 @dataclass
-class Hosted:
-    """A server that keeps each upload and ends each job at once."""
+class HostedServer:
+    """A server that stores uploads and completes jobs at once."""
 
     base_url: str = ""
     uploads: list[bytes] = field(default_factory=list)
@@ -46,22 +46,22 @@ class Hosted:
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         csv = request.path.endswith("/files/file-r/content")
-        content = RESULTS if csv else json.dumps(self._answer(request, body)).encode()
+        content = RESULTS if csv else json.dumps(self._respond(request, body)).encode()
         request.send_response(200)
         request.send_header("content-type", "application/json")
         request.send_header("content-length", str(len(content)))
         request.end_headers()
         request.wfile.write(content)
 
-    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> dict[str, Json]:
+    def _respond(self, request: BaseHTTPRequestHandler, body: bytes) -> dict[str, Json]:
         path = urlsplit(request.path).path.removeprefix("/v1")
         if request.command == "POST" and path == "/files":
             self.uploads.append(read_upload(request.headers, body))
             return self._file()
         if request.command == "POST" and path == "/fine_tuning/jobs":
-            asked = json.loads(body)
-            self.jobs.append(asked)
-            return {**JOB, "training_file": asked["training_file"]}
+            job = json.loads(body)
+            self.jobs.append(job)
+            return {**JOB, "training_file": job["training_file"]}
         if path == "/fine_tuning/jobs/ftjob-1":
             return {**JOB, "training_file": "file-1"}
         if path.startswith("/files/"):
@@ -81,7 +81,7 @@ class Hosted:
 
 
 def read_upload(headers: Message, body: bytes) -> bytes:
-    """The file in a form that was sent."""
+    """The uploaded file of a form."""
     head = f"content-type: {headers['content-type']}\r\n\r\n".encode()
     form = BytesParser(policy=HTTP).parsebytes(head + body)
     (file,) = [part for part in form.iter_parts() if part.get_filename()]
@@ -91,8 +91,8 @@ def read_upload(headers: Message, body: bytes) -> bytes:
 
 
 @contextmanager
-def serve_hosted() -> Iterator[Hosted]:
-    hosted = Hosted()
+def serve_hosted() -> Iterator[HostedServer]:
+    hosted = HostedServer()
     with serve_loopback(hosted.handle) as port:
         hosted.base_url = f"http://127.0.0.1:{port}/v1"
         yield hosted
@@ -100,15 +100,15 @@ def serve_hosted() -> Iterator[Hosted]:
 
 @pytest.fixture(scope="module")
 def lights(sandbox: Sandbox) -> list[dict[str, object]]:
-    """Rows that ask for light, in train.jsonl of the sandbox."""
+    """Rows with calls of the tool `light`, written to lights.jsonl."""
     rows = [
         chat_with_calls(
-            call(f'{{"room":  "{room}"}}', "light", f"call_{number}"),
-            question=f"It is dark in the {room}, said {number}.",
+            call(f'{{"room":  "{place}"}}', "light", f"call_{number}"),
+            question=f"It is dark in the {place}, said {number}.",
             tools=[LIGHT],
             parallel_tool_calls=False,
         )
-        for number, room in enumerate(ROOMS * 4)
+        for number, place in enumerate(PLACES * 4)
     ]
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
     (sandbox.folder / "lights.jsonl").write_text(text, encoding="utf-8")
@@ -124,30 +124,32 @@ def write_job(sandbox: Sandbox, provider: str, model: str) -> Path:
     return path
 
 
-def test_rows_with_calls_are_checked_and_sent_to_the_letter(
+def test_rows_with_tool_calls_are_checked_and_sent_unchanged(
     sandbox: Sandbox, lights: list[dict[str, object]]
 ) -> None:
     with serve_hosted() as hosted:
         settings = f"{{type: openai, base_url: '{hosted.base_url}', api_key_env: MY_KEY}}"
         job = write_job(sandbox, settings, "gpt-4.1-mini-2025-04-14")
-        checked = sandbox.look("check", job)
+        checked = sandbox.invoke("check", job)
         assert (checked.code, checked.err) == (0, "")
         assert '[{"name":"light","arguments":{"room":"attic"}}]' in " ".join(checked.out.split())
-        done = sandbox.ftops("run", job, "--json", MY_KEY="sk-test")
-    assert done.code == 0, done.err
+        result = sandbox.ftops("run", job, "--json", MY_KEY="sk-test")
+    assert result.code == 0, result.err
     (upload,) = hosted.uploads
     assert [json.loads(line) for line in upload.splitlines()] == lights
     assert len(hosted.jobs) == 1
 
 
-def test_the_local_engine_is_said_to_train_no_tools_before_anything_starts(
+def test_tool_calls_are_refused_for_the_local_engine_before_anything_starts(
     sandbox: Sandbox, lights: list[dict[str, object]]
 ) -> None:
     job = write_job(sandbox, "local", "ada")
     for command in (("check", job), ("run", job)):
-        refused = sandbox.look(*command)
+        refused = sandbox.invoke(*command)
         assert refused.code == 1
-        said = " ".join(refused.err.split())
-        assert "lights.jsonl:1: tools: the provider local does not train the use of tools" in said
-        assert "Name a provider that does, such as openai" in said
+        message = " ".join(refused.err.split())
+        assert (
+            "lights.jsonl:1: tools: the provider local does not train the use of tools" in message
+        )
+        assert "Name a provider that does, such as openai" in message
     assert not (sandbox.home / "engine").exists()

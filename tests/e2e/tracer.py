@@ -1,4 +1,4 @@
-"""Runs `ftops` with an audit hook in it and in all Python processes that it starts."""
+"""Runs `ftops` with an audit hook in its process and its Python child processes."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# A `sitecustomize` runs before anything else does, and in child processes too.
+# `sitecustomize` runs first, in child processes too.
 _HOOK = """
 import json, os, sys
 trace = os.open(os.environ["FTOPS_TEST_TRACE"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -31,7 +31,7 @@ def hook(event, args):
     if busy or not event.startswith(WATCHED):
         return
     busy = True
-    shown = [getattr(one, "co_filename", None) or str(one) for one in args[:3]]
+    shown = [getattr(value, "co_filename", None) or str(value) for value in args[:3]]
     if event in ("subprocess.Popen", "os.posix_spawn"):
         shown = [str(word) for word in args[1]]
     if event == "open":
@@ -47,7 +47,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 @dataclass(frozen=True)
 class Traced:
-    """What a command left, and what it and its child processes did."""
+    """The result of a command, and the audit events of its processes."""
 
     code: int
     out: str
@@ -55,27 +55,29 @@ class Traced:
     events: list[list[str]] = field(repr=False)
 
     def executed(self, folder: Path) -> list[str]:
-        """The files in the folder of which Python code was executed."""
-        return [one[1] for one in self.of("exec") if Path(one[1]).is_relative_to(folder)]
+        """The files in the folder whose Python code was executed."""
+        return [
+            event[1] for event in self.list_events("exec") if Path(event[1]).is_relative_to(folder)
+        ]
 
     def programs(self) -> list[list[str]]:
-        """The programs that were started, but for ftops's own processes."""
+        """The programs that were started, without ftops's own processes."""
         own = [sys.executable, "-P", "-m"]
         return [
-            one[1:]
-            for one in self.of("os.", "pty.spawn", "subprocess.Popen")
-            if not (one[1:4] == own and one[4].startswith("ftops."))
+            event[1:]
+            for event in self.list_events("os.", "pty.spawn", "subprocess.Popen")
+            if not (event[1:4] == own and event[4].startswith("ftops."))
         ]
 
     def connections(self) -> list[list[str]]:
-        """Every address that was looked up or connected to."""
-        return list(self.of("socket."))
+        """The addresses that were resolved or connected to."""
+        return list(self.list_events("socket."))
 
     def opened(self, *, to_write: bool) -> list[Path]:
-        """The files that were opened, those that were opened to be written alone."""
+        """The files that were opened; with `to_write`, only those opened for writing."""
         return [
             Path(path)
-            for _, path, _, flags, _ in self.of("open")
+            for _, path, _, flags, _ in self.list_events("open")
             if not to_write or int(flags) & _WRITES
         ]
 
@@ -83,22 +85,22 @@ class Traced:
         """The data files whose rows were parsed to the end, with the functions that did it."""
         return [
             (Path(path), callers)
-            for _, path, _, _, callers in self.of("open")
+            for _, path, _, _, callers in self.list_events("open")
             if {"_read_again", "_parsed"} & set(callers.split())
             and not _PARTIAL & set(callers.split())
         ]
 
-    def of(self, *starts: str) -> Iterator[list[str]]:
-        return (one for one in self.events if one[0].startswith(starts))
+    def list_events(self, *starts: str) -> Iterator[list[str]]:
+        return (event for event in self.events if event[0].startswith(starts))
 
 
 def run_traced(folder: Path, *arguments: str | Path, tools: Path) -> Traced:
-    """`ftops` in that folder; `tools` is a folder for the hook, its trace and temporary files."""
+    """Run `ftops` in the folder; `tools` holds the hook, the trace and temporary files."""
     (tools / "temporary").mkdir(parents=True, exist_ok=True)
     (tools / "sitecustomize.py").write_text(_HOOK)
     trace = tools / "trace"
     trace.unlink(missing_ok=True)
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-P", "-m", "ftops", *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -118,4 +120,4 @@ def run_traced(folder: Path, *arguments: str | Path, tools: Path) -> Traced:
         check=False,
     )
     events = [json.loads(line) for line in trace.read_text().splitlines()]
-    return Traced(done.returncode, done.stdout, done.stderr, events)
+    return Traced(completed.returncode, completed.stdout, completed.stderr, events)

@@ -1,4 +1,4 @@
-"""What the tests at the proxy share with the crash tests."""
+"""Fixtures that the tests with the proxy share with the crash tests."""
 
 from tests.crash.conftest import harness
 

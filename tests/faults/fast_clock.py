@@ -1,7 +1,7 @@
-"""Hours that pass in moments, in a process of its own: whoever sleeps there waits for a blink.
+"""A clock for a process whose sleeps are short: the rest of the time is skipped.
 
-The time that was skipped stands in a file, so that the proxy in the test's process knows it, too.
-What is replaced is Python's `time`, in that process alone: nothing of ftops is.
+A file holds the skipped time, so that the proxy in the process of the test uses it, too. Only
+`time.sleep` and `time.monotonic` of the process are replaced, nothing of ftops.
 """
 
 import mmap
@@ -11,12 +11,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-BLINK_S = 0.04  # so that the engine comes to work while somebody waits for it
+MAX_SLEEP_S = 0.04  # the engine works during this time
 _real_monotonic = time.monotonic
 
 
 class FastClock:
-    """The time of all processes that share the file; a `Clock`."""
+    """The `Clock` of all processes that share the file."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -26,7 +26,7 @@ class FastClock:
 
     @property
     def skipped_s(self) -> float:
-        """How much time nobody has really waited."""
+        """The skipped time."""
         value: float = struct.unpack("d", self._memory[:8])[0]
         return value
 
@@ -37,12 +37,12 @@ class FastClock:
         return _real_monotonic() + self.skipped_s
 
     def sleep(self, seconds: float) -> None:
-        threading.Event().wait(min(seconds, BLINK_S))
-        self._memory[:8] = struct.pack("d", self.skipped_s + max(0.0, seconds - BLINK_S))
+        threading.Event().wait(min(seconds, MAX_SLEEP_S))
+        self._memory[:8] = struct.pack("d", self.skipped_s + max(0.0, seconds - MAX_SLEEP_S))
 
 
-def hurry(path: Path) -> None:
-    """Let this process live by that clock from now on."""
+def use_fast_clock(path: Path) -> None:
+    """Replace `time.sleep` and `time.monotonic` of this process."""
     clock = FastClock(path)
     setattr(time, "sleep", clock.sleep)  # noqa: B010
     setattr(time, "monotonic", clock.monotonic_s)  # noqa: B010

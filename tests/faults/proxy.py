@@ -1,8 +1,7 @@
-"""A proxy on this machine between the command and the engine, at which things go wrong as planned.
+"""A local proxy between the command and the engine with planned faults.
 
-What goes wrong is data: a `Fault` names the nth request that matches a method and a path. The proxy
-never makes up an answer of the engine: it loses, delays, cuts, repeats or hides what the engine has
-said, or answers in its place as a proxy would.
+A `Fault` is data: it names the nth request that matches a method and a path. The proxy loses,
+delays, truncates, repeats or hides responses of the engine, or sends the error of a proxy.
 """
 
 import contextlib
@@ -23,23 +22,23 @@ from ftops.clock import Clock
 from tests.faults.closable_port import ClosablePort
 
 Kind = Literal[
-    "refused_next",  # answered; then nobody listens for `AWAY_S`
-    "reset_before",  # the engine never hears of the request
-    "reset_after",  # the engine has done it, and the connection breaks
-    "silence_after",  # the engine has done it, and the connection is closed without an answer
-    "truncated",  # half of the answer, as if it were all
-    "bad_gateway",  # 502 with a page of HTML, without the engine
-    "bad_gateway_after",  # the same, when the engine has done it
+    "refused_next",  # a response; then connections are refused for `CLOSED_S`
+    "reset_before",  # the engine does not receive the request
+    "reset_after",  # the engine handles the request, and the connection is reset
+    "silence_after",  # the same, and the connection is closed without a response
+    "truncated",  # half of the response, with a matching length
+    "bad_gateway",  # 502 with an HTML page, without the engine
+    "bad_gateway_after",  # the same, after the engine handled the request
     "error_500",
     "limited_1",  # 429 with Retry-After
     "limited_300",
     "conflict",  # 409
-    "slow",  # the answer in single bytes
+    "slow",  # the response in single bytes
     "repeated_page",  # each item of a list twice
     "missing_page",  # an empty list
-    "wrong_has_more",  # has_more turned round
+    "wrong_has_more",  # has_more inverted
 ]
-AWAY_S = 25.0
+CLOSED_S = 25.0
 _OWN_HEADERS = frozenset({"host", "connection", "transfer-encoding", "content-length"})
 _PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _SLOW_BYTES = 64
@@ -49,9 +48,9 @@ _PAGE_FAULTS = ("repeated_page", "missing_page", "wrong_has_more")
 
 @dataclass(frozen=True)
 class Fault:
-    """`path` is a regular expression for all of the path, without the query.
+    """`path` is a regular expression for the whole path, without the query.
 
-    `once_ended`: only requests count that come after the engine has called a job succeeded.
+    `once_ended`: only requests count that follow the success of a job.
     """
 
     method: str
@@ -63,10 +62,10 @@ class Fault:
 
 @dataclass
 class FaultyProxy:
-    """Stands before `target`; `met` has the faults that have happened, `asked` what was passed on.
+    """A proxy of `target`; `injected` lists the faults that happened, `requests` counts all.
 
-    A job is missing in lists until `lag_s` have passed on the clock since the engine took it, and a
-    file until `file_lag_s` have. No list has pages of more than `page_size` items.
+    Lists show a job `lag_s` after its creation, and a file `file_lag_s` after its upload. Pages of
+    lists have at most `page_size` items.
     """
 
     target: str
@@ -75,28 +74,28 @@ class FaultyProxy:
     lag_s: float = 0.0
     file_lag_s: float = 0.0
     page_size: int | None = None
-    met: list[Fault] = field(default_factory=list)
-    asked: Counter[str] = field(default_factory=Counter)
+    injected: list[Fault] = field(default_factory=list)
+    requests: Counter[str] = field(default_factory=Counter)
     _counts: Counter[Fault] = field(default_factory=Counter)
-    _made: dict[str, float] = field(default_factory=dict)
+    _created_s: dict[str, float] = field(default_factory=dict)
     _ended: bool = False
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.closable_port = ClosablePort(self.handle, self.clock)
         self.base_url = f"{self.closable_port.address}{urlsplit(self.target).path}"
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
-        """One request, from whichever thread."""
+        """Handle one request, in any thread."""
         body = request.rfile.read(int(request.headers.get("content-length") or 0))
         kind = self._find_fault(request.command, urlsplit(request.path).path)
-        if kind == "reset_before" or self.closable_port.is_shut:
+        if kind == "reset_before" or self.closable_port.is_closed:
             _reset(request)
             return
-        if answer := _answer_instead(kind):
-            _send(request, *answer)
+        if response := _build_error(kind):
+            _send(request, *response)
             return
-        status, headers, content = self._pass_on(request, body)
+        status, headers, content = self._forward(request, body)
         if kind == "reset_after":
             _reset(request)
         elif kind == "silence_after":
@@ -105,49 +104,49 @@ class FaultyProxy:
             _send(request, 502, {"content-type": "text/html"}, _PAGE)
         else:
             if kind == "refused_next":
-                self.closable_port.shut(AWAY_S)
+                self.closable_port.refuse(CLOSED_S)
                 request.close_connection = True
             content = self._change(request, kind, content)
             _send(request, status, headers, content, slowly=kind == "slow")
 
     def _find_fault(self, method: str, path: str) -> Kind | None:
-        with self._guard:
-            self.asked[f"{method} {path}"] += 1
-            found = None
+        with self._lock:
+            self.requests[f"{method} {path}"] += 1
+            injected = None
             for fault in self.faults:
                 if fault.method == method and re.fullmatch(fault.path, path):
                     self._counts[fault] += self._ended or not fault.once_ended
-                    if self._counts[fault] == fault.nth and fault not in self.met:
-                        self.met.append(fault)
-                        found = fault.kind
-        return found
+                    if self._counts[fault] == fault.nth and fault not in self.injected:
+                        self.injected.append(fault)
+                        injected = fault.kind
+        return injected
 
-    def _pass_on(
+    def _forward(
         self, request: BaseHTTPRequestHandler, body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        kept = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
+        headers = {n: v for n, v in request.headers.items() if n.lower() not in _OWN_HEADERS}
         connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=30)
         with contextlib.closing(connection):
-            connection.request(request.command, self._limit(request.path), body, kept)
-            answer = connection.getresponse()
-            content = answer.read()
-        headers = {n: v for n, v in answer.getheaders() if n.lower() not in _OWN_HEADERS}
-        self._remember(request, content)
-        return answer.status, headers, content
+            connection.request(request.command, self._limit(request.path), body, headers)
+            response = connection.getresponse()
+            content = response.read()
+        headers = {n: v for n, v in response.getheaders() if n.lower() not in _OWN_HEADERS}
+        self._record(request, content)
+        return response.status, headers, content
 
     def _limit(self, path: str) -> str:
-        """The path with smaller pages asked for, where there is a page to ask for."""
+        """The path with a smaller `limit`, if it has one."""
         parts = urlsplit(path)
         query = dict(parse_qsl(parts.query))
         if self.page_size is None or "limit" not in query:
             return path
         return parts._replace(query=urlencode({**query, "limit": self.page_size})).geturl()
 
-    def _remember(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+    def _record(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
         path = urlsplit(request.path).path
-        with self._guard:
+        with self._lock:
             if request.command == "POST" and path.endswith(_LISTED):
-                self._made[json.loads(content).get("id", "")] = self.clock.monotonic_s()
+                self._created_s[json.loads(content).get("id", "")] = self.clock.monotonic_s()
             if re.search(r"/fine_tuning/jobs/[\w-]+$", path):
                 self._ended = self._ended or json.loads(content).get("status") == "succeeded"
 
@@ -170,21 +169,21 @@ class FaultyProxy:
         return {**page, "data": items, "has_more": has_more != (kind == "wrong_has_more")}
 
     def _is_late(self, item: dict[str, Any]) -> bool:
-        made_s = self._made.get(item["id"])
+        created_s = self._created_s.get(item["id"])
         lag_s = self.file_lag_s if item["object"] == "file" else self.lag_s
-        return made_s is not None and self.clock.monotonic_s() - made_s < lag_s
+        return created_s is not None and self.clock.monotonic_s() - created_s < lag_s
 
 
-def _answer_instead(kind: Kind | None) -> tuple[int, dict[str, str], bytes] | None:
-    """What a proxy says without asking the engine."""
+def _build_error(kind: Kind | None) -> tuple[int, dict[str, str], bytes] | None:
+    """The error that the proxy sends without the engine."""
     if kind == "bad_gateway":
         return 502, {"content-type": "text/html"}, _PAGE
     statuses = {"error_500": 500, "limited_1": 429, "limited_300": 429, "conflict": 409}
     if kind not in statuses:
         return None
-    error = {"error": {"message": f"the proxy says {kind}", "type": "proxy", "code": None}}
-    waits = {"retry-after": kind.removeprefix("limited_")} if "limited" in kind else {}
-    headers = {"content-type": "application/json", **waits}
+    error = {"error": {"message": f"the proxy sends {kind}", "type": "proxy", "code": None}}
+    retry_after = {"retry-after": kind.removeprefix("limited_")} if "limited" in kind else {}
+    headers = {"content-type": "application/json", **retry_after}
     return statuses[kind], headers, json.dumps(error).encode()
 
 
@@ -211,7 +210,7 @@ def _send(
 
 
 def _reset(request: BaseHTTPRequestHandler) -> None:
-    """Break the connection by RST."""
+    """Reset the connection."""
     request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     request.close_connection = True
 
@@ -226,7 +225,7 @@ def open_proxy(
     file_lag_s: float = 0.0,
     page_size: int | None = None,
 ) -> Iterator[FaultyProxy]:
-    """A proxy that listens at `base_url`."""
+    """Open a proxy that listens at `base_url`."""
     proxy = FaultyProxy(target, clock, faults, lag_s, file_lag_s, page_size)
     proxy.closable_port.open()
     try:

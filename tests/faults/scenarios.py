@@ -8,12 +8,12 @@ from tests.crash.processes import ProcessHarness
 from tests.crash.scenarios import Kill, ProviderRecords, Scenario
 from tests.faults.proxy import FaultyProxy
 
-COMMANDS = 4  # of which the last must succeed
+MAX_COMMANDS = 4  # the last of them must succeed
 _KEY = "PROOF_KEY"
 
 
 class ProxiedScenario(Scenario):
-    """Knows the engine as a server somewhere, by an address and a key."""
+    """Uses the engine as a server with an address and a key."""
 
     program = "tests.faults.command"
 
@@ -23,25 +23,25 @@ class ProxiedScenario(Scenario):
         self._proxy = proxy
         super().__init__(harness, engine, folder)
 
-    def come_through(self) -> ProviderRecords:
-        """The same command until it succeeds; what stands in the books then.
+    def run_until_success(self) -> ProviderRecords:
+        """Repeat the command until it succeeds; return the records.
 
-        A run that was refused for good says so, and is tried again by `--retry`.
+        A failed run asks for `--retry`.
         """
         flags: list[str] = []
-        for _ in range(COMMANDS):
+        for _ in range(MAX_COMMANDS):
             if self.run_command(Kill(), *flags) == 0:
                 return self.read()
-            told = self.log.read_text().splitlines()
-            flags = ["--retry"] if any("--retry" in line for line in told[-3:]) else []
-        raise AssertionError(f"no command succeeds: {self._proxy.met}\n{self.log.read_text()}")
+            lines = self.log.read_text().splitlines()
+            flags = ["--retry"] if any("--retry" in line for line in lines[-3:]) else []
+        raise AssertionError(f"no command succeeds: {self._proxy.injected}\n{self.log.read_text()}")
 
     def choose_environment(self) -> dict[str, str]:
         key = json.loads(self.address.read_text())["token"]
         return {**super().choose_environment(), _KEY: key}
 
-    def choose_arguments(self, kill: Kill, typed: list[str]) -> list[str]:
-        return [str(self.clock), *typed]
+    def choose_arguments(self, kill: Kill, command_line: list[str]) -> list[str]:
+        return [str(self.clock), *command_line]
 
     @property
     def address(self) -> Path:
@@ -49,7 +49,7 @@ class ProxiedScenario(Scenario):
 
     @property
     def clock(self) -> Path:
-        """The file with the time that the proxy knows, too."""
+        """The file with the clock that the proxy uses, too."""
         return self.folder.with_suffix(".clock")
 
     @property

@@ -1,7 +1,7 @@
-"""Each fault between the real command and a real engine: one job, one upload of each file, every
-event once and in order, the results of a run that nothing disturbed.
+"""Each fault between the real command and a real engine: there is one job, one upload of each file,
+each event once and in order, and the results of a run without faults.
 
-Real sockets, the real `ftops` as a process, the real trainer; only the waiting is short.
+Sockets, the process of `ftops` and the trainer are real; only sleeps are short.
 """
 
 import time
@@ -26,20 +26,20 @@ PAGE_SIZE = 3
 
 
 def name(fault: Fault) -> str:
-    """What pytest calls the case."""
-    place = fault.path.removeprefix("/v1/").replace("[^/]+", "ID")
-    return f"{fault.kind} {fault.method} {place} {fault.nth}{' ended' * fault.once_ended}"
+    """The name of the test case."""
+    path = fault.path.removeprefix("/v1/").replace("[^/]+", "ID")
+    return f"{fault.kind} {fault.method} {path} {fault.nth}{' ended' * fault.once_ended}"
 
 
 @pytest.fixture(scope="module")
 def host(harness: ProcessHarness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineHost]:
-    with open_engine_host(harness, tmp_path_factory.mktemp("engine")) as made:
-        yield made
-        assert made.stop() == 0
+    with open_engine_host(harness, tmp_path_factory.mktemp("engine")) as engine_host:
+        yield engine_host
+        assert engine_host.stop() == 0
 
 
 @contextmanager
-def open_life(
+def open_scenario(
     harness: ProcessHarness,
     host: EngineHost,
     folder: Path,
@@ -47,85 +47,85 @@ def open_life(
     *,
     file_lag_s: float = 0.0,
 ) -> Iterator[tuple[ProxiedScenario, FaultyProxy]]:
-    """A life behind a proxy at which these faults wait, and where pages are small and late."""
-    place = folder / f"life-{zlib.crc32(folder.name.encode()):x}"
-    place.mkdir()
-    clock = FastClock(place.with_suffix(".clock"))
+    """Open a scenario behind a proxy with these faults, small pages and late lists."""
+    scenario_folder = folder / f"scenario-{zlib.crc32(folder.name.encode()):x}"
+    scenario_folder.mkdir()
+    clock = FastClock(scenario_folder.with_suffix(".clock"))
     target = str(host.sdk.base_url).rstrip("/")
     with open_proxy(
         target, clock, faults, lag_s=LAG_S, file_lag_s=file_lag_s, page_size=PAGE_SIZE
     ) as proxy:
-        yield ProxiedScenario(harness, host.paths, place, proxy), proxy
+        yield ProxiedScenario(harness, host.paths, scenario_folder, proxy), proxy
 
 
 @pytest.fixture(scope="module")
-def untouched(
+def uninterrupted(
     harness: ProcessHarness, host: EngineHost, tmp_path_factory: pytest.TempPathFactory
 ) -> ProviderRecords:
-    """What stands in the books when the proxy does nothing."""
-    with open_life(harness, host, tmp_path_factory.mktemp("untouched")) as (life, _):
-        books = life.come_through()
-        assert life.commands == 1
-    assert (books.run, books.jobs, len(books.uploads)) == ("succeeded", ("succeeded",), 2)
-    assert books.events_match
-    return books
+    """The records of a run without faults."""
+    with open_scenario(harness, host, tmp_path_factory.mktemp("uninterrupted")) as (scenario, _):
+        records = scenario.run_until_success()
+        assert scenario.commands == 1
+    assert (records.run, records.jobs, len(records.uploads)) == ("succeeded", ("succeeded",), 2)
+    assert records.events_match
+    return records
 
 
-def come_through(
+def run_with_fault(
     harness: ProcessHarness,
     host: EngineHost,
     folder: Path,
     fault: Fault,
-    untouched: ProviderRecords,
+    uninterrupted: ProviderRecords,
     *,
     file_lag_s: float = 0.0,
 ) -> Share:
-    """One life that meets the fault; it must end as if it had not."""
-    began_s = time.monotonic()
-    with open_life(harness, host, folder, [fault], file_lag_s=file_lag_s) as (life, proxy):
-        books = life.come_through()
-    assert proxy.met == [fault]
-    assert books == untouched
+    """Run a scenario with the fault; it must have the records of a run without."""
+    start_s = time.monotonic()
+    with open_scenario(harness, host, folder, [fault], file_lag_s=file_lag_s) as (scenario, proxy):
+        records = scenario.run_until_success()
+    assert proxy.injected == [fault]
+    assert records == uninterrupted
     return Share(
-        runs=1, commands=life.commands, faults=1, same=1, seconds=time.monotonic() - began_s
+        runs=1, commands=scenario.commands, faults=1, same=1, seconds=time.monotonic() - start_s
     )
 
 
 @pytest.mark.parametrize("fault", SHORT, ids=name)
-def test_a_run_that_meets_a_fault_ends_as_if_it_had_not(
+def test_a_run_with_a_common_fault_has_the_same_records(
     harness: ProcessHarness,
     host: EngineHost,
     tmp_path: Path,
     fault: Fault,
-    untouched: ProviderRecords,
+    uninterrupted: ProviderRecords,
 ) -> None:
-    come_through(harness, host, tmp_path, fault, untouched)
+    run_with_fault(harness, host, tmp_path, fault, uninterrupted)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.parametrize("number", range(len(ALL)), ids=lambda number: name(ALL[number]))
-def test_a_run_that_meets_any_fault_ends_as_if_it_had_not(
+def test_a_run_with_any_fault_has_the_same_records(
     harness: ProcessHarness,
     host: EngineHost,
     tmp_path: Path,
     number: int,
-    untouched: ProviderRecords,
+    uninterrupted: ProviderRecords,
     figures: Figures,
 ) -> None:
     with figures.enter(FAULTS, number, len(ALL)) as entry:
-        entry.share = come_through(harness, host, tmp_path, ALL[number], untouched)
+        entry.share = run_with_fault(harness, host, tmp_path, ALL[number], uninterrupted)
 
 
 @pytest.mark.slow_proof
 @pytest.mark.parametrize("fault", CONFLICTS, ids=name)
-def test_a_run_whose_question_meets_a_conflict_asks_again(
+def test_a_read_request_with_a_conflict_is_repeated(
     harness: ProcessHarness,
     host: EngineHost,
     tmp_path: Path,
     fault: Fault,
-    untouched: ProviderRecords,
+    uninterrupted: ProviderRecords,
 ) -> None:
-    come_through(harness, host, tmp_path, fault, untouched)
+    run_with_fault(harness, host, tmp_path, fault, uninterrupted)
 
 
 @pytest.mark.slow_proof
@@ -135,6 +135,6 @@ def test_an_upload_that_is_listed_late_is_not_repeated(
     host: EngineHost,
     tmp_path: Path,
     fault: Fault,
-    untouched: ProviderRecords,
+    uninterrupted: ProviderRecords,
 ) -> None:
-    come_through(harness, host, tmp_path, fault, untouched, file_lag_s=LAG_S)
+    run_with_fault(harness, host, tmp_path, fault, uninterrupted, file_lag_s=LAG_S)

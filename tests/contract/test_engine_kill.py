@@ -1,4 +1,4 @@
-"""The provider `local` when its engine dies: the work goes on, nothing is done twice."""
+"""The provider `local` when its engine is killed: jobs continue, and nothing is repeated."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from ftops.providers.engine_process import find_engine, stop_engine
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider
 from ftops.records import Hyperparameters, JobRequest, ProviderSettings
-from tests.contract.conftest import speaks_legacy, suited, upload, wait_for_end, write_rows
+from tests.contract.conftest import adapt_request, speaks_legacy, upload, wait_for_end, write_rows
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def home(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(params=["current", "legacy"])
 def provider(home: Path, request: pytest.FixtureRequest) -> Iterator[Provider]:
     settings = ProviderSettings("local", protocol=request.param)
-    made = build_provider(settings, ProviderContext({}, home, SystemClock()))
-    yield made
-    made.close()
+    local_provider = build_provider(settings, ProviderContext({}, home, SystemClock()))
+    yield local_provider
+    local_provider.close()
 
 
 def kill_engine(home: Path) -> int:
@@ -37,12 +37,12 @@ def kill_engine(home: Path) -> int:
     return address.pid
 
 
-def test_a_job_whose_engine_is_killed_goes_on_while_it_is_followed(
+def test_a_followed_job_continues_after_its_engine_was_killed(
     provider: Provider, home: Path
 ) -> None:
     file = upload(provider, write_rows(home / "rows.jsonl"), "rows.jsonl")
     request = JobRequest("ada", file.id, hyperparameters=Hyperparameters(20, 4), seed=1)
-    job = provider.create_job(suited(request, provider))
+    job = provider.create_job(adapt_request(request, provider))
     first = kill_engine(home)
     job = wait_for_end(provider, job)
     assert job.status == "succeeded"
@@ -55,7 +55,7 @@ def test_a_job_whose_engine_is_killed_goes_on_while_it_is_followed(
     assert address.pid != first
 
 
-def test_a_job_that_was_asked_of_a_dead_engine_is_not_there_and_can_be_asked_for_again(
+def test_a_job_request_to_a_killed_engine_creates_no_job_and_can_be_repeated(
     provider: Provider, home: Path
 ) -> None:
     file = upload(provider, write_rows(home / "rows.jsonl"), "rows.jsonl")
@@ -65,7 +65,7 @@ def test_a_job_that_was_asked_of_a_dead_engine_is_not_there_and_can_be_asked_for
         hyperparameters=Hyperparameters(1, 4),
         metadata={"ftops_run": "run-1"},
     )
-    request = suited(request, provider)
+    request = adapt_request(request, provider)
     kill_engine(home)
     with pytest.raises(Unreachable):
         provider.create_job(request)
@@ -77,7 +77,7 @@ def test_a_job_that_was_asked_of_a_dead_engine_is_not_there_and_can_be_asked_for
     assert wait_for_end(provider, job).status == "succeeded"
 
 
-def test_the_token_and_the_models_survive_a_restart(provider: Provider, home: Path) -> None:
+def test_a_restart_keeps_the_token_and_the_models(provider: Provider, home: Path) -> None:
     before = provider.get_model("ada")
     first = find_engine(home / "engine")
     assert stop_engine(home / "engine") is True
