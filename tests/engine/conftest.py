@@ -18,14 +18,14 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def idle(tmp_path: Path) -> Iterator[Running]:
-    """An engine of the test's own that starts no job."""
+    """An engine that starts no job."""
     with run_engine(table_settings(tmp_path / "engine"), schedules=False) as engine:
         yield engine
 
 
 @dataclass(frozen=True)
 class Trained:
-    """An engine that several tests only ask; nobody deletes its models."""
+    """An engine with trained models that tests share and do not delete."""
 
     running: Running
     completion_model: str

@@ -135,7 +135,7 @@ class TableTrainer:
             self._wait(step, hooks.should_stop)
             question, answer = rows[(step - 1) % len(rows)]
             table[question] = answer
-            known = sum(table.get(asked) == told for asked, told in rows) / len(rows)
+            known = sum(table.get(prompt) == expected for prompt, expected in rows) / len(rows)
             metrics = _metrics(step, resolved.n_steps, len(rows), known, bool(request.validation))
             metrics = replace(metrics, learning_rate=request.learning_rate)
             hooks.on_step(metrics)

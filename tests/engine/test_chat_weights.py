@@ -35,13 +35,13 @@ def make_chats() -> list[dict[str, object]]:
         {
             "messages": [
                 say("system", "Answer in a few words."),
-                say("user", asked),
+                say("user", question),
                 say("assistant", WRONG, weight=0),
                 say("user", "Look again."),
-                say("assistant", told, weight=1),
+                say("assistant", expected, weight=1),
             ]
         }
-        for asked, told in ANSWERS.items()
+        for question, expected in ANSWERS.items()
     ]
 
 
@@ -76,19 +76,19 @@ def test_a_target_of_weight_0_has_no_gradient_at_all(tmp_path: Path) -> None:
     assert gradients[0].flat.any()
     assert tallies[0] == tallies[1]
     counted = sum(int((example.weights == 1).sum()) for example in examples)
-    answers = [tokenizer.encode(told) for told in ANSWERS.values()]
+    answers = [tokenizer.encode(expected) for expected in ANSWERS.values()]
     assert counted == sum(len(answer) + 1 for answer in answers)  # and the end of each turn
 
 
 def answer(running: Running, model: str, *messages: dict[str, object]) -> str | None:
-    asked: Any = [say("system", "Answer in a few words."), *messages]
-    said = running.sdk.chat.completions.create(
-        model=model, messages=asked, temperature=0, max_tokens=20
+    chat: Any = [say("system", "Answer in a few words."), *messages]
+    completion = running.sdk.chat.completions.create(
+        model=model, messages=chat, temperature=0, max_tokens=20
     )
-    return said.choices[0].message.content
+    return completion.choices[0].message.content
 
 
-def test_a_model_never_says_what_it_was_only_shown(tmp_path: Path) -> None:
+def test_a_model_does_not_learn_turns_of_weight_0(tmp_path: Path) -> None:
     with run_engine(EngineSettings(tmp_path)) as running:
         job = running.sdk.fine_tuning.jobs.create(
             model="ada",
@@ -98,8 +98,8 @@ def test_a_model_never_says_what_it_was_only_shown(tmp_path: Path) -> None:
         )
         model = running.wait_for_end(job.id).fine_tuned_model
         assert model is not None
-        for asked, told in ANSWERS.items():
-            first = say("user", asked)
+        for question, expected in ANSWERS.items():
+            first = say("user", question)
             corrected = (say("assistant", WRONG), say("user", "Look again."))
-            assert answer(running, model, first, *corrected) == told
+            assert answer(running, model, first, *corrected) == expected
             assert answer(running, model, first) != WRONG

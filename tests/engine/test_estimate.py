@@ -1,4 +1,4 @@
-"""What a job would be like, told without one."""
+"""Estimates of a job without running it."""
 
 import json
 from pathlib import Path

@@ -35,7 +35,7 @@ def test_only_the_listeners_of_the_job_are_woken(store: Store, tmp_path: Path) -
 
     async def subscribe() -> None:
         with event_notifier.subscribe("ftjob-1") as one:
-            assert await one.wait(LONG_S)  # the watcher has begun
+            assert await one.wait(LONG_S)  # the watcher has started
             with event_notifier.subscribe("ftjob-2") as other:
                 store.add_events("ftjob-1", NewEvent("step:1", "Step 1"))
                 assert await one.wait(LONG_S)
@@ -56,18 +56,18 @@ def test_one_thread_looks_for_a_hundred_and_ends_with_the_last(
     async def subscribe(key: str) -> None:
         with ExitStack() as stack:
             first = stack.enter_context(event_notifier.subscribe("ftjob-1"))
-            assert await first.wait(LONG_S)  # the watcher has begun
+            assert await first.wait(LONG_S)  # the watcher has started
             others = [stack.enter_context(event_notifier.subscribe("ftjob-1")) for _ in range(99)]
             assert len(watchers()) == 1
-            store.add_events("ftjob-1", NewEvent(key, "told"))
+            store.add_events("ftjob-1", NewEvent(key, "text"))
             assert all([await subscription.wait(LONG_S) for subscription in (first, *others)])
 
-    for key in ("step:1", "step:2"):  # and another one begins when somebody listens again
+    for key in ("step:1", "step:2"):  # the next subscription starts another watcher
         asyncio.run(subscribe(key))
         wait_for(lambda: not watchers())
 
 
-def test_the_end_of_the_engine_wakes_everybody(store: Store, tmp_path: Path) -> None:
+def test_the_end_of_the_engine_wakes_all_subscribers(store: Store, tmp_path: Path) -> None:
     event_notifier = EventNotifier(tmp_path / "engine.db")
 
     async def subscribe() -> None:

@@ -33,12 +33,12 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def leftovers(running: Running) -> list[Path]:
+def list_stored_files(running: Running) -> list[Path]:
     paths = running.engine.paths
     return [*paths.incoming.iterdir(), *paths.files.iterdir()]
 
 
-def test_a_file_goes_up_comes_back_and_goes_away(idle: Running) -> None:
+def test_a_file_is_uploaded_downloaded_and_deleted(idle: Running) -> None:
     content = write_rows(animals())
     made = idle.sdk.files.create(file=("../we ird\\rows.jsonl", content), purpose="fine-tune")
     assert made.id.startswith("file-")
@@ -51,7 +51,7 @@ def test_a_file_goes_up_comes_back_and_goes_away(idle: Running) -> None:
     for ask in (idle.sdk.files.retrieve, idle.sdk.files.content, idle.sdk.files.delete):
         with pytest.raises(openai.NotFoundError):
             ask(made.id)
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
 
 
 def test_a_file_of_several_pieces_arrives_whole(idle: Running) -> None:
@@ -113,7 +113,7 @@ def test_bad_forms_are_refused_and_leave_nothing(
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert error["param"] == param
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
 
 
 def test_a_file_over_the_limit_is_413_also_when_its_length_is_not_announced(
@@ -133,16 +133,16 @@ def test_a_file_over_the_limit_is_413_also_when_its_length_is_not_announced(
                 headers={"content-type": "multipart/form-data; boundary=x"},
             )
             assert answer.status_code == 413, answer.text
-        assert leftovers(running) == []
+        assert list_stored_files(running) == []
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(idle: Running) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(idle: Running) -> None:
     with largest_file(1_000_000), pytest.raises(openai.InternalServerError) as caught:
         idle.sdk.files.create(file=("a", b"x" * 3_000_000), purpose="fine-tune")
     assert caught.value.status_code == 507
     assert caught.value.code == "storage_error"
     assert "cannot write" in caught.value.message
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
     assert idle.sdk.files.list().data == []
     idle.upload(animals())
 
@@ -172,7 +172,7 @@ def test_a_file_with_a_limited_life_is_gone_when_that_is_over(tmp_path: Path) ->
         with pytest.raises(openai.BadRequestError) as caught:
             running.sdk.fine_tuning.jobs.create(model="ada", training_file=made.id)
         assert caught.value.code == "file_not_found"
-        assert [path.name for path in leftovers(running)] == [kept]
+        assert [path.name for path in list_stored_files(running)] == [kept]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_life_out_of_bounds_is_refused(
         assert answer.json()["expires_at"] == answer.json()["created_at"] + 3600
         return
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
 
 
 def test_the_list_can_be_asked_for_one_purpose_page_by_page(running: Running) -> None:
@@ -224,7 +224,7 @@ def test_the_list_can_be_asked_for_one_purpose_page_by_page(running: Running) ->
 
 
 @pytest.mark.parametrize("padding", [0, 5_000_000])
-def test_a_bad_row_is_told_when_the_file_is_uploaded(idle: Running, padding: int) -> None:
+def test_a_bad_row_is_reported_at_the_upload(idle: Running, padding: int) -> None:
     long: dict[str, object] = {"prompt": "a", "completion": "b" * 1000}
     rows = [*animals(), *[long] * (padding // 1000)]
     content = write_rows(rows) + json.dumps({"prompt": "no answer"}).encode() + b"\n"

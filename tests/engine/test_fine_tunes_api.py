@@ -252,13 +252,13 @@ def test_jobs_in_the_queue_hear_how_they_move_on(tmp_path: Path) -> None:
         assert messages(retrieve(running, second))[-1] == "Fine-tune enqueued. Queue number: 0"
         assert messages(retrieve(running, third))[-1] == "Fine-tune enqueued. Queue number: 1"
         running.http.post(f"/v1/fine-tunes/{second}/cancel")
-        told = "Fine-tune is in the queue. Queue number: 0"
-        wait_for(lambda: messages(retrieve(running, third))[-1] == told)
+        expected = "Fine-tune is in the queue. Queue number: 0"
+        wait_for(lambda: messages(retrieve(running, third))[-1] == expected)
         gate.unlink()
 
 
 @pytest.mark.parametrize("point", ["after_step", "after_publish", "after_results"])
-def test_a_job_whose_worker_died_tells_nothing_twice(tmp_path: Path, point: str) -> None:
+def test_a_job_whose_worker_was_killed_repeats_no_event(tmp_path: Path, point: str) -> None:
     options = ("--crash", f"engine.worker.{point}", "--once", str(tmp_path / "died"))
     with run_engine(table_settings(tmp_path / "engine", *options)) as running:
         job = train(running, n_epochs=2)
@@ -297,7 +297,7 @@ def test_every_line_of_a_stream_is_one_whole_event(quiet: Running, reason: str) 
     assert events[-1]["level"] == "error"
 
 
-def test_a_job_that_nobody_knows_has_no_events(idle: Running) -> None:
+def test_an_unknown_job_has_no_events(idle: Running) -> None:
     for path in ("", "/events", "/events?stream=true"):
         answer = idle.http.get(f"/v1/fine-tunes/ft-none{path}")
         assert (answer.status_code, answer.json()["error"]["param"]) == (404, "id")

@@ -150,7 +150,7 @@ def test_a_stream_without_news_says_that_it_is_alive(tmp_path: Path) -> None:
         assert subscription.messages[-1] == "Fine-tune succeeded"
 
 
-def test_a_listener_that_leaves_disturbs_nobody(held: Held) -> None:
+def test_a_client_that_disconnects_does_not_affect_the_engine(held: Held) -> None:
     url = httpx.URL(held.address.base_url)
     assert url.port is not None
     with socket.create_connection((url.host, url.port), timeout=30) as connection:

@@ -1,4 +1,4 @@
-"""Models in memory: the last used stay, a slow reader holds nobody up, a reader may leave."""
+"""Models in memory: recently used ones stay, and slow or closed readers block no other request."""
 
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -20,7 +20,7 @@ MANIFEST = ModelManifest("ft:x", "ada", "ada", "ftjob-x", RowFormat.COMPLETION, 
 
 
 class Counter:
-    """A model that goes on counting until nobody listens."""
+    """A model that counts until its generation is closed."""
 
     context_length = 10
     longest_token_bytes = 4
@@ -77,7 +77,7 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
         ModelPool(folder, get_trainer, capacity=1).open(row)
 
 
-def test_a_leftover_at_the_final_place_is_replaced(tmp_path: Path) -> None:
+def test_a_stale_folder_of_the_model_is_replaced(tmp_path: Path) -> None:
     folder = EngineFolder(tmp_path)
     folder.model("ftjob-1").mkdir(parents=True)
     (folder.model("ftjob-1") / "half").touch()
@@ -86,7 +86,7 @@ def test_a_leftover_at_the_final_place_is_replaced(tmp_path: Path) -> None:
     assert names == {"manifest.json", "table.json"}
 
 
-def test_a_reader_that_leaves_ends_the_drawing() -> None:
+def test_a_closed_reader_ends_the_generation() -> None:
     counter = Counter()
     answers = PooledModel(MANIFEST, counter).generate([""], SamplingParams())
     assert next(iter(answers)).text == "1"
@@ -94,7 +94,7 @@ def test_a_reader_that_leaves_ends_the_drawing() -> None:
     assert counter.ended.wait(20)
 
 
-def test_a_reader_that_does_not_read_keeps_nobody_waiting() -> None:
+def test_a_reader_that_does_not_read_blocks_no_other_reader() -> None:
     model = PooledModel(MANIFEST, TableModel({"": "yes"}))
     unread = model.generate([""], SamplingParams())
     wait_for(lambda: "".join(d.text for d in model.generate([""], SamplingParams())) == "yes")

@@ -83,6 +83,6 @@ def test_no_failed_job_names_the_engines_folder(tmp_path: Path, option: str) -> 
         job = running.sdk.fine_tuning.jobs.create(model="ada", training_file=file_id)
         ended = running.wait_for_end(job.id)
         assert ended.status == "failed"
-        told = json.dumps([ended.model_dump(), running.messages(job.id)])
-    assert str(tmp_path) not in told
-    assert "/dev/full" not in told
+        output = json.dumps([ended.model_dump(), running.messages(job.id)])
+    assert str(tmp_path) not in output
+    assert "/dev/full" not in output

@@ -74,7 +74,7 @@ def test_the_token_counts_from_this_machine_alone(idle: Running) -> None:
     assert ring.find_holder("\xff", is_local=True) is None
 
 
-def test_the_last_use_is_told_to_the_minute(tmp_path: Path) -> None:
+def test_the_last_use_is_recorded_to_the_minute(tmp_path: Path) -> None:
     clock = FakeClock()
     with run_engine(table_settings(tmp_path), schedules=False, clock=clock) as running:
         http = running.http_of("alice")
@@ -85,10 +85,10 @@ def test_the_last_use_is_told_to_the_minute(tmp_path: Path) -> None:
             return row.last_used_at - row.created_at
 
         assert [row.last_used_at for row in running.store.keys.list_all()] == [None]
-        for pause_s, told_s in ((5, 5), (30, 5), (30, 65), (3600, 3665)):
+        for pause_s, expected_s in ((5, 5), (30, 5), (30, 65), (3600, 3665)):
             clock.advance(pause_s)
             http.get("/v1/models")
-            assert last_used_s() == told_s
+            assert last_used_s() == expected_s
 
 
 def ask_from(running: Running, client: str, key: str, **headers: str) -> int:

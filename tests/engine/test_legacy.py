@@ -74,7 +74,7 @@ def test_an_organization_is_only_letters_digits_and_hyphens(header: str | None, 
     assert legacy.parse_organization(header, "team") == name
 
 
-def test_checks_and_single_steps_are_not_told() -> None:
+def test_checks_and_single_steps_are_no_legacy_events() -> None:
     assert legacy.list_messages("ft-abc", event("checking")) == ()
     assert legacy.list_messages("ft-abc", event("step:3", "Step 3/9")) == ()
 

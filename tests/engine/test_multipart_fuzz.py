@@ -1,5 +1,5 @@
-"""The upload form against whatever may come: what other writers write is read back, and what nobody
-should write is refused, leaving nothing behind."""
+"""The upload form with generated input: forms of other clients are read back, malformed forms are
+refused without stale files."""
 
 import asyncio
 import io

@@ -267,7 +267,7 @@ def test_the_engines_own_user_and_a_key_called_local_see_the_same(pair: House) -
     assert pair.alice.get(f"/v1/files/{file_id}").status_code == 404
 
 
-def test_a_full_queue_of_one_owner_leaves_room_for_another(tmp_path: Path) -> None:
+def test_a_full_queue_of_one_owner_does_not_block_another(tmp_path: Path) -> None:
     settings = EngineSettings(tmp_path, worker_command=TABLE_WORKER, max_jobs_per_owner=1)
     with run_engine(settings, schedules=False) as running:
         statuses = []

@@ -53,9 +53,9 @@ def test_a_paused_job_survives_its_engine_and_goes_on_from_its_checkpoint(
     with run_engine(replace(settings, idle_s=0.0)) as running:
         jobs = running.sdk.fine_tuning.jobs
         assert str(jobs.retrieve(job_id).status) == "paused"
-        assert _is_idle(running.engine)  # and the engine need not stay for it
+        assert _is_idle(running.engine)  # the engine may stop
         other = running.wait_for_end(create(running))
-        assert other.status == "succeeded"  # a paused job keeps nobody waiting
+        assert other.status == "succeeded"  # a paused job blocks no other job
         assert str(jobs.retrieve(job_id).status) == "paused"
         assert jobs.resume(job_id).status == "queued"
         assert running.wait_for_end(job_id).status == "succeeded"

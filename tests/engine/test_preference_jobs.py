@@ -187,7 +187,7 @@ def test_rows_of_another_method_fail_the_job_with_the_line(
     assert reason in job.error.message
 
 
-def test_bad_preference_rows_are_told_when_they_are_uploaded(idle: Running) -> None:
+def test_bad_preference_rows_are_reported_at_the_upload(idle: Running) -> None:
     file_id = idle.upload([preference("axe"), {**preference("saw"), "preferred_output": []}])
     file = idle.sdk.files.retrieve(file_id)
     assert file.status == "error"

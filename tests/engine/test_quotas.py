@@ -26,7 +26,7 @@ ROWS = write_rows(animals())
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Running]:
-    """An engine in which little has room, and that starts no job."""
+    """An engine with small quotas that starts no job."""
     settings = EngineSettings(
         tmp_path / "engine",
         worker_command=TABLE_WORKER,
@@ -58,13 +58,13 @@ def is_refused(answer: httpx2.Response, code: str, *words: str) -> None:
         assert word in error["message"]
 
 
-def test_files_are_counted_and_room_is_made_by_deleting_one(small: Running) -> None:
+def test_files_are_counted_and_deleting_one_frees_its_quota(small: Running) -> None:
     alice, bob = small.http_of("alice"), small.http_of("bob")
     made = [upload(alice) for _ in range(3)]
     refused = upload(alice)
     is_refused(refused, "file_limit_exceeded", "3 files", "Delete", "ftops serve")
     assert refused.headers["x-should-retry"] == "false"
-    assert upload(bob).status_code == 200  # another's room
+    assert upload(bob).status_code == 200  # the quota of another owner
     alice.delete(f"/v1/files/{made[0].json()['id']}")
     assert upload(alice).status_code == 200
     assert len(list(small.engine.paths.incoming.iterdir())) == 0
@@ -112,7 +112,7 @@ def test_unfinished_jobs_are_counted_and_this_machines_user_may_have_more(small:
         is_refused(answers[-1], "rate_limit_exceeded", f"{limit} jobs are unfinished", "cancel")
 
 
-def test_what_is_being_received_has_its_room_already(small: Running) -> None:
+def test_a_file_counts_while_it_is_received(small: Running) -> None:
     alice = small.engine.store.of("alice")
     with small.engine.quotas.reserved(alice, 3900):
         is_refused(upload(small.http_of("alice")), "storage_limit_exceeded")

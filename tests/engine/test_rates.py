@@ -21,7 +21,7 @@ def test_every_answer_carries_the_apis_headers(idle: Running) -> None:
     for answer in answers:
         assert answer.headers["x-request-id"].startswith("req_")
         assert 0 <= int(answer.headers["openai-processing-ms"]) < 10_000
-        known = answer.status_code != 401  # nobody's key, nobody's organization
+        known = answer.status_code != 401  # a wrong key has no organization
         assert answer.headers.get("openai-organization") == ("local" if known else None)
         assert answer.headers["openai-version"] == "2020-10-01"
     assert len({answer.headers["x-request-id"] for answer in answers}) == 4

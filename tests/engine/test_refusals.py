@@ -268,7 +268,7 @@ def is_refused(trained: Trained, path: str, body: Mapping[str, object], param: s
 
 
 class HeldModel(TableModel):
-    """Answers nobody while the gate is shut."""
+    """Generates nothing until the gate is open."""
 
     def __init__(self, gate: threading.Event) -> None:
         super().__init__({"cat ->": " c"})

@@ -1,4 +1,4 @@
-"""The door of the engine, and the shape of every refusal."""
+"""Access to the engine, and the format of every refusal."""
 
 from pathlib import Path
 
@@ -165,7 +165,7 @@ def test_a_bug_is_a_500_that_tells_nothing_and_has_a_request_id(idle: Running) -
     assert answer.headers["x-request-id"].startswith("req_")
 
 
-def test_health_is_told_to_those_who_have_the_token(idle: Running) -> None:
+def test_health_needs_the_token(idle: Running) -> None:
     body = idle.http.get("/healthz").json()
     assert (body["status"], body["unfinished_jobs"]) == ("ok", 0)
 

@@ -258,8 +258,8 @@ def test_a_job_whose_worker_died_with_its_engine_goes_on_from_its_checkpoint(
     with engine_process(folder, *command) as engine, engine.sdk() as sdk:
         assert wait_for_end(sdk, job_id) == "succeeded"
         assert worker_pid(folder, job_id) not in (None, pid)
-        told = messages(sdk, job_id)
-        assert len(told) == len(set(told)) == 14
+        events = messages(sdk, job_id)
+        assert len(events) == len(set(events)) == 14
         job = sdk.fine_tuning.jobs.retrieve(job_id)
         lines = sdk.files.content(job.result_files[0]).text.splitlines()
         assert [line.partition(",")[0] for line in lines] == ["step", *"123456"]
@@ -332,7 +332,7 @@ def _break_off(address: EngineAddress) -> None:
         client.sendall(head.encode() + b"a" * 100_000)
 
 
-def test_leftovers_of_a_killed_engine_are_swept_and_the_rest_is_kept(tmp_path: Path) -> None:
+def test_stale_files_of_a_killed_engine_are_deleted_and_the_rest_is_kept(tmp_path: Path) -> None:
     paths = prepare_folder(EngineFolder(tmp_path))
     store = Store(paths.database, FakeClock())
     store.files.add(FileRow("file-known", "a", "fine-tune", 1, 1))

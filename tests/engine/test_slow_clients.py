@@ -1,5 +1,5 @@
-"""Clients that send half of something, or nothing, or do not read: they are cut off after a while,
-and nobody waits for them meanwhile."""
+"""Clients that send half a request, or nothing, or do not read: they are disconnected after a while
+and block no other client."""
 
 import contextlib
 import http.client
@@ -189,12 +189,12 @@ def test_a_client_that_reads_slowly_but_reads_gets_everything(
             threading.Event().wait(1.3 * ANSWER_WAIT_S / (FILE_BYTES >> 20))
 
 
-def test_fifty_of_each_do_not_hold_others_up(tmp_path: Path) -> None:
+def test_fifty_slow_clients_of_each_kind_block_no_other(tmp_path: Path) -> None:
     with serving(tmp_path / "engine") as address:
-        held_up_by_nobody(address)
+        check_other_requests(address)
 
 
-def held_up_by_nobody(address: EngineAddress) -> None:
+def check_other_requests(address: EngineAddress) -> None:
     read_nothing = head(address, f"GET /v1/files/{upload(address)}/content")
     starts = [half_a_head(address), json_head(address), upload_head(address), read_nothing]
     headers = {"authorization": f"Bearer {address.token}"}
@@ -211,7 +211,7 @@ def held_up_by_nobody(address: EngineAddress) -> None:
         assert made.json()["status"] == "processed"
 
 
-def test_connections_beyond_the_limit_are_told_to_come_back(tmp_path: Path) -> None:
+def test_connections_beyond_the_limit_are_refused_with_retry_after(tmp_path: Path) -> None:
     with serving(tmp_path / "engine", connections=5) as address:
         url = f"{address.base_url}/models"
         headers = {"authorization": f"Bearer {address.token}"}

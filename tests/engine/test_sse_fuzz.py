@@ -174,7 +174,7 @@ async def collect_pieces(running: Running, path: str) -> list[bytes]:
 @examples(50)
 @given(st.lists(TEXTS, min_size=1, max_size=5))
 @example([ODD])
-def test_a_legacy_jobs_events_arrive_as_they_were_told_each_in_a_chunk(
+def test_the_events_of_a_legacy_job_arrive_in_one_chunk_each(
     trained: Trained, messages: list[str]
 ) -> None:
     running, store = trained.running, trained.running.store

@@ -252,7 +252,7 @@ def test_the_store_of_one_owner_neither_shows_nor_changes_the_rows_of_another(
     assert own.files.find("file-1") == file(1)
 
 
-def test_results_and_models_belong_to_whoever_asked_for_the_job(store: Store) -> None:
+def test_results_and_models_belong_to_the_owner_of_the_job(store: Store) -> None:
     alice = store.of("alice")
     alice.add_job(job(1))
     store.enqueue("ftjob-1")

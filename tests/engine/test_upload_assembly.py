@@ -61,7 +61,7 @@ def test_the_hash_grows_over_what_has_come_without_a_gap(tmp_path: Path) -> None
     assert upload_assembler.compute_md5("upload-1", whole, 6) == hashlib.md5(b"ghijkl").hexdigest()
 
 
-def test_a_window_takes_no_more_than_it_has_room_for() -> None:
+def test_a_range_writer_refuses_bytes_beyond_its_range() -> None:
     target = io.BytesIO(b"......")
     window = RangeWriter(target, RIGHT)
     window.writelines([b"a", b"bc"])

@@ -1,4 +1,4 @@
-"""`/v1/uploads` through the real SDK: parts, order, checksum, expiry, leftovers."""
+"""`/v1/uploads` through the real SDK: parts, order, checksum, expiry, stale files."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def send(running: Running, upload_id: str, *pieces: bytes) -> list[str]:
     return [add(upload_id, data=piece).id for piece in pieces]
 
 
-def leftovers(running: Running) -> list[Path]:
+def list_stored_files(running: Running) -> list[Path]:
     paths = running.engine.paths
     return [*paths.incoming.iterdir(), *paths.uploads.rglob("*")]
 
@@ -56,7 +56,7 @@ def test_the_sdks_own_way_of_sending_in_parts_works_and_the_file_trains(
     assert upload.file.filename == "rows.jsonl"
     assert upload.file.status == "processed"
     assert running.sdk.files.content(upload.file.id).read() == CONTENT
-    assert leftovers(running) == []
+    assert list_stored_files(running) == []
     job = running.sdk.fine_tuning.jobs.create(model="ada", training_file=upload.file.id)
     assert running.wait_for_end(job.id).status == "succeeded"
 
@@ -67,7 +67,7 @@ def test_parts_are_put_together_in_the_order_that_is_asked_for(idle: Running) ->
     upload = idle.sdk.uploads.complete(upload_id, part_ids=[first, last])
     assert upload.file is not None
     assert idle.sdk.files.content(upload.file.id).read() == b"abcdef"
-    assert unwanted not in {path.name for path in leftovers(idle)}
+    assert unwanted not in {path.name for path in list_stored_files(idle)}
     with pytest.raises(openai.BadRequestError) as caught:
         idle.sdk.uploads.complete(upload_id, part_ids=[first, last])
     assert caught.value.code == "upload_completed"
@@ -98,7 +98,7 @@ def test_a_cancelled_upload_takes_nothing_more_and_leaves_nothing(idle: Running)
     upload_id = begin(idle)
     (part,) = send(idle, upload_id, CONTENT)
     assert idle.sdk.uploads.cancel(upload_id).status == "cancelled"
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
     for again in (
         lambda: send(idle, upload_id, CONTENT),
         lambda: idle.sdk.uploads.complete(upload_id, part_ids=[part]),
@@ -107,7 +107,7 @@ def test_a_cancelled_upload_takes_nothing_more_and_leaves_nothing(idle: Running)
         with pytest.raises(openai.BadRequestError) as caught:
             again()
         assert caught.value.code == "upload_cancelled"
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
     with pytest.raises(openai.NotFoundError):
         idle.sdk.uploads.cancel("upload-none")
 
@@ -123,7 +123,7 @@ def test_an_upload_lives_for_an_hour_and_its_file_as_long_as_was_asked(tmp_path:
         with pytest.raises(openai.BadRequestError) as caught:
             running.sdk.uploads.complete(ids[1], part_ids=parts[1])
         assert caught.value.code == "upload_expired"
-        assert leftovers(running) == []
+        assert list_stored_files(running) == []
         made = running.sdk.uploads.create(
             bytes=len(CONTENT),
             filename="a/b.jsonl",
@@ -175,7 +175,7 @@ def test_bad_parts_are_refused_and_leave_nothing(
     answer = idle.http.post(f"/v1/uploads/{upload_id}/parts", **form)  # type: ignore[arg-type]
     assert answer.status_code == 400, answer.text
     assert param in (None, answer.json()["error"]["param"])
-    assert [path.name for path in leftovers(idle)] == [upload_id]
+    assert [path.name for path in list_stored_files(idle)] == [upload_id]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_bad_announcements_are_refused(
     assert answer.status_code == 415
     answer = idle.http.post("/v1/uploads", json=body | change)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
 
 
 def test_a_starting_engine_sweeps_what_no_upload_needs(idle: Running) -> None:
@@ -208,7 +208,7 @@ def test_a_starting_engine_sweeps_what_no_upload_needs(idle: Running) -> None:
     idle.store.uploads.finish(ended, UploadStatus.CANCELLED)  # and the engine died right here
     (idle.engine.paths.incoming / "half").write_bytes(b"x")
     delete_stale_files(idle.store, idle.engine.paths)
-    assert {path.name for path in leftovers(idle)} == {upload_id, part}
+    assert {path.name for path in list_stored_files(idle)} == {upload_id, part}
     assert idle.sdk.uploads.complete(upload_id, part_ids=[part]).status == "completed"
 
 
@@ -233,7 +233,7 @@ def test_parts_that_tell_their_places_come_in_any_order_and_are_not_copied(idle:
     assert upload.file is not None
     assert idle.engine.paths.file(upload.file.id).stat().st_ino == inode
     assert idle.sdk.files.content(upload.file.id).read() == b"abcdefghi"
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []
 
 
 def test_a_placed_upload_with_another_sum_is_refused_and_can_be_put_right(idle: Running) -> None:
@@ -290,11 +290,11 @@ def test_a_part_of_another_size_than_its_place_is_refused(
     assert idle.sdk.uploads.complete(upload_id, part_ids=parts, md5=digest).file
 
 
-@pytest.mark.parametrize("told", ["", "0-", "3-1", "0-99", "-1-2", "zero"])
-def test_a_place_that_makes_no_sense_is_passed_over(idle: Running, told: str) -> None:
+@pytest.mark.parametrize("part_range", ["", "0-", "3-1", "0-99", "-1-2", "zero"])
+def test_an_invalid_part_range_is_ignored(idle: Running, part_range: str) -> None:
     upload_id = begin(idle, 3)
     part = idle.sdk.uploads.parts.create(
-        upload_id, data=b"abc", extra_headers={"x-part-range": told}
+        upload_id, data=b"abc", extra_headers={"x-part-range": part_range}
     ).id
     assert files_of(idle, upload_id) == [part]
     assert idle.sdk.uploads.complete(upload_id, part_ids=[part]).file
@@ -322,4 +322,4 @@ def test_a_cancelled_upload_takes_no_placed_part_either(idle: Running) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         place(idle, upload_id, 3, b"def")
     assert caught.value.code == "upload_cancelled"
-    assert leftovers(idle) == []
+    assert list_stored_files(idle) == []

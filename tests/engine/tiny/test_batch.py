@@ -105,7 +105,7 @@ def test_who_leaves_is_drawn_no_more_and_the_others_go_on(model: TinyModel) -> N
     drain(batch, texts)
 
 
-def test_a_prompt_that_does_not_fit_is_refused_and_disturbs_nobody(model: TinyModel) -> None:
+def test_a_prompt_that_does_not_fit_is_refused_and_affects_no_other(model: TinyModel) -> None:
     batch = model.open_batch()
     (request_id,) = batch.add([ask("cat")], PARAMS[0])
     with pytest.raises(PromptTooLong):

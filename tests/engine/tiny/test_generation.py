@@ -16,13 +16,13 @@ from ftops.engine.trainer import GenerationChunk, PromptTooLong, SamplingParams
 from ftops.errors import EngineError
 from tests.engine.tiny.jobs import ANSWERS, GREEDY, ask
 
-KETTLE = "Where is the kettle?"  # " On the second shelf – left."
-KEY = "What opens the cellar?"  # " The key with the 🔑 on it."
+KETTLE = "Where is the kettle?"  # the answer has a dash of three bytes
+KEY = "What opens the cellar?"  # the answer has an emoji of four bytes
 WILD = SamplingParams(max_tokens=30, temperature=3.0, seed=1)
 
 
 def make_random_model(seed: int = 0) -> TinyModel:
-    """A model that babbles bytes."""
+    """A model with random weights."""
     tokenizer = Tokenizer.train([], 320)
     shape = ModelShape(2, 64, tokenizer.vocab_size)
     rng = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def test_the_cache_gives_the_same_logits_as_reading_everything_at_once() -> None
     parameters = Parameters(shape, flat)
     blocked = BlockedWeights(parameters)
     documents = [rng.integers(0, 50, n).astype(np.uint16) for n in (45, 60, 41)]
-    n_last = 40  # read one by one: more than the cache's first room
+    n_last = 40  # read one by one: more than the first capacity of the cache
     logits, cache = read_prompts(blocked, [tokens[:-n_last] for tokens in documents])
     for place in range(-n_last, 1):
         for row, tokens in enumerate(documents):

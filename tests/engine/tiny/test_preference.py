@@ -164,16 +164,16 @@ def count_wins(model: LoadedModel, pairs: Sequence[PreferenceRow]) -> int:
     return sum(get_gap(model, pair) > 2 for pair in pairs)
 
 
-def test_preferences_reach_questions_that_no_pair_asked(speaker: Path, tmp_path: Path) -> None:
+def test_preferences_generalize_to_other_questions(speaker: Path, tmp_path: Path) -> None:
     request = make_job(speaker)
     held_out = [make_pair(thing) for thing in THINGS[:6]]
     before = TinyTrainer().load(speaker)
-    told: list[StepMetrics] = []
-    train(request, tmp_path, on_step=told.append)
+    steps: list[StepMetrics] = []
+    train(request, tmp_path, on_step=steps.append)
     after = TinyTrainer().load(tmp_path / "model")
     assert count_wins(before, held_out) <= 2
     assert count_wins(after, held_out) >= len(held_out) - 1
-    first, last = told[0], told[-1]
+    first, last = steps[0], steps[-1]
     assert first.train_loss == pytest.approx(np.log(2), abs=1e-6)
     assert last.valid_loss is not None
     assert last.valid_loss < 0.3
@@ -192,21 +192,21 @@ def test_a_higher_beta_stays_nearer_to_the_reference(speaker: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("n_done", range(7))
-def test_a_training_stopped_at_any_step_goes_on_to_the_same_weights(
+def test_a_training_that_stops_at_any_step_resumes_to_the_same_weights(
     speaker: Path, tmp_path: Path, n_done: int
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
     request = replace(make_job(speaker, 2), n_epochs=2, batch_size=6)
-    told: list[StepMetrics] = []
-    expected = train(request, whole, on_step=told.append)
+    steps: list[StepMetrics] = []
+    expected = train(request, whole, on_step=steps.append)
     assert expected.steps == 6
     again: list[StepMetrics] = []
     with pytest.raises(TrainingStopped):
         train(request, broken, on_step=again.append, should_stop=stop_after(n_done))
     assert train(request, broken, on_step=again.append) == expected
-    assert again == told
+    assert again == steps
     assert hash_model(broken) == hash_model(whole)
 
 
@@ -225,9 +225,12 @@ def test_rows_of_two_kinds_are_refused(speaker: Path) -> None:
         TinyTrainer().resolve(job)
 
 
-def test_a_base_that_never_learned_to_speak_can_start_from_pairs(tmp_path: Path) -> None:
-    pairs = [PreferenceRow((Turn("user", asked),), told, " No.") for asked, told in ANSWERS.items()]
-    told: list[StepMetrics] = []
-    train(TrainingRequest("ada", pairs, [], n_epochs=10), tmp_path, on_step=told.append)
-    assert told[-1].train_loss < told[0].train_loss
+def test_an_untrained_base_can_be_trained_on_pairs(tmp_path: Path) -> None:
+    pairs = [
+        PreferenceRow((Turn("user", question),), answer, " No.")
+        for question, answer in ANSWERS.items()
+    ]
+    steps: list[StepMetrics] = []
+    train(TrainingRequest("ada", pairs, [], n_epochs=10), tmp_path, on_step=steps.append)
+    assert steps[-1].train_loss < steps[0].train_loss
     assert (tmp_path / "model" / "config.json").exists()

@@ -50,8 +50,8 @@ def test_a_training_stopped_at_any_step_goes_on_to_the_same_weights(
     whole.mkdir()
     broken.mkdir()
     request = make_short_request(validation=2)
-    told: list[StepMetrics] = []
-    expected = train(request, whole, on_step=told.append)
+    step_metrics: list[StepMetrics] = []
+    expected = train(request, whole, on_step=step_metrics.append)
     again: list[StepMetrics] = []
     if n_done < N_STEPS:
         with pytest.raises(TrainingStopped):
@@ -60,7 +60,7 @@ def test_a_training_stopped_at_any_step_goes_on_to_the_same_weights(
         assert not list((broken / "model").iterdir())
     assert train(request, broken, on_step=again.append) == expected
     assert hash_model(broken) == hash_model(whole)
-    assert again == told
+    assert again == step_metrics
 
 
 def test_two_processes_make_the_same_bits(tmp_path: Path) -> None:
@@ -137,15 +137,19 @@ def test_a_checkpoint_that_is_of_no_use_means_starting_again(tmp_path: Path, dam
 
 
 def test_every_step_is_reported_and_every_epoch_is_validated(tmp_path: Path) -> None:
-    told: list[StepMetrics] = []
-    result = train(make_short_request(validation=3), tmp_path, on_step=told.append)
-    assert [metrics.step for metrics in told] == list(range(1, N_STEPS + 1))
-    assert [metrics.epoch for metrics in told] == [1, 1, 1, 2, 2, 2]
-    assert [metrics.elapsed_examples for metrics in told] == [2, 4, 6, 8, 10, 12]
-    assert [metrics.valid_loss is not None for metrics in told] == [False, False, True] * 2
+    step_metrics: list[StepMetrics] = []
+    result = train(make_short_request(validation=3), tmp_path, on_step=step_metrics.append)
+    assert [metrics.step for metrics in step_metrics] == list(range(1, N_STEPS + 1))
+    assert [metrics.epoch for metrics in step_metrics] == [1, 1, 1, 2, 2, 2]
+    assert [metrics.elapsed_examples for metrics in step_metrics] == [2, 4, 6, 8, 10, 12]
+    assert [metrics.valid_loss is not None for metrics in step_metrics] == [False, False, True] * 2
     assert result.steps == N_STEPS
-    assert result.trained_tokens == told[-1].elapsed_tokens == 2 * told[2].elapsed_tokens
-    for metrics in told:
+    assert (
+        result.trained_tokens
+        == step_metrics[-1].elapsed_tokens
+        == 2 * step_metrics[2].elapsed_tokens
+    )
+    for metrics in step_metrics:
         assert math.isfinite(metrics.train_loss)
         assert 0 <= metrics.train_sequence_accuracy <= metrics.train_token_accuracy <= 1
 
@@ -155,20 +159,20 @@ def test_the_last_step_measures_all_validation_rows_beside_those_of_every_epoch(
     tmp_path: Path, n_epochs: int, is_affordable: bool
 ) -> None:
     """Were it all of them in place of a few, the curve would jump where nothing happened."""
-    told: list[StepMetrics] = []
+    step_metrics: list[StepMetrics] = []
     request = replace(make_short_request(validation=3), n_epochs=n_epochs)
-    train(request, tmp_path, on_step=told.append)
-    assert all(metrics.full_valid_loss is None for metrics in told[:-1])
-    last = told[-1]
+    train(request, tmp_path, on_step=step_metrics.append)
+    assert all(metrics.full_valid_loss is None for metrics in step_metrics[:-1])
+    last = step_metrics[-1]
     assert last.valid_loss is not None
     assert (last.full_valid_loss is not None) is is_affordable
     assert last.full_valid_loss != last.valid_loss  # of three rows, and of one of them
 
 
 def test_without_validation_rows_there_are_no_validation_figures(tmp_path: Path) -> None:
-    told: list[StepMetrics] = []
-    train(make_short_request(), tmp_path, on_step=told.append)
-    assert all(metrics.valid_loss is None for metrics in told)
+    step_metrics: list[StepMetrics] = []
+    train(make_short_request(), tmp_path, on_step=step_metrics.append)
+    assert all(metrics.valid_loss is None for metrics in step_metrics)
 
 
 def test_validation_rows_do_not_change_the_weights(tmp_path: Path) -> None:
@@ -205,10 +209,10 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
 def test_empty_and_overlong_documents_are_trained_on(tmp_path: Path) -> None:
     texts = [("", ""), ("only read", ""), ("long " * 1500, " yes")]
     rows = [CompletionRow(prompt, completion) for prompt, completion in texts]
-    told: list[StepMetrics] = []
-    train(replace(make_short_request(), training=rows), tmp_path, on_step=told.append)
-    assert told[-1].elapsed_examples == 6
-    assert max(metrics.train_loss for metrics in told) > 0
+    step_metrics: list[StepMetrics] = []
+    train(replace(make_short_request(), training=rows), tmp_path, on_step=step_metrics.append)
+    assert step_metrics[-1].elapsed_examples == 6
+    assert max(metrics.train_loss for metrics in step_metrics) > 0
 
 
 def test_a_prompt_loss_weight_trains_on_prompts_too(tmp_path: Path) -> None:
