@@ -53,7 +53,7 @@ _COMMAND = (sys.executable, "-P", "-m", "ftops.engine.lora.export")
     "models export",
     examples=[
         "ftops models export run-20261122-1407-k3f9 --as gguf -o exports/gguf",
-        "ftops models export ft:smollm2-135m:local:orders:a1b2c3d4 --as adapter -o exports/adapter",
+        "ftops models export ft:smollm2-135m:local:orders:a1b2 --as gguf -o orders",
     ],
 )
 def export(out: Output, name: Name, *, export_format: As, output: Target) -> None:

@@ -31,7 +31,11 @@ def test_the_completion_of_a_preference_row_is_the_preferred_answer(tmp_path: Pa
     path = write_rows(tmp_path / "p.jsonl", [preference(input={"messages": messages, "tools": []})])
     (row,) = read_all(path)
     assert row.format is RowFormat.PREFERENCE
-    assert [message.content for message in row.prompt] == ["Hello", "Good day", "The key?"]  # type: ignore[union-attr]
+    assert [message.content for message in row.prompt.messages] == [  # type: ignore[union-attr]
+        "Hello",
+        "Good day",
+        "The key?",
+    ]
     assert (row.completion, row.other) == ("On the hook.", "Look yourself.")
 
 

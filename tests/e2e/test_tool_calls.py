@@ -148,8 +148,7 @@ def test_tool_calls_are_refused_for_the_local_engine_before_anything_starts(
         refused = sandbox.invoke(*command)
         assert refused.code == 1
         message = " ".join(refused.err.split())
-        assert (
-            "lights.jsonl:1: tools: the provider local does not train the use of tools" in message
-        )
+        refusal = "tools: ada at the provider local does not train the use of tools"
+        assert f"lights.jsonl:1: {refusal}" in message
         assert "Name a provider that does, such as openai" in message
     assert not (sandbox.home / "engine").exists()

@@ -131,6 +131,7 @@ class TableTrainer:
         if self._behaviour.full_disk:
             Path("/dev/full").write_bytes(b"anything")
         rows = [(_write(get_prompt(row)), get_answer_text(row)) for row in request.training]
+        step = begin - 1
         for step in range(begin, resolved.n_steps + 1):
             self._wait(step, hooks.should_stop)
             question, answer = rows[(step - 1) % len(rows)]

@@ -157,9 +157,10 @@ def test_what_is_odd_is_refused(path: Path, line: bytes, reason: str) -> None:
         check_file(path)
 
 
-def test_of_a_key_that_stands_there_twice_the_last_one_counts(path: Path) -> None:
+def test_a_duplicate_key_is_refused_with_its_line(path: Path) -> None:
     path.write_bytes(b'{"prompt": "a", "completion": "b", "prompt": "c"}')
-    assert list(read_rows(path)) == [CompletionRow("c", "b")]
+    with pytest.raises(InvalidTrainingFile, match="line 1: the key 'prompt' is duplicated"):
+        list(read_rows(path))
 
 
 def test_a_file_of_odd_but_good_rows_trains_a_model(tmp_path: Path) -> None:
