@@ -64,7 +64,7 @@ def test_texts_of_a_batch_are_redacted_independently(texts: list[str]) -> None:
     Redact({"codes": list(REDACTED)}).apply(rows)
     assert list(rows.prompts) == list(map(redact, texts))
     assert list(rows.completions) == list(map(redact, reversed(texts)))
-    assert list_pii("\x1e".join(rows.prompts)) == []
+    assert not any(map(list_pii, rows.prompts))
 
 
 @given(st.lists(st.sampled_from([MAIL, PHONE, CARD, "a", "é"]), max_size=6))
