@@ -1,5 +1,6 @@
 """The interface between the engine and a trainer, such as `tiny`."""
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from ftops.engine.training_file import (
     TrainingRow,
     Turn,
 )
+from ftops.errors import EngineError
 from ftops.records import Json
 from ftops.rows.messages import JsonObject
 
@@ -74,6 +76,24 @@ class TrainingRequest:
     eval_every: int | None = None  # steps between two validations; by default one each epoch
     early_stopping: EarlyStopping | None = None
     lora: Mapping[str, Json] | None = None  # the fields of `LoraOptions` that are set
+
+
+def check_request(request: TrainingRequest) -> None:
+    """EngineError for no rows, rows of two formats, or an invalid hyperparameter."""
+    if not request.training:
+        raise EngineError("the training file has no rows", hint="Use a training file with rows.")
+    rows = (*request.training, *request.validation)
+    if len({isinstance(row, PreferenceRow) for row in rows}) > 1:
+        raise EngineError(
+            "some rows are preference pairs and some are not", hint="Use rows of one format."
+        )
+    for name in ("n_epochs", "batch_size", "learning_rate_multiplier", "beta"):
+        value = getattr(request, name)
+        wrong = value != "auto" if isinstance(value, str) else not 0 < value < math.inf
+        if wrong:
+            raise EngineError(f"{name} is {value!r}", hint='Use a number above 0, or "auto".')
+    if request.learning_rate is not None and not 0 < request.learning_rate < math.inf:
+        raise EngineError(f"learning_rate is {request.learning_rate!r}", hint="Use about 1e-4.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from ftops.engine.trainer import ResolvedHyperparameters, TrainingRequest
 from ftops.engine.training_file import PreferenceRow
-from ftops.errors import EngineError
 
 _ROW_BUDGET = 600  # rows of all epochs together, if there are fewer
 _EPOCHS = (1, 8)
@@ -29,15 +28,12 @@ _BETA = 0.1  # as in the paper
 def resolve_hyperparameters(
     request: TrainingRequest, *, parameters: int, is_full: bool
 ) -> ResolvedHyperparameters:
-    """Choose values for "auto"; EngineError for no rows, or invalid values.
+    """Choose values for "auto", of a request that `check_request` accepts.
 
     `parameters` is the size of the base model.
     """
     n_rows = len(request.training)
-    if not n_rows:
-        raise EngineError("the training file has no rows", hint="Use a training file with rows.")
-    is_dpo = _check_rows(request)
-    _check_values(request)
+    is_dpo = isinstance(request.training[0], PreferenceRow)
     batch_size = request.batch_size
     if isinstance(batch_size, str):
         batch_size = _clamp(n_rows / _STEPS_PER_EPOCH, *_BATCH)
@@ -94,26 +90,6 @@ def explain_hyperparameters(
             f" with {parameters / 1e6:,.0f} million parameters{method}."
         )
     return reasons
-
-
-def _check_rows(request: TrainingRequest) -> bool:
-    """Whether the rows are pairs."""
-    kinds = {isinstance(row, PreferenceRow) for row in (*request.training, *request.validation)}
-    if len(kinds) > 1:
-        raise EngineError(
-            "some rows are preference pairs and some are not", hint="Use rows of one format."
-        )
-    return kinds.pop()
-
-
-def _check_values(request: TrainingRequest) -> None:
-    for name in ("n_epochs", "batch_size", "learning_rate_multiplier", "beta"):
-        value = getattr(request, name)
-        wrong = value != "auto" if isinstance(value, str) else not 0 < value < math.inf
-        if wrong:
-            raise EngineError(f"{name} is {value!r}", hint='Use a number above 0, or "auto".')
-    if request.learning_rate is not None and not 0 < request.learning_rate < math.inf:
-        raise EngineError(f"learning_rate is {request.learning_rate!r}", hint="Use about 1e-4.")
 
 
 def _clamp(value: float, minimum: int, maximum: int) -> int:

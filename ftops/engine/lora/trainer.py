@@ -18,6 +18,7 @@ from ftops.engine.trainer import (
     TrainingHooks,
     TrainingRequest,
     TrainingResult,
+    check_request,
 )
 from ftops.engine.training_file import TrainingRow
 from ftops.errors import EngineError
@@ -50,6 +51,7 @@ class LoraTrainer:
 
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         """Choose values for "auto"."""
+        check_request(request)
         if request.early_stopping:
             check_metric(request.early_stopping.metric)
             if not request.validation:

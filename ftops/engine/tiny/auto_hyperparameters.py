@@ -11,7 +11,6 @@ from ftops.engine.tiny.config import SIZES
 from ftops.engine.tiny.document import PreferencePair, RenderedRequest, list_documents
 from ftops.engine.tiny.tokenizer import plan_job
 from ftops.engine.trainer import ResolvedHyperparameters
-from ftops.errors import EngineError
 
 _TOKEN_BUDGET = 220_000  # of all epochs
 _CHARACTERS_PER_TOKEN = 2.9
@@ -30,12 +29,9 @@ _BETA = 0.1  # as in the paper
 
 
 def resolve_hyperparameters(request: RenderedRequest) -> ResolvedHyperparameters:
-    """Choose values for "auto"; EngineError for no rows, or invalid values."""
+    """Choose values for "auto", of a request that `check_request` accepts."""
     n_rows = len(request.training)
-    if not n_rows:
-        raise EngineError("the training file has no rows", hint="Use a training file with rows.")
-    is_dpo = _check_rows(request)
-    _check_values(request)
+    is_dpo = isinstance(request.training[0], PreferencePair)
     batch_size = request.batch_size
     if isinstance(batch_size, str):
         batch_size = _clamp(n_rows / _STEPS_PER_EPOCH, *_BATCH)
@@ -58,24 +54,6 @@ def resolve_hyperparameters(request: RenderedRequest) -> ResolvedHyperparameters
     return ResolvedHyperparameters(
         n_epochs, batch_size, float(multiplier), n_steps, beta if is_dpo else None
     )
-
-
-def _check_rows(request: RenderedRequest) -> bool:
-    """Whether the rows are pairs."""
-    kinds = {isinstance(row, PreferencePair) for row in (*request.training, *request.validation)}
-    if len(kinds) > 1:
-        raise EngineError(
-            "some rows are preference pairs and some are not", hint="Use rows of one format."
-        )
-    return kinds.pop()
-
-
-def _check_values(request: RenderedRequest) -> None:
-    for name in ("n_epochs", "batch_size", "learning_rate_multiplier", "beta"):
-        value = getattr(request, name)
-        wrong = value != "auto" if isinstance(value, str) else not 0 < value < math.inf
-        if wrong:
-            raise EngineError(f"{name} is {value!r}", hint='Use a number above 0, or "auto".')
 
 
 def _choose_epochs(request: RenderedRequest, steps_per_epoch: int) -> int:

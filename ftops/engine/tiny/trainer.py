@@ -51,6 +51,7 @@ from ftops.engine.trainer import (
     TrainingRequest,
     TrainingResult,
     TrainingStopped,
+    check_request,
 )
 from ftops.engine.training_file import TrainingRow
 from ftops.errors import EngineError
@@ -228,6 +229,7 @@ class TinyTrainer:
 
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         """Choose values for "auto"."""
+        check_request(request)
         return resolve_hyperparameters(render_request(request))
 
     def train(

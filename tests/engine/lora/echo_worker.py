@@ -3,7 +3,7 @@
 Some prompts do something else:
     pid       answers with the id of the process and the name of the adapter
     die       writes a piece of an answer, and kills the process
-    hold      writes a piece of an answer, and waits until nobody reads it any more
+    hold      writes a piece of an answer, and waits until it is no longer read
     held      answers with the number of such answers
     unloaded  answers with the adapters that were dropped
     print     writes to standard output, as a library may do

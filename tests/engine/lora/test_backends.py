@@ -178,7 +178,7 @@ def test_a_seed_repeats_an_answer_and_answers_to_one_prompt_differ(served: Serve
     assert write_text(served.ask(CHAT, params, index=1)) != first
 
 
-def test_an_answer_that_nobody_reads_ends(served: Served) -> None:
+def test_an_answer_without_a_reader_ends(served: Served) -> None:
     answer, chunks = served.start(CHAT, SamplingParams(max_tokens=400, temperature=0.0))
     chunks.get(timeout=60)
     answer.is_cancelled = True
