@@ -1,11 +1,12 @@
-"""Files of tensors, and the times at which a training writes its checkpoint.
+"""Files of tensors, checkpoints in such files, and the times at which they are written.
 
 The files are in safetensors, a JSON header and numbers, so no file contains code. The format has no
 checksum, so one is in the metadata (its only entry: several have no defined order).
 """
 
+import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,36 @@ def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
         crc = zlib.crc32(f"{name} {tensor.dtype} {tensor.shape}".encode(), crc)
         crc = zlib.crc32(tensor.reshape(-1).view(np.uint8).data, crc)
     return f"{crc:08x}"
+
+
+def fingerprint_job(settings: str, *files: Sequence[object]) -> str:
+    """A hash of the settings of a training and of its rows, by their `repr`."""
+    digest = hashlib.sha256(settings.encode())
+    for rows in files:
+        digest.update(f"{len(rows)} rows".encode())
+        for row in rows:
+            digest.update(repr(row).encode())
+    return digest.hexdigest()
+
+
+def write_checkpoint_tensors(path: Path, job: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write the checkpoint of `job`, which is its fingerprint, atomically."""
+    write_tensors(path, {"job": encode_text(job), **tensors})
+
+
+def find_checkpoint_tensors(path: Path, job: str) -> dict[str, NDArray[Any]] | None:
+    """The arrays of `job`, if there is an intact checkpoint of it."""
+    try:
+        stored = read_tensors(path)
+    except DamagedFile:
+        return None
+    is_of_job = "job" in stored and stored["job"].tobytes() == job.encode()
+    return stored if is_of_job else None
+
+
+def encode_text(text: str) -> NDArray[np.uint8]:
+    """The text as an array of its bytes in UTF-8."""
+    return np.frombuffer(text.encode(), dtype=np.uint8)
 
 
 class CheckpointTimer:

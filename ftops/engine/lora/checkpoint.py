@@ -6,7 +6,6 @@ depends on it. A checkpoint that is damaged, or of another job, other data, anot
 other library versions, is ignored: training restarts, with the same result as from the start.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,12 @@ from numpy.typing import NDArray
 
 from ftops.crashpoints import reach
 from ftops.engine.base_models import BaseModel
-from ftops.engine.checkpoint_file import DamagedFile, read_tensors, write_tensors
+from ftops.engine.checkpoint_file import (
+    encode_text,
+    find_checkpoint_tensors,
+    fingerprint_job,
+    write_checkpoint_tensors,
+)
 from ftops.engine.lora.model import library_versions
 from ftops.engine.lora.optimizer import Moments, Weights
 from ftops.engine.trainer import ResolvedHyperparameters, TrainingRequest
@@ -63,16 +67,11 @@ def fingerprint(
     runtime: Mapping[str, str | int],
 ) -> str:
     """A hash of everything that the result depends on; `runtime`: device type, processes."""
-    digest = hashlib.sha256(_FORMAT.encode())
     settings = (request.base, base.sha256, request.seed, request.prompt_loss_weight)
     stopping = (request.eval_every, request.early_stopping)
     versions = sorted({**library_versions(), **runtime}.items())
-    digest.update(repr((settings, stopping, resolved, sorted(options.items()), versions)).encode())
-    for rows in (request.training, request.validation):
-        digest.update(f"{len(rows)} rows".encode())
-        for row in rows:
-            digest.update(repr(row).encode())
-    return digest.hexdigest()
+    text = repr((settings, stopping, resolved, sorted(options.items()), versions))
+    return fingerprint_job(_FORMAT + text, request.training, request.validation)
 
 
 def write_progress(path: Path, job: str, progress: Progress) -> None:
@@ -85,8 +84,7 @@ def write_progress(path: Path, job: str, progress: Progress) -> None:
         "best": None if progress.best is None else [progress.best.step, progress.best.n_worse],
     }
     tensors: dict[str, NDArray[Any]] = {
-        "job": _as_bytes(job),
-        "counters": _as_bytes(json.dumps(counters)),
+        "counters": encode_text(json.dumps(counters)),
         "references": progress.references,
     }
     for name, weight in progress.weights.items():
@@ -98,17 +96,14 @@ def write_progress(path: Path, job: str, progress: Progress) -> None:
         for name, weight in progress.best.weights.items():
             tensors[f"best {name}"] = _as_array(weight)
     reach("lora.before_checkpoint")
-    write_tensors(path, tensors)
+    write_checkpoint_tensors(path, job, tensors)
     reach("lora.after_checkpoint")
 
 
 def find_progress(path: Path, job: str) -> Progress | None:
     """The progress of `job`, if there is an intact checkpoint of it."""
-    try:
-        stored = read_tensors(path)
-    except DamagedFile:
-        return None
-    if "job" not in stored or stored["job"].tobytes() != job.encode():
+    stored = find_checkpoint_tensors(path, job)
+    if stored is None:
         return None
     counters = json.loads(stored["counters"].tobytes())
     groups: dict[str, Weights] = {"weight": {}, "mean": {}, "square": {}, "best": {}}
@@ -129,7 +124,3 @@ def find_progress(path: Path, job: str) -> Progress | None:
 def _as_array(tensor: torch.Tensor) -> NDArray[Any]:
     array: NDArray[Any] = tensor.detach().cpu().numpy()
     return array
-
-
-def _as_bytes(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), dtype=np.uint8)

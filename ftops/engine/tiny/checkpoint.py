@@ -8,7 +8,6 @@ the dropout of each step depend only on the seed and the step. It is written ato
 checkpoint that is damaged or of another job is ignored: training restarts, with the same result.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftops.crashpoints import reach
-from ftops.engine.checkpoint_file import DamagedFile, read_tensors, write_tensors
+from ftops.engine.checkpoint_file import (
+    DamagedFile,
+    encode_text,
+    find_checkpoint_tensors,
+    fingerprint_job,
+    read_tensors,
+    write_checkpoint_tensors,
+    write_tensors,
+)
 from ftops.engine.tiny.config import SIZES, ModelShape
 from ftops.engine.tiny.document import RenderedRequest
 from ftops.engine.tiny.optimizer import AdamMoments
@@ -116,20 +123,14 @@ class TrainingProgress:
 
 def fingerprint(request: RenderedRequest, resolved: ResolvedHyperparameters) -> str:
     """A hash of the request: equal only for equal trainings."""
-    digest = hashlib.sha256(_FORMAT.encode())
-    digest.update(repr((request.base, request.seed, resolved)).encode())
-    for rows in (request.training, request.validation):
-        digest.update(f"{len(rows)} rows".encode())
-        for row in rows:
-            digest.update(repr(row).encode())
-    return digest.hexdigest()
+    settings = repr((request.base, request.seed, resolved))
+    return fingerprint_job(_FORMAT + settings, request.training, request.validation)
 
 
 def write_checkpoint(path: Path, job: str, progress: TrainingProgress) -> None:
     """Write the checkpoint of `job`, which is its fingerprint."""
     tensors = {
-        "job": _as_bytes(job),
-        "tokenizer": _as_bytes(progress.tokenizer_json),
+        "tokenizer": encode_text(progress.tokenizer_json),
         "counters": np.array([progress.step, progress.elapsed_tokens]),
         "weights": progress.weights,
         "moment_sum": progress.moments.sum,
@@ -138,17 +139,14 @@ def write_checkpoint(path: Path, job: str, progress: TrainingProgress) -> None:
     if progress.references is not None:
         tensors["references"] = progress.references
     reach("tiny.before_checkpoint")
-    write_tensors(path, tensors)
+    write_checkpoint_tensors(path, job, tensors)
     reach("tiny.after_checkpoint")
 
 
 def find_checkpoint(path: Path, job: str) -> TrainingProgress | None:
     """The progress of `job`, if there is an intact checkpoint of it."""
-    try:
-        stored = read_tensors(path)
-    except DamagedFile:
-        return None
-    if "job" not in stored or stored["job"].tobytes() != job.encode():
+    stored = find_checkpoint_tensors(path, job)
+    if stored is None:
         return None
     step, elapsed_tokens = (int(number) for number in stored["counters"])
     return TrainingProgress(
@@ -159,7 +157,3 @@ def find_checkpoint(path: Path, job: str) -> TrainingProgress | None:
         elapsed_tokens=elapsed_tokens,
         references=stored.get("references"),
     )
-
-
-def _as_bytes(text: str) -> NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), dtype=np.uint8)
