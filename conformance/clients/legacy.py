@@ -186,7 +186,7 @@ def _failures(context: OperationContext) -> None:
     metrics = _api(context, *create, "--compute_classification_metrics")
     metrics.expect("validation file", "HTTP status code: 400", code=1)
     model = _api(context, *create, "-m", "gpt-none")
-    model.expect("gpt-none", "HTTP status code: 404", code=1)
+    model.expect("There is no such model", "HTTP status code: 404", code=1)
 
 
 def _bad_file(context: OperationContext) -> None:
