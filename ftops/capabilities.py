@@ -95,6 +95,7 @@ class Capabilities:
     max_concurrent_requests: int = 8  # of completions
     prompts_per_request: int = 1  # texts (not chats) in one request
     own_vocabulary: bool = False  # each job trains a vocabulary on its own rows
+    precisions: bool = False  # a request may name the precision of a pre-trained model's weights
     naming: Naming = field(default_factory=Naming)
 
     def is_untrained(self, model: str) -> bool:
@@ -104,3 +105,7 @@ class Capabilities:
     def trains_tools(self, model: str) -> bool:
         """Whether `model` may learn to call tools; a job on it shows whether its template can."""
         return self.tools and not self.is_untrained(model)
+
+    def takes_precision(self, model: str) -> bool:
+        """Whether a request to `model` may name the precision of its weights."""
+        return self.precisions and not self.is_untrained(model)

@@ -4,9 +4,12 @@ Importing pydantic takes a third of a second, so only code that needs the option
 module: the engine's worker passes them as JSON to the trainer.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Precision: TypeAlias = Literal["auto", "fp32", "bf16", "q8_0"]
+"""Of the weights of a model that answers; `auto` is fp32, or bf16 on a GPU."""
 
 
 class LoraOptions(BaseModel):

@@ -344,6 +344,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     logprobs: int | None = None  # OpenAI allows up to 5 for a text, 20 for a chat
+    precision: str | None = None  # of the weights, for `Capabilities.takes_precision`
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +355,7 @@ class Completion:
     is the number of prompts in the request: all have its duration, and its tokens are split by the
     lengths of the texts (the sum is exact, a single value is an estimate). `refused_parameters`
     maps each parameter that the model refuses to its name in the request, or to None if it was left
-    out.
+    out. `system_fingerprint` names what generated the completion.
     """
 
     text: str
@@ -368,6 +369,7 @@ class Completion:
     seconds: float | None = field(default=None, compare=False)
     shared: int = field(default=1, compare=False)
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+    system_fingerprint: str | None = field(default=None, compare=False)
 
 
 def render_refused(refused: Mapping[str, str | None]) -> str:

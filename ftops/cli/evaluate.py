@@ -26,6 +26,7 @@ from ftops.evaluation.requirements import raise_if_missed
 from ftops.evaluation.result import Evaluation
 from ftops.evaluation.standalone import EvaluationServices, compare_runs, evaluate_model
 from ftops.files import write_atomic
+from ftops.lora_options import Precision
 from ftops.spec.evaluate import read_evaluation_options
 from ftops.spec.job_file import list_functions
 
@@ -57,6 +58,14 @@ Require = Annotated[
 MaxRows = Annotated[
     int, typer.Option("--max-rows", min=1, help="Evaluate on a random sample of at most N rows.")
 ]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision",
+        metavar="TYPE",
+        help="Weights of a pre-trained model: auto, fp32, bf16 or q8_0.",
+    ),
+]
 TrainingFile = Annotated[
     Path | None,
     typer.Option(
@@ -85,6 +94,7 @@ class EvaluationOptions:
     metric: MetricName = None
     require: Require = None
     max_rows: MaxRows = 1000
+    precision: PrecisionOption = "auto"
     train: TrainingFile = None
     force: Force = False
     output: OutputFile = None
@@ -121,7 +131,11 @@ def evaluate(
         options.metric or [],
         options.require or [],
         environ=read_environ(),
-        more={"max_rows": options.max_rows, "overlap": "allow" if options.force else "refuse"},
+        more={
+            "max_rows": options.max_rows,
+            "overlap": "allow" if options.force else "refuse",
+            "precision": options.precision,
+        },
     )
     warn_of_code(out, list_functions(spec, Path.cwd()))
     typed = provider.find_settings()

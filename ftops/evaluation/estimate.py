@@ -87,7 +87,7 @@ def estimate_requests(
     max_tokens = spec.max_tokens or context.rows.max_answer_tokens
     requests = []
     for candidate in candidates:
-        sampling = create_sampling(spec, max_tokens, candidate.stop)
+        sampling = create_sampling(spec, candidate, max_tokens)
         cost = estimate(candidate.provider, candidate.model, candidate.prompts, sampling)
         requests.append(
             RequestEstimate(candidate.name, candidate.model, candidate.provider.name, cost)
@@ -97,11 +97,14 @@ def estimate_requests(
     return [*requests, *judges]
 
 
-def estimate_keep(context: EvaluationContext, estimate: EstimateCost) -> list[RequestEstimate]:
+def estimate_keep(
+    context: EvaluationContext, spec: EvaluateSpec, estimate: EstimateCost
+) -> list[RequestEstimate]:
     """The requests for the rows of `evaluate.keep`, if there are any."""
     if context.keep_rows is None:
         return []
-    kept, spec = replace(context, rows=context.keep_rows), EvaluateSpec(against=("base",))
+    kept = replace(context, rows=context.keep_rows)
+    spec = EvaluateSpec(against=("base",), precision=spec.precision)
     listed = list_candidates(kept, spec.candidates)
     models = [item for item in listed if isinstance(item, Candidate)]
     requests = estimate_requests(kept, spec, [create_evaluated_candidate(kept), *models], estimate)
@@ -215,7 +218,7 @@ def estimate_evaluation(
     if spec.keep is not None:
         path, name = prepare_keep_rows(job.spec, spec.keep.file, job.find_data, prepared, folder)
         rows = read_evaluation_rows(path, name, prompt_format, spec.max_rows, spec.seed)
-        requests += estimate_keep(replace(context, keep_rows=rows), estimate)
+        requests += estimate_keep(replace(context, keep_rows=rows), spec, estimate)
     return EvaluationEstimate(
         file=source,
         rows=len(context.rows.rows),

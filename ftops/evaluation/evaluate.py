@@ -27,6 +27,7 @@ from ftops.evaluation.estimate import (
 from ftops.evaluation.inference import (
     ModelClient,
     create_sampling,
+    list_fingerprints,
     list_refused_parameters,
     make_predictions,
 )
@@ -58,7 +59,7 @@ from ftops.metrics.requirement import parse_requirement
 from ftops.providers.provider import Provider
 from ftops.records import Prompt
 from ftops.rows.tools import read_calls
-from ftops.spec.evaluate import EvaluateSpec, KeepSpec
+from ftops.spec.evaluate import EvaluateSpec
 from ftops.spec.metrics import JudgeMetric
 
 # Errors that skip a candidate; any other error ends the evaluation, because it may be transient.
@@ -120,7 +121,7 @@ def run_evaluation(
     predictions = {candidate.name: candidate.predictions for candidate in collected.candidates}
     if context.keep_rows is None or spec.keep is None:
         return evaluation, predictions
-    part, kept = _evaluate_keep(context, context.keep_rows, spec.keep, client, on_progress)
+    part, kept = _evaluate_keep(context, context.keep_rows, spec, client, on_progress)
     requirement = check_drop(part, spec.keep.max_drop)
     return (
         replace(
@@ -135,15 +136,16 @@ def run_evaluation(
 def _evaluate_keep(
     context: EvaluationContext,
     rows: EvaluationRows,
-    keep: KeepSpec,
+    spec: EvaluateSpec,
     client: ModelClient,
     on_progress: ReportProgress,
 ) -> tuple[Evaluation, dict[str, Sequence[Prediction]]]:
     """The rows of `evaluate.keep`, answered by the tuned model and by the model before tuning."""
-    names = () if keep.metric is None else (keep.metric,)
+    metric = spec.keep.metric if spec.keep is not None else None
+    names = () if metric is None else (metric,)
     evaluation, predictions = run_evaluation(
         replace(context, rows=rows, keep_rows=None),
-        EvaluateSpec(against=("base",), metrics=names, seed=context.seed),
+        EvaluateSpec(against=("base",), metrics=names, precision=spec.precision, seed=context.seed),
         client,
         metrics=create_metrics([MetricChoice(name) for name in names]),
         training=None,
@@ -164,7 +166,7 @@ def _collect(
     models = [evaluated, *(item for item in listed if isinstance(item, Candidate))]
     if spec.max_cost_usd is not None:
         requests = estimate_requests(context, spec, models, client.estimate)
-        check_cost([*requests, *estimate_keep(context, client.estimate)], spec.max_cost_usd)
+        check_cost([*requests, *estimate_keep(context, spec, client.estimate)], spec.max_cost_usd)
     for _, judge in list_judges(spec):  # before predictions are paid for: a key may be missing
         open_judge_provider(context, judge).ensure_ready()
     collected = _Collected(skipped=[item for item in listed if isinstance(item, SkippedCandidate)])
@@ -209,7 +211,7 @@ def _predict(
         candidate.provider,
         candidate.model,
         candidate.prompts,
-        create_sampling(spec, max_tokens, candidate.stop),
+        create_sampling(spec, candidate, max_tokens),
         on_progress=on_progress,
         newly_trained=candidate.kind is CandidateKind.TUNED,
     )
@@ -222,6 +224,7 @@ def _predict(
         provider=candidate.provider.name,
         prices=find_prices(candidate.provider.get_model_info(candidate.model)),
         refused_parameters=list_refused_parameters(results),
+        system_fingerprints=list_fingerprints(results),
     )
     return predicted, notes
 

@@ -98,14 +98,21 @@ def create_budget(spec: EvaluateSpec) -> Budget | None:
     return None if spec.max_cost_usd is None else Budget(spec.max_cost_usd, limit=MAX_COST)
 
 
-def create_sampling(spec: EvaluateSpec, max_tokens: int, stop: tuple[str, ...]) -> Sampling:
+def create_sampling(spec: EvaluateSpec, candidate: Candidate, max_tokens: int) -> Sampling:
     """Greedy decoding; log probabilities only if a metric needs them, as some models lack them."""
     needs_logprobs = any(
         entry.word in METRICS and METRICS[entry.word].needs_probabilities
         for entry in spec.metric_entries
     )
     logprobs = _LOGPROBS if needs_logprobs else None
-    return Sampling(max_tokens=max_tokens, temperature=0.0, stop=stop, logprobs=logprobs)
+    takes_precision = candidate.provider.capabilities.takes_precision(candidate.model)
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=0.0,
+        stop=candidate.stop,
+        logprobs=logprobs,
+        precision=spec.precision if takes_precision else None,
+    )
 
 
 def make_predictions(
@@ -190,6 +197,12 @@ def list_refused_parameters(results: Sequence[CompletionResult]) -> dict[str, st
         if result.completion is not None
         for name, sent_as in result.completion.refused_parameters.items()
     }
+
+
+def list_fingerprints(results: Sequence[CompletionResult]) -> tuple[str, ...]:
+    """What generated the completions, as the server names it."""
+    completions = [result.completion for result in results if result.completion is not None]
+    return tuple(sorted({one.system_fingerprint for one in completions if one.system_fingerprint}))
 
 
 def read_label_probabilities(

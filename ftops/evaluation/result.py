@@ -70,6 +70,7 @@ class NoteKind(StrEnum):
     PROBLEM = "problem"  # `rows` of `total` predictions have `problem`, because of `detail`
     OUTSIDE = "outside"  # `rows` of `total` predictions are not one of the classes
     PARAMETERS = "parameters"  # left out of requests or renamed
+    SERVED = "served"  # `detail` generated the responses, in that precision of the weights
     METRIC = "metric"  # `detail` about the values of a metric
     PROBABILITIES = "probabilities"  # label probabilities are not known, because of `detail`
     JUDGE_DISAGREES = "judge_disagrees"  # `rows` of `total` pairs depend on the order
@@ -127,6 +128,7 @@ class CandidateScore:
     requests: RequestStats | None = None
     # by name: the name that requests used instead, or None if it was omitted
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
+    system_fingerprints: tuple[str, ...] = ()  # what generated the responses
 
 
 @dataclass(frozen=True, slots=True)

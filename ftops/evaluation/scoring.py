@@ -67,6 +67,7 @@ class CandidatePredictions:
     prices: Prices | None = None
     estimated: bool = False
     refused_parameters: Mapping[str, str | None] = field(default_factory=dict)
+    system_fingerprints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +304,7 @@ def _score(
         confusion=confusion,
         requests=measure_requests(predictions, candidate.prices, estimated=candidate.estimated),
         refused_parameters=candidate.refused_parameters,
+        system_fingerprints=candidate.system_fingerprints,
     )
     return score, [*_list_candidate_notes(candidate, score), *metric_notes]
 
@@ -404,6 +406,8 @@ def _list_candidate_notes(candidate: CandidatePredictions, score: CandidateScore
     total = len(predictions)
     if candidate.kind is not CandidateKind.MAJORITY:
         yield from _note_constant(name, predictions)
+    if candidate.system_fingerprints:
+        yield Note(NoteKind.SERVED, name, detail=", ".join(candidate.system_fingerprints))
     if candidate.refused_parameters:
         yield Note(NoteKind.PARAMETERS, name, detail=render_refused(candidate.refused_parameters))
     for problem, rows in score.problems.items():

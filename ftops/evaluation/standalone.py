@@ -11,7 +11,7 @@ from ftops.clock import Clock
 from ftops.data.prepare import Recipe, make_recipe, prepare_file
 from ftops.data.reading.options import ReadOptions, options_from_plan
 from ftops.data.tokens.counter import CounterFactory
-from ftops.errors import RunError
+from ftops.errors import RunError, UsageError
 from ftops.evaluation.candidates import (
     EvaluatedModel,
     EvaluationContext,
@@ -87,7 +87,13 @@ def evaluate_model(
     `run` is the run that created the model, if known; otherwise `training` has its training rows.
     """
     metrics = create_named_metrics(spec, Path(), run_code=True)
-    services.open_provider(settings).ensure_ready()
+    provider = services.open_provider(settings)
+    if spec.precision != "auto" and not provider.capabilities.takes_precision(model):
+        raise UsageError(
+            f"{provider.name} takes no precision of the weights of {model}",
+            hint="Leave --precision out.",
+        )
+    provider.ensure_ready()
     with ExitStack() as stack:
         folder = _open_folder(stack, services.home)
         evaluated, recipe = _describe_model(model, settings, run, services)
@@ -209,6 +215,7 @@ def compare_runs(runs: Sequence[Run], ledger: Ledger, home: Path, spec: Evaluate
                 loaded.run.fine_tuned_model,
                 loaded.run.provider.type,
                 refused_parameters=loaded.evaluation.candidates[0].refused_parameters,
+                system_fingerprints=loaded.evaluation.candidates[0].system_fingerprints,
             )
         )
     named = create_named_metrics(spec, Path(runs[0].job_file).parent, run_code=True)

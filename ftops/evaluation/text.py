@@ -225,6 +225,8 @@ def _word_note(note: Note) -> str:
             return f"{rows:,} of {total:,} predictions {what}{_format_lines(note)}"
         case NoteKind.OUTSIDE:
             return f"{rows:,} of {total:,} predictions are none of the classes, thus wrong"
+        case NoteKind.SERVED:
+            return f"answered by {note.detail}"
         case NoteKind.PROBABILITIES:
             return f"probabilities of labels are not known: {note.detail}"
         case NoteKind.JUDGE_DISAGREES:

@@ -64,7 +64,10 @@ def _list_content(chat: Chat) -> list[Json]:
 
 @functools.lru_cache(maxsize=8)
 def _render_sampling(sampling: Sampling) -> str:
-    return json.dumps(asdict(sampling), sort_keys=True)
+    values = asdict(sampling)
+    if sampling.precision is None:
+        del values["precision"]  # keys of earlier versions stay valid
+    return json.dumps(values, sort_keys=True)
 
 
 class ResponseCache:

@@ -157,6 +157,7 @@ def _complete_texts(
             seconds=timer.seconds,
             shared=len(texts),
             refused_parameters=changes,
+            system_fingerprint=fields.find_text("system_fingerprint"),
         )
         for at, completion in enumerate(completions)
     ]
@@ -202,6 +203,7 @@ def _complete_chat(
         completion_tokens=usage.find_int("completion_tokens"),
         seconds=timer.seconds,
         refused_parameters=changes,
+        system_fingerprint=fields.find_text("system_fingerprint"),
     )
 
 

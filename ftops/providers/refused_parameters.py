@@ -135,4 +135,6 @@ def _render_sampling(sampling: Sampling) -> dict[str, Any]:
         rendered["stop"] = list(sampling.stop)
     if sampling.seed is not None:
         rendered["seed"] = sampling.seed
+    if sampling.precision is not None:
+        rendered["extra_body"] = {"precision": sampling.precision}
     return rendered

@@ -95,6 +95,7 @@ _LOCAL = Capabilities(
     max_concurrent_requests=4,
     prompts_per_request=64,
     own_vocabulary=True,
+    precisions=True,
 )
 _OPENAI = Capabilities(
     suffix_max=64,

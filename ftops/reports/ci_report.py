@@ -83,12 +83,23 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_junit(evaluation: Evaluation, *, name: str, seconds: float = 0.0) -> str:
-    """The requirements as test cases of the suite `name`; missed ones fail."""
+    """The requirements as test cases of the suite `name`; missed ones fail.
+
+    Its properties say what answered.
+    """
     missed = [one for one in evaluation.requirements if not one.met]
     counts = {"tests": str(len(evaluation.requirements)), "failures": str(len(missed))}
     root = Xml.Element("testsuites", {"name": "ftops", **counts})
     attributes = {"name": _clean(name), **counts, "errors": "0", "time": f"{seconds:.3f}"}
     suite = Xml.SubElement(root, "testsuite", attributes)
+    served = [one for one in evaluation.candidates if one.system_fingerprints]
+    properties = Xml.SubElement(suite, "properties") if served else suite
+    for candidate in served:
+        names = {
+            "name": _clean(f"{candidate.name}.system_fingerprint"),
+            "value": _clean(", ".join(candidate.system_fingerprints)),
+        }
+        Xml.SubElement(properties, "property", names)
     for one in evaluation.requirements:
         case = Xml.SubElement(
             suite, "testcase", {"classname": _clean(f"ftops.{name}"), "name": _clean(one.text)}

@@ -40,6 +40,7 @@ from ftops.runs.reconcile import find_earlier_job, rebuild_request, record_job_e
 from ftops.runs.runner import drive
 from ftops.runs.states import RUN_TRANSITIONS, plan_retry
 from ftops.spec.job_file import LoadedJob
+from ftops.spec.model import JobSpec
 from ftops.stage_results import StageResults
 
 __all__ = [
@@ -202,7 +203,7 @@ def _reopen(run: Run, job: LoadedJob, context: RunContext, *, retry: bool) -> Ru
     if failed:
         RUN_TRANSITIONS["reopen"].check(run.status)
         return context.ledger.reopen_run(run, plan_retry(context.ledger.list_stages(run.id)))
-    changed = spec["evaluate"] != before.get("evaluate") or _are_rows_changed(
+    changed = job.spec.evaluate != JobSpec.from_json(before).evaluate or _are_rows_changed(
         run, job, context.ledger
     )
     if run.status is RunStatus.SUCCEEDED and (changed or _has_lost_evaluation(run, context)):

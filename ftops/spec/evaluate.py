@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, JsonValue
 
 from ftops.errors import UsageError
+from ftops.lora_options import Precision
 from ftops.metrics.registry import JUDGE, METRICS
 from ftops.metrics.requirement import REQUEST_METRICS, Requirement, make_slug, parse_requirement
 from ftops.records import Json, ProviderSettings
@@ -219,6 +220,11 @@ class EvaluateSpec(Section):
         ge=1,
         le=200,
         description="Concurrent requests; what the provider allows by default.",
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Precision of the weights of pre-trained models that the built-in engine"
+        " serves; `auto` is fp32, or bf16 on a GPU.",
     )
     seed: int = Field(
         42,

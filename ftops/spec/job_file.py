@@ -221,6 +221,8 @@ def _list_unsupported_fields(
         yield ("metadata",), "stores no metadata"
     if spec.seed is not None and not capabilities.seed:
         yield ("seed",), "takes no seed"
+    if spec.evaluate.precision != "auto" and not capabilities.takes_precision(spec.model):
+        yield ("evaluate", "precision"), f"takes no precision of the weights of {spec.model}"
     if not capabilities.chats:
         no_chats = "takes prompts and completions, no chats"
         if spec.prepare.row_format is RowFormat.CHAT:

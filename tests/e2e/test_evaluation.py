@@ -118,6 +118,14 @@ def test_a_file_with_training_rows_is_refused_with_its_lines(
     assert "--force" in result.err
 
 
+def test_a_precision_that_the_model_does_not_take_is_refused(
+    sandbox: Sandbox, first_run: Result
+) -> None:
+    result = sandbox.ftops("eval", "colours", "validation.jsonl", "--precision", "q8_0")
+    assert result.code == 2
+    assert "local takes no precision of the weights of ft:ada" in result.err
+
+
 def test_a_mistake_in_an_option_is_reported_before_any_request(sandbox: Sandbox) -> None:
     result = sandbox.invoke("eval", "colours", "validation.jsonl", "--against", "bas")
     assert result.code == 2

@@ -336,6 +336,18 @@ def test_refused_parameters_are_noted_and_stored() -> None:
     assert "tuned: temperature not sent: the model refuses it" in list_notes(evaluation)
 
 
+def test_what_answered_is_noted_and_stored() -> None:
+    candidate = CandidatePredictions(
+        "tuned",
+        CandidateKind.TUNED,
+        _sample_predictions(0.9, 1, rows=60),
+        system_fingerprints=("llama.cpp fp32",),
+    )
+    evaluation = Evaluation.from_json(evaluate("rows.jsonl", [candidate], _metrics()).to_json())
+    assert evaluation.candidates[0].system_fingerprints == ("llama.cpp fp32",)
+    assert "tuned: answered by llama.cpp fp32" in list_notes(evaluation)
+
+
 def test_slices_have_their_own_results_and_are_corrected_together() -> None:
     slices = {"kind": {"x": list(range(300)), "y": list(range(300, 590)), "z": [590, 591, 592]}}
     required = [parse_requirement("accuracy_in_kind", ">= 0.95", ["kind"])]

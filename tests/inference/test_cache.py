@@ -179,11 +179,16 @@ def test_a_key_differs_with_everything_that_can_change_a_completion() -> None:
         make_key("a", Sampling(top_p=0.5)),
         make_key("a", Sampling(temperature=0.5)),
         make_key("a", Sampling(stop=("x",))),
+        make_key("a", Sampling(precision="fp32")),
         make_key("a", Sampling(), 1),
         make_key("\ud800", Sampling()),
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == make_key("a", Sampling())
+
+
+def test_keys_of_earlier_versions_stay_valid() -> None:
+    assert make_key("a", Sampling()) == "b674bf6a6bd09501bff639aa8d945038"
 
 
 def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:

@@ -221,6 +221,19 @@ def test_a_request_that_still_fails_changes_nothing(
     assert provider.get_refused_parameters("m") == {}
 
 
+def test_the_precision_is_a_field_of_a_request_only_if_it_is_named(
+    api: respx.MockRouter, provider: Provider
+) -> None:
+    server = StrictServer({})
+    api.post("/chat/completions").mock(side_effect=server)
+    api.post("/completions").mock(side_effect=server)
+    for prompt in (CHAT, "a text"):
+        provider.complete("m", [prompt], Sampling())
+        provider.complete("m", [prompt], Sampling(precision="fp32"))
+    assert [body.get("precision") for body in server.bodies] == [None, "fp32"] * 2
+    assert not any("extra_body" in body for body in server.bodies)
+
+
 def test_threads_share_the_refused_parameters(api: respx.MockRouter, provider: Provider) -> None:
     server = StrictServer(REASONING)
     api.post("/chat/completions").mock(side_effect=server)

@@ -60,6 +60,15 @@ def test_each_requirement_is_a_test_case_and_a_missed_one_fails() -> None:
     assert failure.attrib["message"] == message
 
 
+def test_the_suite_says_what_answered() -> None:
+    evaluation = make_evaluation()
+    first = replace(evaluation.candidates[0], system_fingerprints=("llama.cpp fp32",))
+    changed = replace(evaluation, candidates=(first, *evaluation.candidates[1:]))
+    suite = Xml.fromstring(render_junit(changed, name="news"))[0]
+    (entry,) = suite.findall("properties/property")
+    assert entry.attrib == {"name": "tuned.system_fingerprint", "value": "llama.cpp fp32"}
+
+
 def test_no_text_becomes_markup_or_breaks_the_file() -> None:
     text = render_junit(make_hostile(), name="<a>&\x00\x1b\ud800")
     root = Xml.fromstring(text.encode("utf-8", "strict"))

@@ -341,7 +341,14 @@ class FakeProvider(Provider):
         refused = self.get_refused_parameters(model)
         if model in self.replies:
             return [
-                Completion(self.replies[model](prompt), "stop", 10, 1, refused_parameters=refused)
+                Completion(
+                    self.replies[model](prompt),
+                    "stop",
+                    10,
+                    1,
+                    refused_parameters=refused,
+                    system_fingerprint=sampling.precision,
+                )
                 for prompt in prompts
             ]
         job = next((job for job in self.jobs() if job.fine_tuned_model == model), None)

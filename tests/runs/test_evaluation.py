@@ -461,6 +461,29 @@ def test_refused_parameters_are_noted_in_evaluations_and_comparisons(bench: Benc
     assert figures[0]["accuracy"] == figures[1]["accuracy"]
 
 
+def test_the_precision_is_sent_where_requests_take_it_and_what_answered_is_noted(
+    bench: Bench,
+) -> None:
+    def list_precisions(*against: object, **section: object) -> dict[str, str | None]:
+        run, evaluation = evaluate(bench, against=list(against), **section)
+        requests = dict(bench.provider.completion_requests)
+        bench.provider.completion_requests.clear()
+        notes.update(list_notes(evaluation))
+        names = {run.fine_tuned_model: "tuned"}
+        return {names.get(model, model): sent.precision for model, sent in requests.items()}
+
+    notes: set[str] = set()
+    bench.provider.replies = {"ada": reply_correctly, "gpt": reply_correctly}
+    assert list_precisions({"model": "gpt"}) == {"tuned": None, "gpt": None}
+    bench.provider.capabilities = replace(
+        bench.provider.capabilities, precisions=True, untrained_bases=("gpt",)
+    )
+    assert list_precisions("base", {"model": "gpt"})["ada"] == "auto"
+    assert list_precisions("base", precision="q8_0") == {"tuned": "q8_0", "ada": "q8_0"}
+    assert {"base: answered by auto", "base: answered by q8_0"} <= notes
+    assert not any(note.startswith("gpt: answered") for note in notes)
+
+
 def test_instructions_are_sent_to_other_candidates(bench: Bench) -> None:
     prompts: dict[str, list[str]] = {"ada": [], "gpt": []}
 

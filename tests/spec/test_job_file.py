@@ -279,6 +279,7 @@ def test_fields_that_the_provider_does_not_support_are_reported_at_their_places(
     text = MINIMAL + (
         "suffix: a-rather-long-suffix\nseed: 1\nmetadata: {a: b}\n"
         "hyperparameters: {n_epochs: 2, batch_size: 4, prompt_loss_weight: 0.1}\n"
+        "evaluate: {precision: fp32}\n"
     )
     with pytest.raises(SpecError) as caught:
         check_provider(load_text(tmp_path, text), CAPABILITIES)
@@ -288,6 +289,7 @@ def test_fields_that_the_provider_does_not_support_are_reported_at_their_places(
         "job.yaml:7:1: local stores no metadata",
         "job.yaml:8:32: local takes no batch_size",
         "job.yaml:8:47: local takes no prompt_loss_weight",
+        "job.yaml:9:12: local takes no precision of the weights of ada",
     ]
 
 

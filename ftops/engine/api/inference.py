@@ -28,6 +28,7 @@ from ftops.engine.trainer import (
     TokenLogprob,
 )
 from ftops.errors import EngineError
+from ftops.lora_options import Precision
 from ftops.records import Json, RowFormat
 from ftops.rows.messages import JsonObject
 
@@ -103,7 +104,7 @@ class SamplingRequest(RequestBody):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: Label | None = None
-    precision: Literal["fp32", "q8_0"] | None = None  # an extension; see `check_precision`
+    precision: Precision | None = None  # an extension; see `check_precision`
 
     @property
     def includes_usage(self) -> bool:
@@ -188,11 +189,11 @@ def check_max_tokens(param: str, max_tokens: int | None, model: PooledModel) -> 
 def check_precision(precision: str | None, model: PooledModel) -> None:
     """ApiError when the model is not served with weights of this precision.
 
-    Pre-trained models are served with 8-bit weights (q8_0) unless a request has `precision: fp32`,
-    as an evaluation has. Models of the trainer `tiny` are always fp32. `system_fingerprint` of the
+    Pre-trained models are served as is fastest, unless a request has another `precision`, as an
+    evaluation has. Models of the trainer `tiny` are always fp32. `system_fingerprint` of the
     response has what answered.
     """
-    if precision == "q8_0" and not isinstance(model.loaded, ServedModel):
+    if precision in ("bf16", "q8_0") and not isinstance(model.loaded, ServedModel):
         message = "precision: this model is served in fp32 only."
         raise ApiError(400, message, param="precision", code="unsupported_value")
 

@@ -35,8 +35,10 @@ from ftops.engine.lora.gguf_tokenizer import (
 from ftops.errors import EngineError
 from ftops.files import storage_error
 
-FileType: TypeAlias = Literal["f32", "f16", "q8_0"]
-_FILE_TYPES: Final[Mapping[FileType, int]] = {"f32": 0, "f16": 1, "q8_0": 7}  # LlamaFileType
+FileType: TypeAlias = Literal["f32", "f16", "bf16", "q8_0"]
+_FILE_TYPES: Final[Mapping[FileType, int]] = {  # LlamaFileType
+    "f32": 0, "f16": 1, "q8_0": 7, "bf16": 32,
+}  # fmt: skip
 _BLOCK: Final = 32  # values with a common scale in Q8_0
 _OUTER: Final = {
     "model.embed_tokens": "token_embd",

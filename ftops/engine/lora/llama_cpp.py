@@ -28,22 +28,21 @@ def open_backend(
     opening: Mapping[str, Any], file: Path
 ) -> tuple["LlamaCppBackend", PromptEncoder, str]:
     """Load the model in the GGUF file `file`."""
-    precision = opening["precision"]
     backend = LlamaCppBackend(
         Path(opening["base"]),
         file,
         context_length=opening["context_length"],
         threads=opening["threads"],
-        is_exact=precision == "fp32",
+        precision=opening["precision"],
     )
-    return backend, PromptEncoder(Path(opening["base"])), f"llama.cpp {precision}"
+    return backend, PromptEncoder(Path(opening["base"])), f"llama.cpp {backend.precision}"
 
 
 class LlamaCppBackend:
     """Answers with the model in `file`, and with LoRA adapters for it.
 
-    `base` is the folder of the base model. With `is_exact`, keys and values of the attention are
-    fp32, too.
+    `base` is the folder of the base model, `precision` that of the weights in `file`. With fp32,
+    keys and values of the attention are fp32, too.
     """
 
     def __init__(
@@ -53,13 +52,13 @@ class LlamaCppBackend:
         *,
         context_length: int,
         threads: int,
-        is_exact: bool,
+        precision: str,
     ) -> None:
+        self.precision = precision
         self._base = base
         self._file = file
         self._context = max(context_length, _LEAST_CONTEXT)
         self._threads = threads
-        self._is_exact = is_exact
         self._lock = threading.Lock()
         self._adapters: dict[str, Path] = {}  # by the folder of the model, in llama.cpp's order
         self._dropped: set[str] = set()
@@ -144,7 +143,7 @@ class LlamaCppBackend:
         params.api_keys = [secrets.token_urlsafe(32)]
         params.endpoint_slots = False
         params.ui = False
-        if self._is_exact:
+        if self.precision == "fp32":
             params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
             params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         try:

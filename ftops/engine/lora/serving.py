@@ -392,7 +392,8 @@ class ServedModel:
         """Start to generate; the chunks, or an error, go to `sink`."""
         weights = self._weights
         if params.precision is not None and not weights.needs_transformers:
-            weights = replace(weights, precision=params.precision)
+            precision = "fp32" if params.precision == "auto" else params.precision
+            weights = replace(weights, precision=precision)
         self._pool.get_process(weights).start(sink, self._adapter, prompts, params)
 
     def close(self) -> None:

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 class Backend(Protocol):
     """What generates: llama.cpp or Transformers."""
 
+    precision: str  # of its weights
+
     def submit(self, answers: list[Answer]) -> None: ...
 
     def unload(self, adapter: str) -> None: ...
@@ -111,6 +113,13 @@ class ServingWorker:
                     f"logit_bias: no token {token} in a vocabulary of {self._encoder.n_tokens}",
                     hint=f"Use token ids of this model: 0 to {self._encoder.n_tokens - 1}.",
                 )
+        if params.precision not in (None, "auto", self._backend.precision):
+            raise EngineError(
+                f"precision: this model is served in {self._backend.precision}, not in"
+                f" {params.precision}",
+                hint="Transformers serves fp32 on a CPU and bf16 on a GPU; llama.cpp serves all:"
+                " `pip install 'ftops[lora-serve]'`.",
+            )
         if params.json_schema is not None and not self._has_grammar:
             raise EngineError(
                 "response_format: this model is served by Transformers, which has no JSON mode",

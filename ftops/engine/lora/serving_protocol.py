@@ -67,6 +67,7 @@ def render_params(params: SamplingParams) -> dict[str, Any]:
         "presence_penalty": params.presence_penalty,
         "frequency_penalty": params.frequency_penalty,
         "json_schema": params.json_schema,
+        "precision": params.precision,
     }
 
 

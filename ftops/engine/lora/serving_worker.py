@@ -18,7 +18,7 @@ from ftops.errors import EngineError
 
 _LLAMA_CPP = "ftops.engine.lora.llama_cpp"
 _TRANSFORMERS = "ftops.engine.lora.generate"
-_FILE_TYPES: Mapping[str, FileType] = {"q8_0": "q8_0", "fp32": "f32"}
+_FILE_TYPES: Mapping[str, FileType] = {"q8_0": "q8_0", "bf16": "bf16", "fp32": "f32"}
 _log = logging.getLogger(__name__)
 
 

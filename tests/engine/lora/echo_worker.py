@@ -10,7 +10,7 @@ Some prompts do something else:
     fail      the back end fails
     call      calls a tool
     schema    answers with the JSON schema of the request
-With `--broken`, the model cannot be loaded.
+With `--broken`, the model cannot be loaded. With `--fp32`, it has weights of no other precision.
 """
 
 import os
@@ -42,7 +42,8 @@ class EchoEncoder:
 class EchoBackend:
     """Answers each prompt in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str) -> None:
+        self.precision = precision
         self._held = 0
         self._unloaded: list[str] = []
 
@@ -96,14 +97,15 @@ class EchoBackend:
 def open_echo(opening: Any, writer: MessageWriter) -> tuple[ServingWorker, str]:
     if "--broken" in sys.argv:
         raise EngineError(f"{opening['base']}: the weights are damaged", hint="Add them again.")
+    precision = "fp32" if "--fp32" in sys.argv else opening["precision"]
     worker = ServingWorker(
-        EchoBackend(),
+        EchoBackend(precision),
         EchoEncoder(),
         writer,
         context_length=opening["context_length"],
         has_grammar=True,
     )
-    return worker, f"echo {opening['precision']}"
+    return worker, f"echo {precision}"
 
 
 if __name__ == "__main__":

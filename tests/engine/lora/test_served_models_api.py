@@ -132,6 +132,8 @@ def test_a_json_schema_reaches_the_back_end(served: Running) -> None:
 def test_a_request_may_ask_for_a_precision(served: Running) -> None:
     answer = chat(served, "x", extra_body={"precision": "fp32"})
     assert answer.system_fingerprint == "echo fp32"
+    assert chat(served, "x", extra_body={"precision": "auto"}).system_fingerprint == "echo fp32"
+    assert chat(served, "x", extra_body={"precision": "q8_0"}).system_fingerprint == "echo q8_0"
     with pytest.raises(openai.BadRequestError, match="precision"):
         chat(served, "x", extra_body={"precision": "fp8"})
 

@@ -62,6 +62,14 @@ def test_a_requested_precision_is_served_by_another_process(tmp_path: Path) -> N
         assert exact.system_fingerprint == "echo fp32"
 
 
+def test_a_precision_that_the_back_end_lacks_is_refused(tmp_path: Path) -> None:
+    with run_pool(None, "--fp32") as pool:
+        model = pool.open(write_base(tmp_path))
+        assert ask(model, "x", SamplingParams(precision="auto")) == "x"
+        with pytest.raises(EngineError, match="served in fp32, not in q8_0"):
+            ask(model, "x", SamplingParams(precision="q8_0"))
+
+
 def test_a_crash_fails_its_requests_and_the_next_one_starts_a_new_process(tmp_path: Path) -> None:
     with run_pool() as pool:
         model = pool.open(write_base(tmp_path, "one"))

@@ -30,6 +30,10 @@ def test_a_registered_model_answers_through_llama_cpp(tmp_path: Path) -> None:
         assert request.system_fingerprint == "llama.cpp q8_0"
         assert model.count_tokens(prompt) > 4
         assert (base.folder / "serving-q8_0.gguf").exists()
+        params = SamplingParams(max_tokens=1, precision="bf16")
+        request = PooledModel(None, model).generate([prompt], params)
+        assert sum(chunk.n_tokens for chunk in request) == 1
+        assert request.system_fingerprint == "llama.cpp bf16"
     finally:
         pool.stop()
 
