@@ -163,9 +163,9 @@ def _predict(
     fitting = [n for n, prompt in enumerate(prompts) if model.count_tokens(prompt) <= max_prompt]
     predicted = [""] * len(rows)
     for start in range(0, len(fitting), _BATCH_ROWS):
-        if should_stop():
-            raise TrainingStopped
         indices = fitting[start : start + _BATCH_ROWS]
         for delta in model.generate([prompts[index] for index in indices], params):
+            if should_stop():
+                raise TrainingStopped
             predicted[indices[delta.index]] += delta.text
     return [text.strip() for text in predicted]

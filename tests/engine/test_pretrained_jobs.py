@@ -68,6 +68,18 @@ def test_a_job_returns_its_options_and_reports_what_they_changed(running: Runnin
     assert any("stopped early, after step 6 of 12" in event.message for event in events)
 
 
+def test_classification_metrics_are_columns_of_the_results(running: Running) -> None:
+    hyperparameters: Any = {
+        "compute_classification_metrics": True,
+        "classification_n_classes": len(animals()),
+    }
+    job = running.wait_for_end(create(running, hyperparameters=hyperparameters).id)
+    assert job.status == "succeeded", job.error
+    text = running.sdk.files.content(job.result_files[0]).text
+    last = list(csv.DictReader(text.splitlines()))[-1]
+    assert last["classification/accuracy"] == last["classification/weighted_f1_score"] == "1"
+
+
 def test_options_of_pre_trained_models_are_refused_for_others(running: Running) -> None:
     for name in ("learning_rate", "eval_every", "early_stopping", "lora"):
         with pytest.raises(openai.BadRequestError, match="not a pre-trained model") as caught:

@@ -11,7 +11,6 @@ from ftops.engine.api.schema import (
     SupervisedMethod,
 )
 from ftops.engine.store import JobRow
-from ftops.engine.tiny.config import PARAMETER_COUNTS
 from ftops.engine.trainer_registry import BaseInfo
 from ftops.records import Json, Method
 
@@ -71,12 +70,6 @@ def check_pretraining(
         if name in requested:
             message = f"{name} has no effect: {base} is not a pre-trained model."
             raise ApiError(400, message, param=f"hyperparameters.{name}", code="invalid_value")
-    if info.is_pretrained and requested.get("compute_classification_metrics"):
-        message = (
-            f"The engine measures classification metrics of {', '.join(PARAMETER_COUNTS)} only."
-        )
-        name = "compute_classification_metrics"
-        raise ApiError(400, message, param=f"hyperparameters.{name}", code="invalid_value")
     if "learning_rate" in requested and requested["learning_rate_multiplier"] != "auto":
         message = "learning_rate replaces learning_rate_multiplier; use one of them."
         raise ApiError(400, message, param="hyperparameters.learning_rate", code="invalid_value")

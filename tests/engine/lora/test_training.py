@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from ftops.engine.base_models import BaseModel
+from ftops.engine.classification_metrics import ClassSettings, measure_classification
 from ftops.engine.lora.trainer import LoraTrainer
 from ftops.engine.trainer import (
     EarlyStopping,
@@ -26,6 +27,7 @@ from ftops.engine.trainer import (
     StepMetrics,
     TrainingStopped,
 )
+from ftops.engine.training_file import CompletionRow
 from ftops.errors import EngineError
 from tests.engine.lora.small_model import (
     add_model,
@@ -278,3 +280,19 @@ def test_a_trained_model_answers_in_the_process_of_its_training(
     assert learned > model.log_probability(rows[0].prompt, " Nowhere.")
     with pytest.raises(PromptTooLong):
         next(model.generate(["a" * 500], params))
+
+
+def test_a_trained_model_is_measured_as_a_classifier(base: BaseModel, tmp_path: Path) -> None:
+    rows = [
+        CompletionRow(f"{word} ->", f" {label}")
+        for word, label in {"oak": "tree", "elm": "tree", "carp": "fish", "eel": "fish"}.items()
+    ]
+    request = make_request(base, rows, n_epochs=40, batch_size=4, learning_rate=0.01)
+    train(base, request, tmp_path)
+    model = LoraTrainer(base).load(tmp_path / "model")
+    classes = ClassSettings(2, " fish", (0.5,))
+    figures = measure_classification(model, rows, classes, lambda: False)
+    names = ("accuracy", "precision", "recall", "f1", "f0.5", "auroc", "auprc")
+    assert figures == {f"classification/{name}": 1.0 for name in names}
+    with pytest.raises(TrainingStopped):
+        measure_classification(model, rows, classes, lambda: True)
