@@ -193,6 +193,9 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     json_schema: JsonObject | None = None  # of the answer; only for models that have a JSON mode
     precision: str | None = None  # of the weights, such as "fp32"; None: as the model is served
+    # By name, the functions one of which the answer has to call: the schemas of their arguments.
+    forced_calls: Mapping[str, JsonObject] = field(default_factory=dict)
+    parallel_tool_calls: bool = True  # an answer may have several calls
 
 
 @dataclass(frozen=True, slots=True)

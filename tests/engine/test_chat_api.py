@@ -84,6 +84,8 @@ def test_logprobs_stand_beside_each_token(trained: Trained) -> None:
         ({"tools": [{"type": "function", "function": {"name": "add"}}]}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"store": True}, "store"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"reasoning_effort": "high"}, "reasoning_effort"),
         ({"messages": [{"role": "user", "content": "x" * 60}]}, "messages"),

@@ -28,7 +28,7 @@ from ftops.engine.api.inference import (
     start_document,
     usage,
 )
-from ftops.engine.api.json_schema import read_response_format
+from ftops.engine.api.json_schema import is_supported, read_response_format
 from ftops.engine.api.routing import JsonRoute
 from ftops.engine.api.schema import Label, Metadata, RequestBody, Text
 from ftops.engine.generation import PooledModel
@@ -90,6 +90,19 @@ class Tool(RequestBody):
     function: Function
 
 
+class NamedFunction(RequestBody):
+    """The name of a function."""
+
+    name: Label
+
+
+class NamedTool(RequestBody):
+    """The tool that the model has to call."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
 class CreateChatCompletion(SamplingRequest):
     """A request. Fields typed `Any` are fields of the API that the engine does not support."""
 
@@ -104,8 +117,8 @@ class CreateChatCompletion(SamplingRequest):
     response_format: Any = None
     store: Any = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
-    tool_choice: Any = None
-    parallel_tool_calls: Any = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
     functions: Any = None
     function_call: Any = None
     modalities: Any = None
@@ -187,6 +200,8 @@ def _answer(body: CreateChatCompletion, engine: Engine) -> Response:
     params = replace(
         body.sampling(max_tokens=limit, logprobs=logprobs),
         json_schema=read_response_format(body.response_format),
+        forced_calls=_list_forced_calls(body),
+        parallel_tool_calls=body.parallel_tool_calls is not False,
     )
     generation = ActiveGeneration(
         model,
@@ -209,7 +224,6 @@ def _check_fields(body: CreateChatCompletion) -> None:
     check_unsupported(
         {
             "modalities": None if body.modalities in (None, ["text"]) else True,
-            "tool_choice": None if body.tool_choice in (None, "none", "auto") else True,
             "functions": body.functions or None,
             "function_call": None if body.function_call in (None, "none") else True,
             "store": body.store,
@@ -249,6 +263,28 @@ def _list_tools(body: CreateChatCompletion) -> tuple[JsonObject, ...]:
     if body.tool_choice == "none":
         return ()
     return tuple(tool.model_dump(exclude_none=True) for tool in body.tools or ())
+
+
+def _list_forced_calls(body: CreateChatCompletion) -> dict[str, JsonObject]:
+    """The functions one of which has to be called, with the schemas of their arguments.
+
+    A schema that cannot restrict an answer stands for any object. ApiError when no tool has the
+    name.
+    """
+    choice = body.tool_choice
+    if choice in (None, "none", "auto"):
+        return {}
+    functions = [tool.function for tool in body.tools or ()]
+    if isinstance(choice, NamedTool):
+        functions = [function for function in functions if function.name == choice.function.name]
+    if not functions:
+        message = "tool_choice: the function to call is missing in tools."
+        raise ApiError(400, message, param="tool_choice", code="invalid_value")
+    schemas: dict[str, JsonObject] = {}
+    for function in functions:
+        schema = function.parameters or {}
+        schemas[function.name] = {**(schema if is_supported(schema) else {}), "type": "object"}
+    return schemas
 
 
 def _read_turn(message: ChatMessage) -> Turn:

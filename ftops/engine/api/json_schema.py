@@ -35,6 +35,15 @@ def read_response_format(response_format: Any) -> JsonObject | None:
     raise _refuse("", "has to be of the type text, json_object, or json_schema with a schema")
 
 
+def is_supported(schema: JsonObject) -> bool:
+    """Whether the schema restricts a part of an answer; references to definitions cannot."""
+    try:
+        _check(schema, None, "", 0)
+    except ApiError:
+        return False
+    return True
+
+
 def _check(schema: Any, root: Any, where: str, depth: int) -> None:
     if isinstance(schema, bool):
         return

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ftops.engine.lora.tool_calls import find_call_format
 from ftops.engine.trainer import Prompt, TrainingRequest
 from ftops.engine.training_file import ChatRow, CompletionRow, PreferenceRow, TrainingRow, Turn
 from ftops.errors import EngineError
@@ -105,14 +106,30 @@ class RowEncoder:
                     tuple(self._encode_chat((*prompt, answer), row.tools) for answer in answers)
                 )
 
-    def encode_prompt(self, prompt: Prompt) -> list[int]:
+    def encode_prompt(self, prompt: Prompt, answer_start: str = "") -> list[int]:
         """The tokens before an answer, with the generation prompt of a chat.
 
-        InvalidChat when the chat template does not fit the chat.
+        They include `answer_start`. InvalidChat when the chat template does not fit the chat.
         """
         if isinstance(prompt, str):
-            return [*self._text_start, *self._encode(prompt)]
-        return self._encode(self._render(prompt.turns, prompt.tools, with_generation_prompt=True))
+            return [*self._text_start, *self._encode(prompt + answer_start)]
+        text = self._render(prompt.turns, prompt.tools, with_generation_prompt=True)
+        return self._encode(text + answer_start)
+
+    def find_call_format(self) -> tuple[str, str]:
+        """What the chat template writes before a tool call, and the key of the arguments there."""
+        function: JsonObject = {"name": "f", "description": "", "parameters": {"type": "object"}}
+        call: JsonObject = {
+            "id": "000000000",  # of the length that templates of Mistral demand
+            "type": "function",
+            "function": {"name": "f", "arguments": "{}"},
+        }
+        turns = (Turn("user", "1"), Turn("assistant", "", trained=True, tool_calls=(call,)))
+        try:
+            answer = self._split_chat(turns, ({"type": "function", "function": function},))[1]
+        except InvalidChat:
+            answer = ""
+        return find_call_format(answer, "f")
 
     def find_end_token(self) -> int | None:
         """The token that ends an assistant message; None when the template writes none."""

@@ -1,5 +1,6 @@
 """Renders and tokenizes prompts for a back end as the training does."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,17 +16,22 @@ class PromptEncoder:
         self.tokenizer = load_tokenizer(folder)
         self.n_tokens = len(self.tokenizer)
         self._encoder = RowEncoder(self.tokenizer)
-        self._last: tuple[Prompt, Sequence[int]] | None = None
+        self._last: tuple[Prompt, str, Sequence[int]] | None = None
 
-    def encode(self, prompt: Prompt) -> Sequence[int]:
+    @functools.cached_property
+    def call_format(self) -> tuple[str, str]:
+        """See `RowEncoder.find_call_format`."""
+        return self._encoder.find_call_format()
+
+    def encode(self, prompt: Prompt, answer_start: str = "") -> Sequence[int]:
         """The tokens of the prompt; EngineError when the chat template refuses it."""
-        if self._last is not None and self._last[0] == prompt:
-            return self._last[1]
+        if self._last is not None and self._last[:2] == (prompt, answer_start):
+            return self._last[2]
         try:
-            tokens = self._encoder.encode_prompt(prompt)
+            tokens = self._encoder.encode_prompt(prompt, answer_start)
         except InvalidChat as error:
             raise EngineError(f"messages: {error}") from error
-        self._last = prompt, tokens
+        self._last = prompt, answer_start, tokens
         return tokens
 
     def list_end_tokens(self) -> frozenset[int]:

@@ -18,7 +18,7 @@ import orjson
 
 from ftops.engine.lora.answer_queue import Answer
 from ftops.engine.lora.serving_protocol import read_params, read_prompt, render_chunk
-from ftops.engine.lora.tool_calls import ToolCallReader
+from ftops.engine.lora.tool_calls import ToolCallReader, make_call_schema
 from ftops.engine.trainer import ChatPrompt, GenerationChunk, PromptTooLong, SamplingParams
 from ftops.errors import EngineError
 from ftops.rows.messages import JsonObject
@@ -41,7 +41,10 @@ class EncodesPrompts(Protocol):
 
     n_tokens: int  # of the vocabulary
 
-    def encode(self, prompt: str | ChatPrompt) -> Sequence[int]: ...
+    @property
+    def call_format(self) -> tuple[str, str]: ...
+
+    def encode(self, prompt: str | ChatPrompt, answer_start: str = "") -> Sequence[int]: ...
 
 
 class MessageWriter:
@@ -98,7 +101,14 @@ class ServingWorker:
         params = read_params(message["params"])
         self._check(params)
         prompts = [read_prompt(prompt) for prompt in message["prompts"]]
-        encoded = [self._encode(index, prompt) for index, prompt in enumerate(prompts)]
+        answer_start = ""
+        if params.forced_calls:
+            answer_start, arguments_key = self._encoder.call_format
+            schema = make_call_schema(params.forced_calls, arguments_key)
+            params = replace(params, json_schema=schema)
+        encoded = [
+            self._encode(index, prompt, answer_start) for index, prompt in enumerate(prompts)
+        ]
         answers = [
             self._create_answer(message, index, encoded[place], prompts[place], params)
             for index, place in enumerate(message["order"])
@@ -120,14 +130,16 @@ class ServingWorker:
                 hint="Transformers serves fp32 on a CPU and bf16 on a GPU; llama.cpp serves all:"
                 " `pip install 'ftops[lora-serve]'`.",
             )
-        if params.json_schema is not None and not self._has_grammar:
+        is_restricted = params.json_schema is not None or params.forced_calls
+        if is_restricted and not self._has_grammar:
+            what = "tool_choice" if params.forced_calls else "response_format"
             raise EngineError(
-                "response_format: this model is served by Transformers, which has no JSON mode",
-                hint="llama.cpp has it: `pip install 'ftops[lora-serve]'`.",
+                f"{what}: this model is served by Transformers, which cannot restrict answers",
+                hint="llama.cpp can: `pip install 'ftops[lora-serve]'`.",
             )
 
-    def _encode(self, index: int, prompt: str | ChatPrompt) -> Sequence[int]:
-        tokens = self._encoder.encode(prompt)
+    def _encode(self, index: int, prompt: str | ChatPrompt, answer_start: str) -> Sequence[int]:
+        tokens = self._encoder.encode(prompt, answer_start)
         if len(tokens) >= self._context_length:
             raise PromptTooLong(index, len(tokens), self._context_length - 1)
         return tokens
@@ -142,7 +154,8 @@ class ServingWorker:
     ) -> Answer:
         request_id = message["id"]
         has_tools = isinstance(prompt, ChatPrompt) and bool(prompt.tools)
-        sender = _ChunkSender(request_id, index, ToolCallReader() if has_tools else None)
+        calls = ToolCallReader(is_parallel=params.parallel_tool_calls) if has_tools else None
+        sender = _ChunkSender(request_id, index, calls)
         return Answer(
             prompt=tokens,
             params=replace(

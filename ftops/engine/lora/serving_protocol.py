@@ -68,6 +68,8 @@ def render_params(params: SamplingParams) -> dict[str, Any]:
         "frequency_penalty": params.frequency_penalty,
         "json_schema": params.json_schema,
         "precision": params.precision,
+        "forced_calls": params.forced_calls,
+        "parallel_tool_calls": params.parallel_tool_calls,
     }
 
 

@@ -5,10 +5,14 @@
     {"name": …, "parameters": {…}}                           Llama 3, as the whole answer
 
 A call that does not have this form stays text: the client sees what the model wrote.
+
+A forced call begins with what the template writes before a call, and continues with the JSON of a
+call, which a schema restricts.
 """
 
 import json
 import re
+from collections.abc import Mapping
 
 from ftops.engine.ids import new_id
 from ftops.records import Json
@@ -18,10 +22,32 @@ TOOL_CALL_MARKS = ("<tool_call>", "[TOOL_CALLS]")
 _TAGGED_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)\s*", re.DOTALL)
 
 
+def find_call_format(answer: str, name: str) -> tuple[str, str]:
+    """What is before the first call in an answer that calls `name`, and the key of arguments."""
+    call = rf'(.*?)\{{\s*"name": *"{name}", *"(arguments|parameters)"'
+    match = re.match(call, answer, re.DOTALL)
+    return (match[1], match[2]) if match else ("", "arguments")
+
+
+def make_call_schema(functions: Mapping[str, JsonObject], arguments_key: str) -> JsonObject:
+    """The schema of a call of one of these functions, by the schemas of their arguments."""
+    calls: list[Json] = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": name}, arguments_key: schema},
+            "required": ["name", arguments_key],
+            "additionalProperties": False,
+        }
+        for name, schema in functions.items()
+    ]
+    return {"anyOf": calls}
+
+
 class ToolCallReader:
     """Separates the text of one answer from its tool calls while it is generated."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_parallel: bool = True) -> None:
+        self._is_parallel = is_parallel
         self._held = ""
         self._holds_all = False
         self._has_text = False
@@ -40,8 +66,8 @@ class ToolCallReader:
         return self._take(len(self._held) - self._count_mark_prefix())
 
     def finish(self) -> tuple[str, tuple[JsonObject, ...]]:
-        """The rest of the text, and the calls."""
-        calls = _read_calls(self._held)
+        """The rest of the text, and the calls; only the first one if there may be no more."""
+        calls = _read_calls(self._held)[: None if self._is_parallel else 1]
         return ("", calls) if calls else (self._held, ())
 
     def _take(self, length: int) -> str:

@@ -9,8 +9,10 @@ Some prompts do something else:
     print     writes to standard output, as a library may do
     fail      the back end fails
     call      calls a tool
+    calls     calls it twice
     schema    answers with the JSON schema of the request
 With `--broken`, the model cannot be loaded. With `--fp32`, it has weights of no other precision.
+With `--no-grammar`, it restricts no answers.
 """
 
 import os
@@ -33,10 +35,11 @@ class EchoEncoder:
     """Encodes characters as their numbers; of a chat, the last message."""
 
     n_tokens: int = 0x110000
+    call_format: tuple[str, str] = ("", "arguments")
 
-    def encode(self, prompt: Prompt) -> Sequence[int]:
+    def encode(self, prompt: Prompt, answer_start: str = "") -> Sequence[int]:
         text = prompt if isinstance(prompt, str) else prompt.turns[-1].content
-        return [ord(character) for character in text]
+        return [ord(character) for character in text + answer_start]
 
 
 class EchoBackend:
@@ -76,6 +79,10 @@ class EchoBackend:
                 text = " ".join(self._unloaded)
             case "call":
                 text = 'Now: <tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
+            case "calls":
+                text = (
+                    '[TOOL_CALLS][{"name": "add", "arguments": {}}, {"name": "b", "arguments": {}}]'
+                )
             case "schema":
                 text = str(answer.params.json_schema)
         for character in text[: answer.params.max_tokens]:
@@ -103,7 +110,7 @@ def open_echo(opening: Any, writer: MessageWriter) -> tuple[ServingWorker, str]:
         EchoEncoder(),
         writer,
         context_length=opening["context_length"],
-        has_grammar=True,
+        has_grammar="--no-grammar" not in sys.argv,
     )
     return worker, f"echo {precision}"
 

@@ -105,6 +105,42 @@ def test_without_tools_in_the_request_the_text_stays_text(served: Running) -> No
         assert "<tool_call>" in answer.choices[0].message.content
 
 
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "add"}}])
+def test_a_call_can_be_required(served: Running, choice: Any) -> None:
+    answer = chat(served, "schema", tools=TOOLS, tool_choice=choice)
+    schema = {"name": {"const": "add"}, "arguments": {"type": "object"}}
+    assert str(schema) in answer.choices[0].message.content
+
+
+def test_the_arguments_of_a_required_call_have_the_schema_of_their_function(
+    served: Running,
+) -> None:
+    supported = {"properties": {"a": {"type": "integer"}}, "type": "object"}
+    for parameters, expected in (
+        (supported, supported),
+        ({"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {}}}, {"type": "object"}),
+        ({"properties": {"a": {"pattern": "^a$"}}}, {"type": "object"}),
+    ):
+        tool: Any = {"type": "function", "function": {"name": "b", "parameters": parameters}}
+        answer = chat(served, "schema", tools=[tool], tool_choice="required")
+        schema = {"name": {"const": "b"}, "arguments": expected}
+        assert str(schema) in answer.choices[0].message.content
+
+
+def test_a_call_that_no_tool_can_answer_is_refused(served: Running) -> None:
+    other: Any = {"type": "function", "function": {"name": "other"}}
+    for fields in ({"tool_choice": other, "tools": TOOLS}, {"tool_choice": "required"}):
+        with pytest.raises(openai.BadRequestError, match="missing in tools") as caught:
+            chat(served, "x", **fields)
+        assert caught.value.param == "tool_choice"
+
+
+def test_calls_are_parallel_unless_the_request_forbids_it(served: Running) -> None:
+    for fields, count in (({}, 2), ({"parallel_tool_calls": False}, 1)):
+        answer = chat(served, "calls", tools=TOOLS, **fields)
+        assert len(answer.choices[0].message.tool_calls) == count
+
+
 def test_a_chat_may_have_calls_and_their_results(served: Running) -> None:
     call = {"id": "call-1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
     answer = chat(

@@ -70,6 +70,17 @@ def test_a_precision_that_the_back_end_lacks_is_refused(tmp_path: Path) -> None:
             ask(model, "x", SamplingParams(precision="q8_0"))
 
 
+def test_what_needs_a_grammar_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    with run_pool(None, "--no-grammar") as pool:
+        model = pool.open(write_base(tmp_path))
+        for field, params in {
+            "response_format": SamplingParams(json_schema={}),
+            "tool_choice": SamplingParams(forced_calls={"add": {}}),
+        }.items():
+            with pytest.raises(EngineError, match=f"{field}: this model is served by Transform"):
+                ask(model, "x", params)
+
+
 def test_a_crash_fails_its_requests_and_the_next_one_starts_a_new_process(tmp_path: Path) -> None:
     with run_pool() as pool:
         model = pool.open(write_base(tmp_path, "one"))

@@ -1,6 +1,8 @@
 """The real process: it converts a model once, and is asked through the pool."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +12,15 @@ from ftops.engine.lora.serving import ServingPool
 from ftops.engine.settings import SERVING_COMMAND
 from ftops.engine.trainer import ChatPrompt, ModelUnavailable, SamplingParams
 from ftops.engine.training_file import Turn
+from ftops.rows.messages import JsonObject
 from tests.fakes import FakeClock
 
 pytest.importorskip("transformers")
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
 random_model = pytest.importorskip("tests.engine.lora.random_model")
+
+from ftops.engine.lora.prompt_encoder import PromptEncoder
 
 
 def test_a_registered_model_answers_through_llama_cpp(tmp_path: Path) -> None:
@@ -36,6 +41,53 @@ def test_a_registered_model_answers_through_llama_cpp(tmp_path: Path) -> None:
         assert request.system_fingerprint == "llama.cpp bf16"
     finally:
         pool.stop()
+
+
+TOOL_TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+{{ tools | tojson }}<|im_end|>
+{% endif %}
+{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}
+{%- for call in message.tool_calls or [] %}<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+{%- endfor %}<|im_end|>
+{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def write_model_with_tools(folder: Path) -> None:
+    random_model.write_random_model(folder)
+    (folder / "chat_template.jinja").write_text(TOOL_TEMPLATE)
+
+
+def test_a_forced_call_has_the_form_of_the_template_and_arguments_of_its_schema(
+    tmp_path: Path,
+) -> None:
+    base = BaseModelStore(tmp_path / "base_models").add("tools", write_model_with_tools)
+    assert PromptEncoder(base.folder).call_format == ("<tool_call>\n", "arguments")
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {"unit": {"enum": ["°C", "°F"]}},
+        "required": ["unit"],
+        "additionalProperties": False,
+    }
+    function: JsonObject = {"name": "temperature", "parameters": schema}
+    prompt = ChatPrompt(
+        (Turn("user", "How warm is it?"),), ({"type": "function", "function": function},)
+    )
+    params = SamplingParams(max_tokens=200, forced_calls={"temperature": schema})
+    pool = ServingPool(FakeClock(), SERVING_COMMAND)
+    try:
+        chunks = list(PooledModel(None, pool.open(base)).generate([prompt], params))
+    finally:
+        pool.stop()
+    calls: list[Any] = [call["function"] for call in chunks[-1].tool_calls]
+    assert [call["name"] for call in calls] == ["temperature"]
+    assert json.loads(calls[0]["arguments"])["unit"] in ("°C", "°F")
+    assert (chunks[-1].finish_reason, "".join(chunk.text for chunk in chunks)) == ("tool_calls", "")
 
 
 def test_a_damaged_model_is_an_error_that_names_the_file(tmp_path: Path) -> None:

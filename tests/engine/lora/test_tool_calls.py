@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ftops.engine.lora.tool_calls import ToolCallReader
+from ftops.engine.lora.tool_calls import ToolCallReader, find_call_format
 
 ADD = '{"name": "add", "arguments": {"a": 1, "b": "é"}}'
 
@@ -65,3 +65,28 @@ def test_text_before_a_call_is_sent_at_once() -> None:
     assert text == ""
     assert len(calls) == 1
     assert str(calls[0]["id"]).startswith("call-")
+
+
+def test_only_the_first_call_is_read_where_calls_are_not_parallel() -> None:
+    reader = ToolCallReader(is_parallel=False)
+    assert reader.add(f"<tool_call>{ADD}</tool_call>" * 2) == ""
+    assert len(reader.finish()[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "call_format"),
+    [
+        (
+            '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>',
+            ("<tool_call>\n", "arguments"),
+        ),
+        ('[TOOL_CALLS][{"name": "f", "arguments": {}}]', ("[TOOL_CALLS][", "arguments")),
+        ('{"name": "f", "parameters": {}}<|eot_id|>', ("", "parameters")),
+        ('<call>{"function": "f"}</call>', ("", "arguments")),
+        ("", ("", "arguments")),
+    ],
+)
+def test_the_format_of_calls_is_that_of_the_template(
+    answer: str, call_format: tuple[str, str]
+) -> None:
+    assert find_call_format(answer, "f") == call_format
