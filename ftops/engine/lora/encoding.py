@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ftops.engine.lora.tool_calls import find_call_format
+from ftops.engine.lora.tool_calls import read_call_format
 from ftops.engine.trainer import Prompt, TrainingRequest
 from ftops.engine.training_file import ChatRow, CompletionRow, PreferenceRow, TrainingRow, Turn
 from ftops.errors import EngineError
@@ -116,7 +116,7 @@ class RowEncoder:
         text = self._render(prompt.turns, prompt.tools, with_generation_prompt=True)
         return self._encode(text + answer_start)
 
-    def find_call_format(self) -> tuple[str, str]:
+    def get_call_format(self) -> tuple[str, str]:
         """What the chat template writes before a tool call, and the key of the arguments there."""
         function: JsonObject = {"name": "f", "description": "", "parameters": {"type": "object"}}
         call: JsonObject = {
@@ -129,7 +129,7 @@ class RowEncoder:
             answer = self._split_chat(turns, ({"type": "function", "function": function},))[1]
         except InvalidChat:
             answer = ""
-        return find_call_format(answer, "f")
+        return read_call_format(answer, "f")
 
     def find_end_token(self) -> int | None:
         """The token that ends an assistant message; None when the template writes none."""

@@ -20,8 +20,8 @@ class PromptEncoder:
 
     @functools.cached_property
     def call_format(self) -> tuple[str, str]:
-        """See `RowEncoder.find_call_format`."""
-        return self._encoder.find_call_format()
+        """See `RowEncoder.get_call_format`."""
+        return self._encoder.get_call_format()
 
     def encode(self, prompt: Prompt, answer_start: str = "") -> Sequence[int]:
         """The tokens of the prompt; EngineError when the chat template refuses it."""

@@ -22,7 +22,7 @@ TOOL_CALL_MARKS = ("<tool_call>", "[TOOL_CALLS]")
 _TAGGED_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)\s*", re.DOTALL)
 
 
-def find_call_format(answer: str, name: str) -> tuple[str, str]:
+def read_call_format(answer: str, name: str) -> tuple[str, str]:
     """What is before the first call in an answer that calls `name`, and the key of arguments."""
     call = rf'(.*?)\{{\s*"name": *"{name}", *"(arguments|parameters)"'
     match = re.match(call, answer, re.DOTALL)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ftops.engine.lora.tool_calls import ToolCallReader, find_call_format
+from ftops.engine.lora.tool_calls import ToolCallReader, read_call_format
 
 ADD = '{"name": "add", "arguments": {"a": 1, "b": "é"}}'
 
@@ -89,4 +89,4 @@ def test_only_the_first_call_is_read_where_calls_are_not_parallel() -> None:
 def test_the_format_of_calls_is_that_of_the_template(
     answer: str, call_format: tuple[str, str]
 ) -> None:
-    assert find_call_format(answer, "f") == call_format
+    assert read_call_format(answer, "f") == call_format
