@@ -13,6 +13,7 @@ from ftops.cli.run_context import open_run_context
 from ftops.cli.run_view import run_document
 from ftops.cli.trust import approve
 from ftops.records import Job, Run, RunStatus
+from ftops.runs.commands import format_follow_command
 from ftops.runs.context import RunContext
 from ftops.runs.observer import NullObserver
 from ftops.runs.open_run import cancel_job_file, cancel_run
@@ -31,7 +32,7 @@ def pause(out: Output, ref: RunRef) -> None:
 
 @command("resume", examples=["ftops resume run-20261122-1407-k3f9"])
 def resume(out: Output, ref: RunRef) -> None:
-    """Resume a paused fine-tuning job."""
+    """Resume a paused fine-tuning job. `ftops follow` continues the run."""
     _change(out, ref, resume_run)
 
 
@@ -44,7 +45,10 @@ def _change(out: Output, ref: str, change: Callable[[Run, RunContext], Job]) -> 
     out.finish(
         {**run_document(run), "job_status": job.status},
         essential=[job.status],
-        human=lambda: [f"{run.id}: the job {job.id} is {job.status}."],
+        human=lambda: [
+            f"{run.id}: the job {job.id} is {job.status}."
+            f" `{format_follow_command(run.id)}` continues the run."
+        ],
     )
 
 
