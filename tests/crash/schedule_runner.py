@@ -25,6 +25,7 @@ import numpy.ma
 import numpy.random
 import rapidfuzz
 
+import ftops.metrics.text
 from ftops import crashpoints
 from ftops.errors import FtopsError
 from ftops.ledger.ledger import Ledger
@@ -42,7 +43,8 @@ from tests.fakes import FakeClock
 from tests.runs.bench import Recorder, write_job
 
 _PROCESS_LIMIT_S = 60
-_LOADED = (numpy.ma, numpy.random, rapidfuzz)  # once for all commands; an evaluation imports them
+# once for all commands; an evaluation imports them
+_LOADED = (numpy.ma, numpy.random, rapidfuzz, ftops.metrics.text)
 
 
 @dataclass(frozen=True)
