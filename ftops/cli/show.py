@@ -43,6 +43,7 @@ from ftops.errors import FtopsError
 from ftops.evaluation.result import Evaluation
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall, StateChange
+from ftops.providers.registry import get_capabilities
 from ftops.records import (
     JobEvent,
     Json,
@@ -53,6 +54,7 @@ from ftops.records import (
     TunedModel,
 )
 from ftops.reports.results import ResultRow
+from ftops.reports.run_facts import UNTRAINED_BASE_NOTE
 from ftops.reports.training import create_training
 from ftops.run_folder import RunFolder
 from ftops.runs import export, notifications
@@ -63,10 +65,6 @@ _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"
 _OTHER_TITLES = {export.CALL: "Exports", notifications.CALL: "Notifications"}
 _EXAMPLE_ROWS = 50  # candidates for the example prompt
-_TINY_MODEL_NOTE = (
-    "This small model was trained from random weights: it learned the format and\n"
-    "the labels of its data, not language. Use it to test a job file, nothing else."
-)
 _LAST_METRICS = {
     "train_loss": "train_loss",
     "train_accuracy": "train_accuracy",
@@ -240,8 +238,8 @@ def render_summary(summary: RunSummary) -> Iterator[RenderableType]:
         if summary.model and summary.model.deleted_at:
             moment = render_time(summary.model.deleted_at)
             yield indent(Text(f"Deleted on {moment}.", style="yellow"))
-        elif summary.run.provider.uses_engine:
-            yield indent(Text(_TINY_MODEL_NOTE, style="dim"))
+        elif get_capabilities(summary.run.provider).is_untrained(summary.run.model):
+            yield indent(Text(UNTRAINED_BASE_NOTE, style="dim"))
     if pruned := describe_pruned(summary.run):
         yield Text(f"\nIts files were {pruned}.", style="yellow")
     yield heading("Next")

@@ -14,6 +14,7 @@ from ftops.evaluation.result import (
 from ftops.evaluation.scoring import CandidatePredictions, evaluate
 from ftops.evaluation.text import (
     describe_comparison,
+    describe_part,
     describe_problems,
     describe_requirement,
     describe_savings,
@@ -25,6 +26,7 @@ from ftops.evaluation.text import (
 from ftops.metrics.metric import create_metrics
 from ftops.metrics.registry import MetricChoice
 from ftops.metrics.result import ClassResult, Comparison, MetricResult, Verdict, format_value
+from ftops.providers.registry import get_capabilities
 from ftops.reports.confusion import ConfusionMatrix, describe_mistakes, lay_out
 from ftops.reports.curves import TrainingCurves, read_training_curves
 from ftops.reports.example_rows import RowExample, WorstRow, list_worst, select_examples
@@ -64,6 +66,15 @@ class CandidateLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultTable:
+    """The results of the candidates on some of the rows, or on the rows of `evaluate.keep`."""
+
+    title: str
+    metrics: Sequence[str]
+    candidates: Sequence[CandidateLine]
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationPart:
     """The evaluation of one run in a report."""
 
@@ -75,6 +86,7 @@ class EvaluationPart:
     requirements: Sequence[Sentence]
     savings: Sequence[str]
     remarks: Sequence[str]
+    tables: Sequence[ResultTable]
     matrices: Sequence[tuple[str, ConfusionMatrix]]
     asides: Sequence[Sentence]
     classes: Sequence[ClassResult]
@@ -112,10 +124,11 @@ class RunPart:
         ]
 
     @property
-    def built_in(self) -> bool:
-        """Whether the built-in engine trained the model, which the report must mention."""
-        provider = self.facts.run.provider
-        return provider.uses_engine and self.facts.run.fine_tuned_model is not None
+    def is_untrained(self) -> bool:
+        """Whether the model was trained from random weights, which the report must mention."""
+        run = self.facts.run
+        capabilities = get_capabilities(run.provider)
+        return run.fine_tuned_model is not None and capabilities.is_untrained(run.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +153,9 @@ class Contents:
     versus: Sequence[Sentence] = ()
 
     @property
-    def built_in(self) -> bool:
-        """Whether the built-in engine trained any of the models."""
-        return any(run.built_in for run in self.runs)
+    def is_untrained(self) -> bool:
+        """Whether any of the models was trained from random weights."""
+        return any(run.is_untrained for run in self.runs)
 
     @property
     def several(self) -> bool:
@@ -202,6 +215,10 @@ def _build_evaluation(facts: RunFacts) -> EvaluationPart:
         requirements=list_requirements(evaluation),
         savings=[show(text) for saving in evaluation.savings for text in describe_savings(saving)],
         remarks=_list_remarks(evaluation),
+        tables=[
+            ResultTable(show(describe_part(part)), list_metrics(part), list_candidates(part))
+            for part in evaluation.parts
+        ],
         matrices=matrices,
         asides=_list_asides(evaluation, matrices),
         classes=sorted(first.classes, key=lambda result: (result.f1 or 0, result.label))

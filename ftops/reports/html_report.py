@@ -24,7 +24,7 @@ from ftops.reports.contents import MAX_CLASSES, Contents, RunPart
 from ftops.reports.curve_chart import draw_curves
 from ftops.reports.curves import TrainingCurves
 from ftops.reports.format import format_moment, format_rows, show
-from ftops.reports.run_facts import TINY_MODEL_NOTE
+from ftops.reports.run_facts import UNTRAINED_BASE_NOTE
 from ftops.text import show_hidden
 
 _FOLDER = Path(__file__).parent
@@ -74,7 +74,7 @@ def render_page(contents: Contents) -> str:
         steps=[
             list_steps(run.name, run.learning) for run in contents.runs if run.facts.training.rows
         ],
-        honest=TINY_MODEL_NOTE,
+        untrained_note=UNTRAINED_BASE_NOTE,
         version=__version__,
         most_classes=MAX_CLASSES,
         tags=_TAGS,

@@ -6,10 +6,17 @@ from collections.abc import Iterable, Sequence
 from ftops import __version__
 from ftops.metrics.result import Unit, format_value
 from ftops.reports.confusion import ConfusionMatrix
-from ftops.reports.contents import MAX_CLASSES, Contents, EvaluationPart, RunPart, Sentence
+from ftops.reports.contents import (
+    MAX_CLASSES,
+    CandidateLine,
+    Contents,
+    EvaluationPart,
+    RunPart,
+    Sentence,
+)
 from ftops.reports.example_rows import DiffSegment
 from ftops.reports.format import format_moment, format_rows, show
-from ftops.reports.run_facts import TINY_MODEL_NOTE
+from ftops.reports.run_facts import UNTRAINED_BASE_NOTE
 
 # active characters of Markdown and HTML
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
@@ -77,8 +84,8 @@ def _render_short(contents: Contents, run: RunPart) -> Iterable[str]:
         yield from _list(first)
     yield from _list(run.warnings)
     yield from _list([Sentence("warn", text) for text in run.missing])
-    if run.built_in:
-        yield f"- {TINY_MODEL_NOTE}"
+    if run.is_untrained:
+        yield f"- {UNTRAINED_BASE_NOTE}"
 
 
 def _render_leaderboard(contents: Contents) -> Iterable[str]:
@@ -142,7 +149,7 @@ def _render_scores(contents: Contents, run: RunPart, scores: EvaluationPart) -> 
     rows = [
         [
             one.name,
-            *(f"{value} ({interval})" if interval else value for value, interval in one.results),
+            *_join_results(one),
             one.problems,
             one.requests[2],
             one.requests[3],
@@ -151,6 +158,11 @@ def _render_scores(contents: Contents, run: RunPart, scores: EvaluationPart) -> 
     ]
     yield from _table(titles, rows)
     yield ""
+    for table in scores.tables:
+        yield from ("", f"### {escape(table.title)}", "")
+        rows = [[one.name, *_join_results(one)] for one in table.candidates]
+        yield from _table(["candidate", *table.metrics], rows)
+        yield ""
     yield from _list(scores.verdicts)
     yield from _list([Sentence("open", text) for text in scores.savings])
     yield from _list([Sentence("warn", text) for text in scores.remarks])
@@ -178,6 +190,10 @@ def _render_scores(contents: Contents, run: RunPart, scores: EvaluationPart) -> 
             for row in scores.examples[:_EXAMPLES]
         ]
         yield from _table(["line", "prompt", "expected", *names], shown)
+
+
+def _join_results(line: CandidateLine) -> list[str]:
+    return [f"{value} ({interval})" if interval else value for value, interval in line.results]
 
 
 def _render_matrix(name: str, matrix: ConfusionMatrix) -> Iterable[str]:

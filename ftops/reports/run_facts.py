@@ -19,9 +19,9 @@ from ftops.reports.format import (
 from ftops.reports.training import Training, create_training
 from ftops.stage_results import PreparedFile, StageResults, find_skip_reason
 
-TINY_MODEL_NOTE = (
-    "This small model of the built-in engine was trained from random weights: it learned the"
-    " format and the labels of its data, not English."
+UNTRAINED_BASE_NOTE = (
+    "This small model was trained from random weights: it learned the format and the labels of its"
+    " data, not language. Use it to test a job file, nothing else."
 )
 _HASH = 12  # shown characters of a hash
 

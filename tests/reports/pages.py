@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ftops.reports
@@ -12,6 +13,7 @@ from ftops.records import ProviderSettings, RunStatus
 from ftops.reports.contents import Contents, build
 from ftops.reports.html_report import render_page
 from ftops.reports.run_facts import RunFacts
+from tests.reports.evaluations import make_evaluation
 from tests.reports.sample_runs import NOW, make_run
 
 STYLE = Path(ftops.reports.__file__).with_name("report.css").read_text(encoding="utf-8")
@@ -44,9 +46,17 @@ def render_bare() -> str:
     return render_page(build([RunFacts(run, [])], NOW))
 
 
-def make_built_in() -> Contents:
-    """A run of the built-in engine."""
-    return build([RunFacts(make_run(provider=ProviderSettings("local")), [])], NOW)
+def make_local(model: str) -> Contents:
+    """A run of the built-in engine on this base model."""
+    run = make_run(provider=ProviderSettings("local"), model=model)
+    return build([RunFacts(run, [])], NOW)
+
+
+def make_sliced() -> Contents:
+    """A run whose evaluation has a slice of 40 rows."""
+    evaluation = make_evaluation()
+    part = replace(evaluation, name="language: de", rows=40)
+    return build([RunFacts(make_run(), [], evaluation=replace(evaluation, parts=(part,)))], NOW)
 
 
 def without_surrogates(value: object) -> object:

@@ -16,7 +16,6 @@ from ftops.reports import figures
 from ftops.reports.chart_rendering import render_svg, sanitize_svg
 from ftops.reports.charts import NARROW, SERIES, WIDE, Bar, draw_bars
 from ftops.reports.charts import PAGE as PAGE_COLORS
-from ftops.reports.contents import Contents
 from ftops.reports.format import show
 from ftops.reports.html_report import escape_data, render_page
 from tests.reports import pages
@@ -200,9 +199,14 @@ def test_a_run_without_data_has_a_page() -> None:
     )
 
 
-def test_a_model_of_the_built_in_engine_is_marked() -> None:
-    contents: Contents = pages.make_built_in()
-    assert "trained from random weights" in render_page(contents)
+def test_only_a_model_from_random_weights_is_marked() -> None:
+    assert "trained from random weights" in render_page(pages.make_local("ada"))
+    assert "trained from random weights" not in render_page(pages.make_local("smollm2-135m"))
+
+
+def test_slices_and_the_rows_to_keep_have_tables() -> None:
+    outline = Outline(render_page(pages.make_sliced()))
+    assert "Slice language: de: test.jsonl (40 rows)" in outline.texts
 
 
 def test_bidirectional_control_characters_are_made_visible() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftops.reports.markdown_report import escape, render_markdown
+from tests.reports.pages import make_sliced
 from tests.reports.sample_runs import HOSTILE, make_contents, make_facts
 
 
@@ -28,6 +29,12 @@ def test_all_parts_of_a_report_have_their_heading() -> None:
     ]
     assert "tuned is better than few-shot: 5 by" in text
     assert "| politics | science | 5 of 60 | 8% |" in text
+
+
+def test_slices_and_the_rows_to_keep_have_tables() -> None:
+    text = render_markdown(make_sliced())
+    assert "### Slice language: de: test.jsonl (40 rows)" in text
+    assert "| tuned | 90.0% (85.0 to 95.0%) |" in text
 
 
 def test_compared_runs_are_side_by_side() -> None:
