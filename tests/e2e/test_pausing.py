@@ -11,13 +11,13 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def test_a_followed_run_reports_pause_and_resume(sandbox: Sandbox) -> None:
-    process = sandbox.start("run", sandbox.write_job("resting", epochs=25))
+    process = sandbox.start("run", sandbox.write_job("resting", epochs=80))
     assert process.stdout is not None
     for line in process.stdout:
         if "Training started" in line:
             break
     paused = cast(dict[str, Json], sandbox.invoke("pause", "resting", "--json").document)
-    assert paused["status"] == "running"
+    assert paused["status"] == "running", paused
     assert paused["job_status"] in ("pausing", "paused")
     assert sandbox.invoke("pause", "resting", "--quiet").out in ("pausing\n", "paused\n")
     for line in process.stdout:
