@@ -15,6 +15,12 @@ INSTALL      = $(if $(CONSTRAINED),$(PIP) --require-hashes --no-deps -r $(1) && 
 LOCK         = printf 'hatchling\neditables\n' | uv pip compile --quiet --universal \
                    --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -
 
+# PyTorch without CUDA: from where pip is configured to look, else from PyTorch's index, which uv knows.
+TORCH       := $(shell sed -n 's/^lora = \["\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+INSTALL_CPU  = $(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)+cpu' || \
+               $(if $(UV),uv pip install --quiet --python $(BIN)/python --torch-backend cpu '$(TORCH)' ||) \
+               test "$$(uname)" != Linux
+
 # The parts of the crash tests; `make test-crash PART=engine` runs one of them.
 PART            ?= all
 PROOF_all       := tests/crash tests/faults
@@ -91,5 +97,6 @@ $(VENV)/.installed-dev: $(VENV)/.made constraints-dev.txt pyproject.toml
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-lora: $(VENV)/.installed-dev
+	@$(INSTALL_CPU) || { echo "no build of PyTorch without CUDA can be installed here"; exit 1; }
 	$(PIP) -e '.[lora,lora-serve]'
 	@touch $@
