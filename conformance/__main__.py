@@ -1,12 +1,16 @@
 """`make conformance`: run all clients (or the named ones) and write `docs/conformance.md`.
 
 Exits with 1 if an operation failed. A client that cannot be installed here is listed, not failed.
-The page is written only if all clients ran.
+The page is written only if all clients ran. Clients run at the same time, as many as there are
+cores: they wait for their jobs, and each has an engine of its own.
 """
 
 import argparse
+import os
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conformance.clients import CLIENTS
@@ -17,6 +21,7 @@ from conformance.report import Row, Table, render_report
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".conformance"
 REPORT = ROOT / "docs" / "conformance.md"
+_INSTALLING = threading.Lock()
 
 
 def main() -> int:
@@ -26,7 +31,9 @@ def main() -> int:
     selected = parser.parse_args().clients
     if unknown := set(selected) - set(names):
         parser.error(f"unknown client: {', '.join(sorted(unknown))}")
-    tables = [run_client(client) for client in CLIENTS if not selected or client.name in selected]
+    chosen = [client for client in CLIENTS if not selected or client.name in selected]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tables = list(pool.map(run_client, chosen))
     if not selected:
         REPORT.write_text(render_report(tables), encoding="utf-8")
         print(f"\nwrote {REPORT.relative_to(ROOT)}")
@@ -37,24 +44,25 @@ def main() -> int:
 
 def run_client(client: Client) -> Table:
     """Install the client and run its operations against a new engine."""
-    print(f"\n== {client.title} ==", flush=True)
     CACHE.mkdir(exist_ok=True)
-    try:
-        tool = client.install(CACHE)
-    except CannotInstall as reason:
-        print(f"not run: {reason}", flush=True)
-        return Table(client.title, absent=str(reason))
     with tempfile.TemporaryDirectory(prefix="ftops-conformance-") as name:
-        folder = Path(name) / "client"
+        folder, engine_folder = Path(name) / "client", Path(name) / "engine"
         folder.mkdir()
-        with fresh_engine(Path(name) / "engine") as engine:
-            context = OperationContext(engine, folder, tool, client.environment(engine))
-            return Table(
-                client.title, [_run(operation, context) for operation in client.operations]
-            )
+        try:
+            with _INSTALLING:  # clients share environments
+                tool = client.install(CACHE)
+                client.prepare(engine_folder)
+        except CannotInstall as reason:
+            print(f"{client.name}: not run: {reason}", flush=True)
+            return Table(client.title, absent=str(reason))
+        with fresh_engine(engine_folder) as engine:
+            environment = client.environment(engine)
+            context = OperationContext(engine, folder, tool, environment, client.base_model)
+            rows = [_run(client, operation, context) for operation in client.operations]
+            return Table(client.title, rows)
 
 
-def _run(operation: Operation, context: OperationContext) -> Row:
+def _run(client: Client, operation: Operation, context: OperationContext) -> Row:
     try:
         operation.attempt(context)
         problem = None
@@ -62,9 +70,8 @@ def _run(operation: Operation, context: OperationContext) -> Row:
         problem = str(failed)
     except Exception as error:  # a client may return anything
         problem = f"{type(error).__name__}: {error}"
-    print(f"{'pass' if problem is None else 'FAIL'}  {operation.name}", flush=True)
-    if problem is not None:
-        print(f"      {problem}", flush=True)
+    outcome = "pass" if problem is None else f"FAIL ({problem})"
+    print(f"{client.name}: {operation.name}: {outcome}", flush=True)
     return Row(operation.name, problem)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ftops.records import EngineAddress
 
-_TRAINING_S = 300.0  # timeout of one command
+_TRAINING_S = 600.0  # timeout of one command
 _CUT_TO = 400  # characters of output in a failure message
 
 
@@ -55,6 +55,7 @@ class OperationContext:
     folder: Path
     tool: Path  # what the client's `install` returned
     environment: Mapping[str, str] = field(default_factory=dict)
+    base_model: str = "ada"
     kept: dict[str, str] = field(default_factory=dict)
 
     def run(self, *command: str | Path, input: str = "", limit_s: float = _TRAINING_S) -> Output:
@@ -118,7 +119,8 @@ class OperationContext:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")
         }
-        return {**inherited, "PYTHONWARNINGS": "ignore", **self.environment}
+        own = {"PYTHONWARNINGS": "ignore", "BASE_MODEL": self.base_model}
+        return {**inherited, **own, **self.environment}
 
 
 def ensure(condition: bool, otherwise: str) -> None:
@@ -141,7 +143,8 @@ class Client:
 
     `install(cache)` installs it into its own folder under `cache` and returns the path that its
     operations call; it raises CannotInstall if this machine lacks a tool. `environment(engine)`
-    returns the variables that point the client at the engine.
+    returns the variables that point the client at the engine. `prepare(folder)` writes what the
+    engine finds in its folder when it starts, and raises the same error.
     """
 
     name: str  # for the command line
@@ -149,3 +152,5 @@ class Client:
     install: Callable[[Path], Path]
     environment: Callable[[EngineAddress], Mapping[str, str]]
     operations: Sequence[Operation]
+    prepare: Callable[[Path], None] = lambda _: None
+    base_model: str = "ada"  # that most jobs train

@@ -10,4 +10,6 @@ CLIENTS: tuple[Client, ...] = (
     legacy.CLIENT,
     legacy_python.CLIENT,
     curl.CLIENT,
+    current.PYTHON_3_LORA,
+    legacy_python.LORA,
 )

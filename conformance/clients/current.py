@@ -8,9 +8,11 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from conformance.base_model import BASE_MODEL, add_base_model
 from conformance.environments import make_venv
 from conformance.operation import CannotInstall, Client, Failed, Operation, OperationContext
 from ftops.records import EngineAddress
@@ -106,6 +108,13 @@ PYTHON_3 = _client(
     "openai 3 for Python",
     partial(_install_python, name="openai-3", requirement="openai>=3,<4"),
     _run_python,
+)
+PYTHON_3_LORA = replace(
+    PYTHON_3,
+    name="python-3-lora",
+    title="openai 3 for Python, with the trainer lora",
+    prepare=add_base_model,
+    base_model=BASE_MODEL,
 )
 PYTHON_2 = _client(
     "python-2",

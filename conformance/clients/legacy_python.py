@@ -1,16 +1,22 @@
 """openai 0.28.1: the Python forms of the legacy protocol."""
 
+from dataclasses import replace
+
+from conformance.base_model import BASE_MODEL, add_base_model
 from conformance.clients.legacy import environment, install
 from conformance.operation import Client, Operation, OperationContext, Output, ensure
 from conformance.rows import as_lines, sentences, yes_or_no
 
-_BEGIN = "import json, openai\nopenai.organization = 'org-acme'\n"
+_BEGIN = """
+import json, openai, os, sys
+openai.organization = 'org-acme'
+BASE = os.environ['BASE_MODEL']
+"""
 
 
 def _python(context: OperationContext, code: str, *arguments: str) -> Output:
     """Run a piece of Python with the client at hand; its arguments are in `sys.argv`."""
-    program = f"import sys\n{_BEGIN}{code}"
-    return context.run(context.tool / "python", "-c", program, *arguments)
+    return context.run(context.tool / "python", "-c", _BEGIN + code, *arguments)
 
 
 def _create_file(context: OperationContext) -> None:
@@ -21,7 +27,7 @@ def _create_file(context: OperationContext) -> None:
 
 def _create(context: OperationContext) -> None:
     code = """
-job = openai.FineTune.create(training_file=sys.argv[1], model='ada', suffix='colours',
+job = openai.FineTune.create(training_file=sys.argv[1], model=BASE, suffix='colours',
                              n_epochs=4, batch_size=2)
 assert job.status == 'pending' and job.object == 'fine-tune', job
 assert job.organization_id == 'org-acme', job
@@ -52,7 +58,8 @@ print(job.fine_tuned_model)
     done = _python(context, code, context.get("job")).expect("step,elapsed_tokens,elapsed_examples")
     context.kept["model"] = done.out.split()[-1]
     name = context.kept["model"]
-    ensure(name.startswith("ada:ft-org-acme:colours-20"), f"the model is {name}")
+    expected = f"{context.base_model}:ft-org-acme:colours-20"
+    ensure(name.startswith(expected), f"the model is {name}")
 
 
 def _complete_by_engine(context: OperationContext) -> None:
@@ -82,7 +89,7 @@ def _binary(context: OperationContext) -> None:
     context.write("valid2.jsonl", as_lines(yes_or_no(30)))
     code = """
 files = [openai.File.create(file=open(name, 'rb'), purpose='fine-tune').id for name in sys.argv[1:]]
-job = openai.FineTune.create(training_file=files[0], validation_file=files[1], model='ada',
+job = openai.FineTune.create(training_file=files[0], validation_file=files[1], model=BASE,
     compute_classification_metrics=True, classification_positive_class=' yes',
     classification_betas=[1.0, 2.0])
 for event in openai.FineTune.stream_events(job.id):
@@ -93,7 +100,7 @@ for event in openai.FineTune.stream_events(job.id):
 
 def _cancel(context: OperationContext) -> None:
     code = """
-job = openai.FineTune.create(training_file=sys.argv[1], model='curie')
+job = openai.FineTune.create(training_file=sys.argv[1], model=BASE)
 print(openai.FineTune.cancel(id=job.id).status)
 try:
     openai.FineTune.cancel(id=job.id)
@@ -152,4 +159,11 @@ CLIENT = Client(
         Operation("errors and exception classes", _errors),
         Operation("Model.list, Model.delete, Engine.list", _delete_model),
     ),
+)
+LORA = replace(
+    CLIENT,
+    name="legacy-python-lora",
+    title="openai 0.28.1, Python, with the trainer lora",
+    prepare=add_base_model,
+    base_model=BASE_MODEL,
 )

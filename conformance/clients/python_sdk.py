@@ -1,11 +1,13 @@
 """Every operation of `current.OPERATIONS` with the Python SDK; run by the client's own Python.
 
-Its argument is the file that gets the outcomes: null for what passed, else what was wrong.
+Its argument is the file that gets the outcomes: null for what passed, else what was wrong. The
+variable BASE_MODEL names the base model of its jobs.
 """
 
 import functools
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from typing import Any
 import openai
 
 CLIENT: Any = openai.OpenAI(max_retries=0)
+BASE = os.environ["BASE_MODEL"]
 JOBS = CLIENT.fine_tuning.jobs
 KEPT: dict[str, Any] = {}
 OUTCOMES: dict[str, str | None] = {}
@@ -86,8 +89,8 @@ def attempt(name: str) -> Callable[[Callable[[], None]], None]:
 
 @attempt("models.list, models.retrieve")
 def _() -> None:
-    assert "ada" in [model.id for model in CLIENT.models.list()]
-    assert CLIENT.models.retrieve("ada").object == "model"
+    assert BASE in [model.id for model in CLIENT.models.list()]
+    assert CLIENT.models.retrieve(BASE).object == "model"
 
 
 @attempt("files.create, retrieve, content")
@@ -155,7 +158,7 @@ def _() -> None:
 @attempt("jobs.create with method, suffix, seed, metadata, validation file")
 def _() -> None:
     job = JOBS.create(
-        model="ada",
+        model=BASE,
         training_file=KEPT["chats"],
         validation_file=upload(chats(9)).id,
         method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": "auto"}}},
@@ -172,14 +175,14 @@ def _() -> None:
 def _() -> None:
     job = wait_for(KEPT["job"], "succeeded")
     assert isinstance(job.hyperparameters.n_epochs, int)
-    assert job.fine_tuned_model.startswith("ft:ada:")
+    assert job.fine_tuned_model.startswith(f"ft:{BASE}:")
     assert job.trained_tokens > 0
     KEPT["model"] = job.fine_tuned_model
 
 
 @attempt("jobs.list with limit, after and metadata")
 def _() -> None:
-    other = JOBS.create(model="ada", training_file=KEPT["chats"])
+    other = JOBS.create(model=BASE, training_file=KEPT["chats"])
     JOBS.cancel(other.id)
     assert [job.id for job in JOBS.list(limit=1)][:2] == [other.id, KEPT["job"]]
     assert [job.id for job in JOBS.list(after=other.id)] == [KEPT["job"]]
@@ -259,7 +262,7 @@ def _() -> None:
 @attempt("jobs.create with the older hyperparameters on completion rows")
 def _() -> None:
     job = JOBS.create(
-        model="ada",
+        model=BASE,
         training_file=KEPT["completions"],
         hyperparameters={"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 1},
     )
@@ -318,7 +321,7 @@ def _() -> None:
 
 def long_job() -> str:
     options = {"n_epochs": 500, "batch_size": 4}
-    job = JOBS.create(model="babbage", training_file=KEPT["chats"], hyperparameters=options)
+    job = JOBS.create(model=BASE, training_file=KEPT["chats"], hyperparameters=options)
     wait_for(job.id, "running")
     return str(job.id)
 
@@ -343,7 +346,7 @@ def _() -> None:
 
 @attempt("invalid row: the job fails and names the line")
 def _() -> None:
-    job = wait_for(JOBS.create(model="ada", training_file=KEPT["bad"]).id, "failed")
+    job = wait_for(JOBS.create(model=BASE, training_file=KEPT["bad"]).id, "failed")
     assert (job.error.code, job.error.param) == ("invalid_training_file", "training_file")
     assert "line 1" in job.error.message
 
@@ -362,7 +365,7 @@ def _() -> None:
         ({"method": {"type": "reinforcement", "reinforcement": {"grader": grader}}}, "method"),
         ({"integrations": wandb}, "integrations"),
     ):
-        asked = {"model": "ada", "training_file": KEPT["chats"], **more}
+        asked = {"model": BASE, "training_file": KEPT["chats"], **more}
         error = refusal(openai.BadRequestError, functools.partial(JOBS.create, **asked))
         assert error.param == param
 
@@ -374,7 +377,7 @@ def _() -> None:
     assert missing.type == "invalid_request_error"
     assert missing.request_id
     bad = refusal(
-        openai.BadRequestError, lambda: JOBS.create(model="ada", training_file="file-none")
+        openai.BadRequestError, lambda: JOBS.create(model=BASE, training_file="file-none")
     )
     assert bad.param == "training_file"
     stranger = openai.OpenAI(api_key="wrong", max_retries=0)
@@ -384,7 +387,7 @@ def _() -> None:
 
 @attempt("rate limit and request headers")
 def _() -> None:
-    answer = JOBS.with_raw_response.create(model="ada", training_file=KEPT["chats"])
+    answer = JOBS.with_raw_response.create(model=BASE, training_file=KEPT["chats"])
     JOBS.cancel(answer.parse().id)
     assert int(answer.headers["x-ratelimit-remaining-requests"]) > 0
     assert int(answer.headers["openai-processing-ms"]) >= 0

@@ -184,7 +184,7 @@ def read_tokenizer(folder: Path, *, vocabulary: int) -> GgufTokenizer:
     settings = read_json(folder / "tokenizer_config.json")
     model = document["model"]
     pre = _find_pre_tokenizer(document)
-    if model.get("type") != "BPE" or pre is None:
+    if model.get("type") != "BPE" or not model.get("merges") or pre is None:
         raise EngineError(
             f"{folder}: its tokenizer has no counterpart in GGUF files here",
             hint=f"Supported are byte-level BPE tokenizers: {', '.join(_PRE_TOKENIZERS)}.",

@@ -210,9 +210,14 @@ def test_an_adapter_is_not_a_base_model(llama: Path, tmp_path: Path) -> None:
         convert_back(tmp_path / "adapter.gguf", tmp_path)
 
 
-def test_another_tokenizer_is_refused(llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "change"), [("pre_tokenizer", {"type": "Whitespace"}), ("model", {"merges": []})]
+)
+def test_another_tokenizer_is_refused(
+    llama: Path, tmp_path: Path, part: str, change: dict[str, Any]
+) -> None:
     document = json.loads((llama / "tokenizer.json").read_text())
-    document["pre_tokenizer"] = {"type": "Whitespace"}
+    document[part] |= change
     (llama / "tokenizer.json").write_text(json.dumps(document))
 
     with pytest.raises(EngineError, match="tokenizer") as refused:
