@@ -159,6 +159,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return document
 
 
+def find_option_without_gguf(adapter: Mapping[str, Any]) -> str | None:
+    """The option of an adapter, by its configuration in PEFT format, that GGUF files lack."""
+    options = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
+    return next((option for option in options if adapter.get(option)), None)
+
+
 def read_safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     """The tensors of a safetensors file by name, and the offset of their data.
 

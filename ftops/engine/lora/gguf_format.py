@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ftops.engine.base_models import (
     MODEL_CARD,
     find_licence,
+    find_option_without_gguf,
     list_weights,
     read_json,
     read_safetensors_header,
@@ -118,15 +119,21 @@ def convert_gguf(source: Path, folder: Path) -> None:
         raise EngineError(f"{source}: is not a complete GGUF file ({reason})") from error
 
 
-def write_gguf(folder: Path, target: Path, file_type: FileType) -> None:
+def write_gguf(
+    folder: Path, target: Path, file_type: FileType, adapter: Path | None = None
+) -> None:
     """Write a model in Hugging Face format as a GGUF file, with its tokenizer and chat template.
 
-    Vectors stay 32-bit floats. EngineError when the model has no counterpart in GGUF files.
+    An `adapter` in PEFT format is merged into its weights. Vectors stay 32-bit floats. EngineError
+    when the model or the adapter has no counterpart in GGUF files.
     """
     gguf = load_gguf()
     config = read_json(folder / "config.json")
     architecture = _get_gguf_name(config, folder)
-    tensors = [_reorder(tensor, config, _pair_rows) for tensor in _list_safetensors(folder)]
+    tensors = list(_list_safetensors(folder))
+    if adapter is not None:
+        tensors = _merge(tensors, adapter)
+    tensors = [_reorder(tensor, config, _pair_rows) for tensor in tensors]
     if config.get("tie_word_embeddings"):
         tensors = [tensor for tensor in tensors if tensor.name != "lm_head.weight"]
     embedding = next(tensor for tensor in tensors if tensor.name == "model.embed_tokens.weight")
@@ -151,16 +158,9 @@ def write_gguf_adapter(adapter: Path, base: Path, target: Path) -> None:
     EngineError for an adapter that llama.cpp cannot apply, such as DoRA.
     """
     gguf = load_gguf()
-    settings = read_json(adapter / "adapter_config.json")
+    rank, scale = _read_scale(adapter)
     config = read_json(base / "config.json")
     architecture = _get_gguf_name(config, base)
-    for option in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern"):
-        if settings.get(option):
-            raise EngineError(
-                f"{adapter}: llama.cpp applies no adapters with {option!r}",
-                hint="Merge the adapter into its base model instead (--as gguf).",
-            )
-    rank, alpha = settings["r"], float(settings["lora_alpha"])
     entries = []
     for tensor in _list_safetensors(adapter, "adapter_model.safetensors"):
         name, part = _split_adapter_name(tensor.name)
@@ -170,9 +170,38 @@ def write_gguf_adapter(adapter: Path, base: Path, target: Path) -> None:
     with _open_writer(gguf, target, architecture) as writer:
         writer.add_type("adapter")
         writer.add_string("adapter.type", "lora")
-        scale = math.sqrt(rank) if settings.get("use_rslora") else 1.0  # llama.cpp divides by rank
-        writer.add_float32("adapter.lora.alpha", alpha * scale)
+        writer.add_float32("adapter.lora.alpha", scale * rank)  # llama.cpp divides by the rank
         _write_gguf_tensors(gguf, writer, entries, "f32")
+
+
+def _read_scale(adapter: Path) -> tuple[int, float]:
+    """The rank of an adapter and the factor of its product; EngineError for other adapters."""
+    settings = read_json(adapter / "adapter_config.json")
+    option = find_option_without_gguf(settings)
+    if option is not None:
+        raise EngineError(
+            f"{adapter}: llama.cpp applies no adapters with {option!r}",
+            hint="Merge the adapter into its base model instead (--as gguf).",
+        )
+    rank, alpha = int(settings["r"]), float(settings["lora_alpha"])
+    return rank, alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+
+
+def _merge(tensors: Sequence[_Tensor], adapter: Path) -> list[_Tensor]:
+    """The weights with the products of the adapter's matrices added."""
+    _, scale = _read_scale(adapter)
+    parts = {
+        _split_adapter_name(tensor.name): tensor
+        for tensor in _list_safetensors(adapter, "adapter_model.safetensors")
+    }
+
+    def add(tensor: _Tensor) -> _Tensor:
+        first, second = (parts.get((tensor.name, part)) for part in ("lora_a", "lora_b"))
+        if first is None or second is None:
+            return tensor
+        return replace(tensor, read=lambda: tensor.read() + scale * second.read() @ first.read())
+
+    return [add(tensor) for tensor in tensors]
 
 
 def _unknown_architecture(path: Path, name: object) -> EngineError:

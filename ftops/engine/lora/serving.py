@@ -5,6 +5,9 @@ and the adapters of the fine-tuned models that are asked. When it crashes, its r
 next one starts another. It ends when its models were not used for a while, when the last of them
 is dropped, and with the engine, however that ends: then its standard input is closed.
 
+A fine-tuned model that is asked often, while no other model of its base is, gets a second process
+with its adapter merged into the weights: that generates faster. There is one of these for a base.
+
 Nothing here imports PyTorch; the other side is `ftops.engine.lora.serving_worker`.
 """
 
@@ -23,7 +26,7 @@ from typing import Any
 import orjson
 
 from ftops.clock import Clock
-from ftops.engine.base_models import BaseModel, read_json
+from ftops.engine.base_models import BaseModel, find_option_without_gguf, read_json
 from ftops.engine.lora.serving_protocol import read_chunk, render_params, render_prompt
 from ftops.engine.settings import hide_paths
 from ftops.engine.trainer import (
@@ -40,7 +43,7 @@ DEFAULT_PRECISION = "q8_0"
 MAX_CONTEXT = 16_384  # tokens: the memory of a longer one is needed before it is used
 _LONGEST_TOKEN_BYTES = 256  # more than in any vocabulary, so that no prompt is refused wrongly
 _EXIT_S = 5.0
-_NO_GGUF = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")  # of adapters
+MERGE_AFTER = 100  # requests in a row to the same fine-tuned model
 
 
 @dataclass(eq=False, slots=True)
@@ -253,6 +256,7 @@ class _Weights:
     folder: Path  # of the base, or of a fine-tuned model whose weights are all its own
     precision: str
     needs_transformers: bool = False  # llama.cpp has no such adapters
+    adapter: str = ""  # the folder of the one that is merged into the weights
 
     @property
     def context_length(self) -> int:
@@ -269,14 +273,15 @@ class ServingPool:
         self._has_llama_cpp = importlib.util.find_spec("xllamacpp") is not None
         self._processes: dict[_Weights, ServingProcess] = {}
         self._models: Counter[Path] = Counter()  # those that are open, by folder of the weights
+        # The adapter of the last request to a base model, and how many had it in a row.
+        self._last: dict[_Weights, tuple[str, int]] = {}
 
     def open(self, base: BaseModel, folder: Path | None = None) -> "ServedModel":
         """A base model, or the fine-tuned model of it in `folder`; starts no process yet."""
         adapter, weights, needs_transformers = "", base.folder, False
         if folder is not None and (config := folder / "adapter_config.json").exists():
             adapter = str(folder)
-            options = read_json(config)
-            needs_transformers = any(options.get(name) for name in _NO_GGUF)
+            needs_transformers = find_option_without_gguf(read_json(config)) is not None
         elif folder is not None:
             weights = folder
         with self._lock:
@@ -288,30 +293,58 @@ class ServingPool:
     def get_process(self, weights: _Weights) -> ServingProcess:
         """The process with these weights; starts one if none is running."""
         with self._lock:
-            process = self._processes.get(weights)
-            if process is None or not process.can_start:
-                opening = {
-                    "base": str(weights.base.folder),
-                    "weights": str(weights.folder),
-                    "precision": weights.precision,
-                    "backend": "transformers" if weights.needs_transformers else "auto",
-                    "context_length": weights.context_length,
-                    "threads": max(1, (os.cpu_count() or 1) // 2),  # a job may be training
-                }
-                log = weights.base.folder / f"serving-{weights.precision}.log"
-                process = ServingProcess(self._command, opening, log, self._clock)
-                self._processes[weights] = process
-            return process
+            return self._get_process(weights)
+
+    def _get_process(self, weights: _Weights) -> ServingProcess:
+        process = self._processes.get(weights)
+        if process is None or not process.can_start:
+            opening = {
+                "base": str(weights.base.folder),
+                "weights": str(weights.folder),
+                "adapter": weights.adapter,
+                "precision": weights.precision,
+                "backend": "transformers" if weights.needs_transformers else "auto",
+                "context_length": weights.context_length,
+                "threads": max(1, (os.cpu_count() or 1) // 2),  # a job may be training
+            }
+            name = f"serving-{weights.precision}{'-merged' if weights.adapter else ''}.log"
+            log = weights.base.folder / name
+            process = ServingProcess(self._command, opening, log, self._clock)
+            self._processes[weights] = process
+        return process
+
+    def choose_process(self, weights: _Weights, adapter: str) -> tuple[ServingProcess, str]:
+        """The process for the next request to a model, and the name of its adapter there."""
+        with self._lock:
+            last, count = self._last.get(weights, ("", 0))
+            count = count + 1 if adapter == last else 1
+            self._last[weights] = adapter, count
+            if adapter and not weights.needs_transformers and count >= MERGE_AFTER:
+                merged = replace(weights, adapter=adapter)
+                if count % MERGE_AFTER == 0 and not self._has_merged(weights.base):
+                    self._get_process(merged)
+                process = self._processes.get(merged)
+                if process is not None and process.can_start and process.description:
+                    return process, ""
+            return self._get_process(weights), adapter
+
+    def _has_merged(self, base: BaseModel) -> bool:
+        return any(
+            key.adapter and key.base == base and process.can_start
+            for key, process in self._processes.items()
+        )
 
     def get_any_process(self, weights: _Weights) -> ServingProcess:
-        """A running process with these weights in any precision, or a new one."""
+        """The running process of the base model that was used last, or a new one."""
         with self._lock:
             running = [
                 process
                 for key, process in self._processes.items()
-                if replace(key, precision=weights.precision) == weights and process.can_start
+                if key.base == weights.base and process.can_start
             ]
-        return running[0] if running else self.get_process(weights)
+        return min(running, key=lambda process: process.idle_s, default=None) or self.get_process(
+            weights
+        )
 
     def describe(self, base: BaseModel) -> str:
         """What serves this base model now, or would serve it."""
@@ -319,7 +352,8 @@ class ServingPool:
             descriptions = [
                 process.description
                 for key, process in self._processes.items()
-                if key.folder == base.folder and process.can_start and process.description
+                if key.folder == base.folder and not key.adapter
+                if process.can_start and process.description
             ]
         expected = f"llama.cpp {DEFAULT_PRECISION}" if self._has_llama_cpp else "transformers fp32"
         return descriptions[0] if descriptions else expected
@@ -338,12 +372,12 @@ class ServingPool:
             self._models[weights.folder] -= 1
             is_last = not self._models[weights.folder]
             processes = [
-                process
+                (key, process)
                 for key, process in self._processes.items()
                 if key.folder == weights.folder and process.can_start
             ]
-        for process in processes:
-            if is_last:
+        for key, process in processes:
+            if is_last or (adapter and key.adapter == adapter):
                 process.retire()
             elif adapter:
                 process.unload(adapter)
@@ -390,11 +424,15 @@ class ServedModel:
 
     def start(self, sink: AnswerSink, prompts: Sequence[Prompt], params: SamplingParams) -> None:
         """Start to generate; the chunks, or an error, go to `sink`."""
-        weights = self._weights
-        if params.precision is not None and not weights.needs_transformers:
+        weights, adapter = self._weights, self._adapter
+        if params.precision is None:
+            process, adapter = self._pool.choose_process(weights, adapter)
+        elif weights.needs_transformers:
+            process = self._pool.get_process(weights)
+        else:
             precision = "fp32" if params.precision == "auto" else params.precision
-            weights = replace(weights, precision=precision)
-        self._pool.get_process(weights).start(sink, self._adapter, prompts, params)
+            process = self._pool.get_process(replace(weights, precision=precision))
+        process.start(sink, adapter, prompts, params)
 
     def close(self) -> None:
         """Release the memory, after the active requests."""

@@ -1,13 +1,14 @@
 """The messages between the engine and a serving process: one JSON object per line.
 
 The engine writes, first, what to open, and then requests:
-    {"base": …, "weights": …, "precision": …, "context_length": …, "threads": …}
+    {"base": …, "weights": …, "adapter": …, "precision": …, "context_length": …, "threads": …}
     {"op": "start", "id": 1, "adapter": …, "prompts": […], "order": [0, 0], "params": {…}}
     {"op": "count", "id": 2, "prompt": …}
     {"op": "end", "id": 1}              the request has ended, or has no reader any more
     {"op": "unload", "adapter": …}
 
 `order` has the prompt of each answer; an adapter is the folder of a fine-tuned model, "" is none.
+That of the first message is merged into the weights.
 The process answers:
     {"opened": "llama.cpp q8_0"}        or {"failed": …, "hint": …}, and it exits
     {"id": 1, "chunk": […]}             see `render_chunk`

@@ -30,6 +30,8 @@ def open_worker(opening: Any, writer: MessageWriter) -> tuple[ServingWorker, str
         sys.modules["torch"] = None  # type: ignore[assignment]
     module = importlib.import_module(_TRANSFORMERS if file is None else _LLAMA_CPP)
     backend, encoder, description = module.open_backend(opening, file)
+    if opening["adapter"]:
+        description += " merged"
     worker = ServingWorker(
         backend,
         encoder,
@@ -41,15 +43,21 @@ def open_worker(opening: Any, writer: MessageWriter) -> tuple[ServingWorker, str
 
 
 def _find_gguf(opening: Any) -> Path | None:
-    """The model as a file for llama.cpp, written once; None when llama.cpp cannot serve it."""
+    """The model as a file for llama.cpp, written once; None when llama.cpp cannot serve it.
+
+    EngineError when an adapter cannot be merged.
+    """
     if opening["backend"] != "auto" or importlib.util.find_spec("xllamacpp") is None:
         return None
     weights, precision = Path(opening["weights"]), opening["precision"]
-    file = weights / f"serving-{precision}.gguf"
+    adapter = Path(opening["adapter"]) if opening["adapter"] else None
+    file = (adapter or weights) / f"serving-{precision}.gguf"
     if not file.exists():
         try:
-            write_gguf(weights, file, _FILE_TYPES[precision])
+            write_gguf(weights, file, _FILE_TYPES[precision], adapter)
         except EngineError as error:  # an architecture or a tokenizer without a counterpart
+            if adapter is not None:
+                raise
             _log.warning("llama.cpp does not serve this model: %s", error.message)
             return None
     return file

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+peft = pytest.importorskip("peft")
 TEMPLATE = """\
 {%- for message in messages %}<|im_start|>{{ message.role }}
 {{ message.content }}<|im_end|>
@@ -56,6 +57,18 @@ def write_random_model(folder: Path, family: str = "Llama", **config: Any) -> No
         if name.endswith("bias"):  # zeros would hide an error
             torch.nn.init.normal_(parameter)
     model.save_pretrained(folder)
+
+
+def write_adapter(base: Path, folder: Path, **options: Any) -> Any:
+    """Write a random adapter in PEFT format; returns the model with it."""
+    settings = {"r": 4, "lora_alpha": 16, "target_modules": "all-linear"} | options
+    torch.manual_seed(1)
+    model = peft.get_peft_model(
+        transformers.AutoModelForCausalLM.from_pretrained(base),
+        peft.LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **settings),
+    )
+    model.save_pretrained(folder)
+    return model
 
 
 def compute_logits(model: Any, ids: list[int]) -> Any:

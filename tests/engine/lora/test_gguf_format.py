@@ -12,11 +12,11 @@ from tests.engine.lora.random_model import (
     compute_logits,
     torch,
     transformers,
+    write_adapter,
     write_random_model,
 )
 
 gguf = pytest.importorskip("gguf")
-peft = pytest.importorskip("peft")
 AutoModelForCausalLM = transformers.AutoModelForCausalLM
 AutoTokenizer = transformers.AutoTokenizer
 # Transformers 5.24 warns when PEFT 0.21 asks for an old name.
@@ -115,17 +115,6 @@ def test_scaled_rotary_positions_of_llama_3_become_factors(tmp_path: Path) -> No
     assert torch.allclose(torch.tensor(tensors["rope_freqs.weight"].data), factors)
 
 
-def write_adapter(base: Path, folder: Path, **options: Any) -> Any:
-    settings = {"r": 4, "lora_alpha": 16, "target_modules": "all-linear"} | options
-    torch.manual_seed(1)
-    model = peft.get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base),
-        peft.LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **settings),
-    )
-    model.save_pretrained(folder)
-    return model
-
-
 def compute_llama_cpp(path: Path, ids: list[int], adapter: Path | None = None) -> dict[str, float]:
     """The log probabilities of the next token in llama.cpp."""
     xllamacpp = pytest.importorskip("xllamacpp")
@@ -169,6 +158,8 @@ def test_llama_cpp_applies_an_adapter_to_the_same_result(
 
     ids = list(range(3, 200, 7))
     found = compute_llama_cpp(tmp_path / "model.gguf", ids, tmp_path / "adapter.gguf")
+    write_gguf(llama, tmp_path / "merged.gguf", "f32", tmp_path / "adapter")
+    assert_close(compute_llama_cpp(tmp_path / "merged.gguf", ids), compute_logits(model, ids))
     assert_close(found, compute_logits(model, ids))
 
 

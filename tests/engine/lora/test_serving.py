@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftops.engine.generation import GenerationRequest, PooledModel
-from ftops.engine.lora.serving import ServedModel
+from ftops.engine.lora.serving import MERGE_AFTER, ServedModel
 from ftops.engine.trainer import ModelUnavailable, PromptTooLong, SamplingParams
 from ftops.errors import EngineError
 from tests.engine.lora.served import ECHO_COMMAND, ask, run_pool, write_adapter, write_base
@@ -60,6 +60,37 @@ def test_a_requested_precision_is_served_by_another_process(tmp_path: Path) -> N
         exact = PooledModel(None, model).generate(["x"], SamplingParams(precision="fp32"))
         assert "".join(chunk.text for chunk in exact) == "x"
         assert exact.system_fingerprint == "echo fp32"
+
+
+def test_a_model_that_is_asked_often_and_alone_gets_merged_weights(tmp_path: Path) -> None:
+    base = write_base(tmp_path)
+    with run_pool() as pool:
+        first, second = (pool.open(base, write_adapter(tmp_path, name)) for name in "ab")
+        shared, *_ = ask(first, "pid").split()
+        for _ in range(MERGE_AFTER):
+            ask(first, "x")
+        wait_for(lambda: ask(first, "pid").split()[1:] == [])  # its adapter is in the weights
+        merged = ask(first, "pid").strip()
+        assert merged != shared
+        assert first.count_tokens("good day") == 8
+        exact = SamplingParams(max_tokens=99, precision="fp32")
+        assert ask(first, "pid", exact).split()[1] == "a"  # as evaluations are
+        assert ask(second, "pid").split() == [shared, "b"]
+        assert ask(first, "pid").split() == [shared, "a"]
+        first.close()
+        wait_for(lambda: not is_alive(merged))
+        assert ask(second, "pid").split() == [shared, "b"]
+
+
+def test_models_that_take_turns_share_a_process(tmp_path: Path) -> None:
+    base = write_base(tmp_path)
+    with run_pool() as pool:
+        models = [pool.open(base, write_adapter(tmp_path, name)) for name in "ab"]
+        for _ in range(MERGE_AFTER):
+            for model in models:
+                ask(model, "x")
+        assert len({ask(model, "pid").split()[0] for model in models}) == 1
+        assert len(list(base.folder.glob("*.log"))) == 1
 
 
 def test_a_precision_that_the_back_end_lacks_is_refused(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from ftops.engine.base_models import BaseModelStore
 from ftops.engine.generation import PooledModel
-from ftops.engine.lora.serving import ServingPool
+from ftops.engine.lora.serving import MERGE_AFTER, ServingPool
 from ftops.engine.settings import SERVING_COMMAND
 from ftops.engine.trainer import ChatPrompt, ModelUnavailable, SamplingParams
 from ftops.engine.training_file import Turn
 from ftops.rows.messages import JsonObject
+from tests.engine.running import wait_for
 from tests.fakes import FakeClock
 
 pytest.importorskip("transformers")
@@ -39,6 +40,27 @@ def test_a_registered_model_answers_through_llama_cpp(tmp_path: Path) -> None:
         request = PooledModel(None, model).generate([prompt], params)
         assert sum(chunk.n_tokens for chunk in request) == 1
         assert request.system_fingerprint == "llama.cpp bf16"
+    finally:
+        pool.stop()
+
+
+def test_an_adapter_is_merged_into_the_weights(tmp_path: Path) -> None:
+    base = BaseModelStore(tmp_path / "base_models").add("random", random_model.write_random_model)
+    folder = tmp_path / "models" / "tuned"
+    folder.mkdir(parents=True)
+    random_model.write_adapter(base.folder, folder)
+    pool = ServingPool(FakeClock(), SERVING_COMMAND)
+    model = PooledModel(None, pool.open(base, folder))
+
+    def read_fingerprint() -> str:
+        request = model.generate(["The ladder"], SamplingParams(max_tokens=1))
+        list(request)
+        return request.system_fingerprint
+
+    try:
+        for _ in range(MERGE_AFTER):
+            assert read_fingerprint() == "llama.cpp q8_0"
+        wait_for(lambda: read_fingerprint() == "llama.cpp q8_0 merged")
     finally:
         pool.stop()
 
