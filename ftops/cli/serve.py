@@ -38,6 +38,14 @@ MaxJobs = Annotated[
         help="Unfinished jobs per key; 200 for the user of this machine.",
     ),
 ]
+VllmUrl = Annotated[
+    str,
+    typer.Option(
+        "--vllm",
+        metavar="URL",
+        help="A running vLLM server that answers for its base model and fine-tuned ones of it.",
+    ),
+]
 
 
 @command("serve", examples=["ftops serve", "ftops serve --port 8642", "ftops serve --max-gib 50"])
@@ -49,12 +57,15 @@ def serve(
     max_files: MaxFiles = 1000,
     max_uploads: MaxUploads = 8,
     max_jobs: MaxJobs = 20,
+    vllm: VllmUrl = "",
 ) -> None:
     """Run the built-in engine in the foreground, until Ctrl-C.
 
     Unfinished jobs continue when it is started again. Keys take turns in the queue; the limits
     apply to each key.
     """
+    if vllm and not vllm.startswith(("http://", "https://")):
+        raise typer.BadParameter("--vllm needs a URL, such as http://127.0.0.1:8000")
     folder = get_engine_folder()
     running = find_engine(folder)
     if running is not None:
@@ -71,6 +82,7 @@ def serve(
             max_files=max_files,
             max_pending_uploads=max_uploads,
             max_jobs_per_key=max_jobs,
+            vllm_url=vllm,
         ),
         on_ready=lambda address: _announce(out, address, host),
     )

@@ -177,7 +177,7 @@ def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> Engine
             settings.paths,
             partial(get_trainer, folder=settings.paths),
             settings.max_loaded_models,
-            ServingPool(clock, settings.serving_command),
+            ServingPool(clock, settings.serving_command, settings.vllm_url),
         ),
         file_validator=FileValidator(store, settings.paths, summaries),
         activity=Activity(clock),

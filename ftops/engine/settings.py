@@ -166,6 +166,7 @@ class EngineSettings:
     write_timeout_s: float = 60.0  # for a client to read the response
     worker_command: tuple[str, ...] = WORKER_COMMAND
     serving_command: tuple[str, ...] = SERVING_COMMAND
+    vllm_url: str = ""  # of a vLLM server that answers with the base model that it has
     model_idle_s: float = 600.0  # a process that serves models ends after this without a request
 
     @property

@@ -264,11 +264,15 @@ class _Weights:
 
 
 class ServingPool:
-    """The processes of an engine. `command` starts one."""
+    """The processes of an engine. `command` starts one.
 
-    def __init__(self, clock: Clock, command: Sequence[str]) -> None:
+    A vLLM server at `vllm_url` generates the answers with the base model that it has.
+    """
+
+    def __init__(self, clock: Clock, command: Sequence[str], vllm_url: str = "") -> None:
         self._clock = clock
         self._command = command
+        self._vllm_url = vllm_url
         self._lock = threading.Lock()
         self._has_llama_cpp = importlib.util.find_spec("xllamacpp") is not None
         self._processes: dict[_Weights, ServingProcess] = {}
@@ -302,6 +306,7 @@ class ServingPool:
                 "base": str(weights.base.folder),
                 "weights": str(weights.folder),
                 "adapter": weights.adapter,
+                "vllm": "" if weights.needs_transformers else self._vllm_url,
                 "precision": weights.precision,
                 "backend": "transformers" if weights.needs_transformers else "auto",
                 "context_length": weights.context_length,
@@ -319,7 +324,8 @@ class ServingPool:
             last, count = self._last.get(weights, ("", 0))
             count = count + 1 if adapter == last else 1
             self._last[weights] = adapter, count
-            if adapter and not weights.needs_transformers and count >= MERGE_AFTER:
+            can_merge = not (weights.needs_transformers or self._vllm_url)
+            if adapter and can_merge and count >= MERGE_AFTER:
                 merged = replace(weights, adapter=adapter)
                 if count % MERGE_AFTER == 0 and not self._has_merged(weights.base):
                     self._get_process(merged)

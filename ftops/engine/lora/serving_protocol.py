@@ -1,7 +1,8 @@
 """The messages between the engine and a serving process: one JSON object per line.
 
 The engine writes, first, what to open, and then requests:
-    {"base": …, "weights": …, "adapter": …, "precision": …, "context_length": …, "threads": …}
+    {"base": …, "weights": …, "adapter": …, "vllm": …, "precision": …, "backend": …,
+     "context_length": …, "threads": …}
     {"op": "start", "id": 1, "adapter": …, "prompts": […], "order": [0, 0], "params": {…}}
     {"op": "count", "id": 2, "prompt": …}
     {"op": "end", "id": 1}              the request has ended, or has no reader any more

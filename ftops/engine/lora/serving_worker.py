@@ -1,7 +1,7 @@
 """The process that answers with one base model and its adapters: `python -m` this module.
 
-It chooses the back end: llama.cpp where it is installed and knows the architecture, else
-Transformers. Only that back end is imported.
+It chooses the back end: a vLLM server that has the base model, else llama.cpp where it is installed
+and knows the architecture, else Transformers. Only that back end is imported.
 """
 
 import importlib
@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ftops.engine.lora.gguf_format import FileType, write_gguf
-from ftops.engine.lora.serving_loop import MessageWriter, ServingWorker, serve
+from ftops.engine.lora.serving_loop import Backend, MessageWriter, ServingWorker, serve
+from ftops.engine.lora.vllm import VllmBackend, find_served_name
+from ftops.engine.trainer import ModelUnavailable
 from ftops.errors import EngineError
 
+_ENCODER = "ftops.engine.lora.prompt_encoder"
 _LLAMA_CPP = "ftops.engine.lora.llama_cpp"
 _TRANSFORMERS = "ftops.engine.lora.generate"
 _FILE_TYPES: Mapping[str, FileType] = {"q8_0": "q8_0", "bf16": "bf16", "fp32": "f32"}
@@ -24,12 +27,19 @@ _log = logging.getLogger(__name__)
 
 def open_worker(opening: Any, writer: MessageWriter) -> tuple[ServingWorker, str]:
     """Load the model; returns what handles the messages, and what serves the model."""
-    file = _find_gguf(opening)
-    if file is not None:
+    vllm_name = _find_vllm_name(opening)
+    file = _find_gguf(opening) if vllm_name is None else None
+    if vllm_name is not None or file is not None:
         # Then Transformers loads only its tokenizers: PyTorch takes seconds and 300 MB.
         sys.modules["torch"] = None  # type: ignore[assignment]
-    module = importlib.import_module(_TRANSFORMERS if file is None else _LLAMA_CPP)
-    backend, encoder, description = module.open_backend(opening, file)
+    if vllm_name is not None:
+        encoder = importlib.import_module(_ENCODER).PromptEncoder(Path(opening["base"]))
+        ends = encoder.list_end_tokens()
+        backend: Backend = VllmBackend(opening["vllm"], vllm_name, stop_tokens=ends)
+        description = "vLLM"
+    else:
+        module = importlib.import_module(_TRANSFORMERS if file is None else _LLAMA_CPP)
+        backend, encoder, description = module.open_backend(opening, file)
     if opening["adapter"]:
         description += " merged"
     worker = ServingWorker(
@@ -37,9 +47,19 @@ def open_worker(opening: Any, writer: MessageWriter) -> tuple[ServingWorker, str
         encoder,
         writer,
         context_length=opening["context_length"],
-        has_grammar=file is not None,
+        has_grammar=vllm_name is not None or file is not None,
     )
     return worker, description
+
+
+def _find_vllm_name(opening: Any) -> str | None:
+    """The name of the model at the vLLM server; None without a server, or if it has another one."""
+    if not opening["vllm"]:
+        return None
+    try:
+        return find_served_name(opening["vllm"], Path(opening["weights"]))
+    except ModelUnavailable as error:
+        raise EngineError(str(error)) from error
 
 
 def _find_gguf(opening: Any) -> Path | None:

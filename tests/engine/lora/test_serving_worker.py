@@ -13,6 +13,7 @@ from ftops.engine.settings import SERVING_COMMAND
 from ftops.engine.trainer import ChatPrompt, ModelUnavailable, SamplingParams
 from ftops.engine.training_file import Turn
 from ftops.rows.messages import JsonObject
+from tests.engine.lora.vllm_server import run_vllm
 from tests.engine.running import wait_for
 from tests.fakes import FakeClock
 
@@ -63,6 +64,22 @@ def test_an_adapter_is_merged_into_the_weights(tmp_path: Path) -> None:
         wait_for(lambda: read_fingerprint() == "llama.cpp q8_0 merged")
     finally:
         pool.stop()
+
+
+def test_a_vllm_server_answers_for_the_base_model_that_it_has(tmp_path: Path) -> None:
+    store = BaseModelStore(tmp_path / "base_models")
+    served, other = (store.add(name, random_model.write_random_model) for name in ("a", "b"))
+    with run_vllm(served.folder) as server:
+        pool = ServingPool(FakeClock(), SERVING_COMMAND, server.url)
+        try:
+            for base, fingerprint in ((served, "vLLM"), (other, "llama.cpp q8_0")):
+                model = PooledModel(None, pool.open(base))
+                request = model.generate(["The ladder"], SamplingParams(max_tokens=4))
+                assert sum(chunk.n_tokens for chunk in request) == 4
+                assert request.system_fingerprint == fingerprint
+        finally:
+            pool.stop()
+    assert len(server.completions) == 1
 
 
 TOOL_TEMPLATE = """\
