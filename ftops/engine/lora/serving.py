@@ -290,7 +290,7 @@ class ServingPool:
             weights = folder
         with self._lock:
             self._models[weights] += 1
-        needs_transformers = needs_transformers or not self._has_llama_cpp
+        needs_transformers = needs_transformers or not (self._has_llama_cpp or self._vllm_url)
         precision = "fp32" if needs_transformers else DEFAULT_PRECISION
         return ServedModel(self, _Weights(base, weights, precision, needs_transformers), adapter)
 
