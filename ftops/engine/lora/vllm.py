@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,16 @@ class VllmBackend:
         with self._lock:
             if name in self._loaded:
                 self._loaded.remove(name)
-                _post(self._url, "/v1/unload_lora_adapter", {"lora_name": name}).close()
+                with _post(self._url, "/v1/unload_lora_adapter", {"lora_name": name}):
+                    pass
 
     def _run(self, answer: Answer) -> None:
         try:
             model = self._load(answer.adapter) if answer.adapter else self._model
             self._answer(answer, model)
         except Exception as error:  # of any kind: it concerns this answer
+            with self._lock:  # a server that was started again has no adapters
+                self._loaded.discard(_name_adapter(answer.adapter))
             answer.fail(error)
 
     def _load(self, adapter: str) -> str:
@@ -73,13 +76,14 @@ class VllmBackend:
             if name not in self._loaded:
                 if all(entry.get("id") != name for entry in _list_models(self._url)):
                     body = {"lora_name": name, "lora_path": adapter}
-                    _post(self._url, "/v1/load_lora_adapter", body, hint=_LOAD_HINT).close()
+                    with _post(self._url, "/v1/load_lora_adapter", body, hint=_LOAD_HINT):
+                        pass
                 self._loaded.add(name)
         return name
 
     def _answer(self, answer: Answer, model: str) -> None:
         body = {**_render_request(answer), "model": model, "stop_token_ids": self._stop_tokens}
-        with closing(_post(self._url, "/v1/completions", body)) as response:
+        with _post(self._url, "/v1/completions", body) as response:
             n_sent = 0
             for event in _read_events(response):
                 if answer.is_cancelled:
@@ -140,36 +144,39 @@ def _read_chunk(choice: Mapping[str, Any], n_tokens: int, answer: Answer) -> Gen
 
 
 def _list_models(url: str) -> list[dict[str, Any]]:
-    with closing(_send(url, "GET", "/v1/models", None)) as response:
+    with _request(url, "/v1/models") as response:
         models: list[dict[str, Any]] = json.loads(response.read())["data"]
     return models
 
 
-def _post(url: str, path: str, body: Mapping[str, Any], *, hint: str = "") -> HTTPResponse:
-    return _send(url, "POST", path, json.dumps(body).encode(), hint=hint)
+def _post(
+    url: str, path: str, body: Mapping[str, Any], *, hint: str = ""
+) -> AbstractContextManager[HTTPResponse]:
+    return _request(url, path, json.dumps(body).encode(), hint=hint)
 
 
-def _send(url: str, method: str, path: str, body: bytes | None, *, hint: str = "") -> HTTPResponse:
+@contextmanager
+def _request(
+    url: str, path: str, body: bytes | None = None, *, hint: str = ""
+) -> Iterator[HTTPResponse]:
     """The response, whose body is not read yet; ModelUnavailable for an error."""
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.netloc, timeout=_TIMEOUT_S)
-    try:
-        headers = {"Content-Type": "application/json", "Connection": "close"}
-        prefix = parts.path.rstrip("/").removesuffix("/v1")
-        connection.request(method, prefix + path, body, headers)
-        response = connection.getresponse()
+    prefix = parts.path.rstrip("/").removesuffix("/v1")
+    with closing(kind(parts.netloc, timeout=_TIMEOUT_S)) as connection:
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST" if body else "GET", prefix + path, body, headers)
+            response = connection.getresponse()
+        except (OSError, HTTPException) as error:
+            raise ModelUnavailable(
+                f"the vLLM server at {url} does not respond: {error}",
+                hint="Start it, or start the engine without --vllm.",
+            ) from error
         if response.status >= 400:
             text = response.read(500).decode(errors="replace")
-            response.close()
             raise ModelUnavailable(f"vLLM refused {path} ({response.status}): {text}", hint=hint)
-    except (OSError, HTTPException) as error:
-        connection.close()
-        raise ModelUnavailable(
-            f"the vLLM server at {url} does not respond: {error}",
-            hint="Start it, or start the engine without --vllm.",
-        ) from error
-    return response
+        yield response
 
 
 def _read_events(response: HTTPResponse) -> Iterator[dict[str, Any]]:
