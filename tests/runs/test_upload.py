@@ -4,7 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from ftops.errors import NotFound, RunError, Unreachable
+from ftops.errors import (
+    InvalidResponse,
+    NotFound,
+    PermissionRefused,
+    ProviderError,
+    Rejected,
+    RunError,
+    Unreachable,
+)
 from ftops.records import MultipartUpload, RunStatus, Stage
 from ftops.run_folder import RunFolder
 from tests.runs.bench import TRAINING, Bench, write_rows
@@ -39,6 +47,21 @@ def test_an_upload_of_another_ledger_is_found_by_name_and_size(bench: Bench) -> 
     second = bench.run(job, new=True)
     assert bench.provider.count("upload_file") == 2
     assert bench.detail(second, Stage.UPLOAD)["sent_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    "error", [NotFound("no"), Rejected("no"), PermissionRefused("no"), InvalidResponse("no")]
+)
+def test_a_server_that_shows_no_single_file_is_asked_for_its_list(
+    bench: Bench, error: ProviderError
+) -> None:
+    job = bench.write_job()
+    run = bench.run(job)
+    bench.provider.fail("get_file", error, error)
+    second = bench.run(job, new=True)
+    assert bench.provider.count("upload_file") == 2
+    uploads = [bench.detail(done, Stage.UPLOAD)["training_file"] for done in (run, second)]
+    assert uploads[0] == uploads[1]
 
 
 def test_a_deleted_file_is_forgotten_and_uploaded_again(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import itertools
 from dataclasses import dataclass
 
 from ftops import crashpoints
-from ftops.errors import NotFound, RunError
+from ftops.errors import InvalidResponse, NotFound, PermissionRefused, Rejected, RunError
 from ftops.files import sha256_file
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall, Upload
@@ -21,6 +21,8 @@ from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
 _FIRST_PAUSE_S = 1.0  # between polls of a list that may lag; doubles each time
+# Errors of a server without the file, or without this endpoint; the list of files decides then.
+_NOT_SHOWN = (NotFound, Rejected, PermissionRefused, InvalidResponse)
 _GONE = frozenset({"error", "failed", "deleting", "deleted", "cancelled"})
 
 
@@ -97,13 +99,13 @@ def _find_there(
 
 
 def _find_known(stage: StageContext, file: PreparedFile) -> str | None:
-    """A recorded upload of this content that is still at the provider."""
+    """A recorded upload of this content that the provider shows; others are forgotten."""
     ledger, provider = stage.ledger, stage.provider
     while known := ledger.find_upload(provider.account, file.sha256):
         try:
             if provider.get_file(known.file_id).status not in _GONE:
                 return known.file_id
-        except NotFound:
+        except _NOT_SHOWN:
             pass
         ledger.forget_upload(known.file_id)
     return None
