@@ -299,6 +299,11 @@ KNOWN = (
     Schedule((Command(kill=Kill("provider.read_file.before", 1)),)),
     Schedule((Command(kill=Kill("create.after_call", 1)), Command(action="cancel"))),
     Schedule((Command(second=SecondCommand("run", "list_events", 2, 2, kills=True)),)),
+    # A second run at a server that has no route for a single file.
+    Schedule(
+        (Command(), Command(action="new")),
+        faults=(Fault("get_file", 1, "answer", 400, lasts=True),),
+    ),
     # A cancel of a run that does not know its job, as the ledger was deleted; and of a run that was
     # killed before it recorded the job that it found.
     Schedule(
