@@ -4,9 +4,9 @@ Importing pydantic takes a third of a second, so only code that needs the option
 module: the engine's worker passes them as JSON to the trainer.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "q8_0"]
 """Of the weights of a model that answers; `auto` is fp32, or bf16 on a GPU."""
@@ -63,12 +63,20 @@ class LoraOptions(BaseModel):
         le=1_048_576,
         description="Longest row in tokens; the model's context length by default.",
     )
-    dtype: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Type of the base weights; `auto`: fp32 on a CPU, bf16 on a GPU."
+    dtype: Literal["auto", "fp32", "bf16", "nf4"] = Field(
+        "auto",
+        description="Type of the base weights; `auto`: fp32 on a CPU, bf16 on a GPU. `nf4` is 4 bits"
+        " a weight (QLoRA), and needs `ftops[qlora]`.",
     )
     full: bool = Field(
         False, description="Train all weights instead of adapters; `rank` has no effect then."
     )
+
+    @model_validator(mode="after")
+    def _refuse_full_training_in_4_bits(self) -> Self:
+        if self.full and self.dtype == "nf4":
+            raise ValueError("dtype nf4 is for adapters: leave out full, or choose another dtype")
+        return self
 
     @property
     def lora_alpha(self) -> float:

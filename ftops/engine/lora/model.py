@@ -19,7 +19,7 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from ftops.engine.base_models import BaseModel, list_weights
 from ftops.engine.lora.packing import PACKED_ATTENTION, has_plain_attention
@@ -94,24 +94,35 @@ def choose_device() -> torch.device:
 def load_weights(folder: Path, options: LoraOptions, device: torch.device) -> Any:
     """Load a Transformers model for training; EngineError when that is not possible.
 
-    On a CPU, and when all weights are trained, they are fp32; otherwise bf16 on a GPU.
+    On a CPU, and when all weights are trained, they are fp32; otherwise bf16 on a GPU. The linear
+    layers of an `nf4` model have 4 bits a weight (Dettmers et al. 2023, "QLoRA").
     """
     list_weights(folder)  # refuses pickled ones
-    is_fp32 = (
-        options.full or device.type == "cpu" if options.dtype == "auto" else options.dtype == "fp32"
-    )
+    is_fp32 = options.dtype == "fp32"
+    if options.dtype in ("auto", "nf4"):
+        is_fp32 = options.full or device.type == "cpu"
+    dtype = torch.float32 if is_fp32 else torch.bfloat16
+    quantized: dict[str, Any] = {}
+    if options.dtype == "nf4":
+        quantized = {"quantization_config": _make_quantization(dtype), "device_map": {"": device}}
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
-            dtype=torch.float32 if is_fp32 else torch.bfloat16,
+            dtype=dtype,
             attn_implementation=PACKED_ATTENTION if has_plain_attention(config) else "sdpa",
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **quantized,
         )
+    except ImportError as error:
+        raise EngineError(
+            f"lora.dtype {options.dtype} needs a package that is not installed: {error}",
+            hint="Run `pip install 'ftops[qlora]'`.",
+        ) from error
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
         _raise_if_out_of_memory(error)
         raise EngineError(
@@ -124,6 +135,15 @@ def load_weights(folder: Path, options: LoraOptions, device: torch.device) -> An
         )
     model.config.use_cache = False
     return model.to(device)
+
+
+def _make_quantization(dtype: torch.dtype) -> Any:
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def list_targets(model: Any, options: LoraOptions) -> list[str]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ftops.engine.trainer import (
 )
 from ftops.engine.training_file import CompletionRow
 from ftops.errors import EngineError
+from ftops.lora_options import LoraOptions
 from tests.engine.lora.small_model import (
     add_model,
     make_chats,
@@ -263,6 +265,41 @@ def test_too_little_memory_is_an_error(
     with pytest.raises(EngineError, match="not enough memory to train small with batch size 2"):
         train(base, make_request(base, make_chats()), tmp_path, on_step=on_step)
     train(base, make_request(base, make_chats()), tmp_path)  # its checkpoint is intact
+
+
+needs_4_bits = pytest.mark.skipif(not find_spec("bitsandbytes"), reason="no ftops[qlora]")
+NF4 = {"dtype": "nf4", "rank": 4}
+
+
+@needs_4_bits
+def test_a_base_of_4_bits_has_the_same_bytes_after_a_stop(base: BaseModel, tmp_path: Path) -> None:
+    request = make_request(base, make_chats(), lora=NF4)
+    train(base, request, tmp_path / "straight")
+    on_step, should_stop = stop_after(2)
+    with pytest.raises(TrainingStopped):
+        train(base, request, tmp_path / "again", on_step=on_step, should_stop=should_stop)
+    train(base, request, tmp_path / "again")
+    straight = read_model(tmp_path / "straight")
+    assert straight == read_model(tmp_path / "again")
+    train(base, make_request(base, make_chats(), lora={"rank": 4}), tmp_path / "fp32")
+    assert (
+        straight["adapter_model.safetensors"]
+        != (read_model(tmp_path / "fp32")["adapter_model.safetensors"])
+    )
+
+
+@pytest.mark.skipif(bool(find_spec("bitsandbytes")), reason="ftops[qlora] is installed")
+def test_a_base_of_4_bits_names_the_package_that_is_missing(
+    base: BaseModel, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineError) as refused:
+        train(base, make_request(base, make_chats(), lora=NF4), tmp_path)
+    assert "pip install 'ftops[qlora]'" in refused.value.hint
+
+
+def test_all_weights_are_not_trained_in_4_bits() -> None:
+    with pytest.raises(ValueError, match="dtype nf4 is for adapters"):
+        LoraOptions(full=True, dtype="nf4")
 
 
 def test_a_trained_model_answers_in_the_process_of_its_training(
