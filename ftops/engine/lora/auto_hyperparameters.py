@@ -14,7 +14,7 @@ from ftops.engine.training_file import PreferenceRow
 
 _ROW_BUDGET = 600  # rows of all epochs together, if there are fewer
 _EPOCHS = (1, 8)
-_STEPS_PER_EPOCH = 40
+_STEPS_PER_EPOCH = 100
 _BATCH = (4, 16)
 _REFERENCE_RATE = 2e-4  # of adapters, for a model of so many parameters:
 _REFERENCE_SIZE = 7e9
