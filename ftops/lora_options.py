@@ -65,8 +65,8 @@ class LoraOptions(BaseModel):
     )
     dtype: Literal["auto", "fp32", "bf16", "nf4"] = Field(
         "auto",
-        description="Type of the base weights; `auto`: fp32 on a CPU, bf16 on a GPU. `nf4` is 4 bits"
-        " a weight (QLoRA), and needs `ftops[qlora]`.",
+        description="Type of the base weights; `auto`: fp32 on a CPU, bf16 on a GPU. `nf4` is 4"
+        " bits a weight (QLoRA), and needs `ftops[qlora]`.",
     )
     full: bool = Field(
         False, description="Train all weights instead of adapters; `rank` has no effect then."
