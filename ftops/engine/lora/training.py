@@ -9,7 +9,6 @@ depend only on the seed, the epoch and the step.
 import contextlib
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -123,23 +122,25 @@ def train(job: LoraJob, context: TrainingContext) -> TrainingResult:
 
 def _train(job: LoraJob, context: TrainingContext) -> TrainingResult:
     loop = _Loop(job, context)
-    progress, hooks, is_first = loop.progress, context.hooks, context.rank == 0
+    progress, hooks = loop.progress, context.hooks
     timer = CheckpointTimer(context.clock, job.checkpoint_every_s)
+    path = job.checkpoint.with_name(ROW_LOSSES)
+    row_losses = RowLossFile(path, progress.step) if context.rank == 0 else None
 
     def save() -> None:
+        if row_losses is None:
+            return
         row_losses.sync()
         if hooks.on_checkpoint:
             hooks.on_checkpoint()
         timer.write(loop.save)
 
     def stop() -> NoReturn:
-        if is_first:
-            save()
+        save()
         raise TrainingStopped
 
-    path = job.checkpoint.with_name(ROW_LOSSES if is_first else os.devnull)
-    with contextlib.closing(RowLossFile(path, progress.step)) as row_losses:
-        if progress.step == 0 and is_first:
+    with contextlib.closing(row_losses) if row_losses else contextlib.nullcontext():
+        if progress.step == 0:
             save()  # the result depends on the number of threads
         if not loop.compute_references():
             stop()
@@ -147,12 +148,12 @@ def _train(job: LoraJob, context: TrainingContext) -> TrainingResult:
             if hooks.should_stop():
                 stop()
             step = loop.advance()
-            if is_first:
+            if row_losses:
                 row_losses.add(step.metrics.step, step.rows, step.losses)
                 loop.report(step)
                 if timer.is_due():
                     save()
-        if is_first:
+        if row_losses:
             loop.restore_best()
             loop.write_model(job.into)
             write_atomic(job.into / ROW_LOSSES, row_losses.read())

@@ -1,6 +1,8 @@
 """Training: the same bytes after any interruption, for SFT and DPO, with dropout."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -180,10 +182,19 @@ def test_full_training_writes_a_stock_model(base: BaseModel, tmp_path: Path) -> 
         train(base, replace(again, lora={"full": False}), tmp_path / "third")
 
 
-def test_accumulation_and_several_processes_give_the_same_gradient(
-    base: BaseModel, tmp_path: Path
-) -> None:
-    """Two processes are simulated by one that takes the rows of both, one after the other."""
+@pytest.mark.slow_proof
+def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
+    """SFT and DPO, with gloo over the loopback interface."""
+    command = [sys.executable, "-m", "tests.engine.lora.gloo_worker", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    losses = json.loads(done.stdout.splitlines()[-1])
+    for method in ROWS:
+        assert len(losses["one"][method]) == 6
+        assert losses["two"][method] == pytest.approx(losses["one"][method], abs=1e-4)
+
+
+def test_accumulation_gives_the_same_gradient(base: BaseModel, tmp_path: Path) -> None:
     losses: dict[str, list[float]] = {}
     for name, options in {"one": {}, "parts": {"gradient_accumulation": 4}}.items():
         seen: list[StepMetrics] = []
