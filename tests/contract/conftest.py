@@ -1,6 +1,10 @@
-"""Every provider, with a real engine (`SITES`) or a stand-in for its server (`STAND_INS`)."""
+"""Every provider, with a real engine (`SITES`) or a stand-in for its server (`STAND_INS`).
+
+The engine's two trainers are separate sites.
+"""
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from ftops.clock import SystemClock
+from ftops.engine.base_models import BaseModelStore
+from ftops.engine.settings import EngineFolder
 from ftops.providers.engine_process import start_engine, stop_engine
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider, get_capabilities
@@ -81,11 +87,21 @@ def kiln_stand_in(home: Path) -> Provider:
     return build_provider(ProviderSettings("kiln"), context, {"kiln": KILN})
 
 
+def local_lora(home: Path) -> Provider:
+    """The engine, whose jobs fine-tune a small random model with the trainer `lora`."""
+    pytest.importorskip("peft")
+    module = importlib.import_module("tests.engine.lora.random_model")
+    store = BaseModelStore(EngineFolder(home / "engine").base_models)
+    store.add(PRETRAINED, module.write_random_model)
+    return local(home)
+
+
+PRETRAINED = "small"
 STAND_INS: dict[tuple[str, str], Site] = {
     ("openai", "stand-in"): openai_stand_in,
     ("kiln", "stand-in"): kiln_stand_in,
 }
-ALL_SITES: dict[tuple[str, str], Site] = {**SITES, **STAND_INS}
+ALL_SITES: dict[tuple[str, str], Site] = {**SITES, **STAND_INS, ("local", "lora"): local_lora}
 # Marks a test that every provider passes; the other tests need an engine.
 every_site = pytest.mark.parametrize(
     "provider", sorted(ALL_SITES), ids="-".join, indirect=True, scope="session"
@@ -159,13 +175,13 @@ def adapt_request(request: JobRequest, provider: Provider) -> JobRequest:
 def get_base_model(provider: Provider) -> str:
     """A base model of the provider."""
     names = {model.id for model in provider.list_models()}
-    return next(model for model in ("ada", BASE_MODEL, "clay") if model in names)
+    return next(model for model in (PRETRAINED, "ada", BASE_MODEL, "clay") if model in names)
 
 
 def wait_for_end(provider: Provider, job: Job) -> Job:
-    """Wait until the job has ended; fail after a minute."""
+    """Wait until the job has ended; fail after 100 seconds."""
     clock = SystemClock()
-    end_s = clock.monotonic_s() + 60
+    end_s = clock.monotonic_s() + 100
     while not job.ended:
         assert clock.monotonic_s() < end_s, job
         clock.sleep(0.05)

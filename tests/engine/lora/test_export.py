@@ -1,11 +1,16 @@
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftops.clock import SystemClock
 from ftops.engine.base_models import BaseModel, BaseModelStore
+from ftops.engine.settings import EngineFolder
+from ftops.engine.store import JobRow, JobStatus, ModelRow, Store
 from ftops.errors import EngineError
+from tests.cli.running import ftops
 from tests.engine.lora.random_model import torch, transformers, write_random_model
 
 pytest.importorskip("gguf")
@@ -20,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:Futu
 
 def write_model(base: BaseModel, folder: Path, **options: Any) -> Path:
     """A model with random changes, in the files of the trainer."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     chosen = LoraOptions(rank=4, **options)
     model = transformers.AutoModelForCausalLM.from_pretrained(base.folder)
     if not chosen.full:
@@ -109,3 +114,22 @@ def test_adapters_that_a_tool_cannot_apply_are_refused(base: BaseModel, tmp_path
         with pytest.raises(EngineError, match="adapters"):
             export_model(make_request(model, tmp_path, export_format))
     export_model(make_request(model, tmp_path, "gguf"))
+
+
+def test_the_command_exports_a_model_of_the_engine(tmp_path: Path, temporary_home: Path) -> None:
+    engine, name = EngineFolder(temporary_home / "engine"), "ft:small:local::1"
+    base = BaseModelStore(engine.base_models).add("small", write_random_model)
+    write_model(base, engine.model("ftjob-1"))
+    job = JobRow(
+        "ftjob-1", JobStatus.SUCCEEDED, "small", "small", "file-1", None, None, 1, {}, {}, 100
+    )
+    with contextlib.closing(Store(engine.database, SystemClock())) as store:
+        store.add_job(job)
+        store.models.add(ModelRow(name, job.id, "small", "small", 1))
+
+    command = ("models", "export", name, "--as", "merged", "-o", tmp_path / "out")
+    exported = ftops(*command, "--json")
+    assert exported.code == 0, exported.err
+    assert exported.document["exported_loss"] == pytest.approx(exported.document["loss"], abs=1e-3)
+    transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert "exists already" in ftops(*command).err
