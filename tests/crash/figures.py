@@ -25,6 +25,7 @@ CREATES = "created jobs answered by any error, then any command"
 FAULTS = "faults at a proxy"
 ENGINE_POINTS = "engines and trainers, killed at each point"
 ENGINE_RANDOM_TIMES = "engines and trainers, killed at random times"
+LORA = "trainer lora, killed at each step and point"
 # In the order of the table; no other part has figures.
 PARTS = (
     SINGLE_POINTS,
@@ -37,6 +38,7 @@ PARTS = (
     FAULTS,
     ENGINE_POINTS,
     ENGINE_RANDOM_TIMES,
+    LORA,
 )
 
 

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from tests.crash.figures import LORA, Figures, Share
 from tests.crash.lora_worker import N_STEPS
 
+METHODS = ("sft", "dpo")
 POINTS = (
     "engine.worker.after_begin",
     "engine.worker.before_step_events",
@@ -50,15 +53,21 @@ def test_a_job_that_is_killed_has_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.slow_proof
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_job_that_is_killed_at_every_step_and_point_has_the_same_bytes(
-    tmp_path: Path, method: str
+    tmp_path: Path, method: str, figures: Figures
 ) -> None:
-    whole = run(tmp_path / "whole", method, [])
-    each_step = [("engine.worker.after_step", 1)] * N_STEPS
-    late = [("engine.worker.after_step", 1), ("lora.after_checkpoint", 2)] * (N_STEPS - 1)
-    for name, kills in {"lost": each_step[:2], "kept": late}.items():
-        assert run(tmp_path / name, method, kills)["hashes"] == whole["hashes"]
-    for point in POINTS:
-        killed = run(tmp_path / point, method, [(point, 1)])
-        assert killed["hashes"] == whole["hashes"], point
+    """With dropout; the next worker continues from the checkpoint that the killed one left."""
+    after_step, after_checkpoint = ("engine.worker.after_step", 1), ("lora.after_checkpoint", 2)
+    cases: dict[str, list[tuple[str, int]]] = {
+        "lost": [after_step] * 2,
+        "kept": [after_step, after_checkpoint] * (N_STEPS - 1),
+        **{point: [(point, 1)] for point in POINTS},
+    }
+    started_s = time.monotonic()
+    with figures.enter(LORA, METHODS.index(method), len(METHODS)) as entry:
+        whole = run(tmp_path / "whole", method, [])
+        for name, kills in cases.items():
+            assert run(tmp_path / name, method, kills)["hashes"] == whole["hashes"], name
+        n_kills, seconds = sum(map(len, cases.values())), time.monotonic() - started_s
+        entry.share = Share(runs=len(cases), kills=n_kills, same=len(cases), seconds=seconds)
