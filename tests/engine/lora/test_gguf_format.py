@@ -202,7 +202,11 @@ def test_an_adapter_is_not_a_base_model(llama: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "change"), [("pre_tokenizer", {"type": "Whitespace"}), ("model", {"merges": []})]
+    ("part", "change"),
+    [
+        ("pre_tokenizer", {"pretokenizers": [{"type": "Whitespace"}]}),
+        ("model", {"merges": []}),
+    ],
 )
 def test_another_tokenizer_is_refused(
     llama: Path, tmp_path: Path, part: str, change: dict[str, Any]
