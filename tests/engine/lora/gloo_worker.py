@@ -8,7 +8,9 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed
@@ -21,7 +23,7 @@ from ftops.engine.trainer import StepMetrics, TrainingHooks
 from ftops.lora_options import LoraOptions
 from tests.engine.lora.small_model import add_model, make_chats, make_pairs, make_request
 
-_ROWS = {"sft": make_chats, "dpo": make_pairs}
+_ROWS: Mapping[str, Callable[[], Sequence[Any]]] = {"sft": make_chats, "dpo": make_pairs}
 
 
 def train_as(rank: int, world: int, base: BaseModel, folder: Path) -> dict[str, list[float]]:

@@ -115,7 +115,7 @@ def test_scaled_rotary_positions_of_llama_3_become_factors(tmp_path: Path) -> No
     assert torch.allclose(torch.tensor(tensors["rope_freqs.weight"].data), factors)
 
 
-def compute_llama_cpp(path: Path, ids: list[int], adapter: Path | None = None) -> dict[str, float]:
+def compute_llama_cpp(path: Path, ids: list[int], adapter: Path | None = None) -> dict[int, float]:
     """The log probabilities of the next token in llama.cpp."""
     xllamacpp = pytest.importorskip("xllamacpp")
     params = xllamacpp.CommonParams()
@@ -133,7 +133,7 @@ def compute_llama_cpp(path: Path, ids: list[int], adapter: Path | None = None) -
     return {entry["id"]: entry["logprob"] for entry in top}
 
 
-def assert_close(found: dict[str, float], logits: Any) -> None:
+def assert_close(found: dict[int, float], logits: Any) -> None:
     expected = torch.log_softmax(logits[-1], -1)
     assert len(found) == 8
     for token_id, logprob in found.items():
