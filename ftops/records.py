@@ -97,6 +97,7 @@ class Hyperparameters:
 PRETRAINED_ONLY = frozenset({"learning_rate", "eval_every", "early_stopping"})
 
 
+EXIT_REFUSED = 3  # of the engine's estimate: a training of the job would fail
 ENGINE_PROVIDER = "local"  # the name of the built-in engine in the registry of providers
 HIDDEN_PATH = "/***"  # replaces the path of a webhook, which is a secret
 

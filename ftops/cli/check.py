@@ -21,11 +21,12 @@ from ftops.data.reading.options import ReadOptions
 from ftops.data.rows import read_rows
 from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import format_method
+from ftops.errors import UsageError
 from ftops.evaluation.estimate import EvaluationEstimate
 from ftops.inference.budget import CostEstimate, format_usd
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
-from ftops.records import DataPlan, JobRequest, Json, ProviderSettings, RowFormat
+from ftops.records import ENGINE_PROVIDER, DataPlan, JobRequest, Json, ProviderSettings, RowFormat
 from ftops.reports.format import format_bytes, format_seconds
 from ftops.runs.estimate import TokenCounter
 from ftops.runs.preprocessing import choose_recipe
@@ -46,12 +47,26 @@ def check(out: Output, job_file: JobFile, *, options: JobFileOptions) -> None:
     show_preview(out, load_job_to_run(job_file, options), with_request=False)
 
 
-def show_preview(out: Output, job: LoadedJob, *, with_request: bool) -> None:
-    """Print what the job would send and cost; raises when a limit or the provider prevents it."""
+def show_preview(
+    out: Output, job: LoadedJob, *, with_request: bool, is_measured: bool = False
+) -> None:
+    """Print what the job would send and cost; raises when a limit or the provider prevents it.
+
+    When `is_measured`, two steps of the training are taken; UsageError when that is not possible.
+    """
     outgoing = collect_outgoing_data(job)
     with open_providers() as get_provider:
         provider = get_provider(job.spec.provider_settings())
-        result = preview_job(job, provider, create_token_counter(), get_provider)
+        able, model = provider.capabilities, job.spec.model
+        if is_measured and (not able.own_vocabulary or able.is_untrained(model)):
+            raise UsageError(
+                f"--measure: {model} is not a pre-trained base model of the provider"
+                f" {ENGINE_PROVIDER}",
+                hint="Leave it out.",
+            )
+        result = preview_job(
+            job, provider, create_token_counter(is_measured=is_measured), get_provider
+        )
     document = {**result.to_json(with_request=with_request), "sends": outgoing.to_json()}
     if result.preview.problems and out.mode is Mode.JSON:
         out.about = document  # the error document contains it
@@ -97,6 +112,8 @@ class JobPreview:
             "estimated_cost_usd": estimate.cost_usd if estimate else None,
             "estimated_training_s": estimate.training_s if estimate else None,
             "estimated_memory_bytes": estimate.memory_bytes if estimate else None,
+            "tokens_per_second": estimate.tokens_per_second if estimate else None,
+            "measured_step_s": estimate.step_s if estimate else None,
             "evaluation": evaluation_to_json(self.preview.evaluation),
             "code": [
                 {"field": field, "runs": runs}
@@ -157,6 +174,7 @@ def render_preview(
             ("tokens", _describe_tokens(details)),
             ("batch size", _describe_batch(details)),
             ("time", _describe_time(details)),
+            ("memory", _describe_memory(details)),
             ("cost", _describe_cost(details)),
             ("price", _describe_price(details.figures)),
             ("ends", _describe_ends(details.figures)),
@@ -278,11 +296,21 @@ def _describe_batch(details: Preview) -> str | None:
 def _describe_time(details: Preview) -> str | None:
     estimate = details.estimate
     if estimate is not None and estimate.needs_calibration:
-        return "unknown: no calibration yet, the first training on this base model measures it"
+        return "unknown: no calibration yet, `ftops run JOB.yaml --dry-run --measure` measures it"
     if estimate is None or estimate.training_s is None:
         return None
-    memory = f", {format_bytes(estimate.memory_bytes)} of memory" if estimate.memory_bytes else ""
-    return f"about {format_seconds(estimate.training_s)} on this machine{memory}"
+    speed = f"{estimate.tokens_per_second:,.0f} tokens per second"
+    if estimate.step_s is not None:
+        speed += f", {format_seconds(estimate.step_s)} for the longest step"
+    return f"about {format_seconds(estimate.training_s)} on this machine ({speed})"
+
+
+def _describe_memory(details: Preview) -> str | None:
+    estimate = details.estimate
+    if estimate is None or estimate.memory_bytes is None:
+        return None
+    how = "measured" if estimate.step_s is not None else "estimated"
+    return f"{format_bytes(estimate.memory_bytes)} ({how})"
 
 
 def _describe_cost(details: Preview) -> str | None:

@@ -53,6 +53,14 @@ JobFolder = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be sent and what it costs; send nothing.")
 ]
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="With --dry-run: take two steps of the training of a pre-trained model on this machine"
+        " to measure its time and memory.",
+    ),
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job at the provider.")]
 AdoptedJobFile = Annotated[
     Path | None,
@@ -72,6 +80,7 @@ _LEGACY_PREFIX = "ft-"  # of job ids of the legacy protocol
         "ftops run configs/news-topics.yaml",
         "ftops run job.yaml --set hyperparameters.n_epochs=3 --new",
         "ftops run job.yaml --dry-run",
+        "ftops run job.yaml --dry-run --measure",
         "ftops run --all jobs --concurrency 4",
     ],
 )
@@ -82,6 +91,7 @@ def run(
     *,
     options: RunOptions,
     dry_run: DryRun = False,
+    measure: Measure = False,
     summaries: SummaryFiles,
     approvals: ApprovalOptions,
 ) -> None:
@@ -94,6 +104,8 @@ def run(
     """
     if (job_file is None) == (folder is None):
         raise typer.BadParameter("give a job file, or a folder of them with --all DIR")
+    if measure and not dry_run:
+        raise typer.BadParameter("--measure is for --dry-run")
     if folder is not None:
         if dry_run:
             raise typer.BadParameter("--dry-run takes one job file, not --all")
@@ -104,7 +116,7 @@ def run(
     assert job_file is not None  # one of the two is given
     job = load_job_to_run(job_file, options)
     if dry_run:
-        show_preview(out, job, with_request=True)
+        show_preview(out, job, with_request=True, is_measured=measure)
         return
     warn_of_code(out, list_code(job.spec, job.path))
     outgoing = approve(out, job, approvals)

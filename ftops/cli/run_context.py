@@ -35,10 +35,13 @@ def create_exporter() -> Exporter:
     return SubprocessExporter(environ, check_settings=check)
 
 
-def create_token_counter() -> TokenCounter:
-    """A token counter with the tokenizers on this machine; nothing is downloaded."""
+def create_token_counter(*, is_measured: bool = False) -> TokenCounter:
+    """A token counter with the tokenizers on this machine; nothing is downloaded.
+
+    When `is_measured`, estimates of pre-trained models take two steps of the training.
+    """
     folders = list_vocabulary_folders(read_environ(), get_home())
-    estimate = partial(estimate_with_engine, home=get_home())
+    estimate = partial(estimate_with_engine, home=get_home(), is_measured=is_measured)
     return TokenCounter(CounterFactory(folders), estimate)
 
 

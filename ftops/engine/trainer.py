@@ -164,11 +164,21 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """A step with the longest rows of a training, without its first use of memory."""
+
+    step_s: float
+    tokens_per_second: float
+    memory_bytes: int | None  # the most that the process has used; None: unknown
+
+
+@dataclass(frozen=True, slots=True)
 class TokenEstimate:
     """The tokens of one epoch, after rows above the context length are cut.
 
     `learned_tokens` count fully in the loss, `longest` is the longest row before it is cut,
     `cut_rows` is the number of cut rows, and `vocabulary` the number of tokens in the vocabulary.
+    `memory_bytes` is the most that a step needs, if the trainer estimates it.
     """
 
     tokens: int
@@ -176,6 +186,7 @@ class TokenEstimate:
     longest: int
     cut_rows: int
     vocabulary: int
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,11 +335,16 @@ class Trainer(Protocol):
 
     bases: Mapping[str, int]  # its base models, with their approximate numbers of parameters
 
-    def estimate_tokens(self, rows: Sequence[TrainingRow]) -> TokenEstimate:
-        """Count the tokens of one epoch, before there is a job."""
-
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         """Choose values for "auto"; the same request always gives the same ones."""
+
+    def estimate(
+        self, request: TrainingRequest, resolved: ResolvedHyperparameters
+    ) -> TokenEstimate:
+        """Count the tokens of one epoch, before there is a job.
+
+        EngineError when `train` would refuse the request.
+        """
 
     def train(
         self,
@@ -349,6 +365,15 @@ class Trainer(Protocol):
 
     def load(self, folder: Path) -> LoadedModel:
         """Load a model that `train` wrote."""
+
+
+@runtime_checkable
+class MeasuringTrainer(Trainer, Protocol):
+    """A trainer that can measure a training before it starts."""
+
+    def measure(
+        self, request: TrainingRequest, resolved: ResolvedHyperparameters
+    ) -> Measurement: ...
 
 
 class TrainingStopped(Exception):

@@ -104,6 +104,18 @@ def get_answer(row: TrainingRow) -> str:
     return get_answer_text(row).strip()
 
 
+def list_texts(row: TrainingRow) -> list[str]:
+    """The texts of the row in order, an answer at the end."""
+    match row:
+        case CompletionRow(prompt=prompt, completion=completion):
+            return [prompt, completion]
+        case ChatRow(turns=turns):
+            return [turn.content for turn in turns]
+        case PreferenceRow(turns=turns, preferred=preferred, other=other):
+            prompt_texts = [turn.content for turn in turns]
+            return [*prompt_texts, preferred, *prompt_texts, other]
+
+
 def has_tools(row: TrainingRow) -> bool:
     """Whether the row has tools, or messages that call or answer one."""
     return not isinstance(row, CompletionRow) and (
@@ -183,12 +195,13 @@ def _parsed(path: Path) -> Iterator[tuple[int, TrainingRow | InvalidRow]]:
             if not line.strip():
                 continue
             try:
-                yield number, _parse_row(line)
+                yield number, parse_row(line)
             except InvalidRow as problem:
                 yield number, problem
 
 
-def _parse_row(line: bytes) -> TrainingRow:
+def parse_row(line: bytes) -> TrainingRow:
+    """The row in a line of JSON; InvalidRow if it cannot be trained on."""
     try:
         value = read_bounded(line)
     except TooManyValues as error:

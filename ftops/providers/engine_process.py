@@ -24,8 +24,8 @@ from ftops.errors import EngineError
 from ftops.files import PRIVATE_FILE, make_private_dir, storage_error
 from ftops.http.probe import NoRedirectHandler
 from ftops.locks import is_locked
-from ftops.providers.model_catalog import EngineEstimate
-from ftops.records import EngineAddress
+from ftops.providers.model_catalog import EngineEstimate, EngineJob
+from ftops.records import EXIT_REFUSED, EngineAddress
 
 ENGINE_COMMAND = (sys.executable, "-P", "-m", "ftops.engine")
 IDLE_S = 900.0
@@ -212,22 +212,34 @@ _WAIT_S = 120.0
 
 
 def estimate_with_engine(
-    path: Path, model: str, *, home: Path, command: tuple[str, ...] = ESTIMATE_COMMAND
+    job: EngineJob,
+    *,
+    home: Path,
+    is_measured: bool = False,
+    command: tuple[str, ...] = ESTIMATE_COMMAND,
 ) -> EngineEstimate | None:
-    """Estimate the training of `model` on the prepared file at `path`; None when that fails.
+    """Estimate a training; None when that fails.
 
     It fails for a fine-tuned model (which keeps its own vocabulary), for invalid rows, and without
-    an engine. Registered base models are those of the engine in the folder `home`. The estimate
-    runs in a separate process.
+    an engine. Registered base models are those of the engine in the folder `home`; EngineError when
+    the training of one would be refused. The estimate runs in a separate process, which takes two
+    steps when `is_measured`.
     """
+    options = ["--model", job.model, "--folder", str(home / ENGINE_FOLDER)]
+    options += ["--hyperparameters", orjson.dumps(job.hyperparameters).decode()]
+    options += ["--validation", str(job.validation)] if job.validation else []
+    options += ["--measure"] if is_measured else []
     try:
         process = subprocess.run(
-            [*command, str(path), "--model", model, "--folder", str(home / ENGINE_FOLDER)],
+            [*command, str(job.training), *options],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_WAIT_S,
-            check=True,
+            timeout=None if is_measured else _WAIT_S,
+            check=False,
         )
-        return EngineEstimate(**orjson.loads(process.stdout))
+        values = orjson.loads(process.stdout)
+        if process.returncode == EXIT_REFUSED:
+            raise EngineError(values["message"], hint=values["hint"])
+        return EngineEstimate(**values)
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None

@@ -514,8 +514,9 @@ class EngineEstimate:
     """Tokens of one epoch in the engine's own vocabulary, and its values for "auto".
 
     `learned_tokens` count in the loss, `longest` is the longest row, and `cut_rows` rows are longer
-    than the model's context. `tokens_per_second` and `memory_bytes` are those of the last training
-    on a pre-trained base model, if there was one.
+    than the model's context. For a pre-trained base model, `memory_bytes` is what the training
+    needs, and `tokens_per_second` the speed of the last training on it, if there was one.
+    `step_s` is set when two steps were measured, and speed and memory are theirs.
     """
 
     tokens: int
@@ -527,6 +528,20 @@ class EngineEstimate:
     batch_size: int
     tokens_per_second: float | None = None
     memory_bytes: int | None = None
+    step_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineJob:
+    """A job that the engine estimates: its prepared files and hyperparameters.
+
+    `hyperparameters` have the names of the API; a section such as `lora` is one of them.
+    """
+
+    training: Path
+    model: str
+    validation: Path | None = None
+    hyperparameters: Mapping[str, Json] = field(default_factory=dict)
 
 
 def get_vocabulary_name(capabilities: Capabilities, model: str) -> str:

@@ -1,7 +1,7 @@
 """Estimates tokens and price of training, and checks the limits of the job file."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ftops.capabilities import EpochRule
@@ -9,9 +9,14 @@ from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import CounterFactory, FileTokenEstimate, estimate_tokens
 from ftops.data.tokens.segments import count_file_tokens
 from ftops.errors import LimitExceeded
-from ftops.providers.model_catalog import ENGINE_VOCABULARY, EngineEstimate, get_vocabulary_name
+from ftops.providers.model_catalog import (
+    ENGINE_VOCABULARY,
+    EngineEstimate,
+    EngineJob,
+    get_vocabulary_name,
+)
 from ftops.providers.provider import Provider
-from ftops.records import Auto
+from ftops.records import Auto, Json
 from ftops.spec.model import JobSpec, LimitSpec
 
 _UNKNOWN_EPOCHS = (
@@ -37,7 +42,8 @@ class Estimate:
     row_limit: int | None = None
     batch_size: int | None = None  # the value of "auto", if known
     tokens_per_second: float | None = None  # of the last training on this base model, if any
-    memory_bytes: int | None = None  # that it took
+    memory_bytes: int | None = None  # that the training needs
+    step_s: float | None = None  # of a step with the longest rows, if it was measured
     needs_calibration: bool = False  # nothing was trained on this base model yet
 
     def describe_long_rows(self) -> str | None:
@@ -149,11 +155,11 @@ def _epochs(estimate: Estimate) -> str:
     return f"{estimate.n_epochs} epochs{assumed}"
 
 
-AskEngine = Callable[[Path, str], EngineEstimate | None]
+AskEngine = Callable[[EngineJob], EngineEstimate | None]
 _ENGINE_METHOD = "by the vocabulary that the engine uses for these rows"
 
 
-def _no_engine_estimate(_path: Path, _model: str) -> EngineEstimate | None:
+def _no_engine_estimate(_job: EngineJob) -> EngineEstimate | None:
     return None
 
 
@@ -175,6 +181,7 @@ class TokenCount:
     row_limit: int | None = None
     tokens_per_second: float | None = None
     memory_bytes: int | None = None
+    step_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +195,24 @@ class TokenCounter:
         """A counter that estimates the tokens of the engine's models, which is faster."""
         return replace(self, estimate_with_engine=_no_engine_estimate)
 
-    def count(self, summary: DataSummary, provider: Provider, model: str) -> TokenCount:
-        """The tokens of the prepared file of `summary`; the file must still exist."""
+    def count(
+        self,
+        summary: DataSummary,
+        provider: Provider,
+        model: str,
+        *,
+        validation: Path | None = None,
+        hyperparameters: Mapping[str, Json] | None = None,
+    ) -> TokenCount:
+        """The tokens of the prepared file of `summary`; the file must still exist.
+
+        EngineError when the engine would refuse the training of a pre-trained model.
+        """
         vocabulary = get_vocabulary_name(provider.capabilities, model)
         limit = provider.get_model_info(model).max_example_tokens
         if vocabulary == ENGINE_VOCABULARY:
-            forecast = self.estimate_with_engine(summary.path, model)
+            job = EngineJob(summary.path, model, validation, hyperparameters or {})
+            forecast = self.estimate_with_engine(job)
             if forecast is not None:
                 return TokenCount(
                     forecast.tokens,
@@ -205,6 +224,7 @@ class TokenCounter:
                     limit,
                     forecast.tokens_per_second,
                     forecast.memory_bytes,
+                    forecast.step_s,
                 )
             return _as_counted(estimate_tokens(summary, vocabulary))
         counter = self.counting.open(vocabulary)
@@ -221,12 +241,19 @@ def _as_counted(estimate: FileTokenEstimate) -> TokenCount:
 
 
 def estimate_training(
-    spec: JobSpec, summary: DataSummary, provider: Provider, tokens: TokenCounter
+    spec: JobSpec,
+    summary: DataSummary,
+    provider: Provider,
+    tokens: TokenCounter,
+    validation: Path | None = None,
 ) -> Estimate:
-    """The estimate of training on the prepared file; the file must still exist."""
+    """The estimate of training on the prepared files; they must still exist."""
     rule = provider.capabilities.auto_epochs
     n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, summary.rows, rule)
-    counted = tokens.count(summary, provider, spec.model)
+    hyperparameters = asdict(spec.hyperparameters.to_record()) | spec.sections
+    counted = tokens.count(
+        summary, provider, spec.model, validation=validation, hyperparameters=hyperparameters
+    )
     if n_epochs is None and spec.hyperparameters.batch_size == "auto":
         n_epochs = counted.n_epochs
     model = provider.get_model_info(spec.model)
@@ -243,6 +270,7 @@ def estimate_training(
         batch_size=_assume_batch(spec, summary.rows, provider, counted),
         tokens_per_second=counted.tokens_per_second,
         memory_bytes=counted.memory_bytes,
+        step_s=counted.step_s,
         needs_calibration=counted.method == _ENGINE_METHOD
         and counted.tokens_per_second is None
         and not provider.capabilities.is_untrained(spec.model),

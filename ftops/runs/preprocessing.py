@@ -74,7 +74,9 @@ class PreparedJob:
         """The estimate of training; None if the data is at the provider."""
         if self.training.summary is None:
             return None
-        return estimate_training(spec, self.training.summary, provider, tokens)
+        validation = self.validation.summary if self.validation else None
+        path = validation.path if validation else None
+        return estimate_training(spec, self.training.summary, provider, tokens, path)
 
     def to_result(self, estimate: Estimate | None, overlap_rows: int) -> PreparedData:
         """The result that the ledger stores."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ftops.data.tokens.vocabulary import SHA256
+from ftops.errors import EngineError
 from ftops.providers.engine_process import estimate_with_engine
-from ftops.providers.model_catalog import ENGINE_VOCABULARY, get_vocabulary_name
+from ftops.providers.model_catalog import ENGINE_VOCABULARY, EngineJob, get_vocabulary_name
 from ftops.providers.registry import get_capabilities
 from ftops.records import ProviderSettings
 
@@ -38,12 +39,16 @@ def test_the_engine_creates_its_own_vocabulary() -> None:
     "program", ["import sys; sys.exit(1)", "print('no JSON')", "print('{\"tokens\": 1}')"]
 )
 def test_a_failing_engine_program_is_no_error(tmp_path: Path, program: str) -> None:
-    assert (
-        estimate_with_engine(
-            tmp_path, "ada", home=tmp_path, command=(sys.executable, "-c", program)
+    for command in ((sys.executable, "-c", program), ("/no/such/program",)):
+        assert (
+            estimate_with_engine(EngineJob(tmp_path, "ada"), home=tmp_path, command=command) is None
         )
-        is None
-    )
-    assert (
-        estimate_with_engine(tmp_path, "ada", home=tmp_path, command=("/no/such/program",)) is None
-    )
+
+
+def test_a_refusal_of_the_engine_program_is_an_error(tmp_path: Path) -> None:
+    program = 'import sys; print(\'{"message": "no memory", "hint": "less"}\'); sys.exit(3)'
+    with pytest.raises(EngineError, match="no memory") as info:
+        estimate_with_engine(
+            EngineJob(tmp_path, "ada"), home=tmp_path, command=(sys.executable, "-c", program)
+        )
+    assert info.value.hint == "less"

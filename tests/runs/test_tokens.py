@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ftops.data.summary import DataSummary, check_file
 from ftops.data.tokens.counter import CounterFactory, VocabularyCounter
-from ftops.providers.model_catalog import EngineEstimate
+from ftops.providers.model_catalog import EngineEstimate, EngineJob
 from ftops.runs.estimate import Estimate, TokenCounter
 from ftops.runs.preview import preview
 from tests.runs.bench import Bench
@@ -55,7 +54,7 @@ def test_truncated_rows_are_reported_before_they_are_sent(bench: Bench) -> None:
     job = bench.write_job()
     local = bench.provider
     local.capabilities = replace(local.capabilities, own_vocabulary=True)
-    result = preview(job, local, TokenCounter(estimate_with_engine=lambda _path, _model: ESTIMATE))
+    result = preview(job, local, TokenCounter(estimate_with_engine=lambda _job: ESTIMATE))
     assert result.estimate is not None
     assert result.estimate.describe_long_rows() == (
         "2 training rows are longer than 1,024 tokens, and will be cut"
@@ -83,10 +82,10 @@ def test_time_and_memory_follow_from_the_last_training_on_the_base_model(bench: 
 
 
 def test_the_engine_estimates_its_own_models(bench: Bench) -> None:
-    requests: list[tuple[Path, str]] = []
+    requests: list[EngineJob] = []
 
-    def estimate(path: Path, model: str) -> EngineEstimate | None:
-        requests.append((path, model))
+    def estimate(job: EngineJob) -> EngineEstimate | None:
+        requests.append(job)
         return ESTIMATE
 
     summary = summarize(bench)
@@ -96,5 +95,5 @@ def test_the_engine_estimates_its_own_models(bench: Bench) -> None:
     counted = counting.count(summary, local, "ada")
     assert (counted.tokens, counted.error, counted.n_epochs) == (777, 0.0, 9)
     assert (counted.long_rows, counted.row_limit) == (2, 1_024)
-    assert requests == [(summary.path, "ada")]
+    assert requests == [EngineJob(summary.path, "ada")]
     assert counting.without_engine().count(summary, local, "ada").error == 0.25

@@ -42,7 +42,7 @@ from ftops.data.tokens.counter import (
     format_method,
 )
 from ftops.providers.engine_process import estimate_with_engine
-from ftops.providers.model_catalog import ENGINE_VOCABULARY, EngineEstimate
+from ftops.providers.model_catalog import ENGINE_VOCABULARY, EngineEstimate, EngineJob
 from ftops.providers.trainable_model import (
     TrainableModel,
     get_trainable_model,
@@ -370,4 +370,4 @@ def _estimate_with_engine(source: Source, model: str) -> EngineEstimate | None:
     """The engine's estimate; None unless the source is a small file of JSON lines."""
     if source.plain is None or source.plain.stat().st_size > _MAX_ESTIMATED_BYTES:
         return None
-    return estimate_with_engine(source.plain, model, home=get_home())
+    return estimate_with_engine(EngineJob(source.plain, model), home=get_home())

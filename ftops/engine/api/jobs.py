@@ -38,12 +38,17 @@ from ftops.engine.api.schema import (
     split_page,
     unknown_cursor,
 )
+from ftops.engine.base_models import BaseModelStore
+from ftops.engine.hyperparameters import read_hyperparameters as read_job_hyperparameters
 from ftops.engine.ids import checkpoint_id, new_id
 from ftops.engine.legacy import is_legacy
+from ftops.engine.lora.memory import check_job_memory
 from ftops.engine.model_store import link_file
 from ftops.engine.settings import JobFolder
 from ftops.engine.store import EventRow, JobRow, JobStatus, ModelRow, NewEvent
+from ftops.errors import EngineError
 from ftops.files import make_private_dir, sync_dir
+from ftops.lora_options import LoraOptions
 from ftops.records import Json
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"], route_class=JsonRoute)
@@ -118,6 +123,7 @@ def add_job(
     make_private_dir(folder.root)
     try:
         _link_files(body, folder, engine)
+        _check_memory(body.model, hyperparameters, folder, engine)
         crashpoints.reach("engine.jobs.before_record")
         # One transaction, so that the model cannot be deleted in between.
         with engine.store.transaction():
@@ -285,6 +291,22 @@ def _link_files(body: CreateJob, folder: JobFolder, engine: Engine) -> None:
         link_file(engine.paths.file(row.id), target)
     sync_dir(folder.root)
     sync_dir(engine.paths.jobs)
+
+
+def _check_memory(
+    model: str, hyperparameters: Mapping[str, Json], folder: JobFolder, engine: Engine
+) -> None:
+    """ApiError when this machine has too little memory to train a registered base model."""
+    base = BaseModelStore(engine.paths.base_models).find(_get_base(model, engine))
+    if base is None:
+        return
+    settings = read_job_hyperparameters(hyperparameters)
+    try:
+        options = LoraOptions.model_validate(settings.lora or {})
+        check_job_memory(base, options, settings.batch_size, folder.training)
+    except EngineError as error:
+        message = f"{error.message}. {error.hint}"
+        raise ApiError(400, message, param="hyperparameters", code="insufficient_memory") from error
 
 
 def _get_base(model: str, engine: Engine) -> str:

@@ -34,10 +34,7 @@ def resolve_hyperparameters(
     """
     n_rows = len(request.training)
     is_dpo = isinstance(request.training[0], PreferenceRow)
-    batch_size = request.batch_size
-    if isinstance(batch_size, str):
-        batch_size = _clamp(n_rows / _STEPS_PER_EPOCH, *_BATCH)
-    batch_size = min(n_rows, batch_size)
+    batch_size = choose_batch_size(n_rows, request.batch_size)
     n_epochs = request.n_epochs
     if isinstance(n_epochs, str):
         n_epochs = _clamp(_ROW_BUDGET / n_rows, *_EPOCHS)
@@ -55,6 +52,12 @@ def resolve_hyperparameters(
         beta=beta if is_dpo else None,
         learning_rate=request.learning_rate or default_rate * multiplier,
     )
+
+
+def choose_batch_size(n_rows: int, requested: int | str) -> int:
+    if isinstance(requested, str):
+        requested = _clamp(n_rows / _STEPS_PER_EPOCH, *_BATCH)
+    return min(n_rows, requested)
 
 
 def choose_learning_rate(parameters: int, *, is_full: bool, is_dpo: bool) -> float:

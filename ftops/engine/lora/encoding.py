@@ -62,6 +62,11 @@ class EncodedRow:
     def longest(self) -> int:
         return max(map(len, self.documents))
 
+    @property
+    def n_predicted(self) -> int:
+        """The tokens that have a weight in the loss."""
+        return sum(int(np.count_nonzero(document.weights)) for document in self.documents)
+
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a base model, with its chat template; EngineError when it is damaged."""

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -27,9 +27,17 @@ from ftops.engine.lora.checkpoint import (
     fingerprint,
     write_progress,
 )
-from ftops.engine.lora.encoding import encode_request, load_tokenizer, make_encoder
+from ftops.engine.lora.encoding import EncodedRow, encode_request, load_tokenizer, make_encoder
 from ftops.engine.lora.evaluation import Evaluation, evaluate, generate_samples, is_improved
 from ftops.engine.lora.loaded_model import LoraModel
+from ftops.engine.lora.memory import (
+    MAX_PACK_TOKENS,
+    RowSize,
+    TrainingSize,
+    check_disk,
+    check_memory,
+    find_largest_rows,
+)
 from ftops.engine.lora.model import (
     add_adapter,
     choose_device,
@@ -43,15 +51,17 @@ from ftops.engine.lora.objective import Objective, compute_references
 from ftops.engine.lora.optimizer import Optimizer, learning_rate_scale
 from ftops.engine.lora.resources import (
     calibrate_threads,
-    estimate_memory,
     find_available_memory,
     find_peak_memory,
+    find_total_memory,
+    save_memory,
 )
 from ftops.engine.lora.row_losses import RowLossFile
 from ftops.engine.step_totals import StepTotals
 from ftops.engine.trainer import (
     CHECKPOINT_EVERY_S,
     EarlyStopping,
+    Measurement,
     ResolvedHyperparameters,
     StepMetrics,
     TrainingHooks,
@@ -66,9 +76,11 @@ from ftops.lora_options import LoraOptions
 # Validation tokens of all evaluations together, as a share of the training tokens: a forward pass
 # takes a third of a step, so they take a twentieth of the time.
 _VALIDATION_SHARE = 0.15
-_MAX_PACK_TOKENS = {"cpu": 1024, "cuda": 16_384}
-_MEMORY_SHARE = 0.8  # of the free memory that a step may use without gradient checkpointing
 ROW_LOSSES: Final = "row_losses.csv"  # beside the checkpoint, then in the model's folder
+
+
+_Result = TypeVar("_Result")
+FindMemory: TypeAlias = Callable[[torch.device], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ class TrainingContext:
     """This process among those that train together, and what it reports to.
 
     `reduce` replaces a tensor by its sum over all processes. Only rank 0 writes and reports.
+    `find_memory` returns all memory of a device in bytes, if it is known.
     """
 
     hooks: TrainingHooks
@@ -102,6 +115,7 @@ class TrainingContext:
     rank: int = 0
     world: int = 1
     reduce: Callable[[torch.Tensor], None] = lambda _: None
+    find_memory: FindMemory = find_total_memory
 
 
 def train(job: LoraJob, context: TrainingContext) -> TrainingResult:
@@ -109,8 +123,13 @@ def train(job: LoraJob, context: TrainingContext) -> TrainingResult:
 
     All processes of a training call it with the same job.
     """
+    return _raise_if_too_large(job, lambda: _train(job, context))
+
+
+def _raise_if_too_large(job: LoraJob, act: Callable[[], _Result]) -> _Result:
+    """The result of `act`; EngineError when memory runs out."""
     try:
-        return _train(job, context)
+        return act()
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -118,6 +137,11 @@ def train(job: LoraJob, context: TrainingContext) -> TrainingResult:
             f"not enough memory to train {job.base.name} with batch size {job.resolved.batch_size}",
             hint="Raise lora.gradient_accumulation, or lower lora.max_length or lora.rank.",
         ) from error
+
+
+def measure(job: LoraJob, context: TrainingContext) -> Measurement:
+    """Take two steps with the longest rows, write the calibration, and discard the model."""
+    return _raise_if_too_large(job, lambda: _Loop(job, context).measure())
 
 
 def _train(job: LoraJob, context: TrainingContext) -> TrainingResult:
@@ -182,6 +206,9 @@ class _Loop:
         max_length = job.options.max_length or job.base.context_length
         training, validation = encode_request(job.request, self._encoder, max_length)
         self._n_rows = len(training)
+        size = measure_size(job.base, job.options, training, job.resolved.batch_size, self._device)
+        check_memory(size, context.find_memory(self._device))
+        check_disk(size, job.into)
         self._job_hash = fingerprint(
             job.request,
             job.resolved,
@@ -198,38 +225,28 @@ class _Loop:
             rows=[*training, *validation],
             references=self.progress.references,
             device=self._device,
-            max_tokens=_MAX_PACK_TOKENS[self._device.type],
+            max_tokens=MAX_PACK_TOKENS[self._device.type],
             n_parts=job.options.gradient_accumulation,
             beta=job.resolved.beta,
         )
         torch.set_num_threads(self.progress.threads)
-        self._model = self._load_model()
-        self._optimizer = Optimizer(list_trained(self._model), job.options)
+        self._model = self._load_model(size)
+        trained = list_trained(self._model)
+        self._n_trained = sum(weight.numel() for weight in trained.values())
+        self._optimizer = Optimizer(trained, job.options)
         self._optimizer.restore(self.progress.weights, self.progress.moments, self.progress.step)
         self._speeds: list[float] = []
 
-    def _load_model(self) -> Any:
-        job = self._job
+    def _load_model(self, size: TrainingSize) -> Any:
+        job, free = self._job, find_available_memory(self._device)
         model = load_weights(job.weights, job.options, self._device)
         if not job.options.full:
             model = add_adapter(model, job.options, _make_seed(job.request.seed))
         if job.adapter:
             load_adapter(model, job.adapter)
-        free = find_available_memory(self._device)
-        if free is not None and self._estimate_memory(model) > _MEMORY_SHARE * free:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+        if not size.is_small(free):
+            save_memory(model)
         return model
-
-    def _estimate_memory(self, model: Any) -> int:
-        """The most bytes that a step needs, beyond the weights in memory."""
-        rows = sorted((row.n_tokens for row in self._objective.rows), reverse=True)
-        tokens = max(
-            rows[0], min(self._objective.max_tokens, sum(rows[: self._job.resolved.batch_size]))
-        )
-        trained = sum(weight.numel() for weight in list_trained(model).values())
-        return estimate_memory(
-            self._config, frozen_bytes=0, trained=trained, tokens=tokens, predicted=tokens
-        )
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -385,6 +402,22 @@ class _Loop:
         """Write the model's files."""
         write_trained_model(self._model, folder, self._job.base, self._job.options, self._tokenizer)
 
+    def measure(self) -> Measurement:
+        """Take two steps with the longest rows, at the learning rate 0."""
+        tokens = [row.n_tokens for row in self._objective.rows[: self._n_rows]]
+        longest = sorted(range(self._n_rows), key=lambda row: -tokens[row])
+        rows = longest[: self._job.resolved.batch_size]
+        n_tokens = sum(tokens[row] for row in rows)
+        self.progress.references[:] = 0.0
+        for step in (1, 2):
+            started_s = self._context.clock.monotonic_s()
+            self._update(rows, step, rate=0.0)
+            elapsed_s = self._context.clock.monotonic_s() - started_s
+            self._speeds.append(n_tokens / max(elapsed_s, 1e-9))
+        self.write_calibration()
+        speed = max(self._speeds)
+        return Measurement(n_tokens / speed, speed, find_peak_memory(self._device))
+
     def write_calibration(self) -> None:
         """Store the speed and memory of this training for later estimates, where that is possible.
 
@@ -397,10 +430,22 @@ class _Loop:
             "peak_memory_bytes": find_peak_memory(self._device),
             "device": self._device.type,
             "threads": self.progress.threads,
-            "trained_values": sum(weight.numel() for weight in self.progress.weights.values()),
+            "trained_values": self._n_trained,
         }
         with contextlib.suppress(StorageError):
             write_atomic(self._job.base.folder / CALIBRATION, (json.dumps(values) + "\n").encode())
+
+
+def measure_size(
+    base: BaseModel,
+    options: LoraOptions,
+    training: Sequence[EncodedRow],
+    batch_size: int,
+    device: torch.device,
+) -> TrainingSize:
+    """What the memory of a training depends on."""
+    sizes = (RowSize(row.n_tokens, row.n_predicted) for row in training)
+    return TrainingSize(base, options, find_largest_rows(sizes, batch_size), device.type)
 
 
 def _make_seed(*numbers: int) -> int:

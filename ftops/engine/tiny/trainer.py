@@ -7,7 +7,6 @@ one; the order of sums, and so the last bits of the weights, also depend on thei
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,7 +52,6 @@ from ftops.engine.trainer import (
     TrainingStopped,
     check_request,
 )
-from ftops.engine.training_file import TrainingRow
 from ftops.errors import EngineError
 
 _MAX_GRADIENT_NORM = 1.0
@@ -223,14 +221,18 @@ class TinyTrainer:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
 
-    def estimate_tokens(self, rows: Sequence[TrainingRow]) -> TokenEstimate:
-        """Train the tokenizer on the rows and count; the same as in a training."""
-        return estimate_tokens(render_rows(rows))
-
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         """Choose values for "auto"."""
         check_request(request)
         return resolve_hyperparameters(render_request(request))
+
+    def estimate(
+        self,
+        request: TrainingRequest,
+        resolved: ResolvedHyperparameters,  # noqa: ARG002  (of the interface)
+    ) -> TokenEstimate:
+        """Train the tokenizer on the rows and count; the same as in a training."""
+        return estimate_tokens(render_rows(request.training))
 
     def train(
         self,

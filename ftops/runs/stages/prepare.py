@@ -35,7 +35,8 @@ def prepare(stage: StageContext) -> StageResult:
     job = prepare_job(spec, job_file, stage.folder.path, provider, report, index)
     check_rows(job.training, provider)
     tokens = stage.context.tokens
-    if spec.limits.max_training_tokens is None:
+    is_untrained = provider.capabilities.is_untrained(spec.model)
+    if spec.limits.max_training_tokens is None and is_untrained:
         tokens = tokens.without_engine()  # the engine takes most of a second
     estimate = job.estimate(spec, provider, tokens)
     check_limits(spec.limits, estimate, spec.model)

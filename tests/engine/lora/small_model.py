@@ -6,6 +6,7 @@ from typing import Any
 
 from ftops.engine.base_models import BaseModel, BaseModelStore
 from ftops.engine.lora.trainer import LoraTrainer
+from ftops.engine.lora.training import FindMemory
 from ftops.engine.trainer import (
     StepMetrics,
     TrainingHooks,
@@ -110,11 +111,12 @@ def train(
     *,
     on_step: Callable[[StepMetrics], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    find_memory: FindMemory = lambda _: None,
     **hooks: Any,
 ) -> TrainingResult:
     """Train into folder/model with folder/checkpoint."""
     (folder / "model").mkdir(exist_ok=True, parents=True)
-    trainer = LoraTrainer(base)
+    trainer = LoraTrainer(base, find_memory=find_memory)
     return trainer.train(
         request,
         trainer.resolve(request),
