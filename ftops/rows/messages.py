@@ -14,6 +14,10 @@ _PLAIN_ROLES = _ROLES - {"tool", "function"}  # the other roles answer a call
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call", "refusal"}
 )
+_MEDIA_TYPES = {
+    "image": "image", "image_url": "image", "input_image": "image", "audio": "audio",
+    "input_audio": "audio", "video": "video", "video_url": "video", "file": "file",
+}  # fmt: skip
 TEXT_KEYS = ("content", "text")
 # Keys of messages and JSON Schemas in which a null is meaningful.
 MESSAGE_NULLS = frozenset({"role", "content", "arguments"})
@@ -161,9 +165,13 @@ def _check_content(message: Mapping[str, object], role: str, where: str) -> None
     for index, part in enumerate(content):
         if isinstance(part, dict) and "text" in part and "type" not in part:
             raise InvalidRow(f'{where}.content[{index}].type is missing; that of text is "text"')
-        plain = isinstance(part, dict) and part.get("type") == "text"
-        if not plain or set(part) - {"type", "text"} or not isinstance(part.get("text"), str):
-            raise InvalidRow(f"{where}.content[{index}] is not a text part; only text is supported")
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind != "text" or set(part) - {"type", "text"} or not isinstance(part.get("text"), str):
+            media = _MEDIA_TYPES.get(kind) if isinstance(kind, str) else None
+            reason = f": {media} parts cannot be trained on" if media else ""
+            raise InvalidRow(
+                f"{where}.content[{index}] is not a text part; only text is supported{reason}"
+            )
 
 
 def get_value_code(value: object) -> str:

@@ -106,7 +106,7 @@ def test_only_assistant_turns_without_weight_0_are_trained(tmp_path: Path) -> No
         ),
         (
             '{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}',
-            "messages[0].content[0] is not a text part; only text is supported",
+            "messages[0].content[0] is not a text part; only text is supported: image parts cannot",
         ),
         (
             '{"messages": [{"role": "user", "content": [{"type": "text"}]}]}',

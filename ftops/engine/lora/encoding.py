@@ -4,13 +4,15 @@ Chats are rendered by the model's own chat template. An answer is what the chat 
 the chat before it with the generation prompt, so the header of the assistant's turn has no part in
 the loss. It is trained up to its end token: white space that the template writes after that token
 is never generated, and has no weight. Completions end with the tokenizer's end-of-sequence token.
+Special tokens come from the template alone: in the text of a row, `<|im_end|>` is only text.
 
 A row that cannot be encoded like that is refused by its number, and none is cut.
 """
 
 import contextlib
+import ctypes
 import json
-import signal
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import encode_marked_chat, mark_control_tokens
 
 from ftops.engine.lora.tool_calls import read_call_format
 from ftops.engine.trainer import Prompt, TrainingRequest
@@ -30,6 +33,7 @@ from ftops.rows.messages import JsonObject
 
 RENDER_LIMIT_S = 10.0  # of one chat; a template is code that may not end
 _NAMED_ROWS = 5
+_START, _, _END = mark_control_tokens("x", re.compile("x"))  # what the library marks a token with
 _TEMPLATE_HINT = "Train on prompt and completion rows, or use a base model with another template."
 
 
@@ -94,6 +98,10 @@ class RowEncoder:
             number for number, token in tokenizer.added_tokens_decoder.items() if token.special
         )
         self._text_start = _get_text_start(tokenizer)
+        names = sorted(map(tokenizer.convert_ids_to_tokens, self._special_ids), key=len)
+        special = "|".join(map(re.escape, reversed(names))) or "(?!)"  # longest first; or nothing
+        self._special_text = re.compile(special)
+        self._marked_text = re.compile(f"{_START}(?:{special}){_END}")
 
     def encode_row(self, row: TrainingRow) -> EncodedRow:
         """Encode a row; InvalidChat when the chat template does not fit it."""
@@ -117,7 +125,7 @@ class RowEncoder:
         They include `answer_start`. InvalidChat when the chat template does not fit the chat.
         """
         if isinstance(prompt, str):
-            return [*self._text_start, *self._encode(prompt + answer_start)]
+            return [*self._text_start, *self._encode(self._mark(prompt) + answer_start)]
         text = self._render(prompt.turns, prompt.tools, with_generation_prompt=True)
         return self._encode(text + answer_start)
 
@@ -148,7 +156,7 @@ class RowEncoder:
         end = self._tokenizer.eos_token_id
         if end is None:
             raise InvalidChat("the tokenizer has no end-of-sequence token")
-        prompt, answer = self._encode_pieces([row.prompt, row.completion])
+        prompt, answer = self._encode_pieces([self._mark(row.prompt), self._mark(row.completion)])
         return self._weigh([(self._text_start + prompt, False), ([*answer, end], True)])
 
     def _encode_chat(self, turns: Sequence[Turn], tools: Sequence[JsonObject]) -> EncodedDocument:
@@ -198,8 +206,8 @@ class RowEncoder:
         try:
             with _time_limit(RENDER_LIMIT_S):
                 text: str = self._tokenizer.apply_chat_template(
-                    [_convert_turn(turn) for turn in turns],
-                    tools=list(tools) or None,
+                    [self._mark(_convert_turn(turn)) for turn in turns],
+                    tools=self._mark(list(tools)) or None,
                     tokenize=False,
                     add_generation_prompt=with_generation_prompt,
                 )
@@ -221,8 +229,20 @@ class RowEncoder:
             ends.append(len(before))
         return [tokens[start:end] for start, end in pairwise(ends)]
 
+    def _mark(self, value: Any) -> Any:
+        """The text or JSON value with marks around special tokens, which `_encode` removes."""
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        found = self._special_text.search(text)
+        return mark_control_tokens(value, self._special_text) if found else value
+
     def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+        """The tokens of a text, special ones included, but marked ones as plain text."""
+        if not self._marked_text.search(text):
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+        try:
+            return list(encode_marked_chat(self._tokenizer, text))
+        except ValueError as error:
+            raise InvalidChat(f"a special token in its text cannot be encoded: {error}") from error
 
     def _weigh(self, segments: Sequence[tuple[list[int], bool]]) -> EncodedDocument:
         """One document; the first token has no weight, as nothing predicts it."""
@@ -310,29 +330,28 @@ def _convert_call(call: JsonObject) -> JsonObject:
 
 
 class _TimeLimit(Exception):
-    pass
+    def __str__(self) -> str:
+        return f"it does not end within {RENDER_LIMIT_S:g} seconds"
 
 
 @contextlib.contextmanager
 def _time_limit(limit_s: float) -> Iterator[None]:
-    """Raise an exception in the block after `limit_s` seconds.
+    """Raise an exception in the block after `limit_s` seconds, in any thread."""
+    thread, lock, is_over = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False
+    raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
-    It needs a signal, so there is no limit outside the main thread and on Windows.
-    """
-    if (
-        not hasattr(signal, "setitimer")
-        or threading.current_thread() is not threading.main_thread()
-    ):
-        yield
-        return
+    def stop() -> None:
+        with lock:
+            if not is_over:
+                raise_in_thread(thread, ctypes.py_object(_TimeLimit))
 
-    def stop(*_: object) -> None:
-        raise _TimeLimit(f"it does not end within {limit_s:g} seconds")
-
-    handler = signal.signal(signal.SIGALRM, stop)
-    left_s, interval_s = signal.setitimer(signal.ITIMER_REAL, limit_s)
+    timer = threading.Timer(limit_s, stop)
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, left_s, interval_s)
-        signal.signal(signal.SIGALRM, handler)
+        with lock:
+            is_over = True
+            raise_in_thread(thread, None)  # the block ended just before the exception was raised
+        timer.cancel()
