@@ -16,7 +16,7 @@ from ftops.engine.trainer import Trainer
 from ftops.errors import EngineError
 
 _LORA_PACKAGES = ("torch", "transformers", "peft")
-_INSTALL_LORA = "pip install 'ftops[lora]'"
+INSTALL_LORA = "pip install 'ftops[lora]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +80,4 @@ def _load_lora(base: BaseModel) -> Trainer:
 def _find_install_command() -> str | None:
     """The command that installs what `lora` needs; None if it is installed."""
     missing = [name for name in _LORA_PACKAGES if importlib.util.find_spec(name) is None]
-    return _INSTALL_LORA if missing else None
+    return INSTALL_LORA if missing else None

@@ -22,6 +22,7 @@ from ftops.cli.data.options import (
     parse_target,
     print_layout,
 )
+from ftops.cli.data.token_preview import find_base_model, show_tokens
 from ftops.cli.factory import open_provider
 from ftops.cli.format import cell, indent, render_pairs
 from ftops.cli.job_file import load_job_file
@@ -36,8 +37,9 @@ from ftops.data.reading.source import open_source
 from ftops.data.rows import Row
 from ftops.data.summary import CharCounts, count_chars
 from ftops.data.tokens.counter import VocabularyCounter, estimate_error, format_method, open_counter
+from ftops.engine.base_models import BaseModel
 from ftops.errors import DatasetError
-from ftops.records import Json, RowFormat
+from ftops.records import ENGINE_PROVIDER, Json, RowFormat
 from ftops.runs.preprocessing import choose_recipe, prepare_data_file
 
 _LEARN, _READ, _MARK, _SIGN = "green", "none", "bold yellow", "dim"
@@ -182,9 +184,19 @@ Subject = Annotated[
         metavar="FILE", help="Data file in any supported format, or a JOB.yaml; - for stdin."
     ),
 ]
-Rows = Annotated[int, typer.Option("--rows", "-n", min=1, max=1000, help="Number of rows to show.")]
+Rows = Annotated[
+    int | None,
+    typer.Option(
+        "--rows",
+        "-n",
+        min=1,
+        max=1000,
+        help="Number of rows to show; default: 3, or 1 for a base model of the built-in engine.",
+    ),
+]
 Line = Annotated[
-    int | None, typer.Option("--line", min=1, help="Show only the row at this line (or row).")
+    int | None,
+    typer.Option("--line", "--row", min=1, help="Show only the row at this line (or row)."),
 ]
 Tokens = Annotated[
     bool, typer.Option("--tokens", help="Show token boundaries (needs a local vocabulary).")
@@ -198,10 +210,14 @@ _USUAL = ("openai", "gpt-4.1")  # its vocabulary counts tokens if no model is na
 class PreviewOptions:
     """Which rows are shown, and how."""
 
-    rows: Rows = 3
+    rows: Rows = None
     line: Line = None
     tokens: Tokens = False
     whole: Whole = False
+
+    def count_rows(self, base: BaseModel | None) -> int:
+        """The number of rows to show."""
+        return self.rows or (3 if base is None else 1)
 
 
 @command(
@@ -209,6 +225,7 @@ class PreviewOptions:
     examples=[
         "ftops data preview train.jsonl",
         "ftops data preview train.jsonl --line 120 --for openai/gpt-4o-mini --tokens",
+        "ftops data preview train.jsonl --row 3 --for smollm2-135m",
         "ftops data preview train.csv --prompt '{question} ->' --completion answer",
         "ftops data preview job.yaml --rows 10",
     ],
@@ -225,14 +242,20 @@ def preview(
 ) -> None:
     """Show rows as the model sees them, and which tokens are trained on.
 
-    The rows of a job file are shown as its `prepare:` section makes them. Nothing is sent, and
+    The rows of a job file are shown as its `prepare:` section makes them. For a base model of the
+    built-in engine they are shown as its tokens, after its chat template. Nothing is sent, and
     nothing is downloaded without --fetch.
     """
     if Path(subject).suffix.lower() in _JOB_FILES:
         shown = _choose_of_job(Path(subject), options, allow_outside=allow_outside)
     else:
-        read_options, target = reading.to_read_options(), parse_target(target_name)
-        shown = _choose_of_data(out, subject, read_options, target, options)
+        read_options, base = reading.to_read_options(), find_base_model(target_name)
+        target = DataTarget() if base else parse_target(target_name)
+        shown = _choose_of_data(out, subject, read_options, target, options, base)
+    if shown.base is not None:
+        place = shown.name, shown.unit
+        show_tokens(out, *place, shown.rows, shown.base, with_borders=options.tokens)
+        return
     if fetch:
         fetch_missing([shown.token_limit.vocabulary], out.info)
     counter = open_counter(shown.token_limit)
@@ -266,6 +289,7 @@ class _Shown:
     separator: str = ""
     stop: str = ""
     changes: str | None = None
+    base: BaseModel | None = None  # that encodes the rows
 
 
 def _choose_of_data(
@@ -274,11 +298,12 @@ def _choose_of_data(
     read_options: ReadOptions,
     target: DataTarget,
     options: PreviewOptions,
+    base: BaseModel | None,
 ) -> _Shown:
     """Choose rows of a data file, converted to chats if the model requires chats."""
     source = open_source(None if name == "-" else Path(name), read_options, stdin=sys.stdin.buffer)
     print_layout(out, source)
-    chosen = select_rows(source, rows=options.rows, place=options.line)
+    chosen = select_rows(source, rows=options.count_rows(base), place=options.line)
     found, profile, changes = list(chosen.rows), chosen.profile, None
     if target.row_format is RowFormat.CHAT and profile.format is RowFormat.COMPLETION:
         recipe = Recipe(RowFormat.CHAT, *get_removable_markers(profile))
@@ -293,6 +318,7 @@ def _choose_of_data(
         separator="" if changes else profile.separator,
         stop="" if changes else profile.stop,
         changes=changes,
+        base=base,
     )
 
 
@@ -314,8 +340,9 @@ def _choose_of_job(path: Path, options: PreviewOptions, *, allow_outside: bool) 
                 hint="Only data on this machine can be shown.",
             )
         source = replace(open_source(made.summary.path), name=spec.training_file)
-        chosen = select_rows(source, rows=options.rows, place=options.line)
         name = provider.name
+        base = find_base_model(f"{name}/{spec.model}") if name == ENGINE_PROVIDER else None
+        chosen = select_rows(source, rows=options.count_rows(base), place=options.line)
     pairs = recipe.format is RowFormat.COMPLETION
     return _Shown(
         name=spec.training_file,
@@ -326,4 +353,5 @@ def _choose_of_job(path: Path, options: PreviewOptions, *, allow_outside: bool) 
         separator=(recipe.separator or chosen.profile.separator) if pairs else "",
         stop=(recipe.stop or chosen.profile.stop) if pairs else "",
         changes=f"as {path} prepares them",
+        base=base,
     )

@@ -152,6 +152,22 @@ class RowEncoder:
             return None
         return int(chat.token_ids[np.flatnonzero(chat.weights == 1)[-1]])
 
+    def find_default_system_prompt(self) -> str | None:
+        """The system prompt that the template adds to a chat without one; None if it adds none."""
+        chat = (Turn("user", "1"),)
+        try:
+            text = self._render(chat, ())
+            explicit = self._render((Turn("system", ""), *chat), ())
+        except InvalidChat:
+            return None
+        start = _count_equal(text, explicit)
+        end = _count_equal(text[start:][::-1], explicit[start:][::-1])
+        return text[start : len(text) - end].strip() or None
+
+    def decode_each(self, document: EncodedDocument) -> list[str]:
+        """The text of each token; part of a character is a replacement character."""
+        return [self._tokenizer.decode([token]) for token in document.token_ids.tolist()]
+
     def _encode_completion(self, row: CompletionRow) -> EncodedDocument:
         end = self._tokenizer.eos_token_id
         if end is None:
@@ -299,6 +315,12 @@ def _refuse_long_rows(encoded: Sequence[EncodedRow], max_length: int, kind: str)
         hint="Shorten or remove these rows, or raise lora.max_length up to the context length of"
         " the base model; no row is cut.",
     )
+
+
+def _count_equal(text: str, other: str) -> int:
+    """The number of characters at the start that are the same."""
+    pairs = enumerate(zip(text, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(text), len(other)))
 
 
 def _get_text_start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
