@@ -36,7 +36,7 @@ def base(home: Path) -> BaseModel:
 
 
 def test_the_default_system_prompt_and_the_trained_tokens_are_shown(base: BaseModel) -> None:
-    preview = preview_tokens(base, [("a:1", chat("Where?", "Here."))])
+    preview = preview_tokens(base, [("a:1", ROW)])
     assert preview.default_system_prompt == "Be kind."
     (document,) = preview.rows[0]
     assert "".join(document.texts).startswith("<|im_start|>system\nBe kind.<|im_end|>\n")
@@ -47,7 +47,7 @@ def test_the_default_system_prompt_and_the_trained_tokens_are_shown(base: BaseMo
 
 
 def test_a_template_without_a_default_system_prompt(tmp_path: Path) -> None:
-    preview = preview_tokens(add_model(tmp_path), [("a:1", chat("Where?", "Here."))])
+    preview = preview_tokens(add_model(tmp_path), [("a:1", ROW)])
     assert preview.default_system_prompt is None
 
 
@@ -61,7 +61,7 @@ def test_the_command_shows_one_row_as_tokens(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FTOPS_HOME", str(home))
-    rows = [chat("Where?", "Here."), chat("Who?", "Me.")]
+    rows = [ROW, chat("Who?", "Me.")]
     data = write_rows(tmp_path / "rows.jsonl", rows)
     shown = ftops("data", "preview", data, "--for", "small")
     assert shown.code == 0, shown.err
