@@ -394,7 +394,7 @@ def _run_job(job: JobRow, context: WorkerContext) -> int:
         crashpoints.reach("engine.worker.before_give_back")
         return EXIT_STOPPED if context.store.release(job.id) else 0
     except FtopsError as error:
-        _fail(job, error.message, context)
+        _fail(job, f"{error.message}. {error.hint}" if error.hint else error.message, context)
     except OSError as error:
         where = Path(error.filename) if isinstance(error.filename, str) else context.folder.root
         _fail(job, storage_error(error, where).message, context)

@@ -122,7 +122,7 @@ class TrainingSize:
 
     def _find_largest_pack(self) -> RowSize:
         """A bound of the tokens in a pack of a step; see `packing.split_rows`."""
-        n_parts = min(self.options.gradient_accumulation, len(self.largest))
+        n_parts = max(1, min(self.options.gradient_accumulation, len(self.largest)))
         longest = max((row.tokens for row in self.largest), default=0)
         predicted = max((row.predicted for row in self.largest), default=0)
         all_tokens = sum(row.tokens for row in self.largest)

@@ -1,11 +1,13 @@
 """The estimate of memory is that of real steps, and what cannot fit is refused with a way out."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openai
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -30,6 +32,7 @@ from ftops.engine.lora.trainer import LoraTrainer
 from ftops.errors import EngineError
 from ftops.lora_options import LoraOptions
 from tests.engine.lora.small_model import add_model, make_chats, make_request, train
+from tests.engine.running import animals, run_engine, table_settings
 
 WIDE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4}
 GIGABYTE = 10**9
@@ -206,3 +209,18 @@ def test_a_measurement_takes_two_steps_and_stores_the_calibration(base: BaseMode
     assert measured.step_s > 0
     assert measured.memory_bytes is None or measured.memory_bytes > 10**6
     assert (base.folder / "calibration.json").exists()
+
+
+def test_the_api_refuses_a_training_that_cannot_fit(tmp_path: Path) -> None:
+    settings = table_settings(tmp_path)
+    path = add_model(settings.paths.base_models).folder / "base.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"parameters": 10**14}))
+    with run_engine(settings, schedules=False) as running:
+        file = running.upload(animals())
+        with pytest.raises(
+            openai.BadRequestError, match="not enough memory to train small"
+        ) as info:
+            running.sdk.fine_tuning.jobs.create(model="small", training_file=file)
+        assert (info.value.code, info.value.param) == ("insufficient_memory", "hyperparameters")
+        assert "Use a smaller base model." in str(info.value)
+        assert not list(running.sdk.fine_tuning.jobs.list())
