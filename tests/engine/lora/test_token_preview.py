@@ -19,6 +19,7 @@ from tests.engine.lora.small_model import TEMPLATE, add_model
 DEFAULT = (
     "{%- if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}"
 )
+ROW: Any = chat("Where?", "Here.")
 
 
 @pytest.fixture(scope="module")
