@@ -35,7 +35,7 @@ from ftops.engine.trainer import (
     get_prompt,
 )
 from ftops.engine.trainer_registry import BaseInfo
-from ftops.engine.training_file import TrainingRow, get_answer_text
+from ftops.engine.training_file import get_answer_text
 from ftops.files import write_atomic
 
 
@@ -105,12 +105,15 @@ class TableTrainer:
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self._behaviour = behaviour or Behaviour()
 
-    def estimate_tokens(self, rows: Sequence[TrainingRow]) -> TokenEstimate:
-        return TokenEstimate(len(rows), len(rows), 1, 0, 256)
-
     def resolve(self, request: TrainingRequest) -> ResolvedHyperparameters:
         n_epochs = request.n_epochs if isinstance(request.n_epochs, int) else 2
         return ResolvedHyperparameters(n_epochs, 1, 1.0, n_epochs * len(request.training))
+
+    def estimate(
+        self, request: TrainingRequest, resolved: ResolvedHyperparameters
+    ) -> TokenEstimate:
+        n_rows = len(request.training)
+        return TokenEstimate(n_rows, n_rows, 1, 0, 256)
 
     def train(
         self,
