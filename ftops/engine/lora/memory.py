@@ -203,7 +203,7 @@ def _list_smaller(size: TrainingSize) -> Iterator[tuple[TrainingSize, str]]:
         setting = f"batch_size: {n_rows}, lora.gradient_accumulation: {n_parts}"
         yield replace(size, options=smaller), setting
     parts = options.model_copy(update={"gradient_accumulation": max(1, n_rows)})
-    setting = f"batch_size: {n_rows}, lora.gradient_accumulation: {n_rows}, lora.max_length: "
+    setting = f"batch_size: {n_rows}, lora.gradient_accumulation: {n_rows}, " if n_rows > 1 else ""
     length = max((row.tokens for row in size.largest), default=0) // 2
     while length >= _LEAST_LENGTH:
         rows = [
@@ -211,7 +211,7 @@ def _list_smaller(size: TrainingSize) -> Iterator[tuple[TrainingSize, str]]:
         ]
         yield (
             replace(size, options=parts, largest=rows),
-            f"{setting}{length}, after longer rows are shortened or removed",
+            f"{setting}lora.max_length: {length}, after longer rows are shortened or removed",
         )
         length //= 2
     if options.full:
