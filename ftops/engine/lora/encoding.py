@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import json
 import re
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -358,7 +359,34 @@ class _TimeLimit(Exception):
 
 @contextlib.contextmanager
 def _time_limit(limit_s: float) -> Iterator[None]:
-    """Raise an exception in the block after `limit_s` seconds, in any thread."""
+    """Raise an exception in the block after `limit_s` seconds."""
+    if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
+        with _limit_by_signal(limit_s):
+            yield
+    else:
+        with _limit_by_thread(limit_s):
+            yield
+
+
+@contextlib.contextmanager
+def _limit_by_signal(limit_s: float) -> Iterator[None]:
+    """Only for the main thread; thousands of rows are rendered without starting a thread each."""
+
+    def stop(*_: object) -> None:
+        raise _TimeLimit
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    left_s, interval_s = signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left_s, interval_s)
+        signal.signal(signal.SIGALRM, handler)
+
+
+@contextlib.contextmanager
+def _limit_by_thread(limit_s: float) -> Iterator[None]:
+    """For any thread: another one raises the exception in it."""
     thread, lock, is_over = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False
     raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
