@@ -29,6 +29,7 @@ from ftops.engine.lora.objective import predict
 from ftops.engine.lora.packing import make_pack
 from ftops.engine.lora.resources import save_memory
 from ftops.engine.lora.trainer import LoraTrainer
+from ftops.engine.trainer_registry import BaseInfo
 from ftops.errors import EngineError
 from ftops.lora_options import LoraOptions
 from tests.engine.lora.small_model import add_model, make_chats, make_request, train
@@ -216,6 +217,8 @@ def test_the_api_refuses_a_training_that_cannot_fit(tmp_path: Path) -> None:
     path = add_model(settings.paths.base_models).folder / "base.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"parameters": 10**14}))
     with run_engine(settings, schedules=False) as running:
+        bases = {"small": BaseInfo(10**14, is_pretrained=True)}
+        object.__setattr__(running.engine, "list_bases", lambda: bases)
         file = running.upload(animals())
         with pytest.raises(
             openai.BadRequestError, match="not enough memory to train small"
