@@ -34,6 +34,7 @@ _DROPOUT_COPIES = 1.25  # a copy of an input, and its mask
 _LOGIT_COPIES = 3  # logits, their softmax and their gradients
 _GAPS = 1.7
 _LIBRARY_BYTES = 500 << 20  # of a process that has imported PyTorch, Transformers and PEFT
+_NF4_BYTES = 0.52  # of a quantized value, with its share of the scales
 _TRAINED_BYTES = 16  # weight, gradient and two moments of a trained value, in fp32
 _STORED_BYTES = 12  # weight and two moments in a checkpoint
 _LEAST_LENGTH = 16  # tokens; see `LoraOptions.max_length`
@@ -98,27 +99,43 @@ class TrainingSize:
         """The number of values to train, by the shapes of the weights."""
         if self.options.full:
             return self.base.parameters
-        targets, rank, count = self.options.targets, self.options.rank, 0
+        targets, count = self.options.targets, 0
+        for name, (n_outputs, n_inputs) in self._list_matrices():
+            if targets == "all-linear":
+                is_target = not _NO_ADAPTER.search(name)
+            else:
+                module = f".{name.removesuffix('.weight')}"
+                is_target = any(module.endswith(f".{target}") for target in targets)
+            if is_target:
+                count += self.options.rank * (n_outputs + n_inputs)
+                count += n_outputs if self.options.variant == "dora" else 0
+        return count
+
+    def _list_matrices(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for path in list_weights(self.base.folder):
             for name, tensor in read_safetensors_header(path)[0].items():
-                shape, module = tensor["shape"], name.removesuffix(".weight")
-                if targets == "all-linear":
-                    is_target = not _NO_ADAPTER.search(name)
-                else:
-                    is_target = any(f".{module}".endswith(f".{target}") for target in targets)
-                if len(shape) == 2 and is_target:
-                    count += rank * sum(shape) + (shape[0] if self.options.variant == "dora" else 0)
-        return count
+                if len(tensor["shape"]) == 2:
+                    yield name, tuple(tensor["shape"])
 
     @property
     def _value_bytes(self) -> int:
-        if self.options.dtype == "auto":
+        if self.options.dtype in ("auto", "nf4"):
             return 4 if self.options.full or self.device == "cpu" else 2
         return 4 if self.options.dtype == "fp32" else 2
 
     @property
     def _frozen_bytes(self) -> int:
-        return 0 if self.options.full else self.base.parameters * self._value_bytes
+        if self.options.full:
+            return 0
+        size = self.base.parameters * self._value_bytes
+        if self.options.dtype == "nf4":
+            quantized = sum(
+                math.prod(shape)
+                for name, shape in self._list_matrices()
+                if not _NO_ADAPTER.search(name)
+            )
+            size -= math.ceil(quantized * (self._value_bytes - _NF4_BYTES))
+        return size
 
     def _find_largest_pack(self) -> RowSize:
         """A bound of the tokens in a pack of a step; see `packing.split_rows`."""

@@ -118,6 +118,11 @@ def test_the_trained_values_are_counted_exactly(base: BaseModel, options: dict[s
     assert make_size(base, [9], **options).count_trained() == count
 
 
+def test_four_bits_a_weight_need_less(base: BaseModel) -> None:
+    plain, quantized = make_size(base, [9]), make_size(base, [9], dtype="nf4")
+    assert plain.estimate_bytes() - quantized.estimate_bytes() > 3 * 0.8 * base.parameters
+
+
 def test_what_fits_is_not_refused(base: BaseModel) -> None:
     size = make_size(base, [400] * 4)
     assert check_memory(size, None) == check_memory(size, 100 * GIGABYTE)
