@@ -81,7 +81,7 @@ class TrainingSize:
         layers = _get_number(config, "num_hidden_layers", "n_layer")
         hidden = _get_number(config, "hidden_size", "n_embd")
         inner = _get_number(config, "intermediate_size", "n_inner") or 4 * hidden
-        pack = self._find_largest_pack()
+        pack = self._get_largest_pack()
         layer = _HIDDEN_COPIES * hidden + _INNER_COPIES * inner + 7 * self.options.rank
         if self.options.dropout:
             layer += math.ceil(_DROPOUT_COPIES * (6 * hidden + inner))
@@ -137,7 +137,7 @@ class TrainingSize:
             size -= math.ceil(quantized * (self._value_bytes - _NF4_BYTES))
         return size
 
-    def _find_largest_pack(self) -> RowSize:
+    def _get_largest_pack(self) -> RowSize:
         """A bound of the tokens in a pack of a step; see `packing.split_rows`."""
         n_parts = max(1, min(self.options.gradient_accumulation, len(self.largest)))
         longest = max((row.tokens for row in self.largest), default=0)
@@ -153,7 +153,7 @@ def _get_number(config: Mapping[str, Any], *names: str) -> int:
     return next((value for name in names if isinstance(value := config.get(name), int)), 0)
 
 
-def find_largest_rows(rows: Iterable[RowSize], batch_size: int) -> list[RowSize]:
+def list_largest_rows(rows: Iterable[RowSize], batch_size: int) -> list[RowSize]:
     return heapq.nlargest(batch_size, rows, key=lambda row: row.tokens)
 
 

@@ -36,7 +36,7 @@ from ftops.engine.lora.memory import (
     TrainingSize,
     check_disk,
     check_memory,
-    find_largest_rows,
+    list_largest_rows,
 )
 from ftops.engine.lora.model import (
     add_adapter,
@@ -445,7 +445,7 @@ def measure_size(
 ) -> TrainingSize:
     """What the memory of a training depends on."""
     sizes = (RowSize(row.n_tokens, row.n_predicted) for row in training)
-    return TrainingSize(base, options, find_largest_rows(sizes, batch_size), device.type)
+    return TrainingSize(base, options, list_largest_rows(sizes, batch_size), device.type)
 
 
 def _make_seed(*numbers: int) -> int:

@@ -21,8 +21,8 @@ from ftops.engine.lora.memory import (
     check_disk,
     check_memory,
     find_free_memory,
-    find_largest_rows,
     find_machine_memory,
+    list_largest_rows,
 )
 from ftops.engine.lora.model import add_adapter, list_trained, load_weights
 from ftops.engine.lora.objective import predict
@@ -165,7 +165,7 @@ def test_adapters_are_the_last_resort_of_full_training(base: BaseModel) -> None:
 
 def test_a_step_is_as_large_as_the_longest_rows() -> None:
     rows = [RowSize(tokens, 1) for tokens in (3, 9, 5, 7)]
-    assert [row.tokens for row in find_largest_rows(rows, 2)] == [9, 7]
+    assert [row.tokens for row in list_largest_rows(rows, 2)] == [9, 7]
 
 
 def test_a_full_disk_is_an_error_before_the_training(base: BaseModel, tmp_path: Path) -> None:
