@@ -250,7 +250,7 @@ def estimate_training(
     """The estimate of training on the prepared files; they must still exist."""
     rule = provider.capabilities.auto_epochs
     n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, summary.rows, rule)
-    hyperparameters = asdict(spec.hyperparameters.to_record()) | spec.sections
+    hyperparameters = {**asdict(spec.hyperparameters.to_record()), **spec.sections}
     counted = tokens.count(
         summary, provider, spec.model, validation=validation, hyperparameters=hyperparameters
     )

@@ -35,7 +35,7 @@ from ftops.lora_options import LoraOptions
 from tests.engine.lora.small_model import add_model, make_chats, make_request, train
 from tests.engine.running import animals, run_engine, table_settings
 
-WIDE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4}
+WIDE: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4}
 GIGABYTE = 10**9
 
 
