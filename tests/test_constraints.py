@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-UNLOCKED = ("bench", "lora", "lora-serve")  # a developer does not need PyTorch
+UNLOCKED = ("bench", "lora", "lora-serve", "qlora")  # a developer does not need PyTorch
 FILES = {
     "constraints.txt": PROJECT["dependencies"],
     "constraints-dev.txt": [

@@ -25,10 +25,29 @@ def write_safetensors(path: Path, **shapes: list[int]) -> None:
     path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(end))
 
 
+# Of bytes; Transformers loads it where it is installed.
+TOKENIZER = {
+    "version": "1.0",
+    "added_tokens": [],
+    "pre_tokenizer": {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": True,
+    },
+    "model": {
+        "type": "BPE",
+        "vocab": {chr(code): code - 33 for code in range(33, 324)},
+        "merges": [],
+    },
+}
+
+
 def write_model(folder: Path, *, config: object = CONFIG, template: str | None = TEMPLATE) -> None:
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.json").write_text("{}")
-    tokenizer = {} if template is None else {"chat_template": template}
+    (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER))
+    tokenizer = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "!"}
+    tokenizer |= {} if template is None else {"chat_template": template}
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     (folder / "README.md").write_text("---\nlanguage: en\nlicense: apache-2.0\n---\n# Small\n")
     write_safetensors(folder / "model.safetensors", embed=[8, 4], head=[4])
