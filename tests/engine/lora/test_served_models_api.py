@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,7 @@ def test_a_json_schema_reaches_the_back_end(served: Running) -> None:
     assert answer.choices[0].message.content == str({"type": "object"})
 
 
+@pytest.mark.skipif(not find_spec("xllamacpp"), reason="only llama.cpp has Q8_0")
 def test_a_request_may_ask_for_a_precision(served: Running) -> None:
     answer = chat(served, "x", extra_body={"precision": "fp32"})
     assert answer.system_fingerprint == "echo fp32"

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def test_a_requested_precision_is_served_by_another_process(tmp_path: Path) -> N
         assert exact.system_fingerprint == "echo fp32"
 
 
+@pytest.mark.skipif(not find_spec("xllamacpp"), reason="only llama.cpp has Q8_0")
 def test_a_model_that_is_asked_often_and_alone_gets_merged_weights(tmp_path: Path) -> None:
     base = write_base(tmp_path)
     with run_pool() as pool:
