@@ -55,20 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read_request(options: argparse.Namespace) -> TrainingRequest:
     settings = read_hyperparameters(options.hyperparameters)
-    return TrainingRequest(
-        base=options.model,
-        training=list(read_rows(options.file)),
-        validation=list(read_rows(options.validation)) if options.validation else (),
-        n_epochs=settings.n_epochs,
-        batch_size=settings.batch_size,
-        learning_rate_multiplier=settings.learning_rate_multiplier,
-        beta=settings.beta,
-        prompt_loss_weight=settings.prompt_loss_weight,
-        learning_rate=settings.learning_rate,
-        eval_every=settings.eval_every,
-        early_stopping=settings.early_stopping,
-        lora=settings.lora,
-    )
+    validation = list(read_rows(options.validation)) if options.validation else ()
+    return settings.make_request(options.model, list(read_rows(options.file)), validation)
 
 
 def _estimate(

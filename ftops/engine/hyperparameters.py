@@ -1,11 +1,12 @@
 """The hyperparameters of a job, as stored in the database."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ftops.engine.classification_metrics import ClassSettings
-from ftops.engine.trainer import EarlyStopping, ResolvedHyperparameters
+from ftops.engine.trainer import EarlyStopping, ResolvedHyperparameters, TrainingRequest
+from ftops.engine.training_file import TrainingRow
 from ftops.records import Json
 
 
@@ -24,6 +25,25 @@ class JobHyperparameters:
     eval_every: int | None = None
     early_stopping: EarlyStopping | None = None
     lora: Mapping[str, Json] | None = None  # the fields of `LoraOptions` that are set
+
+    def make_request(
+        self, base: str, training: Sequence[TrainingRow], validation: Sequence[TrainingRow]
+    ) -> TrainingRequest:
+        """A training of these rows with the hyperparameters, without a seed."""
+        return TrainingRequest(
+            base=base,
+            training=training,
+            validation=validation,
+            n_epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            learning_rate_multiplier=self.learning_rate_multiplier,
+            beta=self.beta,
+            prompt_loss_weight=self.prompt_loss_weight,
+            learning_rate=self.learning_rate,
+            eval_every=self.eval_every,
+            early_stopping=self.early_stopping,
+            lora=self.lora,
+        )
 
 
 def read_hyperparameters(values: Mapping[str, Json]) -> JobHyperparameters:

@@ -178,22 +178,8 @@ def _build_request(
         base = str(context.folder.model(parent.job_id, parent.step))
     multiplier = settings.learning_rate_multiplier
     if legacy.is_legacy(job.id) and not isinstance(multiplier, str):
-        multiplier *= legacy.LEGACY_RATE
-    return TrainingRequest(
-        base=base,
-        training=rows.training,
-        validation=rows.validation,
-        n_epochs=settings.n_epochs,
-        batch_size=settings.batch_size,
-        learning_rate_multiplier=multiplier,
-        seed=job.seed,
-        beta=settings.beta,
-        prompt_loss_weight=settings.prompt_loss_weight,
-        learning_rate=settings.learning_rate,
-        eval_every=settings.eval_every,
-        early_stopping=settings.early_stopping,
-        lora=settings.lora,
-    )
+        settings = replace(settings, learning_rate_multiplier=multiplier * legacy.LEGACY_RATE)
+    return replace(settings.make_request(base, rows.training, rows.validation), seed=job.seed)
 
 
 def _describe(job: JobRow, resolved: ResolvedHyperparameters) -> str:

@@ -1,15 +1,17 @@
 """Base models without weights, and a pool whose processes echo."""
 
 import json
+import queue
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ftops.engine.base_models import BaseModel
 from ftops.engine.generation import PooledModel
 from ftops.engine.lora.serving import ServedModel, ServingPool
-from ftops.engine.trainer import SamplingParams
+from ftops.engine.trainer import GenerationChunk, SamplingParams
 from tests.engine.lora import echo_worker
 from tests.fakes import FakeClock
 
@@ -55,3 +57,18 @@ def ask(model: ServedModel, prompt: str, params: SamplingParams | None = None) -
     """The text of the answer."""
     request = PooledModel(None, model).generate([prompt], params or SamplingParams(max_tokens=99))
     return "".join(chunk.text for chunk in request)
+
+
+def read_chunks(chunks: "queue.SimpleQueue[Any]") -> list[GenerationChunk]:
+    """Wait for all chunks of an answer."""
+    received: list[GenerationChunk] = []
+    while not received or received[-1].finish_reason is None:
+        chunk = chunks.get(timeout=60)
+        if isinstance(chunk, Exception):
+            raise chunk
+        received.append(chunk)
+    return received
+
+
+def write_text(chunks: list[GenerationChunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)

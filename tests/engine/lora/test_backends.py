@@ -12,6 +12,7 @@ import pytest
 from ftops.engine.lora.answer_queue import Answer
 from ftops.engine.trainer import ChatPrompt, GenerationChunk, Prompt, SamplingParams
 from ftops.engine.training_file import Turn
+from tests.engine.lora.served import read_chunks, write_text
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -47,22 +48,7 @@ class Served:
     def ask(
         self, prompt: Prompt, params: SamplingParams, adapter: str = "", index: int = 0
     ) -> list[GenerationChunk]:
-        return read(self.start(prompt, params, adapter, index)[1])
-
-
-def read(chunks: "queue.SimpleQueue[Any]") -> list[GenerationChunk]:
-    """Wait for all chunks of an answer."""
-    received: list[GenerationChunk] = []
-    while not received or received[-1].finish_reason is None:
-        chunk = chunks.get(timeout=60)
-        if isinstance(chunk, Exception):
-            raise chunk
-        received.append(chunk)
-    return received
-
-
-def write_text(chunks: list[GenerationChunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
+        return read_chunks(self.start(prompt, params, adapter, index)[1])
 
 
 def list_logprobs(chunks: list[GenerationChunk]) -> list[float]:
@@ -137,7 +123,7 @@ def test_adapters_on_one_base_give_their_own_answers_at_the_same_time(served: Se
     alone = [write_text(served.ask(CHAT, GREEDY, name)) for name in names]
     assert len(set(alone)) == 3
     started = [served.start(CHAT, GREEDY, name)[1] for name in names * 3]
-    assert [write_text(read(chunks)) for chunks in started] == alone * 3
+    assert [write_text(read_chunks(chunks)) for chunks in started] == alone * 3
 
 
 def test_an_answer_arrives_in_pieces_with_all_its_tokens_counted(served: Served) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ftops.engine.lora.answer_queue import Answer
 from ftops.engine.lora.vllm import VllmBackend, find_served_name
 from ftops.engine.trainer import GenerationChunk, ModelUnavailable, SamplingParams
-from tests.engine.lora.served import write_adapter
+from tests.engine.lora.served import read_chunks, write_adapter, write_text
 from tests.engine.lora.vllm_server import VllmServer, run_vllm
 
 
@@ -36,17 +36,7 @@ def ask(
     params = params or SamplingParams(max_tokens=99)
     answer = Answer(prompt, params, chunks.put, chunks.put, str(adapter), seed=params.seed)
     backend.submit([answer])
-    received: list[GenerationChunk] = []
-    while not received or received[-1].finish_reason is None:
-        chunk = chunks.get(timeout=30)
-        if isinstance(chunk, Exception):
-            raise chunk
-        received.append(chunk)
-    return received
-
-
-def write_text(chunks: list[GenerationChunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
+    return read_chunks(chunks)
 
 
 def test_the_server_is_used_for_the_base_model_that_it_has(
