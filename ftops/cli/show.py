@@ -1,5 +1,6 @@
 """`ftops show`, and the summary at the end of `ftops run`: everything about one run."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.evaluation_view import render_evaluation
 from ftops.cli.format import (
+    WIDTH,
     cell,
     heading,
     indent,
@@ -239,7 +241,7 @@ def render_summary(summary: RunSummary) -> Iterator[RenderableType]:
             moment = render_time(summary.model.deleted_at)
             yield indent(Text(f"Deleted on {moment}.", style="yellow"))
         elif get_capabilities(summary.run.provider).is_untrained(summary.run.model):
-            yield indent(Text(UNTRAINED_BASE_NOTE, style="dim"))
+            yield indent(Text(textwrap.fill(UNTRAINED_BASE_NOTE, WIDTH - 4), style="dim"))
     if pruned := describe_pruned(summary.run):
         yield Text(f"\nIts files were {pruned}.", style="yellow")
     yield heading("Next")
