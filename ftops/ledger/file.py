@@ -108,13 +108,15 @@ def is_ledger(connection: sqlite3.Connection, path: Path) -> bool:
     Raises LedgerTooNew for a file of a later ftops, and LedgerError for a file of an earlier ftops
     or of another program. Changes nothing.
     """
+    # The tables first: another process may create the ledger between the statements, and tables
+    # without the mark that is written with them would look like those of another program.
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application_id == APPLICATION_ID and version == VERSION:
         return True
     if application_id == APPLICATION_ID and version > VERSION:
         raise LedgerTooNew(f"{path} has version {version}; this ftops reads up to {VERSION}")
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not tables and application_id == 0:
         return False
     if application_id == APPLICATION_ID or {"migrations", "runs", "calls"} <= tables:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import LedgerError, LedgerTooNew, StorageError
-from ftops.ledger.file import APPLICATION_ID, VERSION
+from ftops.ledger.file import APPLICATION_ID, VERSION, is_ledger
 from ftops.ledger.ledger import Ledger
 from tests.fakes import FakeClock
 from tests.ledger.rows import make_run
@@ -239,6 +239,30 @@ def test_threads_share_one_ledger(ledger: Ledger) -> None:
     for thread in threads:
         thread.join()
     assert len(ledger.list_runs()) == 40
+
+
+@pytest.mark.parametrize("statement", range(3))
+def test_a_ledger_that_another_process_creates_between_two_looks_is_no_foreign_file(
+    tmp_path: Path, statement: int
+) -> None:
+    path = tmp_path / "ledger.db"
+
+    class Creating(sqlite3.Connection):
+        """Another connection creates the ledger before the statement of this number."""
+
+        executed = 0
+
+        def execute(self, sql: str, /, *values: object) -> sqlite3.Cursor:
+            if self.executed == statement:
+                Ledger(path, FakeClock()).close()
+            self.executed += 1
+            return super().execute(sql, *values)  # type: ignore[arg-type]
+
+    connection = sqlite3.connect(path, factory=Creating)
+    is_ledger(connection, path)
+    assert connection.executed == 3
+    assert is_ledger(connection, path)
+    connection.close()
 
 
 def test_processes_that_create_the_same_ledger_at_once_all_succeed(tmp_path: Path) -> None:
