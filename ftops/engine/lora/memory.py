@@ -1,4 +1,4 @@
-"""The memory and disk space that a training needs, compared with what this machine has.
+"""The memory and disk space that a training needs, and what this machine has.
 
 Nothing here imports PyTorch: the server refuses a job that cannot fit before it is created.
 
@@ -13,6 +13,7 @@ of the C library needs 1.7 times as much for its gaps, unless `resources.save_me
 import contextlib
 import heapq
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ftops.clock import Clock
 from ftops.engine.base_models import BaseModel, list_weights, read_json, read_safetensors_header
 from ftops.engine.lora.auto_hyperparameters import choose_batch_size
 from ftops.engine.training_file import list_texts, parse_row
@@ -37,6 +39,7 @@ _LIBRARY_BYTES = 500 << 20  # of a process that has imported PyTorch, Transforme
 _NF4_BYTES = 0.52  # of a quantized value, with its share of the scales
 _TRAINED_BYTES = 16  # weight, gradient and two moments of a trained value, in fp32
 _STORED_BYTES = 12  # weight and two moments in a checkpoint
+_IDLE_SAMPLE_S = 0.25
 _LEAST_LENGTH = 16  # tokens; see `LoraOptions.max_length`
 _NO_ADAPTER = re.compile(r"embed|lm_head|\bwte\b|\bwpe\b")
 _MEMORY_SHARE = 0.8  # of the memory, up to which a step is not made to save any
@@ -268,6 +271,34 @@ def find_free_memory(root: Path = Path("/")) -> int | None:
     """The memory that is available now, in bytes; None when the system does not say."""
     free, limit = _find_meminfo("MemAvailable", root), find_machine_memory(root)
     return min((size for size in (free, limit) if size is not None), default=None)
+
+
+def count_idle_cores(clock: Clock, root: Path = Path("/")) -> int:
+    """The cores that this process may use and that no process uses now; at least 1.
+
+    The load average would count what has ended in the last minute, such as an installation. It is
+    used where the system does not say more.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    before = _read_core_times(root)
+    clock.sleep(_IDLE_SAMPLE_S)
+    idle, total = (now - then for now, then in zip(_read_core_times(root), before, strict=True))
+    if total > 0:
+        return max(1, min(cores, round(cores * idle / total)))
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return max(1, cores - round(load))
+
+
+def _read_core_times(root: Path) -> tuple[int, int]:
+    """The time without work and the whole time of all cores since the start of the system."""
+    try:
+        line = (root / "proc/stat").read_text(encoding="ascii").partition("\n")[0]
+        times = [int(field) for field in line.split()[1:9]]  # user nice system idle iowait …
+        return times[3] + times[4], sum(times)
+    except (OSError, ValueError, IndexError):
+        return 0, 0
 
 
 def _find_meminfo(key: str, root: Path) -> int | None:

@@ -3,14 +3,13 @@
 import contextlib
 import ctypes
 import math
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from ftops.clock import Clock
-from ftops.engine.lora.memory import find_free_memory, find_machine_memory
+from ftops.engine.lora.memory import count_idle_cores, find_free_memory, find_machine_memory
 
 _M_MMAP_THRESHOLD = -3  # of mallopt in glibc
 _LARGE_BLOCK_BYTES = 1 << 20
@@ -63,7 +62,7 @@ def calibrate_threads(config: Mapping[str, Any], clock: Clock) -> int:
     """
     hidden = int(config["hidden_size"])
     inner = int(config.get("intermediate_size") or 4 * hidden)
-    most = max(1, count_cores() - round(os.getloadavg()[0] if hasattr(os, "getloadavg") else 0))
+    most = count_idle_cores(clock)
     if _CALIBRATION_TOKENS * hidden * inner < _LEAST_PRODUCTS:
         return 1
     tokens, weight = torch.ones(_CALIBRATION_TOKENS, hidden), torch.ones(hidden, inner)
@@ -76,10 +75,3 @@ def calibrate_threads(config: Mapping[str, Any], clock: Clock) -> int:
             torch.mm(tokens, weight)
         times[threads] = clock.monotonic_s() - started_s
     return min(times, key=lambda threads: times[threads])
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,7 +13,6 @@ Nothing here imports PyTorch; the other side is `ftops.engine.lora.serving_worke
 
 import importlib.util
 import itertools
-import os
 import queue
 import subprocess
 import threading
@@ -27,6 +26,7 @@ import orjson
 
 from ftops.clock import Clock
 from ftops.engine.base_models import BaseModel, find_option_without_gguf, read_json
+from ftops.engine.lora.memory import count_idle_cores
 from ftops.engine.lora.serving_protocol import read_chunk, render_params, render_prompt
 from ftops.engine.settings import hide_paths
 from ftops.engine.trainer import (
@@ -310,7 +310,7 @@ class ServingPool:
                 "precision": weights.precision,
                 "backend": "transformers" if weights.needs_transformers else "auto",
                 "context_length": weights.context_length,
-                "threads": max(1, (os.cpu_count() or 1) // 2),  # a job may be training
+                "threads": count_idle_cores(self._clock),  # a job may be training
             }
             name = f"serving-{weights.precision}{'-merged' if weights.adapter else ''}.log"
             log = weights.base.folder / name

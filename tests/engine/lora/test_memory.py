@@ -20,6 +20,7 @@ from ftops.engine.lora.memory import (
     TrainingSize,
     check_disk,
     check_memory,
+    count_idle_cores,
     find_free_memory,
     find_machine_memory,
     list_largest_rows,
@@ -34,6 +35,7 @@ from ftops.errors import EngineError
 from ftops.lora_options import LoraOptions
 from tests.engine.lora.small_model import add_model, make_chats, make_request, train
 from tests.engine.running import animals, run_engine, table_settings
+from tests.fakes import FakeClock
 
 WIDE: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4}
 GIGABYTE = 10**9
@@ -197,6 +199,28 @@ def test_memory_is_that_of_the_machine_or_of_its_control_group(tmp_path: Path) -
     assert (find_machine_memory(tmp_path), find_free_memory(tmp_path)) == (2_000_000, 2_000_000)
     write(tmp_path, {"sys/fs/cgroup/memory/jobs/a/memory.limit_in_bytes": "1000000\n"})
     assert find_machine_memory(tmp_path) == 1_000_000
+
+
+class BusyClock(FakeClock):
+    """While it sleeps, the cores of the machine below `root` work and idle for these ticks."""
+
+    def __init__(self, root: Path, busy: int, idle: int) -> None:
+        super().__init__()
+        self._root, self._busy, self._idle = root, busy, idle
+        write(root, {"proc/stat": "cpu  900 0 100 5000 20 0 0 0 0 0\n"})
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        busy, idle = 900 + self._busy, 5000 + self._idle
+        write(self._root, {"proc/stat": f"cpu  {busy} 0 100 {idle} 20 0 0 0 0 0\n"})
+
+
+def test_cores_that_are_busy_now_are_not_idle(tmp_path: Path) -> None:
+    cores = count_idle_cores(BusyClock(tmp_path, busy=0, idle=100), tmp_path)
+    half = count_idle_cores(BusyClock(tmp_path, busy=50, idle=50), tmp_path)
+    assert half == max(1, round(cores / 2))
+    assert count_idle_cores(BusyClock(tmp_path, busy=100, idle=0), tmp_path) == 1
+    assert 1 <= count_idle_cores(FakeClock(), tmp_path / "none") <= cores
 
 
 def test_a_training_that_cannot_fit_does_not_start(base: BaseModel, tmp_path: Path) -> None:
