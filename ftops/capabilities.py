@@ -1,7 +1,9 @@
 """What a provider supports and how it resolves `auto`: known without a request."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ftops.records import Method
 
@@ -42,6 +44,21 @@ class BatchRule:
 
 
 @dataclass(frozen=True, slots=True)
+class DeploymentRule:
+    """How a trained model is deployed, which providers without serving on demand require.
+
+    `hourly` if it costs by the hour, not by the token: about `hourly_usd`, where that is known
+    before the provider is asked. `ends` is how the provider ends a deployment by itself: after a
+    time without requests (`idle`), after a time in total (`expiry`), or `never`.
+    """
+
+    hourly: bool = True
+    hourly_usd: float | None = None
+    ends: Literal["idle", "expiry", "never"] = "never"
+    name_max: int = 63  # characters of a deployment's name: lower-case letters, digits and hyphens
+
+
+@dataclass(frozen=True, slots=True)
 class Naming:
     """How a provider names files, jobs and fine-tuned models, as regular expressions.
 
@@ -74,8 +91,12 @@ class Capabilities:
 
     suffix_max: int
     hyperparameters: frozenset[str]  # the fields of `Hyperparameters` that it does not ignore
-    metadata: bool = True
+    metadata: bool = True  # a job keeps the metadata that identifies it
+    custom_metadata: bool = True  # a job keeps the metadata of the job file, too
+    mark_in_suffix: bool = False  # `JobRequest.mark` is sent at the end of the suffix
     seed: bool = True
+    auto: bool = True  # "auto" may be sent; otherwise the field is left out
+    defaults: Mapping[str, str] = field(default_factory=dict)  # of hyperparameters left out
     min_rows: int = 1  # the provider refuses jobs with fewer training rows
     needs_key: bool = True
     poll_every_s: float = 5.0  # between polls of a running job
@@ -91,7 +112,9 @@ class Capabilities:
     pauses: bool = True  # a job can be paused and resumed
     untrained_bases: tuple[str, ...] = ()  # base models that have random weights before training
     moderation: bool = False  # it implements `Provider.moderate`
-    deployment: bool = False  # a trained model must be deployed before requests
+    deployment: DeploymentRule | None = None  # None: trained models answer without one
+    serves: bool = True  # its models can answer requests there
+    weights: bool = False  # it implements `Provider.download_weights`
     max_concurrent_requests: int = 8  # of completions
     prompts_per_request: int = 1  # texts (not chats) in one request
     own_vocabulary: bool = False  # each job trains a vocabulary on its own rows

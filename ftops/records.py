@@ -25,6 +25,7 @@ class Stage(StrEnum):
     CREATE = "create"
     FOLLOW = "follow"
     RESULTS = "results"
+    DEPLOY = "deploy"
     EVALUATE = "evaluate"
 
 
@@ -249,6 +250,7 @@ class JobRequest:
     method: Method = Method.SUPERVISED
     idempotency_key: str | None = None  # the same for each attempt at the request
     sections: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)  # of the provider
+    mark: str = ""  # unique for each job of this ledger, for `Capabilities.mark_in_suffix`
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,7 @@ class Job:
     model: str
     created_at: datetime
     fine_tuned_model: str | None = None
+    deployable_model: str | None = None  # what a deployment names, if not `fine_tuned_model`
     finished_at: datetime | None = None
     estimated_finish: datetime | None = None
     trained_tokens: int | None = None
@@ -284,6 +287,44 @@ class Job:
     def ended(self) -> bool:
         """Whether its status is final."""
         return self.status in ENDED_JOB_STATUSES
+
+
+# Deployment statuses are an open set: one with any other status is not ready yet.
+READY = "ready"
+ENDED_DEPLOYMENT_STATUSES = frozenset({"failed", "deleted"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequest:
+    """The request that deploys the model of `job` under `name`, by which it is found again.
+
+    The provider ends the deployment after `max_s` seconds without a request, or in total, whichever
+    it offers (`DeploymentRule.ends`).
+    """
+
+    name: str
+    job: Job
+    max_s: float
+    sections: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)  # of the provider
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment of a model at the provider; `model` is its name in requests."""
+
+    id: str
+    name: str
+    model: str
+    status: str  # an open set; see READY and ENDED_DEPLOYMENT_STATUSES
+    created_at: datetime | None = None
+    hourly_usd: float | None = None  # what it costs now; None if unknown
+    expires_at: datetime | None = None
+    error: str = ""  # why it failed
+
+    @property
+    def ended(self) -> bool:
+        """Whether it answers nothing and costs nothing any more."""
+        return self.status in ENDED_DEPLOYMENT_STATUSES
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,26 @@ class TrainingSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class DeployResult:
+    """The deployment; requests call the model `call_name`, and `hourly_usd` is None if unknown."""
+
+    deployment_id: str
+    call_name: str
+    hourly_usd: float | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, detail: Mapping[str, Json]) -> "DeployResult":
+        return cls(
+            deployment_id=get_value(detail, "deployment_id", str),
+            call_name=get_value(detail, "call_name", str),
+            hourly_usd=find_value(detail, "hourly_usd", float),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateResult:
     """The primary metric of the tuned model with its interval, and of the other candidates.
 
@@ -285,6 +305,7 @@ class StageResults:
     create: CreateResult | None = None
     follow: FollowResult | None = None
     results: TrainingSummary | None = None
+    deploy: DeployResult | None = None
     evaluate: EvaluateResult | None = None
 
     @classmethod
@@ -299,12 +320,14 @@ class StageResults:
         prepare, upload = find(Stage.PREPARE, "training"), find(Stage.UPLOAD, "training_file")
         create, follow = find(Stage.CREATE, "job_id"), find(Stage.FOLLOW, "hyperparameters")
         results, evaluate = find(Stage.RESULTS, "file_id"), find(Stage.EVALUATE, "primary_metric")
+        deploy = find(Stage.DEPLOY, "deployment_id")
         return cls(
             prepare=PreparedData.from_json(prepare) if prepare else None,
             upload=UploadResult.from_json(upload) if upload else None,
             create=CreateResult.from_json(create) if create else None,
             follow=FollowResult.from_json(follow) if follow else None,
             results=TrainingSummary.from_json(results) if results else None,
+            deploy=DeployResult.from_json(deploy) if deploy else None,
             evaluate=EvaluateResult.from_json(evaluate) if evaluate else None,
         )
 

@@ -114,6 +114,7 @@ class JobPreview:
             "estimated_memory_bytes": estimate.memory_bytes if estimate else None,
             "tokens_per_second": estimate.tokens_per_second if estimate else None,
             "measured_step_s": estimate.step_s if estimate else None,
+            "deployment": self.preview.deployment,
             "evaluation": evaluation_to_json(self.preview.evaluation),
             "code": [
                 {"field": field, "runs": runs}
@@ -176,6 +177,7 @@ def render_preview(
             ("time", _describe_time(details)),
             ("memory", _describe_memory(details)),
             ("cost", _describe_cost(details)),
+            ("deployment", details.deployment),
             ("price", _describe_price(details.figures)),
             ("ends", _describe_ends(details.figures)),
         ]

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from ftops.cli.environment import get_home, read_environ
+from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.output import Mode, Output
 from ftops.clock import Clock, SystemClock
 from ftops.http.request_log import FILENAME, RequestLog
@@ -64,6 +64,15 @@ def open_provider(
         yield get_provider(settings)
 
 
+def find_deployed(account: str, model: str) -> str | None:
+    """The name in requests of a model that the ledger knows to be deployed."""
+    if not (get_home() / "ledger.db").is_file():
+        return None
+    with open_ledger() as ledger:
+        record = ledger.find_deployment(account, model)
+    return record.call_name if record else None
+
+
 def open_trust() -> Trust:
     """The approvals of the home folder."""
     return Trust(TrustFile(get_home()))
@@ -101,6 +110,7 @@ def open_providers(
         clock=clock or SystemClock(),
         request_log=open_request_log(on_note),
         typed=typed,
+        find_deployed=find_deployed,
     )
     opened: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ftops.cli.command import command
+from ftops.cli.deployments import render_live_deployments
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.factory import get_default_provider, open_provider
 from ftops.cli.format import cell, make_table, render_time, to_timestamp
@@ -119,13 +120,16 @@ def list_models(
             for model in source.list_models()
             if include_base or model.fine_tuned
         ]
+        deployed = [each for each in ledger.list_deployments() if each.account == source.account]
     kept = [item for item in listed if run_name is None or item.run_name == run_name]
     models = sort_models(kept, by_metric=sort is Sort.METRIC)
+    now = SystemClock().now()
     out.finish(
         [item.to_json() for item in models],
         essential=[item.model.id for item in models],
         human=lambda: [
-            render_models(models, width=out.console.width, today=SystemClock().now().date())
+            render_models(models, width=out.console.width, today=now.date()),
+            *render_live_deployments(deployed, now),
         ],
     )
 

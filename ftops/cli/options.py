@@ -114,6 +114,13 @@ TrustHost = Annotated[
 AllowHttp = Annotated[
     bool, typer.Option("--allow-http", help="Approve unencrypted http to another machine.")
 ]
+AllowOpenEnded = Annotated[
+    bool,
+    typer.Option(
+        "--allow-open-ended",
+        help="Allow a deployment that costs by the hour and that the provider never ends itself.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
@@ -123,6 +130,7 @@ class ApprovalOptions:
 
     trust_host: TrustHost = None
     allow_http: AllowHttp = False
+    allow_open_ended: AllowOpenEnded = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,10 +97,10 @@ def run(
 ) -> None:
     """Run a job file, from the data to an evaluated model.
 
-    The stages are prepare, upload, create, follow, results and evaluate. Running the same file
-    again continues where it stopped, or shows the finished run. Exit code 4 if the model misses a
-    requirement of `evaluate.require`. With --all, job files run in parallel: a failed one stops no
-    other, and the exit code is the highest of all.
+    The stages are prepare, upload, create, follow, results, deploy (where a model needs it) and
+    evaluate. Running the same file again continues where it stopped, or shows the finished run.
+    Exit code 4 if the model misses a requirement of `evaluate.require`. With --all, job files run
+    in parallel: a failed one stops no other, and the exit code is the highest of all.
     """
     if (job_file is None) == (folder is None):
         raise typer.BadParameter("give a job file, or a folder of them with --all DIR")
@@ -134,7 +134,12 @@ def run(
         return run
 
     drive_and_summarize(
-        out, job.spec.provider_settings(), open_job, detach=options.detach, summaries=summaries
+        out,
+        job.spec.provider_settings(),
+        open_job,
+        detach=options.detach,
+        summaries=summaries,
+        allow_open_ended=approvals.allow_open_ended,
     )
 
 
@@ -171,6 +176,7 @@ def drive_and_summarize(
     *,
     detach: bool,
     summaries: SummaryFiles = _NO_SUMMARIES,
+    allow_open_ended: bool = False,
 ) -> None:
     """Drive a run to its end with live progress, then print its summary.
 
@@ -179,7 +185,13 @@ def drive_and_summarize(
     with open_ledger() as ledger:
         with show_run_progress(out) as observer:
             run, done_before = drive_observed(
-                out, ledger, settings, open_run, observer, detach=detach
+                out,
+                ledger,
+                settings,
+                open_run,
+                observer,
+                detach=detach,
+                allow_open_ended=allow_open_ended,
             )
         summary = load_run_summary(run, ledger, get_home())
     if detach and run.finished_at is None:
@@ -204,19 +216,21 @@ def drive_observed(
     observer: Observer,
     *,
     detach: bool = False,
+    allow_open_ended: bool = False,
 ) -> tuple[Run, bool]:
     """Drive a run to its end with an observer; returns it, and whether it had already finished.
 
     Raises Interrupted after Ctrl-C; its hint says what continues without this command.
     """
     with open_run_context(ledger, settings, observer) as context:
+        context = replace(context, allow_open_ended=allow_open_ended)
         run = open_run(context)
         out.about = {"run_id": run.id}
         done_before = run.finished_at is not None and not run.ended_before_job
         try:
             drive(run, context, detach=detach)
         except KeyboardInterrupt:
-            raise _interrupted(ledger.get_run(run.id)) from None
+            raise _interrupted(ledger.get_run(run.id), ledger) from None
         finally:
             with contextlib.suppress(FtopsError):  # the error of the block takes precedence
                 out.about = _describe(ledger.get_run(run.id))
@@ -236,7 +250,18 @@ def _finish_detached(out: Output, run: Run, document: Json) -> None:
     )
 
 
-def _interrupted(run: Run) -> Interrupted:
+def _interrupted(run: Run, ledger: Ledger) -> Interrupted:
+    error = _describe_interruption(run)
+    for record in ledger.list_deployments():
+        if record.run_id == run.id:
+            error.hint += (
+                f" {record.name} stays deployed, and costs until"
+                f" {quote('ftops', 'undeploy', record.name)} ends it."
+            )
+    return error
+
+
+def _describe_interruption(run: Run) -> Interrupted:
     if run.finished_at is not None:
         return Interrupted(
             "interrupted while sending notifications; the run has finished",
@@ -295,4 +320,5 @@ def adopt(
             job_id, context, settings, lambda path: load_job_file(path, []), job_file=job
         ),
         detach=detach,
+        allow_open_ended=approvals.allow_open_ended,
     )

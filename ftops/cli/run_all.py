@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -118,7 +118,11 @@ def run_all(out: Output, folder: Path, options: RunOptions, approvals: ApprovalO
             def start(index: int) -> Run:
                 job = load_job_to_run(paths[index], options)
                 outgoing = approve(out, job, approvals, ask=False)
-                return _run_one(job, outgoing, view.observe(index), create_context, options)
+                context = replace(
+                    create_context(job.spec.provider_settings(), view.observe(index)),
+                    allow_open_ended=approvals.allow_open_ended,
+                )
+                return _run_one(job, outgoing, context, options)
 
             try:
                 endings = run_parallel(
@@ -154,13 +158,12 @@ def list_job_files(folder: Path) -> list[Path]:
 def _run_one(
     job: LoadedJob,
     outgoing: OutgoingData,
-    observer: Observer,
-    create_context: CreateContext,
+    context: RunContext,
     options: RunOptions,
 ) -> Run:
+    observer = context.observer
     for field, what in list_code(job.spec, job.path):
         observer.on_note(f"code that runs on this machine: {field}  {what}")
-    context = create_context(job.spec.provider_settings(), observer)
     run = open_run(
         job, context, new=options.new, retry=options.retry, check_new=lambda: check_keys(outgoing)
     )

@@ -28,6 +28,7 @@ from ftops.records import (
 )
 from ftops.stage_results import (
     CreateResult,
+    DeployResult,
     EvaluateResult,
     FollowResult,
     PreparedData,
@@ -74,6 +75,8 @@ def describe_stage_result(record: StageRecord) -> str:
             parts = _describe_follow(results.follow) if results.follow else []
         case Stage.RESULTS:
             parts = _describe_results(results.results) if results.results else []
+        case Stage.DEPLOY:
+            parts = _describe_deploy(results.deploy) if results.deploy else []
         case Stage.EVALUATE:
             parts = _describe_evaluate(results.evaluate) if results.evaluate else []
     return ", ".join(part for part in parts if part)
@@ -112,6 +115,11 @@ def _describe_results(result: TrainingSummary) -> list[str]:
         "" if result.step is None else f"{result.step:,} steps",
         "" if loss is None else f"training loss {loss:.3f}",
     ]
+
+
+def _describe_deploy(result: DeployResult) -> list[str]:
+    price = result.hourly_usd
+    return [result.call_name, "" if not price else f"${price:,.2f} an hour"]
 
 
 def _describe_evaluate(result: EvaluateResult) -> list[str]:

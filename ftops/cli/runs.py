@@ -7,6 +7,7 @@ import typer
 from rich.console import RenderableType
 
 from ftops.cli.command import command
+from ftops.cli.deployments import render_live_deployments
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.format import (
     cell,
@@ -17,6 +18,7 @@ from ftops.cli.format import (
 )
 from ftops.cli.output import Output
 from ftops.cli.run_view import run_document
+from ftops.clock import SystemClock
 from ftops.records import Run, RunStatus
 from ftops.run_folder import is_driven
 
@@ -32,10 +34,17 @@ def list_runs(out: Output, limit: Limit = 20) -> None:
     """
     with open_ledger() as ledger:
         runs = [(run, _is_driven(run)) for run in ledger.list_runs(limit)]
+        deployed = ledger.list_deployments()
+    now = SystemClock().now()
+    costs = {record.run_id: record.get_cost_usd(now) for record in deployed}
     out.finish(
-        [{**run_document(run), "driven": driven} for run, driven in runs],
+        [
+            {**run_document(run), "driven": driven}
+            | ({"deployment_cost_usd": costs[run.id]} if run.id in costs else {})
+            for run, driven in runs
+        ],
         essential=[run.id for run, _ in runs],
-        human=lambda: [render_runs(runs)],
+        human=lambda: [render_runs(runs), *render_live_deployments(deployed, now)],
     )
 
 

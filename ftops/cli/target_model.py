@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ftops.cli.environment import open_ledger
-from ftops.cli.factory import get_default_provider, open_providers
+from ftops.cli.factory import find_deployed, get_default_provider, open_providers
 from ftops.cli.format import quote, render_path
 from ftops.cli.options import ProviderOptions, SamplingOptions
 from ftops.data.plans.inference import get_label_map, get_separator_and_stop, prepare_prompt
@@ -141,6 +141,23 @@ class TargetModel:
     def name(self) -> str:
         return self.model.name
 
+    def check_deployed(self) -> None:
+        """RunError for a fine-tuned model that answers only when it is deployed, and is not."""
+        tuned, capabilities = self.model.tuned, self.source.capabilities
+        if not capabilities.serves:
+            raise RunError(
+                f"the provider {self.source.name!r} answers no requests to its models",
+                hint="`ftops models download` writes the weights of the model to a folder.",
+            )
+        if tuned is None or capabilities.deployment is None:
+            return
+        if find_deployed(self.source.account, tuned.name) is None:
+            raise RunError(
+                f"{tuned.name} is not deployed, and answers only then",
+                hint=f"{quote('ftops', 'deploy', tuned.run_id)} deploys it, which costs;"
+                " `ftops deployments` lists what is deployed.",
+            )
+
     @property
     def takes_chats(self) -> bool:
         """Whether it takes chat messages, not one prompt."""
@@ -216,4 +233,7 @@ def open_target_models(
     for model in models:
         model.check_exists()
     with open_providers(typed=chosen) as get_provider, suggest_near_names(models):
-        yield [TargetModel(model, get_provider(model.provider), raw) for model in models]
+        targets = [TargetModel(model, get_provider(model.provider), raw) for model in models]
+        for target in targets:
+            target.check_deployed()
+        yield targets

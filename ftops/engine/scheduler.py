@@ -83,6 +83,10 @@ class Scheduler:
         self._recover()
         self._thread.start()
 
+    def is_training(self) -> bool:
+        """Whether a worker is running."""
+        return bool(self._workers)
+
     def wake(self) -> None:
         """Poll now: the queue has changed."""
         self._wake.set()

@@ -168,16 +168,17 @@ def prepare_folder(paths: EngineFolder) -> EngineFolder:
 def build_engine(settings: EngineSettings, store: Store, clock: Clock) -> EngineServices:
     """Create the services of an engine."""
     summaries = FileSummaries()
+    scheduler = Scheduler(store, settings, clock, summaries)
     return EngineServices(
         settings=settings,
         token=load_token(settings.paths.token),
         store=store,
-        scheduler=Scheduler(store, settings, clock, summaries),
+        scheduler=scheduler,
         model_pool=ModelPool(
             settings.paths,
             partial(get_trainer, folder=settings.paths),
             settings.max_loaded_models,
-            ServingPool(clock, settings.serving_command, settings.vllm_url),
+            ServingPool(clock, settings.serving_command, settings.vllm_url, scheduler.is_training),
         ),
         file_validator=FileValidator(store, settings.paths, summaries),
         activity=Activity(clock),

@@ -8,7 +8,7 @@ from pathlib import Path
 from ftops.data.baselines import NearestNeighbour
 from ftops.data.plans.inference import get_label_map, get_separator_and_stop
 from ftops.data.rows import read_rows
-from ftops.errors import FtopsError, ProviderError
+from ftops.errors import FtopsError, ProviderError, RunError
 from ftops.evaluation.prompt_format import PromptFormat, add_instructions, to_chat, to_text
 from ftops.evaluation.result import FREE_KINDS, CandidateKind, SkippedCandidate
 from ftops.evaluation.rows import EvaluationRows
@@ -131,8 +131,11 @@ class EvaluationContext:
 
 
 def create_evaluated_candidate(context: EvaluationContext) -> Candidate:
-    """The candidate for the evaluated model."""
+    """The candidate for the evaluated model; RunError if it is not deployed, but must be."""
     model = context.evaluated
+    tuned = context.find_tuned(model.model)
+    if tuned is not None and (reason := _reason_not_to_answer(context, tuned)):
+        raise RunError(reason)
     return _create(context, model.name, model.kind, model.model, model.settings)
 
 
@@ -237,6 +240,9 @@ def _list_previous(
         reason = f"{tuned.name} of {previous.id} was deleted on {tuned.deleted_at:%Y-%m-%d}"
         yield SkippedCandidate("previous", reason)
         return
+    if undeployed := _reason_not_to_answer(context, tuned):
+        yield SkippedCandidate("previous", undeployed)
+        return
     prompt_format = load_prompt_format(ledger, tuned)
     kind = CandidateKind.PREVIOUS
     yield _create(context, "previous", kind, tuned.name, tuned.provider, prompt_format)
@@ -259,6 +265,16 @@ def _find_previous_run(context: EvaluationContext) -> Run | None:
     return max(earlier, key=lambda other: (other.created_at, other.id), default=None)
 
 
+def _reason_not_to_answer(context: EvaluationContext, tuned: TunedModel) -> str | None:
+    """Why a model that exists cannot answer now."""
+    provider, ledger = context.open_provider(tuned.provider), context.ledger
+    if provider.capabilities.deployment is None or ledger is None:
+        return None
+    if ledger.find_deployment(provider.account, tuned.name):
+        return None
+    return f"{tuned.name} is not deployed; `ftops deploy {tuned.run_id}` deploys it"
+
+
 def _list_model(
     context: EvaluationContext, entry: ListEntry
 ) -> Iterator[Candidate | SkippedCandidate]:
@@ -269,6 +285,9 @@ def _list_model(
     if tuned is not None and context.ledger is not None:
         if tuned.deleted_at is not None:
             yield SkippedCandidate(spec.name, f"it was deleted on {tuned.deleted_at:%Y-%m-%d}")
+            return
+        if undeployed := _reason_not_to_answer(context, tuned):
+            yield SkippedCandidate(spec.name, undeployed)
             return
         settings = spec.settings or tuned.provider
         prompt_format = load_prompt_format(context.ledger, tuned)
@@ -289,6 +308,9 @@ def _list_checkpoints(
         yield SkippedCandidate("checkpoints", reason)
         return
     provider = context.open_provider(evaluated.settings)
+    if provider.capabilities.deployment is not None:
+        yield SkippedCandidate("checkpoints", "each needs a deployment of its own to answer")
+        return
     last_step = _find_last_step(context)
     checkpoints = [
         checkpoint

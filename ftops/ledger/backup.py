@@ -7,7 +7,7 @@ from pathlib import Path
 from ftops.clock import Clock
 from ftops.errors import LedgerError
 from ftops.files import remove_path, storage_error, sync_dir, write_atomic
-from ftops.ledger.file import is_ledger
+from ftops.ledger.file import read_version
 from ftops.ledger.ledger import Ledger
 
 # The suffixes that SQLite gives to a database, its log, and the index of that log.
@@ -58,7 +58,7 @@ def restore_backup(backup: Path, path: Path, clock: Clock) -> tuple[int, Path | 
 def _check_is_ledger(candidate: Path, backup: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(candidate)) as connection:
-            has_tables = is_ledger(connection, backup)
+            has_tables = read_version(connection, backup) > 0
     except sqlite3.Error as error:
         raise _refuse(backup, str(error)) from error
     if not has_tables:  # an empty file would otherwise become a new, empty ledger

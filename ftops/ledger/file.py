@@ -35,7 +35,13 @@ from ftops.files import make_private_database, make_private_dir, storage_error
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 APPLICATION_ID = 0x66746F70  # "ftop", in the header of the file
-VERSION = 1  # of the schema
+VERSION = 2  # of the schema
+# Before and after the schema's statements, which create what is missing: version 1 had no
+# deployments, and refused the stage `deploy`.
+_UPGRADE = (
+    "ALTER TABLE stages RENAME TO stages_1;\n",
+    "INSERT INTO stages SELECT * FROM stages_1;\nDROP TABLE stages_1;\n",
+)
 BUSY_TIMEOUT_S = 10.0
 _RETRY_S = 0.05
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -72,6 +78,8 @@ Change = Literal[
     "forget_upload",
     "add_model",
     "mark_model_deleted",
+    "record_deployment",
+    "update_deployment",
     "begin_deletion",
     "mark_pruned",
 ]
@@ -102,8 +110,16 @@ def run_statements(connection: sqlite3.Connection, script: str) -> None:
             statement = ""
 
 
-def is_ledger(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file has the ledger's tables; False for an empty file.
+def _create_tables(connection: sqlite3.Connection, version: int) -> None:
+    """Create the tables in the open transaction, or upgrade those of an earlier version."""
+    if version == VERSION:
+        return
+    before, after = _UPGRADE if version else ("", "")
+    run_statements(connection, before + SCHEMA.read_text(encoding="utf-8") + after)
+
+
+def read_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the ledger's tables; 0 for an empty file.
 
     Raises LedgerTooNew for a file of a later ftops, and LedgerError for a file of an earlier ftops
     or of another program. Changes nothing.
@@ -113,12 +129,12 @@ def is_ledger(connection: sqlite3.Connection, path: Path) -> bool:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application_id == APPLICATION_ID and version == VERSION:
-        return True
     if application_id == APPLICATION_ID and version > VERSION:
         raise LedgerTooNew(f"{path} has version {version}; this ftops reads up to {VERSION}")
+    if application_id == APPLICATION_ID and version > 0:
+        return int(version)
     if not tables and application_id == 0:
-        return False
+        return 0
     if application_id == APPLICATION_ID or {"migrations", "runs", "calls"} <= tables:
         raise LedgerError(
             f"{path} is the ledger of an earlier ftops, whose format is not supported",
@@ -159,12 +175,10 @@ class LedgerFile:
                 self._connection.execute("PRAGMA fullfsync = ON")
                 self._connection.execute("PRAGMA checkpoint_fullfsync = ON")
                 self._connection.execute("PRAGMA foreign_keys = ON")
-                if not self._open_file():
-                    with self._changing(
-                        "migrate"
-                    ) as connection:  # other processes wait, then find the tables
-                        if not is_ledger(connection, path):
-                            run_statements(connection, SCHEMA.read_text(encoding="utf-8"))
+                if self._open_file() < VERSION:
+                    with self._changing("migrate") as connection:
+                        # Other processes wait, then find the tables.
+                        _create_tables(connection, read_version(connection, path))
         except BaseException:
             self._connection.close()
             raise
@@ -216,15 +230,15 @@ class LedgerFile:
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="microseconds")
 
-    def _open_file(self) -> bool:
-        """Check the file's owner and turn on its log; False if the tables must be created."""
+    def _open_file(self) -> int:
+        """Check the file's owner and turn on its log; returns the version of its tables."""
         # SQLite ignores its busy timeout here when two processes create the file at the same time.
         deadline_s = self._clock.monotonic_s() + self._busy_timeout_s
         while True:
             try:
-                has_tables = is_ledger(self._connection, self.path)
+                version = read_version(self._connection, self.path)
                 self._connection.execute("PRAGMA journal_mode = WAL")
-                return has_tables
+                return version
             except sqlite3.OperationalError as error:
                 late = self._clock.monotonic_s() >= deadline_s
                 if _primary_code(error) not in _LOCKED or late:

@@ -15,20 +15,24 @@ from ftops.errors import LedgerError, RunBusy, UnknownRun
 from ftops.ledger.file import Change, LedgerFile
 from ftops.ledger.records import (
     CALL_COLUMNS,
+    DEPLOYMENT_COLUMNS,
     EVENT_COLUMNS,
     MODEL_COLUMNS,
     RUN_COLUMNS,
     STAGE_COLUMNS,
     UPLOAD_COLUMNS,
+    DeploymentRecord,
     Intent,
     RemoteCall,
     SqlRow,
     StateChange,
     StoredEvent,
     Upload,
+    deployment_values,
     model_values,
     run_values,
     to_call,
+    to_deployment,
     to_event,
     to_json,
     to_model,
@@ -97,10 +101,11 @@ class Ledger(LedgerFile):
     one that is damaged or locked for too long by another process, and StorageError for disk errors.
     """
 
-    def add_run(self, run: Run, *, if_absent: bool) -> Run:
-        """Record the run with its six stages, and return it.
+    def add_run(self, run: Run, *, if_absent: bool, deploys: bool = False) -> Run:
+        """Record the run with its stages, and return it.
 
-        With `if_absent`, return an existing run with the same key instead, in the same transaction.
+        Only a run that `deploys` has the stage `deploy`. With `if_absent`, return an existing run
+        with the same key instead, in the same transaction.
         """
         with self._changing("add_run") as connection:
             if if_absent and (known := _newest(connection, "key = ?", run.key)):
@@ -111,7 +116,7 @@ class Ledger(LedgerFile):
             )
             connection.executemany(
                 "INSERT INTO stages (run_id, stage, status) VALUES (?, ?, 'pending')",
-                [(run.id, stage.value) for stage in Stage],
+                [(run.id, stage.value) for stage in Stage if deploys or stage is not Stage.DEPLOY],
             )
             _record_state_change(
                 connection, run.id, self._now(), {"before": "new", "after": run.status}
@@ -244,7 +249,7 @@ class Ledger(LedgerFile):
         )
 
     def list_stages(self, run_id: RunId) -> list[StageRecord]:
-        """All six stages, in the order of execution."""
+        """The stages of the run, in the order of execution."""
         sql = f"SELECT {STAGE_COLUMNS} FROM stages WHERE run_id = ?"
         records = self._list(to_stage, sql, run_id)
         return sorted(records, key=lambda record: _STAGES.index(record.stage))
@@ -577,6 +582,51 @@ class Ledger(LedgerFile):
         """Record that the provider no longer has this model; does nothing for an unknown model."""
         sql = "UPDATE models SET deleted_at = ? WHERE name = ? AND deleted_at IS NULL"
         self._change("mark_model_deleted", sql, self._now(), name)
+
+    def record_deployment(self, call: RemoteCall, deployment: DeploymentRecord) -> None:
+        """Record that the request created this deployment."""
+        marks = ", ".join("?" for _ in DEPLOYMENT_COLUMNS.split(","))
+        with self._changing("record_deployment") as connection:
+            self._end_call(connection, call, "done", remote_id=deployment.id)
+            connection.execute(
+                f"INSERT INTO deployments ({DEPLOYMENT_COLUMNS}) VALUES ({marks})",
+                deployment_values(deployment),
+            )
+
+    def update_deployment(self, deployment: DeploymentRecord) -> None:
+        """Record the changed state of a deployment; one that has ended stays so."""
+        with self._changing("update_deployment") as connection:
+            connection.execute(
+                "UPDATE deployments SET call_name = ?, status = ?, hourly_usd = ?, ends_at = ?,"
+                " ended_at = ? WHERE account = ? AND name = ? AND ended_at IS NULL",
+                (
+                    deployment.call_name,
+                    deployment.status,
+                    deployment.hourly_usd,
+                    to_text(deployment.ends_at) if deployment.ends_at else None,
+                    to_text(deployment.ended_at) if deployment.ended_at else None,
+                    deployment.account,
+                    deployment.name,
+                ),
+            )
+
+    def list_deployments(self, *, live: bool = True) -> list[DeploymentRecord]:
+        """The deployments that have not ended, oldest first; all with `live=False`."""
+        return self._list(
+            to_deployment,
+            f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments"
+            f"{' WHERE ended_at IS NULL' if live else ''} ORDER BY created_at, deployment_id",
+        )
+
+    def find_deployment(self, account: str, model: str) -> DeploymentRecord | None:
+        """The newest deployment of the fine-tuned model that has not ended."""
+        return self._find(
+            to_deployment,
+            f"SELECT {DEPLOYMENT_COLUMNS} FROM deployments WHERE account = ? AND model = ?"
+            " AND ended_at IS NULL ORDER BY created_at DESC LIMIT 1",
+            account,
+            model,
+        )
 
     def list_needs(self) -> list[tuple[RunId, str]]:
         """The file ids and content hashes (SHA-256) that each run needs, without pruned runs."""

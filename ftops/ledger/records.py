@@ -40,6 +40,10 @@ UPLOAD_COLUMNS = "account, file_id, sha256, filename, bytes, run_id, created_at"
 MODEL_COLUMNS = (
     "name, run_id, job_id, base, provider_json, created_at, row_format, separator, stop, deleted_at"
 )
+DEPLOYMENT_COLUMNS = (
+    "account, deployment_id, run_id, provider_json, name, model, call_name, status, hourly_usd,"
+    " created_at, ends_at, ended_at"
+)
 # A lookup is faster than a call of the enum, which matters for ten thousand runs.
 _RUN_STATUSES = {status.value: status for status in RunStatus}
 
@@ -84,6 +88,35 @@ class Upload:
     bytes: int
     run_id: RunId
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """A deployment of the fine-tuned `model`; requests call it `call_name`.
+
+    It may cost something until `ended_at`. `ends_at` is when the provider or, if that has no
+    expiry, ftops ends it.
+    """
+
+    account: str
+    id: str
+    run_id: RunId
+    provider: ProviderSettings
+    name: str
+    model: str
+    call_name: str
+    status: str
+    created_at: datetime
+    hourly_usd: float | None = None
+    ends_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    def get_cost_usd(self, now: datetime) -> float | None:
+        """What it has cost until `now`, by its hourly price; None if that is unknown."""
+        if self.hourly_usd is None:
+            return None
+        hours = ((self.ended_at or now) - self.created_at).total_seconds() / 3600
+        return self.hourly_usd * max(hours, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +281,24 @@ def to_model(row: SqlRow) -> TunedModel:
 
 
 @_reading
+def to_deployment(row: SqlRow) -> DeploymentRecord:
+    return DeploymentRecord(
+        account=row[0],
+        id=row[1],
+        run_id=RunId(row[2]),
+        provider=_provider(row[3]),
+        name=row[4],
+        model=row[5],
+        call_name=row[6],
+        status=row[7],
+        hourly_usd=row[8],
+        created_at=_moment(row[9]),
+        ends_at=_moment_or_none(row[10]),
+        ended_at=_moment_or_none(row[11]),
+    )
+
+
+@_reading
 def to_state_change(row: SqlRow) -> StateChange:
     data = _object(row[1])
     stage, attempt, error = data.get("stage"), data.get("attempt"), data.get("error")
@@ -298,6 +349,24 @@ def model_values(model: TunedModel) -> SqlRow:
         model.separator,
         model.stop,
         to_text(model.deleted_at) if model.deleted_at else None,
+    )
+
+
+def deployment_values(deployment: DeploymentRecord) -> SqlRow:
+    """The values of DEPLOYMENT_COLUMNS, in order."""
+    return (
+        deployment.account,
+        deployment.id,
+        deployment.run_id,
+        to_provider_json(deployment.provider),
+        deployment.name,
+        deployment.model,
+        deployment.call_name,
+        deployment.status,
+        deployment.hourly_usd,
+        to_text(deployment.created_at),
+        to_text(deployment.ends_at) if deployment.ends_at else None,
+        to_text(deployment.ended_at) if deployment.ended_at else None,
     )
 
 

@@ -5,10 +5,10 @@
 -- providers are named by the environment variable that holds their key.
 
 PRAGMA application_id = 0x66746F70;  -- "ftop": the file is a ledger of ftops
-PRAGMA user_version = 1;             -- of this schema
+PRAGMA user_version = 2;             -- of this schema
 
 -- One execution of one job file.
-CREATE TABLE runs (
+CREATE TABLE IF NOT EXISTS runs (
     id               TEXT PRIMARY KEY,   -- run-20261122-1407-k3f9
     key              TEXT NOT NULL,      -- what makes two executions the same
     name             TEXT NOT NULL,
@@ -30,17 +30,17 @@ CREATE TABLE runs (
     pruned_at        TEXT,               -- when `ftops prune` removed its files
     job_status       TEXT                -- of job_id, once it was seen to end; null: not yet seen
 );
-CREATE INDEX runs_by_key ON runs (key, created_at);
-CREATE INDEX runs_by_time ON runs (created_at);
-CREATE INDEX runs_by_name ON runs (name, created_at);
-CREATE INDEX runs_by_job ON runs (job_id) WHERE job_id IS NOT NULL;
-CREATE INDEX runs_by_model ON runs (fine_tuned_model) WHERE fine_tuned_model IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_by_key ON runs (key, created_at);
+CREATE INDEX IF NOT EXISTS runs_by_time ON runs (created_at);
+CREATE INDEX IF NOT EXISTS runs_by_name ON runs (name, created_at);
+CREATE INDEX IF NOT EXISTS runs_by_job ON runs (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_by_model ON runs (fine_tuned_model) WHERE fine_tuned_model IS NOT NULL;
 
--- How far each run is; six rows a run, made together with it.
-CREATE TABLE stages (
+-- How far each run is; the rows are made together with it, `deploy` only where it is needed.
+CREATE TABLE IF NOT EXISTS stages (
     run_id      TEXT NOT NULL REFERENCES runs (id),
     stage       TEXT NOT NULL
-        CHECK (stage IN ('prepare', 'upload', 'create', 'follow', 'results', 'evaluate')),
+        CHECK (stage IN ('prepare', 'upload', 'create', 'follow', 'results', 'deploy', 'evaluate')),
     status      TEXT NOT NULL
         CHECK (status IN ('pending', 'running', 'succeeded', 'failed', 'skipped')),
     attempts    INTEGER NOT NULL DEFAULT 0,
@@ -53,7 +53,7 @@ CREATE TABLE stages (
 
 -- What happened, in the order in which it became known: changes of state (job_id is null) and the
 -- events of the provider's jobs.
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     id        INTEGER PRIMARY KEY,
     run_id    TEXT NOT NULL REFERENCES runs (id),
     job_id    TEXT,
@@ -65,13 +65,13 @@ CREATE TABLE events (
     data_json TEXT NOT NULL DEFAULT '{}',
     shown     INTEGER NOT NULL DEFAULT 0 CHECK (shown IN (0, 1))
 );
-CREATE INDEX events_by_run ON events (run_id, id);
-CREATE UNIQUE INDEX events_once ON events (run_id, job_id, event_id) WHERE job_id IS NOT NULL;
-CREATE INDEX events_unshown ON events (run_id, id) WHERE shown = 0;
+CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, id);
+CREATE UNIQUE INDEX IF NOT EXISTS events_once ON events (run_id, job_id, event_id) WHERE job_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_unshown ON events (run_id, id) WHERE shown = 0;
 
 -- Requests that change something at a provider. Written before the request leaves ('intent') and
 -- after the answer ('done' or 'failed'): an intent without an answer may have had its effect.
-CREATE TABLE calls (
+CREATE TABLE IF NOT EXISTS calls (
     id           INTEGER PRIMARY KEY,
     run_id       TEXT NOT NULL REFERENCES runs (id),
     stage        TEXT NOT NULL,
@@ -85,11 +85,11 @@ CREATE TABLE calls (
     CHECK ((state = 'intent') = (ended_at IS NULL)),
     CHECK (state <> 'done' OR remote_id IS NOT NULL)
 );
-CREATE INDEX calls_by_run ON calls (run_id, id);
-CREATE INDEX calls_by_remote ON calls (remote_id) WHERE remote_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_by_run ON calls (run_id, id);
+CREATE INDEX IF NOT EXISTS calls_by_remote ON calls (remote_id) WHERE remote_id IS NOT NULL;
 
 -- Which content was uploaded to which account, so that the same bytes are sent once.
-CREATE TABLE uploads (
+CREATE TABLE IF NOT EXISTS uploads (
     account      TEXT NOT NULL,
     file_id      TEXT NOT NULL,
     sha256       TEXT NOT NULL,
@@ -100,10 +100,10 @@ CREATE TABLE uploads (
     forgotten_at TEXT,                   -- when the provider no longer had it
     PRIMARY KEY (account, sha256, file_id)
 ) WITHOUT ROWID;
-CREATE INDEX uploads_by_file ON uploads (file_id);
+CREATE INDEX IF NOT EXISTS uploads_by_file ON uploads (file_id);
 
 -- An upload in parts that has begun and not ended: one for a call that is an intent.
-CREATE TABLE multipart_uploads (
+CREATE TABLE IF NOT EXISTS multipart_uploads (
     call_id    INTEGER PRIMARY KEY REFERENCES calls (id),
     upload_id  TEXT NOT NULL,             -- the provider's
     part_bytes INTEGER NOT NULL,
@@ -112,7 +112,7 @@ CREATE TABLE multipart_uploads (
 );
 
 -- The parts of it that the provider has confirmed.
-CREATE TABLE parts (
+CREATE TABLE IF NOT EXISTS parts (
     call_id INTEGER NOT NULL REFERENCES multipart_uploads (call_id) ON DELETE CASCADE,
     number  INTEGER NOT NULL,            -- from 0 on
     part_id TEXT NOT NULL,               -- the provider's
@@ -120,7 +120,7 @@ CREATE TABLE parts (
 ) WITHOUT ROWID;
 
 -- Fine-tuned models, with what is needed to send them requests.
-CREATE TABLE models (
+CREATE TABLE IF NOT EXISTS models (
     name          TEXT PRIMARY KEY,
     run_id        TEXT NOT NULL REFERENCES runs (id),
     job_id        TEXT NOT NULL,
@@ -132,4 +132,22 @@ CREATE TABLE models (
     stop          TEXT,
     deleted_at    TEXT
 ) WITHOUT ROWID;
-CREATE INDEX models_by_time ON models (created_at);
+CREATE INDEX IF NOT EXISTS models_by_time ON models (created_at);
+
+-- Deployments of models. What has no ended_at may cost something now.
+CREATE TABLE IF NOT EXISTS deployments (
+    account       TEXT NOT NULL,
+    deployment_id TEXT NOT NULL,         -- the provider's
+    run_id        TEXT NOT NULL REFERENCES runs (id),
+    provider_json TEXT NOT NULL,
+    name          TEXT NOT NULL,         -- ours, unique for each request, by which a lost answer is found
+    model         TEXT NOT NULL,         -- the fine-tuned model
+    call_name     TEXT NOT NULL,         -- its name in requests
+    status        TEXT NOT NULL,         -- as last seen
+    hourly_usd    REAL,                  -- null: unknown
+    created_at    TEXT NOT NULL,
+    ends_at       TEXT,                  -- when the provider, else ftops, ends it; null: never
+    ended_at      TEXT,
+    PRIMARY KEY (account, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS deployments_by_run ON deployments (run_id);

@@ -1,13 +1,12 @@
 """The interface of providers; the rest of ftops uses providers only through `Provider`."""
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from ftops.capabilities import Capabilities
+from ftops.capabilities import Capabilities, DeploymentRule
 from ftops.clock import Clock
 from ftops.errors import Rejected
 from ftops.http.request_log import RequestLog
@@ -15,9 +14,13 @@ from ftops.providers.model_catalog import ModelInfo
 from ftops.records import (
     Checkpoint,
     Completion,
+    Deployment,
+    DeploymentRequest,
     Job,
     JobEvent,
     JobRequest,
+    Json,
+    Method,
     Model,
     MultipartUpload,
     Prompt,
@@ -40,6 +43,11 @@ def any_job(_job: Job) -> bool:
     return True
 
 
+def find_no_deployment(_account: str, _model: str) -> str | None:
+    """The `ProviderContext.find_deployed` without a ledger."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
     """Environment variables, the home folder, the clock, and how requests are sent.
@@ -47,6 +55,8 @@ class ProviderContext:
     `http_client` replaces the connections of providers that are reached over the network; the
     caller closes it. Requests over a provider's own connections are logged in `request_log`.
     `typed` is the provider that the command's options name: its address needs no approval.
+    `find_deployed` returns the name in requests of a deployed model, by account and model; None for
+    a model without a deployment.
     """
 
     environ: Mapping[str, str]
@@ -55,6 +65,7 @@ class ProviderContext:
     http_client: object | None = None
     request_log: RequestLog | None = None
     typed: ProviderSettings | None = None
+    find_deployed: Callable[[str, str], str | None] = find_no_deployment
 
 
 class UploadCheckpoint(Protocol):
@@ -252,31 +263,69 @@ class Provider(ABC):
         """
         raise self._unsupported("has no moderation endpoint")
 
-    def deploy_model(self, model: str) -> None:
-        """Make a trained model ready for `complete`, and wait until it is; safe to repeat.
+    def write_training_file(self, path: Path, into: Path, method: Method) -> Path:
+        """The prepared rows of `path` in the format that is uploaded, in the folder `into`.
 
-        Does nothing if models need no deployment (`capabilities.deployment`).
+        Returns `path` unchanged for a provider that takes chats or prompts and completions.
         """
+        return path
 
-    def delete_deployment(self, model: str) -> None:
-        """Delete the deployment of a model, and end its costs; the model itself is kept."""
+    def read_training_metrics(self, job: Job) -> bytes | None:
+        """The metrics of an ended job by step, as a CSV table like OpenAI's results file.
 
-    def download_weights(self, model: str, folder: Path) -> list[Path]:
-        """Write the weights of a trained model to `folder`; returns the files."""
-        raise self._unsupported(f"does not offer the weights of {model} for download")
+        None for a provider whose jobs have `result_files`, or that has no metrics.
+        """
+        return None
+
+    def estimate_cost(self, request: JobRequest) -> float | None:
+        """The price of the job in US dollars, as the provider itself estimates it.
+
+        The files of the request are uploaded. None for a provider without such a request.
+        """
+        return None
+
+    def estimate_hourly_cost(self, request: DeploymentRequest) -> float | None:
+        """The price of an hour of the deployment in US dollars, from the provider if it tells.
+
+        None if unknown.
+        """
+        return None
+
+    def find_deployment_rule(
+        self, sections: Mapping[str, Mapping[str, Json]]
+    ) -> DeploymentRule | None:
+        """How models are deployed with these sections of the job file; None: they need not be."""
+        return self.capabilities.deployment
+
+    def create_deployment(self, request: DeploymentRequest) -> Deployment:
+        """Deploy a model, with one request; it is rarely ready at once.
+
+        After an error that is no refusal, the deployment may exist (`find_deployment`).
+        """
+        raise self._unsupported("deploys no models")
+
+    def find_deployment(self, request: DeploymentRequest) -> Deployment | None:
+        """The deployment that an earlier `create_deployment(request)` created."""
+        raise self._unsupported("deploys no models")
+
+    def get_deployment(self, deployment_id: str) -> Deployment:
+        """The deployment; NotFound once it is deleted."""
+        raise self._unsupported("deploys no models")
+
+    def list_deployments(self) -> Iterator[Deployment]:
+        """Every deployment of the account that may cost something."""
+        return iter(())
+
+    def delete_deployment(self, deployment_id: str) -> None:
+        """Delete a deployment, and end its costs; the model itself is kept.
+
+        Returns once the provider has accepted it; NotFound if there is none.
+        """
+        raise self._unsupported("deploys no models")
+
+    def download_weights(self, job: Job, folder: Path) -> list[Path]:
+        """Write the weights of the model of a succeeded job to `folder`; returns the files."""
+        raise self._unsupported(f"does not offer the weights of {job.id} for download")
 
     def _unsupported(self, reason: str) -> Rejected:
         return Rejected(f"the provider {self.name!r} {reason}; nothing was sent")
-
-
-@contextlib.contextmanager
-def deployed(provider: Provider, model: str) -> Iterator[None]:
-    """Deploy `model` for the block, if the provider requires it; deletes the deployment after."""
-    if not provider.capabilities.deployment:
-        yield
-        return
-    try:
-        provider.deploy_model(model)
-        yield
-    finally:
-        provider.delete_deployment(model)

@@ -20,6 +20,7 @@ from ftops.records import Job, JobRequest, Json, ProviderSettings, Run, RunId, S
 from ftops.run_folder import RunFolder, hold_run
 from ftops.runs.commands import format_command, format_follow_command
 from ftops.runs.context import RunContext
+from ftops.runs.deployments import requires_deployment
 from ftops.runs.open_run import make_key, make_run
 from ftops.runs.reconcile import CALL as CREATE_CALL
 from ftops.runs.reconcile import render_request
@@ -67,7 +68,8 @@ def adopt_job(
             hint=f"Leave the job file out: {format_command('adopt', job_id)}.",
         )
     run = replace(make_run(loaded, context, key), job_id=job.id)
-    run = context.ledger.add_run(run, if_absent=True)
+    deploys = requires_deployment(loaded.spec, context.provider)
+    run = context.ledger.add_run(run, if_absent=True, deploys=deploys)
     write_atomic(RunFolder.of(context.home, run.id).job_file, loaded.text.encode())
     if job_file is None:
         _record(context.ledger, run.id, Stage.PREPARE, "succeed", _describe_files(job, context))

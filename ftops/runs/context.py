@@ -28,7 +28,8 @@ def _refuse_other_providers(settings: ProviderSettings) -> Provider:
 class RunContext:
     """The ledger, the run's provider, the clock and the outputs; `home` is FTOPS_HOME.
 
-    `open_provider` opens the providers of the models that the evaluation compares.
+    `open_provider` opens the providers of the models that the evaluation compares. With
+    `allow_open_ended`, a deployment may cost by the hour until ftops ends it.
     """
 
     ledger: Ledger
@@ -40,6 +41,7 @@ class RunContext:
     exporter: Exporter = field(default_factory=NullExporter)
     tokens: TokenCounter = field(default_factory=TokenCounter)
     open_provider: Callable[[ProviderSettings], Provider] = field(default=_refuse_other_providers)
+    allow_open_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

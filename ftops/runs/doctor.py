@@ -21,6 +21,7 @@ from ftops.providers.provider import Provider
 from ftops.records import Model, RemoteFile, Run, RunStatus
 from ftops.run_folder import PRUNED_PREFIX, RunFolder, get_runs_folder, is_driven
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
+from ftops.runs.deployments import NAME_PREFIX, list_overdue
 from ftops.runs.states import ENDED
 
 
@@ -40,7 +41,7 @@ class HealthCheck:
     and needs a confirmation.
     """
 
-    check: str  # home, ledger, engine, clock, key, provider, runs, files, models
+    check: str  # home, ledger, engine, clock, key, provider, deployments, runs, files, models
     what: str
     where: str
     next: str = ""
@@ -165,11 +166,45 @@ def check_provider(
     yield HealthCheck("provider", "answers", provider.account, status=CheckStatus.OK)
     if ledger is None:
         return
+    yield from _check_deployments(provider, ledger)
     yield from _check_files(provider, ledger, files)
     yield from _check_models(ledger, models, runs)
     for run in runs:
         if run.job_id is not None and (run.status not in ENDED or run.ended_before_job):
             yield from _check_job(provider, run, run.job_id)
+
+
+def _check_deployments(provider: Provider, ledger: Ledger) -> Iterator[HealthCheck]:
+    """List what is deployed, and find what no command of this ledger would end."""
+    known = {record.id: record for record in ledger.list_deployments()}
+    overdue = {record.id for record in list_overdue(ledger, provider.clock)}
+    try:
+        there = list(provider.list_deployments())
+    except FtopsError as error:
+        yield HealthCheck("deployments", error.message, provider.account, error.hint)
+        return
+    for deployment in there:
+        if deployment.ended:
+            continue
+        price = (
+            "" if deployment.hourly_usd is None else f" for ${deployment.hourly_usd:,.2f} an hour"
+        )
+        what = f"{deployment.name} is {deployment.status}{price}"
+        again = f"{format_command('undeploy', deployment.name)} ends it."
+        if deployment.id in overdue:
+            yield HealthCheck("deployments", f"{what}, and its time is over", deployment.id, again)
+        elif deployment.id in known:
+            yield HealthCheck("deployments", what, deployment.id, again, status=CheckStatus.OK)
+        else:
+            ours = NAME_PREFIX in deployment.name
+            yield HealthCheck(
+                "deployments",
+                f"{what}, and this ledger does not know it",
+                deployment.id,
+                "--fix ends it, unless another machine or FTOPS_HOME needs it.",
+                fix=partial(provider.delete_deployment, deployment.id),
+                status=CheckStatus.PROBLEM if ours else CheckStatus.SKIPPED,
+            )
 
 
 def _check_files(

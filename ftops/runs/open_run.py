@@ -33,6 +33,7 @@ from ftops.run_folder import RunFolder
 from ftops.runs.cancel import cancel_run
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, StageContext
+from ftops.runs.deployments import requires_deployment
 from ftops.runs.notifications import send_pending_of_idle_run
 from ftops.runs.preprocessing import load_plan
 from ftops.runs.reconcile import CALL as CREATE_CALL
@@ -109,7 +110,8 @@ def open_run(
     if new:
         _warn_of_second_job(key, context)
     fresh = replace(make_run(job, context, key), force_new_job=new)
-    run = context.ledger.add_run(fresh, if_absent=not new)
+    deploys = requires_deployment(job.spec, context.provider)
+    run = context.ledger.add_run(fresh, if_absent=not new, deploys=deploys)
     resumed = run.id != fresh.id
     if resumed:
         if not retry and run.status in _ENDED_BADLY:
@@ -146,9 +148,9 @@ def cancel_job_file(job: LoadedJob, context: RunContext) -> Run:
             " `ftops cancel JOB_ID`.",
         )
     context.observer.on_note(f"found {found.id}, which an earlier command had created")
-    return cancel_run(
-        context.ledger.add_run(replace(fresh, job_id=found.id), if_absent=True), context
-    )
+    deploys = requires_deployment(job.spec, context.provider)
+    run = context.ledger.add_run(replace(fresh, job_id=found.id), if_absent=True, deploys=deploys)
+    return cancel_run(run, context)
 
 
 def load_results(run: Run, home: Path) -> list[ResultRow]:

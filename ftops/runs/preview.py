@@ -15,6 +15,7 @@ from ftops.evaluation.estimate import EvaluationEstimate, check_evaluation, esti
 from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
+from ftops.runs.deployments import describe_deployment
 from ftops.runs.estimate import (
     Estimate,
     TokenCounter,
@@ -46,6 +47,7 @@ class Preview:
     problems: tuple[str, ...]
     price_advice: str = ""  # how to set the price that a limit needs
     evaluation: EvaluationEstimate | None = None  # if there is an evaluation
+    deployment: str | None = None  # how the model is deployed, and what that costs
 
     def check(self) -> None:
         """Raise LimitExceeded if there are problems."""
@@ -106,4 +108,5 @@ def preview(
         problems=tuple(problems),
         price_advice=get_price_advice(spec.limits, estimate),
         evaluation=evaluation,
+        deployment=describe_deployment(spec, provider),
     )

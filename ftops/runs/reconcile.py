@@ -243,7 +243,9 @@ def reopen_for_job(run: Run, context: RunContext) -> Run:
         f"{run.id} counts as {run.status}, but its job {run.job_id} was not seen to end;"
         " the run is open again"
     )
-    return context.ledger.reopen_run(run, (Stage.FOLLOW, Stage.RESULTS, Stage.EVALUATE))
+    return context.ledger.reopen_run(
+        run, (Stage.FOLLOW, Stage.RESULTS, Stage.DEPLOY, Stage.EVALUATE)
+    )
 
 
 def record_job_end(ledger: Ledger, run: Run, job: Job) -> None:

@@ -24,6 +24,7 @@ from ftops.run_folder import RunFolder, hold_run, is_driven
 from ftops.runs.cancel import cancel_held
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import RunContext, StageContext, StageResult
+from ftops.runs.deployments import check_end, end_overdue, end_unless_kept
 from ftops.runs.notifications import (
     end_run,
     has_pending,
@@ -99,6 +100,9 @@ def _drive_held(stage: StageContext, *, detach: bool) -> Run:
     until_s = None if max_wait_s is None else context.clock.monotonic_s() + max_wait_s
     stage = replace(stage, run=run, until_s=until_s)
     warn_of_unusable_targets(stage)
+    if run.job_id is None:
+        check_end(stage)
+    end_overdue(stage)
     left = plan(
         records,
         has_prepared_files=_has_prepared_files(context, run, records),
@@ -120,6 +124,7 @@ def _drive_held(stage: StageContext, *, detach: bool) -> Run:
             return stage.run
         stage.limit_pause(0.0)  # raises if `limits.max_wait` has expired
         stage = replace(stage, run=_do_stage(stage, record))
+    end_unless_kept(stage)
     close_unanswered(context.ledger, stage.run, RunStatus.SUCCEEDED)
     return end_run(stage, RUN_TRANSITIONS["succeed"])
 

@@ -232,6 +232,18 @@ class HyperparameterSpec(Section):
         return Hyperparameters(**values)
 
 
+class DeploySpec(Section):
+    """The deployment of the trained model, at providers whose models answer only then."""
+
+    LABEL: ClassVar[str] = "deploy"
+
+    keep: bool = Field(
+        False,
+        description="Keep the deployment after the evaluation if the requirements of"
+        " `evaluate.require` are met. It ends after `limits.max_deployment_time` all the same.",
+    )
+
+
 class LimitSpec(Section):
     """Limits of the training; estimates are checked against them before anything is sent."""
 
@@ -254,6 +266,12 @@ class LimitSpec(Section):
         description="Longest time that one command works and waits, from the upload to the"
         " evaluation. After that the job continues at the provider, and the next command resumes.",
     )
+    max_deployment_time: Annotated[Duration, _DURATION_EXPECTED] = Field(
+        "2h",
+        description="Longest time that a deployment of the trained model exists. The provider ends"
+        " it where it can (after this time without requests, or in total), else ftops does when it"
+        " runs.",
+    )
     stall: Annotated[Duration | None, _DURATION_EXPECTED] = Field(
         None,
         description="Longest time without a new event or status while the job is in progress; then"
@@ -265,6 +283,11 @@ class LimitSpec(Section):
     def max_wait_s(self) -> float | None:
         """`max_wait` in seconds."""
         return None if self.max_wait is None else _to_seconds(self.max_wait)
+
+    @property
+    def max_deployment_time_s(self) -> float:
+        """`max_deployment_time` in seconds."""
+        return _to_seconds(self.max_deployment_time)
 
     @property
     def stall_s(self) -> float | None:
@@ -341,6 +364,9 @@ class JobSpec(Section):
     evaluate: Annotated[EvaluateSpec, BeforeValidator(_empty_for_null)] = Field(
         EvaluateSpec(), description="How the fine-tuned model is evaluated."
     )
+    deploy: Annotated[DeploySpec, BeforeValidator(_empty_for_null)] = Field(
+        DeploySpec(), description="How the trained model is deployed, where that is required."
+    )
     limits: Annotated[LimitSpec, BeforeValidator(_empty_for_null)] = Field(
         LimitSpec(), description="Limits on cost, tokens and time."
     )
@@ -367,14 +393,15 @@ class JobSpec(Section):
     def canonical(self) -> dict[str, Json]:
         """The fields that differ from their default, as stable JSON; equal for equal jobs.
 
-        So a new field with a default does not change the result. It excludes `evaluate`, `limits`,
-        `notify`, `export`, the name of the key's variable, and the path of the plan, whose content
-        counts. The result is a valid job file.
+        So a new field with a default does not change the result. It excludes `evaluate`, `deploy`,
+        `limits`, `notify`, `export`, the name of the key's variable, and the path of the plan,
+        whose content counts. The result is a valid job file.
         """
         job: dict[str, Json] = self.model_dump(
             mode="json",
             exclude={
-                "provider": True, "evaluate": True, "limits": True, "notify": True, "export": True,
+                "provider": True, "evaluate": True, "deploy": True, "limits": True, "notify": True,
+                "export": True,
                 "prepare": {"plan"},
             },
             exclude_defaults=True,

@@ -3,6 +3,7 @@
 The engine's two trainers are separate sites.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -15,10 +16,13 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.engine.base_models import BaseModelStore
 from ftops.engine.settings import EngineFolder
+from ftops.errors import NotFound
 from ftops.providers.engine_process import start_engine, stop_engine
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import build_provider, get_capabilities
 from ftops.records import (
+    READY,
+    DeploymentRequest,
     Hyperparameters,
     Job,
     JobRequest,
@@ -197,6 +201,40 @@ def wait_for_status(provider: Provider, job: Job, status: str) -> None:
         assert not job.ended, job
         assert clock.monotonic_s() < end_s, job
         clock.sleep(0.05)
+
+
+def make_deployment_request(job: Job, name: str) -> DeploymentRequest:
+    return DeploymentRequest(name, job, max_s=7200.0)
+
+
+def wait_for_deletion(provider: Provider, deployment_id: str) -> None:
+    """Wait until the provider has no such deployment; a deletion may take some time."""
+    for _ in range(20):
+        try:
+            if provider.get_deployment(deployment_id).ended:
+                return
+        except NotFound:
+            return
+        provider.clock.sleep(0.01)
+    raise AssertionError(f"{deployment_id} is still there")
+
+
+@contextlib.contextmanager
+def deployed(provider: Provider, job: Job) -> Iterator[str]:
+    """The name of the job's model in requests, deployed for the block where that is required."""
+    if provider.find_deployment_rule({}) is None:
+        assert job.fine_tuned_model is not None
+        yield job.fine_tuned_model
+        return
+    deployment = provider.create_deployment(make_deployment_request(job, "ftops-contract-9"))
+    for _ in range(50):
+        if deployment.status == READY:
+            break
+        provider.clock.sleep(0.01)
+        deployment = provider.get_deployment(deployment.id)
+    yield deployment.model
+    provider.delete_deployment(deployment.id)
+    wait_for_deletion(provider, deployment.id)
 
 
 @pytest.fixture(scope="session")

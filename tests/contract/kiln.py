@@ -13,7 +13,7 @@ from typing import Any, Literal
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field
 
-from ftops.capabilities import Capabilities, Naming
+from ftops.capabilities import Capabilities, DeploymentRule, Naming
 from ftops.errors import NotFound, Rejected
 from ftops.http.api_client import ApiClient, FixedEndpoint
 from ftops.http.response import JsonObject
@@ -29,7 +29,10 @@ from ftops.providers.provider import (
 )
 from ftops.providers.registry import ProviderEntry
 from ftops.records import (
+    READY,
     Completion,
+    Deployment,
+    DeploymentRequest,
     Job,
     JobRequest,
     Json,
@@ -154,14 +157,29 @@ class KilnProvider(Provider):
         fields = self._fetch("POST", f"/deployments/{model}/generate", json=body)
         return [Completion(item.get_text("text")) for item in fields.get_objects("outputs")]
 
-    def deploy_model(self, model: str) -> None:
-        fields = self._fetch("POST", f"/deployments/{model}")
-        while fields.get_text("state") != "up":
-            self.clock.sleep(5.0)
-            fields = self._fetch("GET", f"/deployments/{model}")
+    def create_deployment(self, request: DeploymentRequest) -> Deployment:
+        model = request.job.fine_tuned_model or ""
+        action = f"deploy {model}"
+        body = {"label": request.name, "idle_s": request.max_s}
+        response = self._api.send_once(
+            action,
+            lambda client: client.post(f"{ADDRESS.base_url}/deployments/{model}", json=body),
+        )
+        return _read_deployment(self._api.parse(response, action))
 
-    def delete_deployment(self, model: str) -> None:
-        self._delete(f"/deployments/{model}")
+    def find_deployment(self, request: DeploymentRequest) -> Deployment | None:
+        named = (each for each in self.list_deployments() if each.name == request.name)
+        return next(named, None)
+
+    def get_deployment(self, deployment_id: str) -> Deployment:
+        return _read_deployment(self._fetch("GET", f"/deployments/{deployment_id}"))
+
+    def list_deployments(self) -> Iterator[Deployment]:
+        fields = self._fetch("GET", "/deployments")
+        return map(_read_deployment, fields.get_objects("deployments"))
+
+    def delete_deployment(self, deployment_id: str) -> None:
+        self._delete(f"/deployments/{deployment_id}")
 
     def _fetch(self, method: str, path: str, **options: Any) -> JsonObject:
         return self._api.fetch(
@@ -219,6 +237,18 @@ def _read_job(fields: JsonObject) -> Job:
     )
 
 
+def _read_deployment(fields: JsonObject) -> Deployment:
+    model, state = fields.get_text("model"), fields.get_text("state")
+    return Deployment(
+        id=model,
+        name=fields.get_text("label"),
+        model=model,
+        status={"up": READY, "cracked": "failed"}.get(state, state),
+        hourly_usd=(fields.find_int("cents_an_hour") or 0) / 100,
+        error=fields.find_text("reason") or "",
+    )
+
+
 KILN = ProviderEntry(
     summary="kiln.example",
     capabilities=Capabilities(
@@ -228,7 +258,7 @@ KILN = ProviderEntry(
         seed=False,
         pauses=False,
         chats=False,
-        deployment=True,
+        deployment=DeploymentRule(hourly_usd=3.0, ends="idle"),
         naming=Naming(r"kiln://datasets/\d+", r"\d+", r"(.+)@\d+"),
     ),
     build=KilnProvider,

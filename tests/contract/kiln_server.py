@@ -18,13 +18,19 @@ class KilnServer:
     requests: list[str] = field(default_factory=list)
     datasets: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     trainings: list[dict[str, Any]] = field(default_factory=list)
-    deployments: dict[str, int] = field(default_factory=dict)  # by model: how often looked at
+    deployments: dict[str, dict[str, Any]] = field(default_factory=dict)  # by model
+    states: tuple[str, ...] = ("warming", "warming", "up")  # of a deployment, look by look
+    loses_deployments: int = 0  # so many of the next are made without an answer
+    is_reachable: bool = True
+    keeps_deployments: bool = False  # a deletion is accepted, and nothing happens
     models: list[str] = field(default_factory=list)
 
     def connect(self) -> httpx2.Client:
         return httpx2.Client(transport=httpx2.MockTransport(self.handle))
 
     def handle(self, request: httpx2.Request) -> httpx2.Response:
+        if not self.is_reachable:
+            raise httpx2.ConnectError("no network", request=request)
         path = request.url.path.removeprefix("/v2")
         self.requests.append(f"{request.method} {path}")
         if request.headers.get("x-kiln-key") != KILN_KEY:
@@ -43,6 +49,7 @@ class KilnServer:
             (r"(POST|GET) /trainings", self._use_trainings),
             (r"(GET|POST) /trainings/(\d+)(?:/stop)?", self._use_training),
             (r"(GET|DELETE) /models/?(.*)", self._use_models),
+            (r"GET /deployments", self._list_deployments),
             (r"(POST|GET|DELETE) /deployments/([^/]+)", self._deploy),
             (r"POST /deployments/([^/]+)/generate", self._generate),
         ]
@@ -111,15 +118,34 @@ class KilnServer:
         self.models.remove(name)
         return httpx2.Response(204)
 
-    def _deploy(self, _request: httpx2.Request, verb: str, model: str) -> httpx2.Response | None:
+    def _list_deployments(self, _request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"deployments": list(self.deployments.values())})
+
+    def _deploy(self, request: httpx2.Request, verb: str, model: str) -> httpx2.Response | None:
+        if verb == "POST":
+            if model not in self.models or model in self.deployments:
+                return httpx2.Response(409, json={"fault": f"{model} cannot be deployed now"})
+            state = {"model": model, "cents_an_hour": 250, "state": self.states[0], "looks": 0}
+            self.deployments[model] = state | json.loads(request.read())
+            if self.loses_deployments:
+                self.loses_deployments -= 1
+                raise httpx2.ReadError("the connection was lost", request=request)
+        deployment = self.deployments.get(model)
+        if deployment is None:
+            return None
         if verb == "DELETE":
-            return httpx2.Response(204) if self.deployments.pop(model, None) else None
-        self.deployments[model] = self.deployments.get(model, 0) + 1
-        state = "up" if self.deployments[model] > 2 else "warming"
-        return httpx2.Response(200, json={"state": state})
+            if not self.keeps_deployments:
+                del self.deployments[model]
+            return httpx2.Response(202)
+        if verb == "GET":
+            deployment["looks"] = min(deployment["looks"] + 1, len(self.states) - 1)
+            deployment["state"] = self.states[deployment["looks"]]
+            if deployment["state"] == "cracked":
+                deployment["reason"] = "no free kiln"
+        return httpx2.Response(200, json=deployment)
 
     def _generate(self, request: httpx2.Request, model: str) -> httpx2.Response:
-        if self.deployments.get(model, 0) < 3:
+        if self.deployments.get(model, {}).get("state") != "up":
             return httpx2.Response(409, json={"fault": f"{model} is not deployed"})
         prompts = json.loads(request.read())["prompts"]
         return httpx2.Response(200, json={"outputs": [{"text": " 2"} for _ in prompts]})

@@ -58,7 +58,7 @@ def bench(site: Site) -> Iterator[Bench]:
     bench.ledger.close()
 
 
-def test_a_job_file_completes_all_six_stages(site: Site, bench: Bench) -> None:
+def test_a_job_file_completes_all_seven_stages(site: Site, bench: Bench) -> None:
     job = bench.write_job(
         provider="kiln",
         model="clay",
@@ -69,7 +69,7 @@ def test_a_job_file_completes_all_six_stages(site: Site, bench: Bench) -> None:
     run = bench.run(job)
     assert (run.status, run.job_id, run.fine_tuned_model) == (RunStatus.SUCCEEDED, "1", "clay@1")
     assert bench.statuses(run) == [
-        *("succeeded", "succeeded", "succeeded", "succeeded", "skipped", "succeeded")
+        *("succeeded", "succeeded", "succeeded", "succeeded", "skipped", "succeeded", "succeeded")
     ]
     (training,) = site.server.trainings
     assert (training["passes"], training["rate"]) == (2, 1e-4)
@@ -160,7 +160,7 @@ def test_a_model_is_deployed_only_for_its_evaluation(site: Site, bench: Bench) -
     assert requests.index("POST /deployments/clay@1") < requests.index(
         "POST /deployments/clay@1/generate"
     )
-    assert requests[-1] == "DELETE /deployments/clay@1"
+    assert requests[-2:] == ["DELETE /deployments/clay@1", "GET /deployments/clay@1"]
     assert site.server.deployments == {}
 
 
@@ -231,7 +231,7 @@ def test_an_unsupported_operation_is_refused_before_anything_is_sent(site: Site)
         lambda: provider.pause_job(job.id),
         lambda: provider.moderate(["text"]),
         lambda: provider.cancel_upload("1"),
-        lambda: provider.download_weights("clay@1", site.folder),
+        lambda: provider.download_weights(job, site.folder),
     ):
         with pytest.raises(Rejected, match=r"the provider .kiln. .*; nothing was sent"):
             unsupported()

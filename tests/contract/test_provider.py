@@ -9,7 +9,7 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.errors import NotFound, ProviderError, Rejected
-from ftops.providers.provider import Provider, deployed
+from ftops.providers.provider import Provider
 from ftops.providers.registry import PROVIDERS
 from ftops.records import (
     Chat,
@@ -24,9 +24,12 @@ from tests.contract.conftest import (
     SITES,
     Trained,
     adapt_request,
+    deployed,
     every_site,
+    make_deployment_request,
     speaks_legacy,
     upload,
+    wait_for_deletion,
     wait_for_end,
     wait_for_status,
     write_rows,
@@ -73,8 +76,29 @@ def test_a_job_ends_with_a_model_that_completes_prompts(
     prompts: list[Prompt] = ["1 is even ->", "2 is odd ->", "3 is odd ->"]
     if trained.request.model == BASE_MODEL:  # it only takes chats
         prompts = [Chat((Message("user", str(prompt)),)) for prompt in prompts]
-    with deployed(provider, trained.model):
-        assert len(provider.complete(trained.model, prompts, SHORT)) == 3
+    if provider.capabilities.serves:
+        with deployed(provider, job) as model:
+            assert len(provider.complete(model, prompts, SHORT)) == 3
+
+
+@every_site
+def test_a_deployment_is_made_found_listed_and_deleted(
+    provider: Provider, trained: Trained
+) -> None:
+    if provider.find_deployment_rule({}) is None:
+        assert list(provider.list_deployments()) == []
+        return
+    request = make_deployment_request(trained.job, "ftops-contract-1")
+    assert provider.find_deployment(request) is None
+    made = provider.create_deployment(request)
+    found = provider.find_deployment(request)
+    assert found is not None
+    assert found.id == made.id == provider.get_deployment(made.id).id
+    assert made.id in {deployment.id for deployment in provider.list_deployments()}
+    assert provider.find_deployment(make_deployment_request(trained.job, "ftops-other-1")) is None
+    provider.delete_deployment(made.id)
+    wait_for_deletion(provider, made.id)
+    assert provider.find_deployment(request) is None
 
 
 @every_site

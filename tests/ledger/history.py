@@ -3,13 +3,14 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ftops.ledger.file import Change
 from ftops.ledger.ledger import Ledger
-from ftops.ledger.records import RemoteCall, Upload
+from ftops.ledger.records import DeploymentRecord, RemoteCall, Upload
 from ftops.records import MultipartUpload, Run, RunStatus, Stage, StageStatus
 from tests.ledger.rows import START, make_event, make_model, make_run
 
@@ -21,6 +22,19 @@ _ID = _RUN.id
 _UPLOAD = Upload("openai:acme", "file-1", "a" * 64, "train.jsonl", 42, _ID, START)
 _MULTIPART = MultipartUpload("upload-1", 40, START + timedelta(hours=1))
 _LATER_UPLOAD = Upload("openai:acme", "file-2", "b" * 64, "train.jsonl", 43, _ID, START)
+
+_DEPLOYMENT = DeploymentRecord(
+    account="openai:acme",
+    id="deployment-1",
+    run_id=_ID,
+    provider=_RUN.provider,
+    name="ftops-1",
+    model="ft:ada:acme::1",
+    call_name="ftops-1",
+    status="starting",
+    created_at=START,
+    hourly_usd=2.5,
+)
 
 
 def read_all(path: Path) -> Content:
@@ -84,6 +98,15 @@ STEPS: tuple[Step, ...] = (
         lambda ledger: ledger.update_spec(_ID, {"limits": {"max_wait": "1h"}}, job_file="/x.yaml"),
     ),
     ("add_model", lambda ledger: ledger.add_model(make_model("ft:ada:acme::1", _RUN))),
+    _intend(Stage.DEPLOY, "create_deployment"),
+    (
+        "record_deployment",
+        lambda ledger: ledger.record_deployment(_call(ledger, "create_deployment"), _DEPLOYMENT),
+    ),
+    (
+        "update_deployment",
+        lambda ledger: ledger.update_deployment(replace(_DEPLOYMENT, status="ready")),
+    ),
     ("mark_model_deleted", lambda ledger: ledger.mark_model_deleted("ft:ada:acme::1")),
     ("ask_cancel", lambda ledger: ledger.ask_cancel(_ID)),
     _intend(Stage.FOLLOW, "cancel_job"),

@@ -1,5 +1,6 @@
 """The ledger file is created, shared between processes, or refused."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ftops.errors import LedgerError, LedgerTooNew, StorageError
-from ftops.ledger.file import APPLICATION_ID, VERSION, is_ledger
+from ftops.ledger.file import APPLICATION_ID, VERSION, read_version
 from ftops.ledger.ledger import Ledger
+from ftops.records import Stage
 from tests.fakes import FakeClock
 from tests.ledger.rows import make_run
 
@@ -259,9 +261,9 @@ def test_a_ledger_that_another_process_creates_between_two_looks_is_no_foreign_f
             return super().execute(sql, *values)  # type: ignore[arg-type]
 
     connection = sqlite3.connect(path, factory=Creating)
-    is_ledger(connection, path)
+    read_version(connection, path)
     assert connection.executed == 3
-    assert is_ledger(connection, path)
+    assert read_version(connection, path) == VERSION
     connection.close()
 
 
@@ -284,3 +286,28 @@ def test_processes_that_create_the_same_ledger_at_once_all_succeed(tmp_path: Pat
     ledger = Ledger(path, FakeClock())
     assert len(ledger.list_runs()) == 1
     ledger.close()
+
+
+def test_a_ledger_of_version_1_is_upgraded_with_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(path, FakeClock())
+    run = ledger.add_run(make_run(), if_absent=False)
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "DROP TABLE deployments; ALTER TABLE stages RENAME TO new;"
+            " CREATE TABLE stages (run_id TEXT NOT NULL REFERENCES runs (id), stage TEXT NOT NULL"
+            " CHECK (stage IN ('prepare', 'upload', 'create', 'follow', 'results', 'evaluate')),"
+            " status TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, started_at TEXT,"
+            " finished_at TEXT, detail_json TEXT NOT NULL DEFAULT '{}', error TEXT,"
+            " PRIMARY KEY (run_id, stage)) WITHOUT ROWID;"
+            " INSERT INTO stages SELECT * FROM new; DROP TABLE new; PRAGMA user_version = 1"
+        )
+    reopened = Ledger(path, FakeClock())
+    assert reopened.get_run(run.id) == run
+    assert len(reopened.list_stages(run.id)) == len(Stage) - 1
+    deploys = reopened.add_run(make_run(2, key="other"), if_absent=False, deploys=True)
+    assert [record.stage for record in reopened.list_stages(deploys.id)] == list(Stage)
+    assert reopened.list_deployments() == []
+    assert reopened.list_damages() == []
+    reopened.close()

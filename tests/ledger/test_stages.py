@@ -9,10 +9,13 @@ from tests.fakes import FakeClock
 from tests.ledger.rows import make_run
 
 
-def test_a_new_run_has_all_six_stages_in_order(ledger: Ledger) -> None:
-    run = ledger.add_run(make_run(), if_absent=False)
+def test_a_new_run_has_its_stages_in_order(ledger: Ledger) -> None:
+    run = ledger.add_run(make_run(), if_absent=False, deploys=True)
     records = ledger.list_stages(run.id)
     assert [record.stage for record in records] == list(Stage)
+    other = ledger.add_run(make_run(2, key="other"), if_absent=False)
+    stages = [record.stage for record in ledger.list_stages(other.id)]
+    assert stages == [stage for stage in Stage if stage is not Stage.DEPLOY]
     assert {(record.status, record.attempts) for record in records} == {(StageStatus.PENDING, 0)}
 
 

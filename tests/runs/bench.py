@@ -72,7 +72,7 @@ class Bench:
         return drive(open_run(job, self.context, new=new, retry=retry), self.context)
 
     def statuses(self, run: Run) -> list[str]:
-        """The statuses of the six stages."""
+        """The statuses of the stages."""
         return [record.status.value for record in self.ledger.list_stages(run.id)]
 
     def detail(self, run: Run, stage: Stage) -> dict[str, Json]:

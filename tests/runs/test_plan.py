@@ -11,7 +11,7 @@ S, R, F, P, K = "succeeded", "running", "failed", "pending", "skipped"
 
 
 def records(*statuses: str) -> list[StageRecord]:
-    """Records of the six stages with these statuses; the last status applies to the rest."""
+    """Records of the seven stages with these statuses; the last status applies to the rest."""
     padded = [*statuses, *[statuses[-1]] * (len(Stage) - len(statuses))]
     return [
         StageRecord(stage, StageStatus(status)) for stage, status in zip(Stage, padded, strict=True)
@@ -21,11 +21,11 @@ def records(*statuses: str) -> list[StageRecord]:
 @pytest.mark.parametrize(
     ("statuses", "remaining"),
     [
-        ((P,), "prepare upload create follow results evaluate"),
-        ((S, S, R, P), "create follow results evaluate"),
-        ((S, F, P), "upload create follow results evaluate"),
-        ((S, S, S, S, K, P), "evaluate"),
-        ((S, S, S, S, K, S), ""),
+        ((P,), "prepare upload create follow results deploy evaluate"),
+        ((S, S, R, P), "create follow results deploy evaluate"),
+        ((S, F, P), "upload create follow results deploy evaluate"),
+        ((S, S, S, S, K, K, P), "evaluate"),
+        ((S, S, S, S, K, S, S), ""),
     ],
 )
 def test_unfinished_stages_remain_in_order(statuses: tuple[str, ...], remaining: str) -> None:
@@ -35,8 +35,8 @@ def test_unfinished_stages_remain_in_order(statuses: tuple[str, ...], remaining:
 @pytest.mark.parametrize(
     ("statuses", "remaining"),
     [
-        ((S, P), "prepare upload create follow results evaluate"),
-        ((S, S, S, P), "prepare follow results evaluate"),
+        ((S, P), "prepare upload create follow results deploy evaluate"),
+        ((S, S, S, P), "prepare follow results deploy evaluate"),
         ((S, S, S, S, S, S), ""),
         ((S, S, S, S, F, S), "results"),
     ],

@@ -273,6 +273,13 @@ def find_free_memory(root: Path = Path("/")) -> int | None:
     return min((size for size in (free, limit) if size is not None), default=None)
 
 
+def count_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def count_idle_cores(clock: Clock, root: Path = Path("/")) -> int:
     """The cores that this process may use and that no process uses now; at least 1.
 

@@ -17,7 +17,7 @@ import queue
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import orjson
 
 from ftops.clock import Clock
 from ftops.engine.base_models import BaseModel, find_option_without_gguf, read_json
-from ftops.engine.lora.memory import count_idle_cores
+from ftops.engine.lora.memory import count_cores
 from ftops.engine.lora.serving_protocol import read_chunk, render_params, render_prompt
 from ftops.engine.settings import hide_paths
 from ftops.engine.trainer import (
@@ -266,13 +266,21 @@ class _Weights:
 class ServingPool:
     """The processes of an engine. `command` starts one.
 
-    A vLLM server at `vllm_url` generates the answers with the base model that it has.
+    A process gets all cores, or half of them if `is_training`. A vLLM server at `vllm_url`
+    generates the answers with the base model that it has.
     """
 
-    def __init__(self, clock: Clock, command: Sequence[str], vllm_url: str = "") -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        command: Sequence[str],
+        vllm_url: str = "",
+        is_training: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._clock = clock
         self._command = command
         self._vllm_url = vllm_url
+        self._is_training = is_training
         self._lock = threading.Lock()
         self._has_llama_cpp = importlib.util.find_spec("xllamacpp") is not None
         self._processes: dict[_Weights, ServingProcess] = {}
@@ -310,7 +318,7 @@ class ServingPool:
                 "precision": weights.precision,
                 "backend": "transformers" if weights.needs_transformers else "auto",
                 "context_length": weights.context_length,
-                "threads": count_idle_cores(self._clock),  # a job may be training
+                "threads": max(1, count_cores() // (2 if self._is_training() else 1)),
             }
             name = f"serving-{weights.precision}{'-merged' if weights.adapter else ''}.log"
             log = weights.base.folder / name

@@ -1,10 +1,11 @@
-"""The six stages of a run, one module each; `STAGES` maps each stage to its function."""
+"""The seven stages of a run, one module each; `STAGES` maps each stage to its function."""
 
 from collections.abc import Callable, Mapping
 
 from ftops.records import Stage
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.stages.create import create
+from ftops.runs.stages.deploy import deploy
 from ftops.runs.stages.evaluate import evaluate
 from ftops.runs.stages.follow import follow
 from ftops.runs.stages.prepare import prepare
@@ -17,5 +18,6 @@ STAGES: Mapping[Stage, Callable[[StageContext], StageResult]] = {
     Stage.CREATE: create,
     Stage.FOLLOW: follow,
     Stage.RESULTS: results,
+    Stage.DEPLOY: deploy,
     Stage.EVALUATE: evaluate,
 }

@@ -18,9 +18,9 @@ from ftops.evaluation.rows import (
 )
 from ftops.evaluation.scoring import create_named_metrics
 from ftops.inference.cache import ResponseCache
-from ftops.providers.provider import deployed
 from ftops.records import Stage
 from ftops.runs.context import StageContext, StageResult
+from ftops.runs.deployments import deployed
 from ftops.stage_results import EvaluateResult, PreparedData
 
 
@@ -39,7 +39,7 @@ def evaluate(stage: StageContext) -> StageResult:
     if training is not None:
         training.check_leak(source, spec)
     metrics = create_named_metrics(spec, Path(stage.run.job_file).parent, run_code=True)
-    with deployed(context.provider, evaluated.model):
+    with deployed(stage):
         evaluation, predictions = run_evaluation(
             EvaluationContext(
                 evaluated=evaluated,
@@ -90,6 +90,8 @@ def _read_keep_rows(
 def _reason_to_skip(stage: StageContext) -> str | None:
     if stage.run.fine_tuned_model is None:
         return "the job named no model"
+    if not stage.provider.capabilities.serves:
+        return f"the provider {stage.provider.name!r} answers no requests to its models"
     named = stage.spec.evaluate.file or stage.spec.validation_file
     if named is None:
         return "no validation_file and no evaluate.file"
