@@ -30,7 +30,9 @@ _OPENAI_NAMING = Naming()
 MAX_BYTES = 1_000_000
 _SHOWN_PROBLEMS = 20
 _PROVIDER = re.compile(r"[a-z][a-z0-9_-]*")
-_UNCONFIRMED = "unconfirmed"
+_UNCONFIRMED, _AS_OF, _REFERENCE = "unconfirmed", "as_of", "reference"
+_ABOUT = (_UNCONFIRMED, _AS_OF, _REFERENCE)  # keys about the values of a table
+_MAX_REFERENCE = 200
 _DAYS = frozenset({"no_jobs_from", "shutdown"})
 _WHOLE = frozenset({"max_example_tokens"})
 _MOST_USD = 1_000_000
@@ -55,12 +57,14 @@ Key = tuple[str, ...]
 class Origin:
     """Where a value comes from: `source` is the path of a user's file, or SHIPPED.
 
-    `confirmed` is False for a value that the provider has not published.
+    `confirmed` is False for a value that the provider has not published; `reference` is the place
+    where it was found, if the file names one.
     """
 
     as_of: date
     source: str
     confirmed: bool = True
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class ModelInfo:
                 "as_of": self.origins[name].as_of.isoformat(),
                 "source": self.origins[name].source,
                 "confirmed": self.origins[name].confirmed,
+                "reference": self.origins[name].reference or None,
             }
             for name in MODEL_FIELDS
             if (value := getattr(self, name)) is not None and name in self.origins
@@ -116,10 +121,15 @@ MODEL_FIELDS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One table of a `models.toml`, for a model or for all models that fit a pattern."""
+    """One table of a `models.toml`, for a model or for all models that fit a pattern.
+
+    `as_of` replaces the date of the file; `reference` is the place where the values were found.
+    """
 
     values: Mapping[str, Value]
     unconfirmed: frozenset[str] = frozenset()
+    as_of: date | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,18 +252,24 @@ class _ModelsFileReader:
     def _read_entry(self, path: Key, values: Mapping[str, Any]) -> ModelEntry:
         known: dict[str, Value] = {}
         for name, value in values.items():
-            if name == _UNCONFIRMED:
+            if name in _ABOUT:
                 continue
             expected = _find_expected(name)
             if expected is None:
-                names = ", ".join((*MODEL_FIELDS, _UNCONFIRMED))
-                guess = _guess(name, (*MODEL_FIELDS, _UNCONFIRMED))
+                names = ", ".join((*MODEL_FIELDS, *_ABOUT))
+                guess = _guess(name, (*MODEL_FIELDS, *_ABOUT))
                 self._report((*path, name), f"unknown key {name!r}{guess}; known here: {names}")
             elif not _is_sound(name, value):
                 self._report((*path, name), f"{name} must be {expected}")
             else:
                 known[name] = value
-        return ModelEntry(known, self._read_unconfirmed(path, values))
+        as_of, reference = values.get(_AS_OF), values.get(_REFERENCE, "")
+        if as_of is not None and type(as_of) is not date:
+            self._report((*path, _AS_OF), "as_of must be a date such as 2026-11-22")
+        if not isinstance(reference, str) or len(reference) > _MAX_REFERENCE:
+            reason = f"reference must be a text of at most {_MAX_REFERENCE} characters"
+            self._report((*path, _REFERENCE), reason)
+        return ModelEntry(known, self._read_unconfirmed(path, values), as_of, reference)
 
     def _read_unconfirmed(self, path: Key, values: Mapping[str, Any]) -> frozenset[str]:
         names = values.get(_UNCONFIRMED, [])
@@ -365,7 +381,8 @@ class ModelCatalog:
                 if name not in values:
                     values[name] = value
                     confirmed = name not in entry.unconfirmed
-                    origins[name] = Origin(file.as_of, file.source, confirmed)
+                    day = entry.as_of or file.as_of
+                    origins[name] = Origin(day, file.source, confirmed, entry.reference)
         return ModelInfo(
             **{name: values.get(name) for name in MODEL_FIELDS},  # type: ignore[arg-type]  # as checked
             origins=origins,

@@ -33,6 +33,7 @@ def test_a_price_is_shown_with_date_and_source(tmp_path: Path, models: Path) -> 
         "as_of": "2026-12-24",
         "source": str(models),
         "confirmed": True,
+        "reference": None,
     }
 
 

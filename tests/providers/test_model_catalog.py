@@ -47,6 +47,7 @@ def test_values_of_ftops_have_a_date_and_a_source(tmp_path: Path) -> None:
         "as_of": "2026-11-22",
         "source": "ftops",
         "confirmed": True,
+        "reference": None,
     }
 
 
@@ -109,6 +110,32 @@ def test_the_most_specific_name_applies_first(tmp_path: Path) -> None:
     assert find_info(tmp_path, "llama").train_usd == 1
     assert find_info(tmp_path, "ft:gpt-5:acme::1").train_usd == 9
     assert find_info(tmp_path, "ft:gpt-5:acme::2").train_usd == 3
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "train_usd", "as_of", "is_confirmed"),
+    [
+        ("nebius", "meta-llama/Llama-3.1-8B-Instruct", 0.40, date(2026, 8, 20), True),
+        ("nebius", "Qwen/Qwen3-14B", 0.40, date(2026, 8, 20), True),
+        ("nebius", "meta-llama/Llama-3.3-70B-Instruct", 2.80, date(2026, 2, 1), False),
+        ("nebius", "Qwen/Qwen3-Coder-30B-A3B-Instruct", 2.80, date(2026, 2, 1), False),
+        ("crusoe", "meta-llama/Llama-3.1-8B-Instruct", 0.40, date(2026, 9, 20), True),
+        ("crusoe", "openai/gpt-oss-120b", 6.00, date(2026, 9, 20), True),
+    ],
+)
+def test_prices_have_the_date_and_the_reference_of_their_source(
+    tmp_path: Path, provider: str, model: str, train_usd: float, as_of: date, is_confirmed: bool
+) -> None:
+    info = ModelCatalog(tmp_path, FakeClock()).get_model_info((provider,), model)
+    origin = info.origins["train_usd"]
+    assert (info.train_usd, origin.as_of, origin.confirmed) == (train_usd, as_of, is_confirmed)
+    assert origin.reference
+
+
+def test_a_price_that_is_not_published_is_left_out(tmp_path: Path) -> None:
+    catalogue = ModelCatalog(tmp_path, FakeClock())
+    assert catalogue.get_model_info(("nebius",), "deepseek-ai/DeepSeek-V3").train_usd is None
+    assert catalogue.get_model_info(("crusoe",), "Qwen/Qwen3.5-9B").train_usd is None
 
 
 def test_only_an_asterisk_is_a_wildcard(tmp_path: Path) -> None:

@@ -49,6 +49,17 @@ def test_every_value_is_read_with_its_date() -> None:
     assert models_file.entries["127.0.0.1:8000"]["some/model"].values == {"train_usd": 1}
 
 
+def test_a_table_may_have_its_own_date_and_a_reference(tmp_path: Path) -> None:
+    entry = read(
+        f'{DAY}[openai."gpt-x"]\ntrain_usd = 3\nas_of = 2026-08-20\nreference = "its blog"\n'
+    ).entries["openai"]["gpt-x"]
+    assert (entry.as_of, entry.reference) == (date(2026, 8, 20), "its blog")
+    assert entry.values == {"train_usd": 3}
+    message = refuse(f"{DAY}[openai.ada]\nas_of = 3\nreference = 4\n")
+    assert "models.toml:3: as_of must be a date" in message
+    assert "models.toml:4: reference must be a text" in message
+
+
 @pytest.mark.parametrize("name", ["localhost", "llm.example.com", "llm:80", "[::1]:8000"])
 def test_a_server_is_named_by_its_host(name: str) -> None:
     assert name in read(f'{DAY}["{name}".ada]\ntrain_usd = 1\n').entries
@@ -127,5 +138,5 @@ def test_the_file_of_the_package_is_valid() -> None:
 
     path = Path(ftops.providers.__file__).with_name("models.toml")
     models_file = read_models_file(path.read_bytes(), "ftops")
-    assert set(models_file.entries) == set(PROVIDERS)
+    assert set(PROVIDERS) <= models_file.entries.keys()
     assert models_file.as_of == date(2026, 11, 22)
