@@ -111,6 +111,7 @@ class Capabilities:
     tools: bool = True  # its models can learn to call tools
     pauses: bool = True  # a job can be paused and resumed
     untrained_bases: tuple[str, ...] = ()  # base models that have random weights before training
+    estimates_cost: bool = False  # it implements `Provider.estimate_cost`
     moderation: bool = False  # it implements `Provider.moderate`
     deployment: DeploymentRule | None = None  # None: trained models answer without one
     serves: bool = True  # its models can answer requests there
@@ -120,6 +121,13 @@ class Capabilities:
     own_vocabulary: bool = False  # each job trains a vocabulary on its own rows
     precisions: bool = False  # a request may name the precision of a pre-trained model's weights
     naming: Naming = field(default_factory=Naming)
+
+    def estimate_epochs(self, rows: int) -> int | None:
+        """What `n_epochs: auto` becomes for a training file of `rows` rows; None if unknown."""
+        if self.auto_epochs is not None:
+            return self.auto_epochs.estimate(rows)
+        default = self.defaults.get("n_epochs", "")
+        return int(default) if default.isdecimal() else None
 
     def is_untrained(self, model: str) -> bool:
         """Whether the base model of `model` has random weights."""

@@ -5,7 +5,12 @@ from pathlib import Path
 from ftops.cli.environment import read_environ
 from ftops.cli.options import JobFileOptions
 from ftops.exports.exporter import check_tools_installed
-from ftops.providers.registry import PROVIDERS, find_destination, get_capabilities
+from ftops.providers.registry import (
+    PROVIDERS,
+    find_closed,
+    find_destination,
+    get_capabilities,
+)
 from ftops.runs.preprocessing import check_data_for_keys
 from ftops.spec.job_file import LoadedJob, check_addresses, check_paths, check_provider, load_job
 
@@ -16,7 +21,13 @@ def load_job_file(path: Path, overrides: list[str], *, allow_outside: bool = Fal
     Needs no key and no network, runs no code that the file names, and writes nothing.
     """
     environ = read_environ()
-    job = load_job(path, environ=environ, overrides=overrides, providers=PROVIDERS)
+    job = load_job(
+        path,
+        environ=environ,
+        overrides=overrides,
+        providers=PROVIDERS,
+        find_closed=find_closed,
+    )
     check_provider(job, get_capabilities(job.spec.provider_settings()))
     check_addresses(job, lambda settings: find_destination(settings, environ))
     check_paths(job, allow_outside=allow_outside)

@@ -21,7 +21,7 @@ from ftops.cli.options import AllowHttp, ApiKeyEnv, ApprovalOptions
 from ftops.cli.output import Mode, Output, ask_user
 from ftops.errors import NotTrusted
 from ftops.providers.address import Destination, missing_key, read_base_url
-from ftops.providers.registry import find_address, find_destination
+from ftops.providers.registry import find_address, find_destination, get_capabilities
 from ftops.providers.trust import (
     Approval,
     Trust,
@@ -29,7 +29,13 @@ from ftops.providers.trust import (
     make_approval,
 )
 from ftops.records import Json, ProviderSettings
-from ftops.spec.job_file import LoadedJob, list_providers, list_variables
+from ftops.spec.job_file import (
+    LoadedJob,
+    list_defaults,
+    list_providers,
+    list_unsent,
+    list_variables,
+)
 from ftops.spec.notify import hide_path
 
 Host = Annotated[
@@ -145,12 +151,17 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingData:
-    """What a job file sends: `files` are field, name and bytes; `variables` are name and field."""
+    """What a job file sends: `files` are field, name and bytes; `variables` are name and field.
+
+    `unsent` stays in the ledger; for `defaults` the provider uses its own values.
+    """
 
     recipients: tuple[Recipient, ...]
     files: tuple[tuple[str, str, int], ...]
     webhook: str | None
     variables: tuple[tuple[str, str], ...]
+    unsent: tuple[str, ...] = ()  # fields of the job file that the provider does not take
+    defaults: tuple[tuple[str, str], ...] = ()  # of hyperparameters that are not sent
 
     @property
     def stays_here(self) -> bool:
@@ -168,6 +179,9 @@ class OutgoingData:
         yield "webhook", self.webhook
         variables = ", ".join(f"{name} in {field}" for name, field in self.variables)
         yield "variables", variables or None
+        yield "not sent", f"{', '.join(self.unsent)} (kept in the ledger)" if self.unsent else None
+        defaults = ", ".join(f"{name} {value}" for name, value in self.defaults)
+        yield "defaults", f"{defaults} (of the provider)" if defaults else None
 
     def describe(self) -> str:
         """The labels and texts on one line."""
@@ -181,6 +195,8 @@ class OutgoingData:
             ],
             "webhook": self.webhook,
             "variables": [{"name": name, "field": field} for name, field in self.variables],
+            "not_sent": list(self.unsent),
+            "provider_defaults": dict(self.defaults),
         }
 
 
@@ -188,7 +204,7 @@ def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
     """The data that the job file sends; sends nothing itself."""
     environ, trust = read_environ(), open_trust()
     webhook = job.spec.notify.webhook_url
-    variables = list_variables(job)
+    variables, capabilities = list_variables(job), get_capabilities(job.spec.provider_settings())
     for _, settings in list_providers(job):
         if address := find_address(settings):
             variables += address.list_account_variables(settings, environ)
@@ -197,6 +213,8 @@ def collect_outgoing_data(job: LoadedJob) -> OutgoingData:
         files=tuple(_list_files(job)),
         webhook=hide_path(webhook) if webhook else None,
         variables=tuple(dict.fromkeys(variables)),
+        unsent=tuple(list_unsent(job.spec, capabilities)),
+        defaults=tuple(list_defaults(job.spec, capabilities).items()),
     )
 
 

@@ -456,7 +456,7 @@ def render_hyperparameters(
     """The hyperparameters as JSON; Rejected for one that the provider would ignore."""
     rendered: dict[str, Json] = {}
     for name, value in asdict(hyperparameters).items():
-        if value is None:
+        if value is None or (value == "auto" and not capabilities.auto):
             continue
         if name in capabilities.hyperparameters:
             rendered[name] = list(value) if isinstance(value, tuple) else value

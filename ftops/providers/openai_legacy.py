@@ -170,8 +170,7 @@ def render_legacy_request(request: JobRequest, capabilities: Capabilities) -> di
     for name in ("validation_file", "suffix"):
         if value := getattr(request, name):
             body[name] = value
-    hyperparameters = render_hyperparameters(request.hyperparameters, capabilities)
-    return body | {name: value for name, value in hyperparameters.items() if value != "auto"}
+    return body | render_hyperparameters(request.hyperparameters, capabilities)
 
 
 def number_events(items: Iterable[JsonObject]) -> Iterator[JobEvent]:

@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -32,6 +32,7 @@ from ftops.spec.validation import validate
 from ftops.spec.yaml_reader import MappingNode, Node, SequenceNode, parse_yaml, read_source
 from ftops.text import suggest_name
 
+FindClosed = Callable[[str], tuple[str, str] | None]  # a message and a suggestion, by name
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")  # the model reports other names
 DATA_FIELDS: tuple[tuple[str, ...], ...] = (
     ("training_file",),
@@ -73,11 +74,13 @@ def load_job(
     environ: Mapping[str, str],
     overrides: Sequence[str] = (),
     providers: Mapping[str, KnownProvider] | None = None,
+    find_closed: FindClosed = lambda _name: None,
 ) -> LoadedJob:
     """Read and validate the job file at `path`; SpecError with all its problems at once.
 
     `environ` fills in `${VAR}`; `overrides` are the texts of `--set`; a provider that is not in
-    `providers` is a problem (None allows any, without sections of its own).
+    `providers` is a problem (None allows any, without sections of its own). `find_closed` explains
+    the name of a provider that takes no jobs any more.
     """
     source = read_source(path)
     report = ProblemReport()
@@ -87,7 +90,7 @@ def load_job(
     values = read_values(root, environ, report)
     spec = validate(values, report, providers or {})
     if providers is not None:
-        _report_providers(values, providers, report)
+        _report_providers(values, providers, report, find_closed)
     if spec is None or report.problems:
         raise report.error()
     hide = partial(_hide_webhook, values=values, url=spec.notify.webhook_url)
@@ -161,7 +164,10 @@ def resolve_data(job_file: Path, value: str, naming: Naming) -> Path | None:
 
 
 def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
-    """Raise SpecError, with locations, for every field that this provider refuses or ignores."""
+    """Raise SpecError, with locations, for every field that this provider refuses or ignores.
+
+    Fields that do not change the training are no errors: see `list_unsent`.
+    """
     report = ProblemReport()
     spec, settings = job.spec, job.spec.provider_settings()
     name = settings.type if settings.protocol == "current" else f"{settings.type} (legacy protocol)"
@@ -199,9 +205,37 @@ def _suggest_instead(hyperparameter: str, capabilities: Capabilities) -> str:
         "learning_rate": "learning_rate_multiplier",
         "learning_rate_multiplier": "learning_rate",
     }.get(hyperparameter)
-    if other in capabilities.hyperparameters:
-        return f"write {other} instead"
-    return "remove it, or name another provider"
+    if other is None or other not in capabilities.hyperparameters:
+        return "remove it, or name another provider"
+    default = capabilities.defaults.get(other)
+    usual = f" (the default is {default})" if default else ""
+    return f"write {other} instead{usual}: one cannot be converted into the other"
+
+
+def list_unsent(spec: JobSpec, capabilities: Capabilities) -> list[str]:
+    """The fields that stay in the ledger, because the provider does not take them."""
+    keeps_metadata = capabilities.metadata and capabilities.custom_metadata
+    unsent = {
+        "name": True,  # no provider takes it
+        "metadata": bool(spec.metadata) and not keeps_metadata,
+        "seed": spec.seed is not None and not capabilities.seed,
+    }
+    return [name for name, is_unsent in unsent.items() if is_unsent]
+
+
+def list_defaults(spec: JobSpec, capabilities: Capabilities) -> dict[str, str]:
+    """The hyperparameters that are not sent, each with the provider's default."""
+
+    def is_left_out(name: str, value: object) -> bool:
+        if value is None:
+            return name in capabilities.defaults
+        return value == "auto" and not capabilities.auto
+
+    return {
+        name: capabilities.defaults.get(name, "chosen by the provider")
+        for name, value in asdict(spec.hyperparameters.to_record()).items()
+        if name in capabilities.hyperparameters and is_left_out(name, value)
+    }
 
 
 def _report_addresses(values: Values, report: ProblemReport) -> None:
@@ -217,10 +251,6 @@ def _list_unsupported_fields(
     spec: JobSpec, capabilities: Capabilities
 ) -> Iterator[tuple[KeyPath, str]]:
     """The fields that this provider cannot use, with the reason."""
-    if spec.metadata and not capabilities.metadata:
-        yield ("metadata",), "stores no metadata"
-    if spec.seed is not None and not capabilities.seed:
-        yield ("seed",), "takes no seed"
     if spec.evaluate.precision != "auto" and not capabilities.takes_precision(spec.model):
         yield ("evaluate", "precision"), f"takes no precision of the weights of {spec.model}"
     if not capabilities.chats:
@@ -252,15 +282,18 @@ def _report_root(root: Node, report: ProblemReport) -> None:
     )
 
 
-def _report_providers(values: Values, known: Collection[str], report: ProblemReport) -> None:
+def _report_providers(
+    values: Values, known: Collection[str], report: ProblemReport, find_closed: FindClosed
+) -> None:
     """Report each well-formed name of a provider that is not in `known`."""
     for path in _list_provider_paths(values):
         if isinstance(values.find(*path), dict):
             path = (*path, "type")
         name = values.find(*path)
         if isinstance(name, str) and name not in known and _PROVIDER_NAME.fullmatch(name):
-            message = f"unknown provider '{name}'; known are {', '.join(sorted(known))}"
-            report.add(values.span(path), message, suggest_name(name, sorted(known)))
+            unknown = f"unknown provider '{name}'; known are {', '.join(sorted(known))}"
+            closed = find_closed(name) or (unknown, suggest_name(name, sorted(known)))
+            report.add(values.span(path), *closed)
 
 
 def _list_provider_paths(values: Values) -> Iterator[KeyPath]:

@@ -255,6 +255,13 @@ class LimitSpec(Section):
         le=1_000_000,
         description="Highest estimated cost of the training in US dollars (docs/prices.md).",
     )
+    max_month_usd: float | None = Field(
+        None,
+        ge=0,
+        le=10_000_000,
+        description="Highest cost in US dollars of all runs of the account in this calendar month"
+        " (UTC) with this one: what they have cost where that is known, else their estimates.",
+    )
     max_training_tokens: int | None = Field(
         None,
         ge=1,
@@ -344,7 +351,11 @@ class JobSpec(Section):
         HyperparameterSpec(), description="How the model is trained."
     )
     seed: int | None = Field(
-        None, ge=0, le=2_147_483_647, description="Random seed: the same seed repeats the job."
+        None,
+        ge=0,
+        le=2_147_483_647,
+        description="Random seed: the same seed repeats the job. It stays in the ledger if the"
+        " provider takes none; `ftops check` lists what is not sent.",
     )
     metadata: Annotated[
         dict[
@@ -356,7 +367,8 @@ class JobSpec(Section):
     ] = Field(
         {},
         max_length=MAX_METADATA,
-        description="Texts kept with the job: keys of up to 64 characters, values of up to 512.",
+        description="Texts kept with the job, or only in the ledger if the provider keeps none:"
+        " keys of up to 64 characters, values of up to 512.",
     )
     prepare: Annotated[PrepareSpec, BeforeValidator(_empty_for_null)] = Field(
         PrepareSpec(), description="How the data is prepared before it is sent."

@@ -46,8 +46,8 @@ class ProviderSpec(Section):
     protocol: JobProtocol = Field(
         "current",
         description="Protocol of the fine-tuning API: `legacy` is `/v1/fine-tunes`, which OpenAI"
-        " offered until 2024. It takes prompts and completions, but no metadata and no seed;"
-        " `auto` omits a hyperparameter, so that the server uses its default.",
+        " offered until 2024. It takes prompts and completions, but no metadata and no seed, which"
+        " stay in the ledger; `auto` omits a hyperparameter, so that the server uses its default.",
     )
 
 

@@ -93,6 +93,8 @@ def test_check_and_dry_run_show_what_is_sent_to_which_address(
             ],
             "webhook": "https://hooks.example/***",
             "variables": [{"name": "DB_PASSWORD", "field": "metadata.note"}],
+            "not_sent": ["name"],
+            "provider_defaults": {},
         }
     assert not temporary_home.exists()
 

@@ -8,7 +8,12 @@ import pytest
 import respx
 
 from ftops.errors import AuthFailed, ProviderError
-from ftops.providers.registry import PROVIDERS, get_capabilities
+from ftops.providers.registry import (
+    CLOSED_PROVIDERS,
+    PROVIDERS,
+    get_capabilities,
+    require_weights,
+)
 from ftops.records import PRETRAINED_ONLY, Hyperparameters, JobProtocol, ProviderSettings, RowFormat
 from tests.providers.conftest import KEY, Bench
 
@@ -50,6 +55,27 @@ def test_the_legacy_protocol_has_its_own_capabilities(name: str) -> None:
     assert takes.needs_key == get_capabilities(ProviderSettings(name)).needs_key
     assert takes.auto_epochs is not None
     assert [takes.auto_epochs.estimate(rows) for rows in (0, 1, 1_000_000)] == [4, 4, 4]
+
+
+def test_a_closed_provider_is_refused_with_its_date_and_what_comes_nearest() -> None:
+    with pytest.raises(ProviderError) as caught:
+        get_capabilities(ProviderSettings("mistral"))
+    assert "mistral has taken no new fine-tuning jobs since 2026-07-06" in caught.value.message
+    assert "Nearest to it: " in caught.value.hint
+    assert "local" in caught.value.hint
+    assert not PROVIDERS.keys() & CLOSED_PROVIDERS.keys()
+
+
+def test_a_provider_without_weights_is_refused_with_those_that_offer_them() -> None:
+    able = [name for name, entry in PROVIDERS.items() if entry.capabilities.weights]
+    for name in able:
+        require_weights(ProviderSettings(name))
+    with pytest.raises(ProviderError, match="'openai' offers no weights") as caught:
+        require_weights(ProviderSettings("openai"))
+    assert all(name in caught.value.hint for name in able)
+    with pytest.raises(ProviderError) as caught:
+        require_weights(ProviderSettings("local"))
+    assert "ftops models export" in caught.value.hint
 
 
 def test_a_protocol_of_a_later_version_is_refused() -> None:

@@ -7,7 +7,12 @@ import pytest
 
 from ftops.capabilities import Capabilities, Naming
 from ftops.errors import SpecError, UsageError
-from ftops.providers.registry import PROVIDERS, get_capabilities
+from ftops.providers.registry import (
+    CLOSED_PROVIDERS,
+    PROVIDERS,
+    find_closed,
+    get_capabilities,
+)
 from ftops.records import (
     ProviderSettings,
 )
@@ -17,6 +22,8 @@ from ftops.spec.job_file import (
     check_provider,
     leads_outside,
     list_code,
+    list_defaults,
+    list_unsent,
     load_job,
     resolve_data,
 )
@@ -277,7 +284,7 @@ def test_fields_that_the_provider_does_not_support_are_reported_at_their_places(
     tmp_path: Path,
 ) -> None:
     text = MINIMAL + (
-        "suffix: a-rather-long-suffix\nseed: 1\nmetadata: {a: b}\n"
+        "suffix: a-rather-long-suffix\n"
         "hyperparameters: {n_epochs: 2, batch_size: 4, prompt_loss_weight: 0.1}\n"
         "evaluate: {precision: fp32}\n"
     )
@@ -285,12 +292,71 @@ def test_fields_that_the_provider_does_not_support_are_reported_at_their_places(
         check_provider(load_text(tmp_path, text), CAPABILITIES)
     assert get_first_lines(caught.value.message.replace(f"{tmp_path}/", "")) == [
         "job.yaml:5:9: local allows a suffix of at most 18 characters; this one has 20",
-        "job.yaml:6:1: local takes no seed",
-        "job.yaml:7:1: local stores no metadata",
-        "job.yaml:8:32: local takes no batch_size",
-        "job.yaml:8:47: local takes no prompt_loss_weight",
-        "job.yaml:9:12: local takes no precision of the weights of ada",
+        "job.yaml:6:32: local takes no batch_size",
+        "job.yaml:6:47: local takes no prompt_loss_weight",
+        "job.yaml:7:12: local takes no precision of the weights of ada",
     ]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "unsent"),
+    [
+        (replace(CAPABILITIES, metadata=True, seed=True), ["name"]),
+        (
+            replace(CAPABILITIES, metadata=True, custom_metadata=False, seed=True),
+            ["name", "metadata"],
+        ),
+        (CAPABILITIES, ["name", "metadata", "seed"]),
+    ],
+)
+def test_fields_that_do_not_change_the_training_are_not_sent_where_they_are_not_taken(
+    tmp_path: Path, capabilities: Capabilities, unsent: list[str]
+) -> None:
+    job = load_text(tmp_path, MINIMAL + "seed: 1\nmetadata: {a: b}\n")
+    check_provider(job, capabilities)
+    assert list_unsent(job.spec, capabilities) == unsent
+
+
+def test_auto_that_is_not_sent_has_the_default_of_the_provider(tmp_path: Path) -> None:
+    capabilities = replace(
+        CAPABILITIES,
+        hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate"}),
+        auto=False,
+        defaults={"n_epochs": "3", "learning_rate": "1e-05", "batch_size": "8"},
+    )
+    spec = load_text(tmp_path, MINIMAL + "hyperparameters: {batch_size: 4}\n").spec
+    assert list_defaults(spec, capabilities) == {"n_epochs": "3", "learning_rate": "1e-05"}
+    unknown = replace(capabilities, defaults={})
+    assert list_defaults(spec, unknown) == {"n_epochs": "chosen by the provider"}
+    assert list_defaults(spec, replace(unknown, auto=True)) == {}
+
+
+def test_a_multiplier_is_refused_with_the_absolute_rate_to_write_instead(tmp_path: Path) -> None:
+    capabilities = replace(
+        CAPABILITIES,
+        hyperparameters=frozenset({"learning_rate"}),
+        defaults={"learning_rate": "1e-05"},
+    )
+    job = load_text(tmp_path, MINIMAL + "hyperparameters: {learning_rate_multiplier: 2}\n")
+    with pytest.raises(SpecError) as caught:
+        check_provider(job, capabilities)
+    assert "job.yaml:5:19: local takes no learning_rate_multiplier" in caught.value.message
+    assert "write learning_rate instead (the default is 1e-05)" in caught.value.message
+    assert "one cannot be converted into the other" in caught.value.message
+
+
+@pytest.mark.parametrize("name", sorted(CLOSED_PROVIDERS))
+def test_a_closed_provider_is_refused_with_its_date_and_what_comes_nearest(
+    tmp_path: Path, name: str
+) -> None:
+    path = write_job(tmp_path, MINIMAL.replace("local", name))
+    with pytest.raises(SpecError) as caught:
+        load_job(path, environ={}, providers=PROVIDERS, find_closed=find_closed)
+    since = CLOSED_PROVIDERS[name].since
+    assert f"job.yaml:2:11: {name} has taken no new fine-tuning jobs since {since}" in str(
+        caught.value
+    )
+    assert "nearest to it: " in str(caught.value)
 
 
 def test_settings_of_chats_are_refused_for_a_provider_without_chats(tmp_path: Path) -> None:
