@@ -67,6 +67,9 @@ class FakeProvider(Provider):
         self.loading_lag = 0  # requests that a new model answers with 404
         self.repeats_events = False  # known events are listed again
         self.results: bytes | None = None  # other content of the results file
+        self.metrics: bytes | None = None  # in no results file
+        self.estimated_usd: float | None = None  # the provider's own estimate of a job
+        self.job_cost_usd: float | None = None  # as a succeeded job reports it
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self.replies: dict[str, Callable[[Prompt], str]] = {}  # completions of models without a job
         self.loses_response_of: set[str] = (
@@ -311,6 +314,14 @@ class FakeProvider(Provider):
         self._get(job_id)
         return list(self.checkpoints)
 
+    def read_training_metrics(self, job: Job) -> bytes | None:
+        self._enter("read_training_metrics")
+        return self.metrics
+
+    def estimate_cost(self, request: JobRequest) -> float | None:
+        self._enter("estimate_cost")
+        return self.estimated_usd
+
     def list_models(self) -> Iterator[Model]:
         return iter(
             [
@@ -381,6 +392,7 @@ class FakeProvider(Provider):
             fine_tuned_model=f"ft:{job.model}:acme::{job.id}",
             finished_at=self.clock.now(),
             trained_tokens=1234,
+            cost_usd=self.job_cost_usd,
             hyperparameters={"n_epochs": 3},
         )
 

@@ -45,6 +45,22 @@ def test_a_job_without_a_results_file_skips_the_stage_with_a_note(bench: Bench) 
     assert bench.clock.monotonic_s() < 300
 
 
+def test_metrics_of_a_provider_without_results_files_are_the_results(bench: Bench) -> None:
+    bench.provider.results_lag = 1000
+    bench.provider.fail("read_training_metrics", NotFound("not yet", status=404))
+    bench.provider.metrics = b"step,train_loss\n1,0.5\n2,0.25\n"
+    run = bench.run(bench.write_job())
+    result = TrainingSummary.from_json(bench.detail(run, Stage.RESULTS))
+    assert (result.file_id, result.step, result.metrics["train_loss"]) == ("", 2, 0.25)
+    assert [row.train_loss for row in load_results(run, bench.home)] == [0.5, 0.25]
+
+
+def test_a_results_file_goes_before_the_metrics(bench: Bench) -> None:
+    bench.provider.fail("read_training_metrics", NotFound("not asked"))
+    run = bench.run(bench.write_job())
+    assert TrainingSummary.from_json(bench.detail(run, Stage.RESULTS)).file_id
+
+
 def test_an_unreadable_results_file_is_stored_and_the_run_continues(bench: Bench) -> None:
     bench.provider.results = b"\x00\x01 not a table"
     run = bench.run(bench.write_job())

@@ -1,4 +1,4 @@
-"""Downloads the results file of the job and stores it unchanged.
+"""Downloads the results file of the job, or else its metrics, and stores them unchanged.
 
 The ledger records its last values and the available checkpoints. Both are optional: a run succeeds
 without them.
@@ -53,20 +53,25 @@ def results(stage: StageContext) -> StageResult:
 
 
 def _fetch(stage: StageContext) -> tuple[str, bytes] | ProviderError | None:
-    """The file's id and content; the last error, or None, if there is no file."""
+    """The file's id and content; the last error, or None, if there is no file.
+
+    Metrics that the provider has in no file have no id.
+    """
     job_id = stage.run.job_id
     refusal: ProviderError | None = None
     if job_id is None:
         raise RunError(f"{stage.run.id} has no job whose results could be fetched")
     for _ in schedule_polls(stage.clock, _PAUSES_S, sleep=stage.sleep):
-        file_ids: tuple[str, ...] = ()
         try:
-            file_ids = stage.provider.get_job(job_id).result_files[:1]
+            job = stage.provider.get_job(job_id)
         except NotFound as error:  # some servers delete a job that has ended
             refusal = error
+            continue
         try:
-            for file_id in file_ids:
+            for file_id in job.result_files[:1]:
                 return file_id, _read_whole(stage, file_id)
+            if content := stage.provider.read_training_metrics(job):
+                return "", content
         except _NOT_THERE as error:
             refusal = error
     return refusal
