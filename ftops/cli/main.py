@@ -47,6 +47,7 @@ COMMANDS = {
     "models list": "ftops.cli.models",
     "models show": "ftops.cli.model_details",
     "models export": "ftops.cli.models_export",
+    "models download": "ftops.cli.models_download",
     "models delete": "ftops.cli.models",
     "deploy": "ftops.cli.deployments",
     "undeploy": "ftops.cli.deployments",
@@ -78,7 +79,7 @@ COMMANDS = {
 }
 GROUPS = {
     "data": "Check, fix, split and view training data.",
-    "models": "List, inspect, export and delete fine-tuned models.",
+    "models": "List, inspect, export, download and delete fine-tuned models.",
     "files": "List and delete uploaded files.",
     "promptfoo": "Convert evaluations from and to promptfoo.",
     "engine": "Inspect and control the built-in engine.",

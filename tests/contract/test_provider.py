@@ -64,6 +64,19 @@ def test_a_file_is_stored_listed_read_and_deleted(provider: Provider, tmp_path: 
 
 
 @every_site
+def test_capabilities_name_the_optional_methods_of_the_provider(provider: Provider) -> None:
+    implemented = {
+        name
+        for name in ("estimate_cost", "download_weights", "moderate")
+        if getattr(type(provider), name) is not getattr(Provider, name)
+    }
+    capabilities = provider.capabilities
+    assert capabilities.estimates_cost == ("estimate_cost" in implemented)
+    assert capabilities.weights == ("download_weights" in implemented)
+    assert not capabilities.moderation or "moderate" in implemented
+
+
+@every_site
 def test_a_job_ends_with_a_model_that_completes_prompts(
     provider: Provider, trained: Trained
 ) -> None:
