@@ -128,7 +128,7 @@ def main() -> int:
         with closing(Ledger(home / "ledger.db", SystemClock())) as ledger:
             runs = make_runs(ledger, home)
             began = time.perf_counter()
-            gathering = ReportLoader(ledger, home)
+            gathering = ReportLoader(ledger, home, SystemClock())
             contents = build([gathering.gather(run) for run in runs], _NOW)
             gathered_s = time.perf_counter() - began
         print(f"{RUNS} runs of {STEPS:,} steps: read in {gathered_s:.2f} s")

@@ -275,6 +275,7 @@ class Job:
     finished_at: datetime | None = None
     estimated_finish: datetime | None = None
     trained_tokens: int | None = None
+    cost_usd: float | None = None  # what it has cost in US dollars, if the provider reports it
     training_file: str | None = None
     validation_file: str | None = None
     result_files: tuple[str, ...] = ()

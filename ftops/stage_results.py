@@ -134,12 +134,16 @@ class UploadResult:
 
 @dataclass(frozen=True, slots=True)
 class CreateResult:
-    """The job; `adopted` when an earlier request, or another program, created it."""
+    """The job; `adopted` when an earlier request, or another program, created it.
+
+    `estimated_cost_usd` is the provider's own estimate, in US dollars; None without one.
+    """
 
     job_id: str
     model: str
     status: str | None = None
     adopted: bool = False
+    estimated_cost_usd: float | None = None
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -151,17 +155,23 @@ class CreateResult:
             model=find_value(detail, "model", str) or "",
             status=find_value(detail, "status", str),
             adopted=detail.get("adopted") is True,
+            estimated_cost_usd=find_value(detail, "estimated_cost_usd", float),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FollowResult:
-    """The job that succeeded; `hyperparameters` as the provider reports them."""
+    """The job that succeeded; `hyperparameters` as the provider reports them.
+
+    `cost_usd` is what it has cost in US dollars; None if neither the provider reports it nor the
+    price is known.
+    """
 
     fine_tuned_model: str | None
     trained_tokens: int | None = None
     hyperparameters: Mapping[str, Json] = field(default_factory=dict)
     result_files: tuple[str, ...] = ()
+    cost_usd: float | None = None
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -169,6 +179,7 @@ class FollowResult:
             "trained_tokens": self.trained_tokens,
             "hyperparameters": dict(self.hyperparameters),
             "result_files": list(self.result_files),
+            "cost_usd": self.cost_usd,
         }
 
     @classmethod
@@ -179,12 +190,16 @@ class FollowResult:
             trained_tokens=find_value(detail, "trained_tokens", int),
             hyperparameters=get_object(detail, "hyperparameters"),
             result_files=tuple(map(str, files)) if isinstance(files, list) else (),
+            cost_usd=find_value(detail, "cost_usd", float),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSummary:
-    """The results file: its last step and the last values; `error` says why it is unreadable."""
+    """The results file: its last step and the last values; `error` says why it is unreadable.
+
+    `file_id` is "" for metrics that the provider has in no file.
+    """
 
     file_id: str
     bytes: int
@@ -297,6 +312,48 @@ class EvaluateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCost:
+    """What a run costs, in US dollars; None is unknown.
+
+    `estimated_usd` is our estimate of the training and `provider_estimated_usd` that of the
+    provider; `training_usd` is what the training has really cost, and `deployments_usd` what the
+    deployments have cost so far.
+    """
+
+    estimated_usd: float | None = None
+    provider_estimated_usd: float | None = None
+    training_usd: float | None = None
+    deployments_usd: float = 0.0
+
+    @property
+    def usd(self) -> float | None:
+        """What the run has cost so far."""
+        return None if self.training_usd is None else self.training_usd + self.deployments_usd
+
+    @property
+    def expected_usd(self) -> float | None:
+        """The estimate before the training: the provider's, or else ours."""
+        provider_usd = self.provider_estimated_usd
+        return self.estimated_usd if provider_usd is None else provider_usd
+
+    @property
+    def best_usd(self) -> float | None:
+        """What the run has cost, with the estimate of the training while that is not known."""
+        if self.usd is not None or self.expected_usd is None:
+            return self.usd
+        return self.expected_usd + self.deployments_usd
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "estimated_usd": self.estimated_usd,
+            "provider_estimated_usd": self.provider_estimated_usd,
+            "training_usd": self.training_usd,
+            "deployments_usd": self.deployments_usd,
+            "usd": self.usd,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class StageResults:
     """The results of all stages of a run; None for a stage without one."""
 
@@ -307,6 +364,23 @@ class StageResults:
     results: TrainingSummary | None = None
     deploy: DeployResult | None = None
     evaluate: EvaluateResult | None = None
+
+    @property
+    def cost(self) -> RunCost:
+        """What the run costs, as far as its stages know."""
+        return RunCost(
+            estimated_usd=self.prepare.cost_usd if self.prepare else None,
+            provider_estimated_usd=self.create.estimated_cost_usd if self.create else None,
+            training_usd=self.follow.cost_usd if self.follow else None,
+        )
+
+    def count_trained_tokens(self) -> int | None:
+        """The trained tokens as the provider reports them, or else as they were estimated."""
+        if self.follow is not None and self.follow.trained_tokens is not None:
+            return self.follow.trained_tokens
+        if self.prepare is None or self.prepare.tokens is None or self.prepare.n_epochs is None:
+            return None
+        return self.prepare.tokens * self.prepare.n_epochs
 
     @classmethod
     def read(cls, records: Iterable[StageRecord]) -> "StageResults":

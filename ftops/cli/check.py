@@ -1,6 +1,6 @@
 """`ftops check` and `ftops run --dry-run`: validation, costs and what would be sent."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ftops.cli.command import command
+from ftops.cli.environment import open_existing_ledger
 from ftops.cli.factory import open_providers
 from ftops.cli.format import cell, heading, render_bytes, render_pairs, render_path
 from ftops.cli.job_file import load_job_to_run
@@ -15,6 +16,7 @@ from ftops.cli.options import JobFile, JobFileOptions
 from ftops.cli.output import Mode, Output
 from ftops.cli.run_context import create_token_counter
 from ftops.cli.trust import OutgoingData, collect_outgoing_data
+from ftops.clock import SystemClock
 from ftops.data.plans.planner import dry_run, open_for_plan
 from ftops.data.prepare import prepare_row
 from ftops.data.reading.options import ReadOptions
@@ -26,12 +28,14 @@ from ftops.evaluation.estimate import EvaluationEstimate
 from ftops.inference.budget import CostEstimate, format_usd
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
-from ftops.records import ENGINE_PROVIDER, DataPlan, JobRequest, Json, ProviderSettings, RowFormat
+from ftops.records import ENGINE_PROVIDER, DataPlan, Json, ProviderSettings, RowFormat
 from ftops.reports.format import format_bytes, format_seconds
+from ftops.runs.cost import MonthCosts, load_month
 from ftops.runs.estimate import TokenCounter
+from ftops.runs.open_run import make_key
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
-from ftops.spec.job_file import LoadedJob, list_code
+from ftops.spec.job_file import LoadedJob, list_code, list_defaults
 from ftops.text import format_count
 
 _SHOWN_CLASSES = 5
@@ -87,6 +91,7 @@ class JobPreview:
     preview: Preview
     provider: str
     changes: tuple[str, ...]  # one sentence each
+    left_out: Collection[str] = ()  # hyperparameters that are not sent
 
     def to_json(self, *, with_request: bool) -> dict[str, Json]:
         """The document of `ftops check --json` and `ftops run --dry-run --json`."""
@@ -125,8 +130,20 @@ class JobPreview:
         }
         if with_request:
             document["uploads"] = dict(self.preview.uploads)
-            document["request"] = render_request(self.preview.request)
+            document["request"] = self.render_request()
         return document
+
+    def render_request(self) -> dict[str, Json]:
+        """The request body for the API, without unset fields."""
+        document = asdict(self.preview.request)
+        document |= document.pop("sections")
+        hyperparameters = document.pop("hyperparameters")
+        document["hyperparameters"] = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in hyperparameters.items()
+            if value is not None and name not in self.left_out
+        }
+        return {name: value for name, value in document.items() if value not in (None, "")}
 
 
 def preview_job(
@@ -138,23 +155,23 @@ def preview_job(
     """Read the data and estimate the job; DatasetError when the data is invalid."""
     return JobPreview(
         job,
-        preview(job, provider, tokens, get_provider),
+        preview(job, provider, tokens, get_provider, _load_month(job, provider)),
         provider.name,
         _list_changes(job, provider),
+        list_defaults(job.spec, provider.capabilities),
     )
 
 
-def render_request(request: JobRequest) -> dict[str, Json]:
-    """The request body for the API, without unset fields."""
-    document = asdict(request)
-    document |= document.pop("sections")
-    hyperparameters = document.pop("hyperparameters")
-    document["hyperparameters"] = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in hyperparameters.items()
-        if value is not None
-    }
-    return {name: value for name, value in document.items() if value is not None}
+def _load_month(job: LoadedJob, provider: Provider) -> MonthCosts | None:
+    """The runs that count for the limit of the month, without that of this job file."""
+    if job.spec.limits.max_month_usd is None:
+        return None
+    now = SystemClock().now()
+    with open_existing_ledger() as ledger:
+        if ledger is None:
+            return MonthCosts(now, ())
+        known = ledger.find_run_by_key(make_key(job, provider.account))
+        return load_month(ledger, provider, now, without=known.id if known else "")
 
 
 def render_preview(
@@ -192,7 +209,7 @@ def render_preview(
         yield heading("Code that a run executes on this machine")
         yield render_pairs(code)
     if with_request:
-        yield from _render_request(details)
+        yield from _render_request(result)
     yield ""
     if details.problems:
         yield Text("This job cannot be run as it is.", style="red")
@@ -201,11 +218,12 @@ def render_preview(
         yield Text(f"Job file and data are valid. {sent}", style="green")
 
 
-def _render_request(details: Preview) -> Iterator[RenderableType]:
+def _render_request(result: JobPreview) -> Iterator[RenderableType]:
     yield heading("Files to upload")
-    yield render_pairs((name, f"from {source}") for name, source in details.uploads.items())
+    uploads = result.preview.uploads
+    yield render_pairs((name, f"from {source}") for name, source in uploads.items())
     yield heading("Request")
-    request = render_request(details.request)
+    request = result.render_request()
     sections = [request.pop(name) for name, value in [*request.items()] if isinstance(value, dict)]
     pairs = [*request.items()]
     for section in sections:
@@ -317,6 +335,8 @@ def _describe_memory(details: Preview) -> str | None:
 
 def _describe_cost(details: Preview) -> str | None:
     estimate = details.estimate
+    if details.is_cost_later and (estimate is None or estimate.cost_usd is None):
+        return "unknown: the provider estimates it before the job is created"
     if estimate is None:
         return None
     if estimate.cost_usd is None:
@@ -334,7 +354,12 @@ def _describe_price(figures: ModelInfo) -> str | None:
     if figures.train_usd == 0 and origin.source == SHIPPED:
         return None  # the built-in engine is free
     source = "the list of ftops" if origin.source == SHIPPED else origin.source
-    return f"${figures.train_usd:g} per million trained tokens, as of {origin.as_of} ({source})"
+    where = f", from {origin.reference}" if origin.reference else ""
+    doubt = "" if origin.confirmed else ", not confirmed by the provider"
+    return (
+        f"${figures.train_usd:g} per million trained tokens, as of {origin.as_of}"
+        f" ({source}{where}{doubt})"
+    )
 
 
 def _describe_ends(figures: ModelInfo) -> str | None:

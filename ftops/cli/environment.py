@@ -46,5 +46,19 @@ def get_home() -> Path:
 @contextlib.contextmanager
 def open_ledger() -> Iterator[Ledger]:
     """The ledger in the home folder, created when it is missing."""
-    with contextlib.closing(Ledger(get_home() / "ledger.db", SystemClock())) as ledger:
+    with contextlib.closing(Ledger(_get_ledger_path(), SystemClock())) as ledger:
         yield ledger
+
+
+@contextlib.contextmanager
+def open_existing_ledger() -> Iterator[Ledger | None]:
+    """The ledger in the home folder; None when there is none yet."""
+    if not _get_ledger_path().exists():
+        yield None
+        return
+    with open_ledger() as ledger:
+        yield ledger
+
+
+def _get_ledger_path() -> Path:
+    return get_home() / "ledger.db"

@@ -240,7 +240,7 @@ def describe_cost(cost: TrainingCost | None) -> str:
     if cost is None:
         return ""
     digits = 2 if cost.usd == 0 or cost.usd >= 0.01 else 4
-    return f"{'about ' if cost.tokens is None and cost.usd else ''}${cost.usd:,.{digits}f}"
+    return f"{'about ' if cost.is_estimated and cost.usd else ''}${cost.usd:,.{digits}f}"
 
 
 def describe_end(ends: date | None, today: date) -> Text:

@@ -60,7 +60,7 @@ def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
     _check_targets(paths)
     with open_ledger() as ledger:
         runs = {run.id: run for run in (ledger.get_run(ref) for ref in refs)}
-        loader = ReportLoader(ledger, get_home())
+        loader = ReportLoader(ledger, get_home(), SystemClock())
         facts = [loader.gather(run) for run in runs.values()]
     contents = build(facts, SystemClock().now())
     # all are rendered before the first is written: an error leaves no partial result

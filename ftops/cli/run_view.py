@@ -16,6 +16,7 @@ from ftops.cli.format import (
     to_timestamp,
 )
 from ftops.cli.output import clean, hang
+from ftops.inference.budget import format_usd
 from ftops.metrics.result import Unit, format_value
 from ftops.records import (
     JobEvent,
@@ -32,6 +33,7 @@ from ftops.stage_results import (
     EvaluateResult,
     FollowResult,
     PreparedData,
+    RunCost,
     StageResults,
     TrainingSummary,
     UploadResult,
@@ -98,7 +100,12 @@ def _describe_upload(result: UploadResult) -> list[str]:
 
 
 def _describe_create(result: CreateResult) -> list[str]:
-    return [result.job_id, "existing job found" if result.adopted else ""]
+    estimated_usd = result.estimated_cost_usd
+    return [
+        result.job_id,
+        "existing job found" if result.adopted else "",
+        "" if estimated_usd is None else f"{format_usd(estimated_usd)} by the provider's estimate",
+    ]
 
 
 def _describe_follow(result: FollowResult) -> list[str]:
@@ -106,6 +113,7 @@ def _describe_follow(result: FollowResult) -> list[str]:
     return [
         "" if epochs is None else f"{epochs} epochs",
         "" if tokens is None else f"{tokens:,} tokens trained",
+        format_usd(result.cost_usd) if result.cost_usd else "",
     ]
 
 
@@ -217,6 +225,26 @@ def describe_provider(run: Run) -> str:
 def describe_model(run: Run) -> str:
     size = BUILT_IN_SIZES.get(run.model) if run.provider.uses_engine else None
     return f"{run.model} ({size} parameters)" if size else run.model
+
+
+def describe_cost(cost: RunCost) -> str:
+    """What a run has cost, or else its estimate; "" if neither is known."""
+    if cost.best_usd is None:
+        return ""
+    return f"{'' if cost.usd is not None else 'about '}{format_usd(cost.best_usd)}"
+
+
+def describe_estimates(cost: RunCost) -> str:
+    """The estimates before the training; "" if there are none."""
+    estimates = [
+        f"{format_usd(usd)} by {name}"
+        for name, usd in (
+            ("ftops", cost.estimated_usd),
+            ("the provider", cost.provider_estimated_usd),
+        )
+        if usd is not None
+    ]
+    return f"estimated: {', '.join(estimates)}" if estimates else ""
 
 
 def describe_attempt(stage: Stage, attempt: int) -> str:

@@ -1,6 +1,7 @@
 """`ftops runs`: lists the runs of the ledger."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import typer
@@ -17,12 +18,23 @@ from ftops.cli.format import (
     render_status,
 )
 from ftops.cli.output import Output
-from ftops.cli.run_view import run_document
+from ftops.cli.run_view import describe_cost, run_document
 from ftops.clock import SystemClock
 from ftops.records import Run, RunStatus
 from ftops.run_folder import is_driven
+from ftops.runs.cost import read_cost
+from ftops.stage_results import RunCost
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Show the newest N runs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run, whether a process drives it, and what it costs."""
+
+    run: Run
+    is_driven: bool
+    cost: RunCost = field(default_factory=RunCost)
 
 
 @command("runs", examples=["ftops runs", "ftops runs --json -n 100"])
@@ -33,17 +45,18 @@ def list_runs(out: Output, limit: Limit = 20) -> None:
     provider) or stopped (before it had a job); `ftops follow` or the same `ftops run` continues it.
     """
     with open_ledger() as ledger:
-        runs = [(run, _is_driven(run)) for run in ledger.list_runs(limit)]
+        now = SystemClock().now()
+        runs = [
+            ListedRun(run, _is_driven(run), read_cost(ledger, run.id, now))
+            for run in ledger.list_runs(limit)
+        ]
         deployed = ledger.list_deployments()
-    now = SystemClock().now()
-    costs = {record.run_id: record.get_cost_usd(now) for record in deployed}
     out.finish(
         [
-            {**run_document(run), "driven": driven}
-            | ({"deployment_cost_usd": costs[run.id]} if run.id in costs else {})
-            for run, driven in runs
+            {**run_document(item.run), "driven": item.is_driven, "cost": item.cost.to_json()}
+            for item in runs
         ],
-        essential=[run.id for run, _ in runs],
+        essential=[item.run.id for item in runs],
         human=lambda: [render_runs(runs), *render_live_deployments(deployed, now)],
     )
 
@@ -53,10 +66,11 @@ def _is_driven(run: Run) -> bool:
     return run.finished_at is None and is_driven(run, get_home())
 
 
-def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
-    """One line per run; `runs` has each run, and whether a process drives it."""
+def render_runs(runs: Sequence[ListedRun]) -> RenderableType:
+    """One line per run; the costs have a column if any run costs something."""
     if not runs:
         return "No runs yet."
+    has_costs = any(item.cost.best_usd for item in runs)
     table = make_table(
         "run",
         "name",
@@ -64,18 +78,21 @@ def render_runs(runs: Sequence[tuple[Run, bool]]) -> RenderableType:
         "status",
         "started",
         "duration",
-        right=("duration",),
-        whole=("run", "status", "started", "duration"),
+        *(("cost",) if has_costs else ()),
+        right=("duration", "cost"),
+        whole=("run", "status", "started", "duration", "cost"),
     )
-    for run, driven in runs:
+    for item in runs:
+        run = item.run
         duration = None if run.finished_at is None else (run.finished_at - run.created_at)
         table.add_row(
             cell(run.id, "cyan"),
             cell(run.name),
             cell(run.model if run.provider.uses_engine else f"{run.model} ({run.provider.type})"),
-            render_status(_describe_status(run, driven=driven)),
+            render_status(_describe_status(run, driven=item.is_driven)),
             cell(render_short_time(run.created_at)),
             cell("" if duration is None else render_seconds(duration.total_seconds())),
+            *((cell(describe_cost(item.cost)),) if has_costs else ()),
         )
     return table
 

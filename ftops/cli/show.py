@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from ftops.cli.format import (
 from ftops.cli.options import RunRef
 from ftops.cli.output import Output
 from ftops.cli.run_view import (
+    describe_estimates,
     describe_stage_result,
     event_document,
     render_event,
@@ -40,9 +41,11 @@ from ftops.cli.run_view import (
     stage_document,
 )
 from ftops.cli.training_view import list_findings, render_results, render_single
+from ftops.clock import SystemClock
 from ftops.data.rows import read_rows
 from ftops.errors import FtopsError
 from ftops.evaluation.result import Evaluation
+from ftops.inference.budget import format_usd
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall, StateChange
 from ftops.providers.registry import get_capabilities
@@ -61,7 +64,9 @@ from ftops.reports.training import create_training
 from ftops.run_folder import RunFolder
 from ftops.runs import export, notifications
 from ftops.runs.commands import list_run_arguments
+from ftops.runs.cost import read_cost
 from ftops.runs.open_run import load_evaluation, load_results, read_training_facts
+from ftops.stage_results import RunCost
 
 _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"
@@ -86,12 +91,14 @@ class RunSummary:
     evaluation: Evaluation | None
     model: TunedModel | None
     home: Path
+    cost: RunCost = field(default_factory=RunCost)
 
     def to_json(self) -> dict[str, Json]:
         """The document of `ftops run --json`, `follow --json` and `show --json`."""
         return {
             **run_document(self.run),
             "model_deleted_at": to_timestamp(self.model.deleted_at) if self.model else None,
+            "cost": self.cost.to_json(),
             "metrics": metrics_document(self.results, self.evaluation),
             "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "stages": [stage_document(record) for record in self.stages],
@@ -188,6 +195,7 @@ def render_details(
             ("ended", render_time(run.finished_at) or None),
             ("job", run.job_id),
             ("model", run.fine_tuned_model),
+            ("cost", render_cost(summary.cost)),
             ("error", run.error),
             ("files", describe_pruned(run)),
         ]
@@ -207,6 +215,14 @@ def render_details(
     yield from render_commands(list_next_commands(summary))
 
 
+def render_cost(cost: RunCost) -> str | None:
+    """What the run has cost beside the estimates; None for a run that costs nothing."""
+    if not cost.best_usd:
+        return None
+    paid = "" if cost.usd is None else format_usd(cost.usd)
+    return "; ".join(filter(None, (paid, describe_estimates(cost))))
+
+
 def group_calls(calls: Sequence[RemoteCall]) -> dict[str, list[RemoteCall]]:
     """The remote calls by their target: the provider, exports, notifications."""
     grouped: dict[str, list[RemoteCall]] = {}
@@ -224,6 +240,7 @@ def load_run_summary(run: Run, ledger: Ledger, home: Path) -> RunSummary:
         evaluation=load_evaluation(run, home),
         model=ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
         home=home,
+        cost=read_cost(ledger, run.id, SystemClock().now()),
     )
 
 

@@ -128,7 +128,7 @@ def collect_run_data(run: Run, stages: Iterable[StageRecord], folder: RunFolder)
         ended_at=(run.finished_at or run.updated_at).timestamp(),
         lineage=_make_lineage(run, results),
         parameters=dict(_list_parameters(run, results)),
-        tags={"ftops.version": __version__, "ftops.run_id": run.id, **_make_cost_tag(results)},
+        tags={"ftops.version": __version__, "ftops.run_id": run.id, **_make_cost_tags(results)},
         curves=tuple(_list_curves(read_results(folder.results))),
         metrics=tuple(_list_metrics(folder.path)),
         files=tuple(str(path) for path in folder.list_documents() if path.is_file()),
@@ -188,9 +188,9 @@ def _make_lineage(run: Run, results: StageResults) -> Lineage:
     )
 
 
-def _make_cost_tag(results: StageResults) -> dict[str, str]:
-    cost = results.prepare.cost_usd if results.prepare else None
-    return {} if cost is None else {"ftops.estimated_cost_usd": str(cost)}
+def _make_cost_tags(results: StageResults) -> dict[str, str]:
+    costs = {"estimated_cost_usd": results.cost.expected_usd, "cost_usd": results.cost.usd}
+    return {f"ftops.{name}": str(usd) for name, usd in costs.items() if usd is not None}
 
 
 def _list_curves(rows: Sequence[ResultRow]) -> Iterator[TrainingCurve]:

@@ -119,6 +119,7 @@ def list_tiles(run: RunPart) -> list[Tile]:
     known = dict(run.pairs)
     names = (
         ("tokens trained", "tokens trained"),
+        ("cost", "cost"),
         ("cost, as estimated", "cost, as estimated"),
         ("took", "time in all stages"),
     )

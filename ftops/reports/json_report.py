@@ -47,6 +47,7 @@ def _describe_run(part: RunPart) -> dict[str, Json]:
         "fine_tuned_model": run.fine_tuned_model,
         "created_at": int(run.created_at.timestamp()),
         "finished_at": int(run.finished_at.timestamp()) if run.finished_at else None,
+        "cost": part.facts.cost.to_json(),
         "job_file": part.facts.job_text,
         "stages": [
             {

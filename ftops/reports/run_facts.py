@@ -17,7 +17,7 @@ from ftops.reports.format import (
     show,
 )
 from ftops.reports.training import Training, create_training
-from ftops.stage_results import PreparedFile, StageResults, find_skip_reason
+from ftops.stage_results import PreparedFile, RunCost, StageResults, find_skip_reason
 
 UNTRAINED_BASE_NOTE = (
     "This small model was trained from random weights: it learned the format and the labels of its"
@@ -50,6 +50,7 @@ class RunFacts:
     job_text: str = ""
     model: TunedModel | None = None
     data: Sequence[DataIssue] = ()
+    cost: RunCost = field(default_factory=RunCost)
     missing: Sequence[str] = ()
 
     @property
@@ -105,7 +106,9 @@ def list_facts(facts: RunFacts) -> list[tuple[str, str]]:
         ("hyperparameters", _format_hyperparameters(facts)),
         ("tokens of the data", format_count(prepared.tokens if prepared else None)),
         ("tokens trained", format_count(followed.trained_tokens if followed else None)),
-        ("cost, as estimated", format_usd(prepared.cost_usd if prepared else None)),
+        ("cost", format_usd(facts.cost.usd)),
+        ("cost, as estimated", format_usd(facts.cost.estimated_usd)),
+        ("cost, as the provider estimated", format_usd(facts.cost.provider_estimated_usd)),
         ("began", format_moment(run.created_at)),
         ("took", format_seconds(_measure(facts))),
         ("stages", " · ".join(f"{name} {time}" for name, time in list_times(facts))),

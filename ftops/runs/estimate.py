@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ftops.capabilities import EpochRule
 from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import CounterFactory, FileTokenEstimate, estimate_tokens
 from ftops.data.tokens.segments import count_file_tokens
@@ -16,7 +15,7 @@ from ftops.providers.model_catalog import (
     get_vocabulary_name,
 )
 from ftops.providers.provider import Provider
-from ftops.records import Auto, Json
+from ftops.records import Json
 from ftops.spec.model import JobSpec, LimitSpec
 
 _UNKNOWN_EPOCHS = (
@@ -70,74 +69,80 @@ class Estimate:
     @property
     def cost_usd(self) -> float | None:
         """The cost in US dollars; None if the price or the number of epochs is not known."""
-        if not self.price_usd:
-            return self.price_usd
-        trained = self.trained_tokens
-        return None if trained is None else trained * self.price_usd / 1e6
+        return calculate_cost(self.trained_tokens, self.price_usd)
 
 
-def assume_epochs(
-    n_epochs: int | Auto, rows: int, rule: EpochRule | None
-) -> tuple[int | None, bool]:
-    """The number of epochs, and whether it is estimated because the job file has "auto"."""
-    if n_epochs != "auto":
-        return n_epochs, False
-    return (rule.estimate(rows) if rule else None), True
+def calculate_cost(tokens: int | None, price_usd: float | None) -> float | None:
+    """The cost of trained tokens in US dollars, at a price for a million; None if unknown."""
+    if not price_usd:
+        return price_usd
+    return None if tokens is None else tokens * price_usd / 1e6
 
 
-def list_broken_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> list[str]:
+_UPLOADED = "training_file is an uploaded file, whose tokens are not known here"
+
+
+def list_broken_limits(
+    limits: LimitSpec, estimate: Estimate | None, model: str, *, is_cost_later: bool = False
+) -> list[str]:
     """A sentence for each limit that would be exceeded or cannot be checked.
 
-    `estimate` is None if the training data is at the provider, where it cannot be counted.
+    `estimate` is None if the training data is at the provider, where it cannot be counted. With
+    `is_cost_later` the provider estimates the cost itself before the job is created, so that a
+    cost that is not known here is no problem yet.
     """
-    broken = []
-    if limits.max_training_tokens is not None:
-        if estimate is None:
-            broken.append(
-                "limits.max_training_tokens cannot be held: training_file is an uploaded file,"
-                " whose tokens are not known here"
-            )
-        elif estimate.trained_tokens is None:
-            broken.append(f"limits.max_training_tokens cannot be held: {_UNKNOWN_EPOCHS}")
-        elif estimate.trained_tokens > limits.max_training_tokens:
-            broken.append(
-                f"{_about(estimate)}{estimate.trained_tokens:,} tokens would be trained on"
-                f" ({estimate.tokens:,} x {_epochs(estimate)}),"
-                f" and limits.max_training_tokens is {limits.max_training_tokens:,}"
-            )
-    if limits.max_cost_usd is not None:
-        if estimate is None:
-            broken.append(
-                "limits.max_cost_usd cannot be held: training_file is an uploaded file,"
-                " whose tokens are not known here"
-            )
-        elif estimate.price_usd and estimate.trained_tokens is None:
-            broken.append(f"limits.max_cost_usd cannot be held: {_UNKNOWN_EPOCHS}")
-        elif estimate.cost_usd is None:
-            broken.append(
-                f"limits.max_cost_usd cannot be held: the price of training {model} is not known"
-            )
-        elif estimate.cost_usd > limits.max_cost_usd:
-            broken.append(
-                f"training would cost about ${estimate.cost_usd:,.2f}"
-                f" ({estimate.trained_tokens or 0:,} tokens at ${estimate.price_usd or 0:g}"
-                " a million),"
-                f" and limits.max_cost_usd is ${limits.max_cost_usd:,.2f}"
-            )
-    return broken
+    broken = [_find_broken_tokens(limits.max_training_tokens, estimate)]
+    cost_usd = estimate.cost_usd if estimate else None
+    if not (cost_usd is None and is_cost_later):
+        broken.append(_find_broken_cost(limits.max_cost_usd, estimate, model))
+    return [problem for problem in broken if problem]
+
+
+def _find_broken_tokens(most: int | None, estimate: Estimate | None) -> str | None:
+    if most is None:
+        return None
+    if estimate is None:
+        return f"limits.max_training_tokens cannot be held: {_UPLOADED}"
+    if estimate.trained_tokens is None:
+        return f"limits.max_training_tokens cannot be held: {_UNKNOWN_EPOCHS}"
+    if estimate.trained_tokens <= most:
+        return None
+    return (
+        f"{_about(estimate)}{estimate.trained_tokens:,} tokens would be trained on"
+        f" ({estimate.tokens:,} x {_epochs(estimate)}),"
+        f" and limits.max_training_tokens is {most:,}"
+    )
+
+
+def _find_broken_cost(most_usd: float | None, estimate: Estimate | None, model: str) -> str | None:
+    if most_usd is None:
+        return None
+    if reason := explain_unknown_cost(estimate, model):
+        return f"limits.max_cost_usd cannot be held: {reason}"
+    if estimate is None or estimate.cost_usd is None or estimate.cost_usd <= most_usd:
+        return None
+    return (
+        f"training would cost about ${estimate.cost_usd:,.2f}"
+        f" ({estimate.trained_tokens or 0:,} tokens at ${estimate.price_usd or 0:g} a million),"
+        f" and limits.max_cost_usd is ${most_usd:,.2f}"
+    )
+
+
+def explain_unknown_cost(estimate: Estimate | None, model: str) -> str | None:
+    """Why the cost of the training is not known here; None if it is."""
+    if estimate is None:
+        return _UPLOADED
+    if estimate.price_usd and estimate.trained_tokens is None:
+        return _UNKNOWN_EPOCHS
+    return f"the price of training {model} is not known" if estimate.cost_usd is None else None
 
 
 def get_price_advice(limits: LimitSpec, estimate: Estimate | None) -> str:
     """How to set the price that a limit needs; empty if no price is missing."""
-    if limits.max_cost_usd is None or estimate is None or estimate.price_usd is not None:
+    has_limit = limits.max_cost_usd is not None or limits.max_month_usd is not None
+    if not has_limit or estimate is None or estimate.price_usd is not None:
         return ""
     return estimate.price_advice
-
-
-def check_limits(limits: LimitSpec, estimate: Estimate | None, model: str) -> None:
-    """Raise LimitExceeded, with all limits that would be exceeded, if there are any."""
-    broken = list_broken_limits(limits, estimate, model)
-    raise_broken(broken, get_price_advice(limits, estimate))
 
 
 def raise_broken(broken: Sequence[str], advice: str) -> None:
@@ -248,8 +253,9 @@ def estimate_training(
     validation: Path | None = None,
 ) -> Estimate:
     """The estimate of training on the prepared files; they must still exist."""
-    rule = provider.capabilities.auto_epochs
-    n_epochs, assumed = assume_epochs(spec.hyperparameters.n_epochs, summary.rows, rule)
+    chosen = spec.hyperparameters.n_epochs
+    is_assumed = chosen == "auto"
+    n_epochs = provider.capabilities.estimate_epochs(summary.rows) if chosen == "auto" else chosen
     hyperparameters = {**asdict(spec.hyperparameters.to_record()), **spec.sections}
     counted = tokens.count(
         summary, provider, spec.model, validation=validation, hyperparameters=hyperparameters
@@ -260,7 +266,7 @@ def estimate_training(
     return Estimate(
         tokens=counted.tokens,
         n_epochs=n_epochs,
-        epochs_assumed=assumed,
+        epochs_assumed=is_assumed,
         price_usd=model.train_usd,
         method=counted.method,
         error=counted.error,

@@ -41,17 +41,22 @@ class PrimaryMetric:
 
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """The cost of training in US dollars.
+    """The cost of training in US dollars, with the number of trained tokens if it is known.
 
-    `tokens` is the provider's number of trained tokens; None if `usd` is the earlier estimate.
+    Without that number it is the earlier estimate, unless the cost itself was recorded.
     """
 
     usd: float
     tokens: int | None = None
+    is_recorded: bool = False
+
+    @property
+    def is_estimated(self) -> bool:
+        return self.tokens is None and not self.is_recorded
 
     def to_json(self) -> dict[str, Json]:
         """The cost and its source."""
-        return {"usd": self.usd, "trained_tokens": self.tokens, "estimated": self.tokens is None}
+        return {"usd": self.usd, "trained_tokens": self.tokens, "estimated": self.is_estimated}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +145,14 @@ def list_checkpoints(made: ModelVersion) -> list[Checkpoint]:
 
 
 def find_training_cost(made: ModelVersion, figures: ModelInfo) -> TrainingCost | None:
-    """The cost of training from the trained tokens, or else the earlier estimate."""
-    tokens = made.results.follow.trained_tokens if made.results.follow else None
+    """What the training has cost, as recorded or by its tokens, or else the earlier estimate."""
+    follow, cost = made.results.follow, made.results.cost
+    tokens = follow.trained_tokens if follow else None
+    if cost.training_usd is not None:
+        return TrainingCost(cost.training_usd, tokens, is_recorded=True)
     if tokens is not None and figures.train_usd is not None:
         return TrainingCost(tokens * figures.train_usd / 1e6, tokens)
-    estimated = made.prepared.cost_usd if made.prepared else None
-    return None if estimated is None else TrainingCost(estimated)
+    return None if cost.expected_usd is None else TrainingCost(cost.expected_usd)
 
 
 def find_shutdown_date(shutdown_date: str | None, figures: ModelInfo) -> date | None:

@@ -14,7 +14,8 @@ from ftops.errors import DatasetError
 from ftops.evaluation.estimate import EvaluationEstimate, check_evaluation, estimate_evaluation
 from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.provider import Provider
-from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
+from ftops.records import JobRequest, ProviderSettings, RowFormat
+from ftops.runs.cost import MonthCosts, list_broken_month
 from ftops.runs.deployments import describe_deployment
 from ftops.runs.estimate import (
     Estimate,
@@ -24,6 +25,7 @@ from ftops.runs.estimate import (
     raise_broken,
 )
 from ftops.runs.preprocessing import check_rows, create_index, prepare_job
+from ftops.runs.reconcile import map_request
 from ftops.spec.job_file import LoadedJob
 
 
@@ -45,6 +47,7 @@ class Preview:
     uploads: Mapping[str, str]  # the name at the provider -> the file in the job file
     figures: ModelInfo  # of the model at the provider
     problems: tuple[str, ...]
+    is_cost_later: bool = False  # the provider estimates the cost, too, before the job is created
     price_advice: str = ""  # how to set the price that a limit needs
     evaluation: EvaluationEstimate | None = None  # if there is an evaluation
     deployment: str | None = None  # how the model is deployed, and what that costs
@@ -59,10 +62,12 @@ def preview(
     provider: Provider,
     tokens: TokenCounter | None = None,
     reach: Callable[[ProviderSettings], Provider] | None = None,
+    month: MonthCosts | None = None,
 ) -> Preview:
     """Preview the job file with all of its data; DatasetError if the data is bad.
 
-    `reach` opens the providers of the models that the evaluation compares.
+    `reach` opens the providers of the models that the evaluation compares. `month` has the runs
+    that count for `limits.max_month_usd`.
     """
     spec, tokens = job.spec, tokens or TokenCounter()
     with tempfile.TemporaryDirectory(prefix="ftops-") as name:
@@ -77,7 +82,15 @@ def preview(
         evaluation = estimate_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
         )
-    problems = list_broken_limits(spec.limits, estimate, spec.model)
+    is_cost_later = provider.capabilities.estimates_cost
+    problems = list_broken_limits(spec.limits, estimate, spec.model, is_cost_later=is_cost_later)
+    if month is not None and spec.limits.max_month_usd is not None:
+        problems += list_broken_month(
+            month,
+            spec.limits.max_month_usd,
+            estimate.cost_usd if estimate else None,
+            is_cost_later=is_cost_later,
+        )
     try:
         check_rows(training, provider)
     except DatasetError as error:
@@ -88,16 +101,11 @@ def preview(
         validation=validation.summary if validation else None,
         overlap_rows=overlap_rows,
         estimate=estimate,
-        request=JobRequest(
-            model=spec.model,
-            training_file=training.remote_name,
-            validation_file=validation.remote_name if validation else None,
-            suffix=spec.suffix,
-            hyperparameters=spec.hyperparameters.to_record(),
-            seed=spec.seed,
-            metadata=dict(spec.metadata) if provider.capabilities.metadata else {},
-            method=Method(spec.method),
-            sections=spec.sections,
+        request=map_request(
+            spec,
+            provider.capabilities,
+            training.remote_name,
+            validation.remote_name if validation else None,
         ),
         uploads={
             result.remote_name: result.file.source
@@ -106,6 +114,7 @@ def preview(
         },
         figures=provider.get_model_info(spec.model),
         problems=tuple(problems),
+        is_cost_later=is_cost_later,
         price_advice=get_price_advice(spec.limits, estimate),
         evaluation=evaluation,
         deployment=describe_deployment(spec, provider),

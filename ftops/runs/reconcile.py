@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from ftops.capabilities import Capabilities
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
@@ -21,7 +22,8 @@ from ftops.runs.context import RunContext, StageContext
 from ftops.runs.poll import schedule_polls
 from ftops.runs.preprocessing import prepare_job
 from ftops.runs.states import RUN_TRANSITIONS
-from ftops.spec.job_file import LoadedJob
+from ftops.spec.job_file import LoadedJob, list_unsent
+from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedFile, find_value, get_value
 
 CALL = "create_job"
@@ -56,9 +58,7 @@ def take_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
     """
     job = find_earlier_job(stage, request)
     if job:
-        ledger = stage.ledger
-        call = ledger.record_intent(stage.run.id, Stage.CREATE, CALL, render_request(request))
-        ledger.record_job(call, job.id)
+        stage.ledger.record_job(record_create_intent(stage, request), job.id)
         stage.observer.on_note(
             f"found {job.id}, which an earlier command had created; --new makes another one"
         )
@@ -87,6 +87,12 @@ def count_jobs(stage: StageContext) -> int:
     """The number of recorded jobs of the run."""
     calls = stage.ledger.list_calls(stage.run.id)
     return sum(call.name == CALL and call.state == "done" for call in calls)
+
+
+def record_create_intent(stage: StageContext, request: JobRequest) -> RemoteCall:
+    """Record that the request for the job is sent next, to the account of the provider."""
+    fields = {**render_request(request), "account": stage.provider.account}
+    return stage.ledger.record_intent(stage.run.id, Stage.CREATE, CALL, fields)
 
 
 def render_request(request: JobRequest) -> dict[str, Json]:
@@ -198,18 +204,33 @@ def build_request(
     stage: StageContext, *, training_file: str, validation_file: str | None
 ) -> JobRequest:
     """The request of this run for these files at the provider."""
-    spec, capabilities = stage.spec, stage.provider.capabilities
+    capabilities = stage.provider.capabilities
+    request = map_request(stage.spec, capabilities, training_file, validation_file)
     marks = {RUN_ID_METADATA: _mark(stage), RUN_KEY_METADATA: stage.run.key[:32]}
+    return replace(
+        request,
+        metadata={**request.metadata, **marks} if capabilities.metadata else {},
+        idempotency_key=_make_idempotency_key(stage),
+    )
+
+
+def map_request(
+    spec: JobSpec, capabilities: Capabilities, training_file: str, validation_file: str | None
+) -> JobRequest:
+    """The request for a job file, without what identifies the run.
+
+    It has only the fields that the provider takes (`list_unsent` lists the others).
+    """
+    unsent = list_unsent(spec, capabilities)
     return JobRequest(
         model=spec.model,
         training_file=training_file,
         validation_file=validation_file,
         suffix=spec.suffix,
         hyperparameters=spec.hyperparameters.to_record(),
-        seed=spec.seed,
-        metadata={**spec.metadata, **marks} if capabilities.metadata else {},
+        seed=None if "seed" in unsent else spec.seed,
+        metadata={} if "metadata" in unsent else dict(spec.metadata),
         method=Method(spec.method),
-        idempotency_key=_make_idempotency_key(stage),
         sections=spec.sections,
     )
 

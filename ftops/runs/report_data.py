@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ftops.clock import Clock
 from ftops.data.check_runner import run_checks
 from ftops.data.checks.check import DataTarget
 from ftops.data.reading.source import open_source
@@ -16,6 +17,7 @@ from ftops.reports.results import ResultRow, parse_results
 from ftops.reports.run_facts import DataIssue, RunFacts
 from ftops.reports.training import create_training
 from ftops.run_folder import RunFolder
+from ftops.runs.cost import read_cost
 from ftops.runs.open_run import read_training_facts
 from ftops.spec.notify import find_webhook, hide_webhook
 
@@ -27,8 +29,9 @@ _MOST_BYTES = 32 << 20  # larger data files are not checked, which would take se
 class ReportLoader:
     """Loads runs; data that several runs share is checked once."""
 
-    def __init__(self, ledger: Ledger, home: Path) -> None:
+    def __init__(self, ledger: Ledger, home: Path, clock: Clock) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._home = home
         self._checked: dict[str, tuple[DataIssue, ...]] = {}
 
@@ -49,6 +52,7 @@ class ReportLoader:
                 find_webhook(run.spec),
             ),
             model=self._ledger.find_model(run.fine_tuned_model) if run.fine_tuned_model else None,
+            cost=read_cost(self._ledger, run.id, self._clock.now()),
             missing=missing,
         )
         return replace(facts, data=self._check_data(facts, folder))

@@ -1,8 +1,15 @@
-"""`ftops check` estimates the requests and the cost of the evaluation."""
+"""`ftops check` shows what is not sent, and estimates the cost of job and evaluation."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from ftops.ledger.ledger import Ledger
+from ftops.records import ProviderSettings, Stage, StageStatus
+from ftops.stage_results import FollowResult
 from tests.cli.running import ftops, write_job, write_rows
+from tests.fakes import FakeClock
+from tests.ledger.rows import make_run
 
 
 def write(folder: Path, evaluate: str, **job_options: str) -> Path:
@@ -42,3 +49,55 @@ def test_an_unknown_price_is_reported(tmp_path: Path) -> None:
     shown = ftops("check", job)
     assert "price unknown" in shown.out
     assert "evaluate.max_cost_usd cannot be enforced" in shown.out
+
+
+def test_what_the_provider_does_not_take_is_listed_with_its_defaults(tmp_path: Path) -> None:
+    job = write_job(
+        tmp_path,
+        "seed: 7\nmetadata: {team: search}\nhyperparameters: {batch_size: 4}\n",
+        provider="{type: local, protocol: legacy}",
+    )
+    shown = " ".join(ftops("check", job).out.split())
+    assert "not sent name, metadata, seed (kept in the ledger)" in shown
+    assert "defaults n_epochs 4, learning_rate_multiplier chosen by the provider" in shown
+    document = ftops("run", job, "--dry-run", "--json").document
+    sends, request = document["sends"], document["request"]
+    assert isinstance(sends, dict)
+    assert isinstance(request, dict)
+    assert sends["not_sent"] == ["name", "metadata", "seed"]
+    assert request["hyperparameters"] == {"batch_size": 4}
+    assert not {"seed", "mark"} & request.keys()
+
+
+def test_a_provider_that_takes_auto_gets_it(tmp_path: Path) -> None:
+    document = ftops("run", write_job(tmp_path, "seed: 7\n"), "--dry-run", "--json").document
+    sends, request = document["sends"], document["request"]
+    assert isinstance(sends, dict)
+    assert isinstance(request, dict)
+    assert (sends["not_sent"], sends["provider_defaults"]) == (["name"], {})
+    assert isinstance(request["hyperparameters"], dict)
+    assert request["hyperparameters"]["n_epochs"] == "auto"
+    assert request["seed"] == 7
+
+
+def test_the_limit_of_the_month_counts_the_runs_of_the_ledger(
+    tmp_path: Path, temporary_home: Path
+) -> None:
+    model = "gpt-4.1-mini-2025-04-14"
+    limits = "hyperparameters: {n_epochs: 2}\nlimits: {max_month_usd: 5}\n"
+    job = write_job(tmp_path, limits, provider="openai", model=model)
+    assert ftops("check", job).code == 0
+    assert not (temporary_home / "ledger.db").exists()
+    now = datetime.now(UTC)
+    ledger = Ledger(temporary_home / "ledger.db", FakeClock(now))
+    run = replace(make_run(), provider=ProviderSettings("openai"), created_at=now, job_id="ftjob-1")
+    ledger.add_run(run, if_absent=False)
+    pending = ledger.get_stage(run.id, Stage.FOLLOW)
+    running = ledger.move_stage(run.id, pending, StageStatus.RUNNING)
+    paid = FollowResult("ft:gpt-4.1-mini:acme::a", cost_usd=4.9999).to_json()
+    ledger.move_stage(run.id, running, StageStatus.SUCCEEDED, detail=paid)
+    ledger.close()
+    result = ftops("check", job)
+    assert result.code == 1
+    assert "limits.max_month_usd is $5.00" in result.err
+    assert f"the dearest: {run.id} (news) $5.00" in result.err

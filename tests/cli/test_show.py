@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from ftops.cli.format import render_bytes, render_seconds
 from ftops.cli.output import render_json
 from ftops.cli.run_view import describe_provider, describe_stage_result, render_header
-from ftops.cli.runs import render_runs
+from ftops.cli.runs import ListedRun, render_runs
 from ftops.cli.show import RunSummary, list_next_commands, render_details, render_summary
 from ftops.cli.training_view import choose_rows
 from ftops.evaluation.result import CandidateKind
@@ -134,7 +134,7 @@ def test_foreign_texts_are_shown_literally_and_escaped() -> None:
     text = render(
         render_header(run, resumed=True),
         *render_details(make_report(run), (), [EVENT]),
-        render_runs([(run, False)]),
+        render_runs([ListedRun(run, is_driven=False)]),
     )
     assert "\x1b[2J" not in text
     assert "[bold]x[/bold]" in text
@@ -144,7 +144,12 @@ def test_foreign_texts_are_shown_literally_and_escaped() -> None:
 def test_a_running_run_without_a_process_is_unwatched_or_stopped() -> None:
     running = replace(RUN, status=RunStatus.RUNNING, finished_at=None)
     without_job = replace(running, job_id=None)
-    lines = render(render_runs([(running, True), (running, False), (without_job, False)]))
+    runs = [
+        ListedRun(running, is_driven=True),
+        ListedRun(running, is_driven=False),
+        ListedRun(without_job, is_driven=False),
+    ]
+    lines = render(render_runs(runs))
     assert [word for word in lines.split() if word in ("running", "unwatched", "stopped")] == [
         "running",
         "unwatched",

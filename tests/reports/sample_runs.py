@@ -27,6 +27,7 @@ from ftops.reports.contents import Contents, build
 from ftops.reports.results import ResultRow
 from ftops.reports.run_facts import DataIssue, RunFacts
 from ftops.reports.training import TrainingFacts, create_training
+from ftops.stage_results import RunCost
 
 NOW = datetime(2026, 11, 22, 14, 7, tzinfo=UTC)
 LABELS = ("politics", "science", "sports")
@@ -213,6 +214,7 @@ def make_facts(
         ),
         evaluation=make_evaluation(candidates, hostile=hostile),
         predictions={candidate.name: candidate.predictions for candidate in candidates},
+        cost=RunCost(0.101, 0.12, 0.107),
         job_text=f"name: news-topics{hostile}\nmodel: gpt-4.1-nano-2025-04-14\n",
         model=TunedModel(
             run.fine_tuned_model or "", run.id, "ftjob-abc123", run.model, run.provider, NOW

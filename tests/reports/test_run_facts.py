@@ -20,7 +20,9 @@ def test_the_facts_of_a_run_have_data_hash_rows_tokens_cost_and_times() -> None:
     known = dict(list_facts(make_facts()))
     assert known["training data"] == "data/train.jsonl, 720 rows, 84.5 kB, sha256 804ff684cdf5"
     assert known["tokens trained"] == "67,356"
+    assert known["cost"] == "$0.11"
     assert known["cost, as estimated"] == "$0.10"
+    assert known["cost, as the provider estimated"] == "$0.12"
     assert known["hyperparameters"] == (
         "n_epochs 3, batch_size 1, learning_rate_multiplier 0.1, seed 42"
     )

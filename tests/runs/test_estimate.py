@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftops.capabilities import EpochRule
+from ftops.capabilities import Capabilities, EpochRule
 from ftops.errors import DatasetError, LimitExceeded
 from ftops.records import (
     RunStatus,
 )
-from ftops.runs.estimate import Estimate, assume_epochs, list_broken_limits
+from ftops.runs.estimate import Estimate, list_broken_limits
 from ftops.spec.model import LimitSpec
 from tests.runs.bench import Bench, write_rows
 
@@ -20,15 +20,21 @@ RULE = EpochRule(target=3, least_seen=100, most_seen=25_000, most=25)
     ("rows", "epochs"), [(1, 25), (10, 10), (33, 3), (34, 3), (8_333, 3), (8_334, 2), (90_000, 1)]
 )
 def test_auto_epochs_are_estimated_with_the_rule_of_the_provider(rows: int, epochs: int) -> None:
-    assert assume_epochs("auto", rows, RULE) == (epochs, True)
+    capabilities = Capabilities(suffix_max=1, hyperparameters=frozenset(), auto_epochs=RULE)
+    assert capabilities.estimate_epochs(rows) == epochs
 
 
-def test_epochs_of_the_job_file_are_no_assumption() -> None:
-    assert assume_epochs(7, 10, RULE) == (7, False)
+@pytest.mark.parametrize(("default", "epochs"), [("3", 3), ("chosen by size", None), ("", None)])
+def test_auto_epochs_without_a_rule_are_the_default_of_the_provider(
+    default: str, epochs: int | None
+) -> None:
+    capabilities = Capabilities(
+        suffix_max=1, hyperparameters=frozenset(), auto=False, defaults={"n_epochs": default}
+    )
+    assert capabilities.estimate_epochs(10) == epochs
 
 
 def test_unknown_auto_epochs_leave_the_cost_unknown_unless_the_price_is_zero() -> None:
-    assert assume_epochs("auto", 10, None) == (None, True)
     assert Estimate(1_000, None, True, 8.0).cost_usd is None
     assert Estimate(1_000, None, True, 0.0).cost_usd == 0
     limits = LimitSpec(max_training_tokens=10)

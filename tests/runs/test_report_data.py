@@ -47,7 +47,7 @@ def test_all_data_of_a_complete_run_is_loaded(
     (folder / "results.csv").write_text("step,train_loss\n1,2.5\n2,1.5\n", encoding="utf-8")
     (folder / "job.yaml").write_text("name: news-topics\n", encoding="utf-8")
     (folder / "train.jsonl").write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
-    facts = ReportLoader(ledger, tmp_path).gather(run)
+    facts = ReportLoader(ledger, tmp_path, SystemClock()).gather(run)
     assert facts.evaluation == evaluation
     assert [prediction.predicted for prediction in facts.predictions["few-shot: 5"]] == ["y"]
     assert [row.train_loss for row in facts.training.rows] == [2.5, 1.5]
@@ -57,7 +57,7 @@ def test_all_data_of_a_complete_run_is_loaded(
 
 
 def test_a_run_without_a_folder_is_no_error(tmp_path: Path, ledger: Ledger, run: Run) -> None:
-    facts = ReportLoader(ledger, tmp_path).gather(run)
+    facts = ReportLoader(ledger, tmp_path, SystemClock()).gather(run)
     assert facts.evaluation is None
     assert not facts.training.rows
     assert (facts.job_text, facts.data, facts.missing) == ("", [], [])
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_reported(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path, name: str, content: str, reason: str
 ) -> None:
     (folder / name).write_text(content, encoding="utf-8")
-    (missing,) = ReportLoader(ledger, tmp_path).gather(run).missing
+    (missing,) = ReportLoader(ledger, tmp_path, SystemClock()).gather(run).missing
     assert missing.startswith(reason)
 
 
@@ -85,7 +85,7 @@ def test_data_shared_by_two_runs_is_checked_once(
 ) -> None:
     data = folder / "train.jsonl"
     data.write_text(f"{json.dumps(ROW)}\n" * 12, encoding="utf-8")
-    gathering = ReportLoader(ledger, tmp_path)
+    gathering = ReportLoader(ledger, tmp_path, SystemClock())
     first = gathering.gather(run)
     data.write_text("not a row\n", encoding="utf-8")
     assert gathering.gather(run).data == first.data
@@ -95,7 +95,7 @@ def test_unreadable_data_is_a_finding(
     tmp_path: Path, ledger: Ledger, run: Run, folder: Path
 ) -> None:
     (folder / "train.jsonl").write_bytes(b"\xff\xfe\x00broken")
-    remarks = ReportLoader(ledger, tmp_path).gather(run).data
+    remarks = ReportLoader(ledger, tmp_path, SystemClock()).gather(run).data
     assert remarks and remarks[0].severity == "error"
 
 
@@ -106,7 +106,10 @@ def test_small_classes_are_reported_for_training_data_only(
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
     for name in ("train.jsonl", "validation.jsonl"):
         (folder / name).write_text(text, encoding="utf-8")
-    messages = [finding.message for finding in ReportLoader(ledger, tmp_path).gather(run).data]
+    messages = [
+        finding.message
+        for finding in ReportLoader(ledger, tmp_path, SystemClock()).gather(run).data
+    ]
     assert [text.split(":")[0] for text in messages if "classes have under" in text] == [
         "Training data"
     ]

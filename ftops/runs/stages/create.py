@@ -10,6 +10,7 @@ for a job that an earlier command created with another ledger.
 import contextlib
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from ftops import crashpoints
@@ -25,11 +26,18 @@ from ftops.errors import (
     RunError,
 )
 from ftops.ledger.records import RemoteCall
-from ftops.records import Job, JobRequest, Run, Stage
+from ftops.records import Job, JobRequest, Run
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.context import StageContext, StageResult
+from ftops.runs.cost import check_cost, estimate_cost, hold_month
 from ftops.runs.poll import schedule_polls
-from ftops.runs.reconcile import CALL, build_request, reconcile, render_request, take_earlier_job
+from ftops.runs.reconcile import (
+    CALL,
+    build_request,
+    reconcile,
+    record_create_intent,
+    take_earlier_job,
+)
 from ftops.stage_results import CreateResult
 
 # Pauses after a 429: those of the provider, or exponentially growing ones.
@@ -50,10 +58,14 @@ def create(stage: StageContext) -> StageResult:
         job = _find_made_job(stage)
         request = make_request(stage)
         job = job or take_earlier_job(stage, request)
-    adopted = job is not None
+    cost, adopted = stage.read_results().cost, job is not None
     if not job:
-        job, adopted = _send_patiently(stage, request)
-    return StageResult(CreateResult(job.id, job.model, job.status, adopted).to_json())
+        estimated_usd = estimate_cost(stage, request, cost.estimated_usd)
+        cost = replace(cost, provider_estimated_usd=estimated_usd)
+        check_cost(stage, cost)
+        job, adopted = _send_patiently(stage, request, cost.expected_usd)
+    result = CreateResult(job.id, job.model, job.status, adopted, cost.provider_estimated_usd)
+    return StageResult(result.to_json())
 
 
 def make_request(stage: StageContext) -> JobRequest:
@@ -66,17 +78,20 @@ def make_request(stage: StageContext) -> JobRequest:
     )
 
 
-def _send_patiently(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
+def _send_patiently(
+    stage: StageContext, request: JobRequest, cost_usd: float | None
+) -> tuple[Job, bool]:
     """Send the request, and again after a 429 if the provider does not list its job.
 
-    Returns the job, and whether an earlier request created it.
+    `cost_usd` is the estimate of the job. Returns the job, and whether an earlier request created
+    it.
     """
     clock = stage.clock
     until_s = clock.monotonic_s() + _MAX_WAIT_S
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            return _send(stage, request)
+            return _send(stage, request, cost_usd)
         except RateLimited as error:
             limited = error
         now_s = clock.monotonic_s()
@@ -144,14 +159,15 @@ def _looking(run: Run) -> Iterator[None]:
         ) from error
 
 
-def _send(stage: StageContext, request: JobRequest) -> tuple[Job, bool]:
+def _send(stage: StageContext, request: JobRequest, cost_usd: float | None) -> tuple[Job, bool]:
     """Send the request once, unless an earlier one created the job. See `_send_patiently`."""
     with _looking(stage.run):
         if job := _find_made_job(stage):
             return job, True
     ledger = stage.ledger
     _check_not_cancelled(stage)
-    call = ledger.record_intent(stage.run.id, Stage.CREATE, CALL, render_request(request))
+    with hold_month(stage, cost_usd):
+        call = record_create_intent(stage, request)
     crashpoints.reach("create.before_call")
     try:
         job = stage.provider.create_job(request)

@@ -4,10 +4,21 @@ Events are stored before they are shown, and each is shown once across all comma
 optional: without them, only the status of the job is followed.
 """
 
-from ftops.errors import JobCancelled, JobFailed, JobStalled, NotFound, ProviderError, RunError
+import contextlib
+
+from ftops.errors import (
+    JobCancelled,
+    JobFailed,
+    JobStalled,
+    ModelsFileError,
+    NotFound,
+    ProviderError,
+    RunError,
+)
 from ftops.records import WAITING_JOB_STATUSES, Job, JobEvent, TunedModel
 from ftops.runs.commands import format_command, format_follow_command, format_run_command
 from ftops.runs.context import StageContext, StageResult
+from ftops.runs.estimate import calculate_cost
 from ftops.runs.observer import find_progress, show_progress, show_unshown
 from ftops.runs.pause import note_if_paused
 from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff, schedule_polls
@@ -40,7 +51,11 @@ def follow(stage: StageContext) -> StageResult:
     if job.fine_tuned_model:
         stage.ledger.add_model(_to_model(stage, job, job.fine_tuned_model))
     result = FollowResult(
-        job.fine_tuned_model, job.trained_tokens, job.hyperparameters, tuple(job.result_files)
+        job.fine_tuned_model,
+        job.trained_tokens,
+        job.hyperparameters,
+        tuple(job.result_files),
+        _find_cost(stage, job),
     )
     return StageResult(result.to_json())
 
@@ -186,6 +201,16 @@ def _wait_for_name(stage: StageContext, job: Job, backoff: PollBackoff) -> Job:
             return job
     stage.observer.on_note(f"{job.id} succeeded, but the provider returns no model name")
     return job
+
+
+def _find_cost(stage: StageContext, job: Job) -> float | None:
+    """What the job has cost: as the provider reports it, or its tokens at the known price."""
+    if job.cost_usd is not None:
+        return job.cost_usd
+    with contextlib.suppress(ModelsFileError):  # no reason to lose a trained model
+        price_usd = stage.provider.get_model_info(stage.run.model).train_usd
+        return calculate_cost(job.trained_tokens, price_usd)
+    return None
 
 
 def _describe_error(job: Job) -> str:

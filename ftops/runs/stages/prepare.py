@@ -10,7 +10,8 @@ from ftops.evaluation.estimate import check_evaluation
 from ftops.records import Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.estimate import check_limits
+from ftops.runs.cost import check_month
+from ftops.runs.estimate import Estimate, get_price_advice, list_broken_limits, raise_broken
 from ftops.runs.preprocessing import (
     PreparedFileResult,
     PreparedJob,
@@ -39,7 +40,7 @@ def prepare(stage: StageContext) -> StageResult:
     if spec.limits.max_training_tokens is None and is_untrained:
         tokens = tokens.without_engine()  # the engine takes most of a second
     estimate = job.estimate(spec, provider, tokens)
-    check_limits(spec.limits, estimate, spec.model)
+    _check_limits(stage, estimate)
     if estimate and (warning := estimate.describe_long_rows()):
         stage.observer.on_note(warning)
     prepared = job.to_result(estimate, _note_overlap(stage, job))
@@ -48,6 +49,15 @@ def prepare(stage: StageContext) -> StageResult:
         spec, job_file, stage.find_data, prepared, stage.folder.path, index, run_code=True
     )
     return StageResult(prepared.to_json())
+
+
+def _check_limits(stage: StageContext, estimate: Estimate | None) -> None:
+    """Raise LimitExceeded, with all limits that would be exceeded, if there are any."""
+    spec, is_cost_later = stage.spec, stage.provider.capabilities.estimates_cost
+    broken = list_broken_limits(spec.limits, estimate, spec.model, is_cost_later=is_cost_later)
+    cost_usd = estimate.cost_usd if estimate else None
+    broken += check_month(stage, cost_usd, is_cost_later=is_cost_later)
+    raise_broken(broken, get_price_advice(spec.limits, estimate))
 
 
 def _note_overlap(stage: StageContext, job: PreparedJob) -> int:
