@@ -17,6 +17,8 @@ def serve_loopback(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator
             handle(self)
 
         do_GET = do_POST
+        do_PUT = do_POST
+        do_PATCH = do_POST
         do_DELETE = do_POST
 
         def log_message(self, format: str, *args: object) -> None: ...
