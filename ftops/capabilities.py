@@ -98,6 +98,7 @@ class Capabilities:
     auto: bool = True  # "auto" may be sent; otherwise the field is left out
     defaults: Mapping[str, str] = field(default_factory=dict)  # of hyperparameters left out
     min_rows: int = 1  # the provider refuses jobs with fewer training rows
+    max_validation_rows: int | None = None  # the provider refuses jobs with more
     needs_key: bool = True
     poll_every_s: float = 5.0  # between polls of a running job
     poll_queued_s: float = 60.0  # the longest pause between polls of a queued job

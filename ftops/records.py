@@ -108,7 +108,8 @@ class ProviderSettings:
     """Which provider a job file names, and how it is reached; never a key itself.
 
     `type` is a name in the registry of providers; `api_key_env` names the environment variable
-    that holds the key. `protocol` is that of the fine-tuning API.
+    that holds the key. `location` and `bucket` are where jobs run and where their files are stored.
+    `protocol` is that of the fine-tuning API.
     """
 
     type: str
@@ -116,6 +117,8 @@ class ProviderSettings:
     api_key_env: str | None = None
     organization: str | None = None
     project: str | None = None
+    location: str | None = None
+    bucket: str | None = None
     protocol: JobProtocol = "current"
 
     @property

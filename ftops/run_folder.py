@@ -28,13 +28,18 @@ class RunFolder:
 
     @property
     def training_rows(self) -> Path:
-        """The prepared training rows, as uploaded."""
+        """The prepared training rows, uploaded unless there are `provider_rows`."""
         return self.path / "train.jsonl"
 
     @property
     def validation_rows(self) -> Path:
-        """The prepared validation rows, as uploaded."""
+        """The prepared validation rows, uploaded unless there are `provider_rows`."""
         return self.path / "validation.jsonl"
+
+    @property
+    def provider_rows(self) -> Path:
+        """The folder with both files in the format of a provider that has its own."""
+        return self.path / "provider_rows"
 
     @property
     def evaluation_rows(self) -> Path:

@@ -131,6 +131,8 @@ class Recipient:
         key = self.destination.key_variable
         has_key = "" if self.has_key else " (not set)"
         with_key = f"with the key in {key}{has_key}" if key else "without a key"
+        if self.destination.key_command:
+            with_key = f"with a token from `{self.destination.key_command}`"
         trusted = (
             "" if self.is_trusted else f"; not approved: `{format_trust_command(self.destination)}`"
         )

@@ -94,6 +94,10 @@ class JsonObject:
             objects.append(type(self)(item, self.action, self.request_id))
         return objects
 
+    def find_objects(self, name: str) -> list[Self]:
+        """A list of objects; an empty one when there is none."""
+        return self.get_objects(name) if name in self.values else []
+
     def malformed(self, reason: str) -> InvalidResponse:
         """The error for a response that does not follow the API."""
         excerpt = render_excerpt(json.dumps(self.values, ensure_ascii=False).encode())
@@ -153,6 +157,9 @@ def find_error_text(error: Mapping[str, Json]) -> str | None:
 
 
 def _is_resource(values: Mapping[str, Json]) -> bool:
+    # A job or an operation of Google.
+    if values.get("name") and (isinstance(values.get("state"), str) or "done" in values):
+        return True
     kind = values.get("object")
     responses = ("chat.completion", "text_completion", "list", "error")
     is_named = isinstance(kind, str) and not kind.startswith(responses)

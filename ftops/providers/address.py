@@ -18,13 +18,15 @@ _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
 class Destination:
     """Where requests go, and the environment variable with the key.
 
-    `key_variable` is None if no key is sent: to a server on this machine without `api_key_env`.
-    `is_approved` if the key may be sent there without the user's approval.
+    `key_variable` is None if no key is sent: to a server on this machine without `api_key_env`; or
+    if the program `key_command` prints the key. `is_approved` if the key may be sent there without
+    the user's approval.
     """
 
     base_url: str
     key_variable: str | None
     is_approved: bool = False
+    key_command: str | None = None
 
     @property
     def origin(self) -> tuple[str, str, int]:
@@ -41,8 +43,8 @@ class Destination:
 class ServerAddress:
     """The address of a provider, and the environment variables that belong to it.
 
-    `base_url_variable` may hold another address for the same key. `account_variables` are sent as
-    headers: each has its meaning, and the field of `ProviderSettings` that replaces it, if any.
+    `base_url_variable` may hold another address for the same key. `account_variables` are sent,
+    too: each has its meaning, and the field of `ProviderSettings` that replaces it, if any.
     """
 
     base_url: str
@@ -74,7 +76,7 @@ class ServerAddress:
     def list_account_variables(
         self, settings: ProviderSettings, environ: Mapping[str, str]
     ) -> list[tuple[str, str]]:
-        """The variables that are sent to the provider as headers, with their meaning."""
+        """The variables besides the key that are sent to the provider, with their meaning."""
         return [
             (name, meaning)
             for name, (meaning, setting) in self.account_variables.items()

@@ -394,21 +394,26 @@ class ModelCatalog:
 
         A model with snapshots is left out, because jobs train its snapshots.
         """
-        today = self._clock.now().date()
-        named = dict.fromkeys(
-            model
-            for file in self._files
-            for model in file.entries.get(table, {})
-            if "*" not in model
-        )
+        named = self._list_named(table)
         parents = {snapshot[1] for model in named if (snapshot := _SNAPSHOT.fullmatch(model))}
-        for model in named:
-            if model in parents:
-                continue
+        for model in self.list_models(table):
             figures = self.get_model_info((table,), model)
-            ended = figures.shutdown is not None and figures.shutdown <= today
-            if figures.train_usd is not None and not ended:
+            if model not in parents and figures.train_usd is not None:
                 yield model
+
+    def list_models(self, table: str) -> Iterator[str]:
+        """The models that the table names and that are not shut down; the user's first."""
+        today = self._clock.now().date()
+        for model in self._list_named(table):
+            shutdown = self.get_model_info((table,), model).shutdown
+            if shutdown is None or shutdown > today:
+                yield model
+
+    def _list_named(self, table: str) -> list[str]:
+        entries = (file.entries.get(table, {}) for file in self._files)
+        return list(
+            dict.fromkeys(model for models in entries for model in models if "*" not in model)
+        )
 
     def _iterate_entries(
         self, tables: Sequence[str], names: Sequence[str]

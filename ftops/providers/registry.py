@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any, Protocol
 
-from ftops.capabilities import BatchRule, Capabilities, EpochRule
+from ftops.capabilities import BatchRule, Capabilities, EpochRule, Naming
 from ftops.errors import ProviderError
 from ftops.providers.address import OPENAI, Destination, ServerAddress
 from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.vertex_address import VERTEX
 from ftops.records import (
     ENGINE_PROVIDER,
     PRETRAINED_ONLY,
@@ -66,6 +67,10 @@ def _load_lora_options() -> type[Any]:
     return import_module("ftops.lora_options").LoraOptions  # type: ignore[no-any-return]
 
 
+def _load_vertex_options() -> type[Any]:
+    return import_module("ftops.providers.vertex_options").VertexOptions  # type: ignore[no-any-return]
+
+
 _ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters))
 _BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
 _AUTO_BATCH = BatchRule(share=0.002, most=256)  # as OpenAI has described it since 2021
@@ -111,6 +116,26 @@ _OPENAI = Capabilities(
     auto_batch=_AUTO_BATCH,
 )
 
+_VERTEX = Capabilities(
+    suffix_max=128,
+    hyperparameters=frozenset({"n_epochs", "learning_rate_multiplier", "beta"}),
+    custom_metadata=False,  # labels are too short for texts
+    seed=False,
+    auto=False,
+    defaults={"n_epochs": "chosen by the service", "learning_rate_multiplier": "1"},
+    methods=_BOTH_METHODS,
+    max_validation_rows=5_000,
+    pauses=False,
+    poll_every_s=15.0,  # each poll is two requests, and a state lasts for minutes
+    file_listing_lag_s=0.0,  # objects are found by their name
+    naming=Naming(
+        file_id=r"gs://.+",
+        job_id=r"[0-9]{6,}",
+        # The name of an endpoint does not contain the base model.
+        fine_tuned_model=r"projects/[^/]+/locations/[^/]+/(?:endpoints|models)/[^/]+",
+    ),
+)
+
 PROVIDERS: Mapping[str, ProviderEntry] = {
     ENGINE_PROVIDER: ProviderEntry(
         summary="the built-in engine on this machine, started when it is needed",
@@ -146,6 +171,14 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
                 _import_when_built("ftops.providers.openai_legacy", "build_openai_legacy"),
             )
         },
+    ),
+    "vertex": ProviderEntry(
+        summary="Gemini models at Google Vertex AI, with the training files in a bucket",
+        capabilities=_VERTEX,
+        build=_import_when_built("ftops.providers.vertex", "build_vertex"),
+        address=VERTEX,
+        settings=frozenset({"base_url", "api_key_env", "project", "location", "bucket"}),
+        sections={"vertex": _load_vertex_options},
     ),
 }
 

@@ -11,8 +11,10 @@ from ftops.data.secret_scan import check_for_secrets
 from ftops.data.summary import DataSummary, count_overlap
 from ftops.errors import DatasetError
 from ftops.evaluation.rows import FindData, TrainingIndex
+from ftops.files import sha256_file
 from ftops.providers.provider import Provider
 from ftops.records import DataPlan, Method, RowFormat
+from ftops.run_folder import RunFolder
 from ftops.runs.estimate import Estimate, TokenCounter, estimate_training
 from ftops.spec.job_file import LoadedJob, resolve_data
 from ftops.spec.model import JobSpec
@@ -44,11 +46,6 @@ class PreparedFileResult:
 
     file: PreparedFile
     summary: DataSummary | None = None
-
-    @property
-    def remote_name(self) -> str:
-        """The file id at the provider, or the file name for the upload."""
-        return self.file.file_id or self.file.remote_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +148,53 @@ def prepare_data_file(
     return PreparedFileResult(file, summary)
 
 
-def check_rows(training: PreparedFileResult, provider: Provider) -> None:
-    """Raise DatasetError if there are fewer rows than the provider accepts."""
-    min_rows = provider.capabilities.min_rows
-    if training.summary is not None and training.file.rows < min_rows:
-        rows = format_count(training.file.rows, "row")
+@dataclass(frozen=True, slots=True)
+class FileToUpload:
+    """A prepared file in the provider's format.
+
+    `record` has the hash, the size and thus the name of these bytes, `path` is where they are.
+    """
+
+    record: PreparedFile
+    path: Path
+
+
+def write_upload(
+    file: PreparedFile, folder: RunFolder, provider: Provider, method: Method
+) -> FileToUpload:
+    """Write a prepared file of the folder in the format of the provider, if that has its own.
+
+    A file at the provider is unchanged. DatasetError names the rows that the format cannot have.
+    """
+    path = folder.path / file.filename
+    if file.file_id is not None:
+        return FileToUpload(file, path)
+    try:
+        written = provider.write_training_file(path, folder.provider_rows, method)
+    except DatasetError as error:
+        raise DatasetError(f"{file.source}: {error.message}", hint=error.hint) from error
+    if written == path:
+        return FileToUpload(file, path)
+    size = written.stat().st_size
+    return FileToUpload(replace(file, sha256=sha256_file(written), bytes=size), written)
+
+
+def check_rows(job: PreparedJob, provider: Provider) -> None:
+    """Raise DatasetError for fewer training or more validation rows than the provider accepts."""
+    training, validation, capabilities = job.training, job.validation, provider.capabilities
+    if training.summary is not None and training.file.rows < capabilities.min_rows:
+        rows, least = format_count(training.file.rows, "row"), capabilities.min_rows
         raise DatasetError(
-            f"{training.file.source} has {rows}, and {provider.name} needs {min_rows} or more",
+            f"{training.file.source} has {rows}, and {provider.name} needs {least} or more",
             hint="Add rows; nothing was sent.",
+        )
+    most = capabilities.max_validation_rows
+    if validation is not None and most is not None and validation.file.rows > most:
+        rows = format_count(validation.file.rows, "row")
+        raise DatasetError(
+            f"{validation.file.source} has {rows}, and {provider.name} takes {most:,} or fewer for"
+            " validation",
+            hint="Take rows out (`ftops data sample` does); nothing was sent.",
         )
 
 

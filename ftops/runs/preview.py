@@ -14,7 +14,8 @@ from ftops.errors import DatasetError
 from ftops.evaluation.estimate import EvaluationEstimate, check_evaluation, estimate_evaluation
 from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.provider import Provider
-from ftops.records import JobRequest, ProviderSettings, RowFormat
+from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
+from ftops.run_folder import RunFolder
 from ftops.runs.cost import MonthCosts, list_broken_month
 from ftops.runs.deployments import describe_deployment
 from ftops.runs.estimate import (
@@ -24,7 +25,7 @@ from ftops.runs.estimate import (
     list_broken_limits,
     raise_broken,
 )
-from ftops.runs.preprocessing import check_rows, create_index, prepare_job
+from ftops.runs.preprocessing import check_rows, create_index, prepare_job, write_upload
 from ftops.runs.reconcile import map_request
 from ftops.spec.job_file import LoadedJob
 
@@ -82,6 +83,11 @@ def preview(
         evaluation = estimate_evaluation(
             job, prepared, folder, provider, reach or (lambda _settings: provider), tokens.counting
         )
+        files = [
+            write_upload(result.file, RunFolder(folder), provider, Method(spec.method)).record
+            for result in prepared_job.files
+        ]
+    names = [file.file_id or file.remote_name for file in files]
     is_cost_later = provider.capabilities.estimates_cost
     problems = list_broken_limits(spec.limits, estimate, spec.model, is_cost_later=is_cost_later)
     if month is not None and spec.limits.max_month_usd is not None:
@@ -92,7 +98,7 @@ def preview(
             is_cost_later=is_cost_later,
         )
     try:
-        check_rows(training, provider)
+        check_rows(prepared_job, provider)
     except DatasetError as error:
         problems.insert(0, error.message)
     return Preview(
@@ -104,14 +110,10 @@ def preview(
         request=map_request(
             spec,
             provider.capabilities,
-            training.remote_name,
-            validation.remote_name if validation else None,
+            names[0],
+            names[1] if validation else None,
         ),
-        uploads={
-            result.remote_name: result.file.source
-            for result in prepared_job.files
-            if result.summary
-        },
+        uploads={file.remote_name: file.source for file in files if file.file_id is None},
         figures=provider.get_model_info(spec.model),
         problems=tuple(problems),
         is_cost_later=is_cost_later,

@@ -18,9 +18,10 @@ from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
 from ftops.records import FAILED_JOB_STATUSES, Job, JobRequest, Json, Method, Run, RunStatus, Stage
+from ftops.run_folder import RunFolder
 from ftops.runs.context import RunContext, StageContext
 from ftops.runs.poll import schedule_polls
-from ftops.runs.preprocessing import prepare_job
+from ftops.runs.preprocessing import prepare_job, write_upload
 from ftops.runs.states import RUN_TRANSITIONS
 from ftops.spec.job_file import LoadedJob, list_unsent
 from ftops.spec.model import JobSpec
@@ -185,7 +186,13 @@ def rebuild_request(job: LoadedJob, stage: StageContext) -> JobRequest | None:
         return JobRequest(job.spec.model, "")
     with tempfile.TemporaryDirectory(prefix="ftops-") as folder:
         prepared = prepare_job(job.spec, job.path, Path(folder), stage.provider)
-    file_ids = [_find_file_id(result.file, stage) for result in prepared.files]
+        files = [
+            write_upload(
+                result.file, RunFolder(Path(folder)), stage.provider, Method(job.spec.method)
+            ).record
+            for result in prepared.files
+        ]
+    file_ids = [_find_file_id(file, stage) for file in files]
     if None in file_ids:
         return None
     training, validation = (*file_ids, None)[:2]

@@ -43,6 +43,15 @@ class ProviderSpec(Section):
     project: str | None = Field(
         None, min_length=1, max_length=128, description="Project of the job."
     )
+    location: str | None = Field(
+        None, min_length=1, max_length=64, description="Region in which the job runs."
+    )
+    bucket: str | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="Bucket for the files, where the provider stores none itself.",
+    )
     protocol: JobProtocol = Field(
         "current",
         description="Protocol of the fine-tuning API: `legacy` is `/v1/fine-tunes`, which OpenAI"
@@ -92,5 +101,7 @@ def to_provider_settings(provider: str | ProviderSpec) -> ProviderSettings:
         api_key_env=provider.api_key_env,
         organization=provider.organization,
         project=provider.project,
+        location=provider.location,
+        bucket=provider.bucket,
         protocol=provider.protocol,
     )

@@ -66,6 +66,8 @@ def _describe(annotation: Any, metadata: list[Any]) -> Expected:
         quotes = '"' if len(parts) > 1 else ""  # "auto" next to a number
         texts = [f"{quotes}{part.text}{quotes}" if part.choices else part.text for part in parts]
         return Expected(" or ".join(texts), parts[-1].kind, choices)
+    if origin is Literal and isinstance(arguments[0], int):
+        return Expected(_join(tuple(map(str, arguments))), "number")
     if origin is Literal:
         return Expected(_join(arguments), choices=arguments)
     if origin is tuple:

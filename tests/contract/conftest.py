@@ -26,12 +26,14 @@ from ftops.records import (
     Hyperparameters,
     Job,
     JobRequest,
+    Method,
     ProviderSettings,
     RemoteFile,
 )
 from tests.contract.kiln import KILN
 from tests.contract.kiln_server import KILN_KEY, KilnServer
 from tests.contract.openai_server import BASE_MODEL, KEY, OpenAIServer
+from tests.contract.vertex_server import BUCKET, PROJECT, TOKEN, VERTEX_BASE, VertexServer
 from tests.fakes import FakeClock
 
 Site = Callable[[Path], Provider]
@@ -91,6 +93,15 @@ def kiln_stand_in(home: Path) -> Provider:
     return build_provider(ProviderSettings("kiln"), context, {"kiln": KILN})
 
 
+def vertex_stand_in(home: Path) -> Provider:
+    """The provider `vertex` with a stand-in for Google's servers."""
+    client = VertexServer().connect()
+    environ = {"GOOGLE_OAUTH_ACCESS_TOKEN": TOKEN}
+    settings = ProviderSettings("vertex", project=PROJECT, bucket=BUCKET)
+    context = ProviderContext(environ, home, FakeClock(), http_client=client)
+    return build_provider(settings, context)
+
+
 def local_lora(home: Path) -> Provider:
     """The engine, whose jobs fine-tune a small random model with the trainer `lora`."""
     pytest.importorskip("peft")
@@ -104,6 +115,7 @@ PRETRAINED = "small"
 STAND_INS: dict[tuple[str, str], Site] = {
     ("openai", "stand-in"): openai_stand_in,
     ("kiln", "stand-in"): kiln_stand_in,
+    ("vertex", "stand-in"): vertex_stand_in,
 }
 ALL_SITES: dict[tuple[str, str], Site] = {**SITES, **STAND_INS, ("local", "lora"): local_lora}
 # Marks a test that every provider passes; the other tests need an engine.
@@ -179,7 +191,8 @@ def adapt_request(request: JobRequest, provider: Provider) -> JobRequest:
 def get_base_model(provider: Provider) -> str:
     """A base model of the provider."""
     names = {model.id for model in provider.list_models()}
-    return next(model for model in (PRETRAINED, "ada", BASE_MODEL, "clay") if model in names)
+    bases = (PRETRAINED, "ada", BASE_MODEL, VERTEX_BASE, "clay")
+    return next(model for model in bases if model in names)
 
 
 def wait_for_end(provider: Provider, job: Job) -> Job:
@@ -240,7 +253,9 @@ def deployed(provider: Provider, job: Job) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def trained(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """One succeeded job of each provider."""
-    path = write_rows(tmp_path_factory.mktemp("rows") / "train.jsonl")
+    folder = tmp_path_factory.mktemp("rows")
+    path = write_rows(folder / "train.jsonl")
+    path = provider.write_training_file(path, folder / "written", Method.SUPERVISED)
     file = upload(provider, path, "contract-train.jsonl")
     request = JobRequest(
         model=get_base_model(provider),

@@ -34,7 +34,7 @@ def prepare(stage: StageContext) -> StageResult:
 
     index = create_index(spec, stage.find_data)
     job = prepare_job(spec, job_file, stage.folder.path, provider, report, index)
-    check_rows(job.training, provider)
+    check_rows(job, provider)
     tokens = stage.context.tokens
     is_untrained = provider.capabilities.is_untrained(spec.model)
     if spec.limits.max_training_tokens is None and is_untrained:

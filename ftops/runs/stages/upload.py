@@ -2,7 +2,8 @@
 
 A file is identified by its content: the ledger is searched first, then the provider's files, whose
 names contain the hash. Only a file that is not found is uploaded. After a request that may have
-created the file, the search lasts for the lag of the provider's list of files.
+created the file, the search lasts for the lag of the provider's list of files. For a provider with
+its own format of rows, all of this is about the file in that format.
 """
 
 import itertools
@@ -13,10 +14,11 @@ from ftops.errors import InvalidResponse, NotFound, PermissionRefused, Rejected,
 from ftops.files import sha256_file
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall, Upload
-from ftops.records import MultipartUpload, RemoteFile, Stage
+from ftops.records import Method, MultipartUpload, RemoteFile, Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
 from ftops.runs.poll import schedule_polls
+from ftops.runs.preprocessing import FileToUpload, write_upload
 from ftops.stage_results import PreparedFile, UploadResult
 
 _CALL = "upload_file"
@@ -48,38 +50,51 @@ class CallMemory:
 
 def upload(stage: StageContext) -> StageResult:
     """Upload the prepared files, each content once; the result is an `UploadResult`."""
-    stage.provider.ensure_ready()
     prepared = stage.get_prepared()
-    own = [file for file in prepared.files if file.file_id is None]
-    total = sum(file.bytes for file in own)
+    files = [_write(stage, file) for file in prepared.files]  # all, before anything is sent
+    stage.provider.ensure_ready()
+    total = sum(file.record.bytes for file in files if file.record.file_id is None)
     before, sent = 0, 0
     ids: dict[str, str] = {}
-    for file in prepared.files:
-        if file.file_id is not None:
-            stage.provider.get_file(file.file_id)  # raises NotFound
-            ids[file.role] = file.file_id
+    for file in files:
+        record = file.record
+        if record.file_id is not None:
+            stage.provider.get_file(record.file_id)  # raises NotFound
+            ids[record.role] = record.file_id
             continue
-        ids[file.role], sent_now = _upload(stage, file, before, total)
+        ids[record.role], sent_now = _upload(stage, file, before, total)
         sent += sent_now
-        before += file.bytes
+        before += record.bytes
         stage.observer.on_progress(Stage.UPLOAD, before, total, "bytes")
     return StageResult(UploadResult(ids["train"], ids.get("validation"), total, sent).to_json())
 
 
-def _upload(stage: StageContext, file: PreparedFile, before: int, total: int) -> tuple[str, int]:
+def _write(stage: StageContext, file: PreparedFile) -> FileToUpload:
+    """The file in the provider's format, from the rows that were prepared for this run."""
+    path = stage.folder.path / file.filename
+    is_own = file.file_id is None
+    if is_own and not (path.is_file() and sha256_file(path) == file.sha256):
+        raise RunError(
+            f"{path} is not the file that was prepared for {stage.run.id}",
+            hint=f"Delete it; {format_run_command(stage.run)} then prepares it again.",
+        )
+    return write_upload(file, stage.folder, stage.provider, Method(stage.spec.method))
+
+
+def _upload(stage: StageContext, file: FileToUpload, before: int, total: int) -> tuple[str, int]:
     """The id of the file at the provider, and the number of bytes sent for it."""
-    if file_id := _find_known(stage, file):
+    record = file.record
+    if file_id := _find_known(stage, record):
         return file_id, 0
-    name = file.remote_name
-    call = _find_open_call(stage, name)
-    if there := _find_there(stage, name, file.bytes, call):
-        record = _to_upload(stage, file, there)
+    call = _find_open_call(stage, record.remote_name)
+    if there := _find_there(stage, record.remote_name, record.bytes, call):
+        upload = _to_upload(stage, record, there)
         if call:
-            stage.ledger.record_upload(call, record)
+            stage.ledger.record_upload(call, upload)
         else:
-            stage.ledger.add_upload(record)
+            stage.ledger.add_upload(upload)
         return there.id, 0
-    return _send(stage, file, call, (before, total)), file.bytes
+    return _send(stage, file, call, (before, total)), record.bytes
 
 
 def _find_there(
@@ -119,33 +134,30 @@ def _find_open_call(stage: StageContext, name: str) -> RemoteCall | None:
 
 
 def _send(
-    stage: StageContext, file: PreparedFile, call: RemoteCall | None, window: tuple[int, int]
+    stage: StageContext, file: FileToUpload, call: RemoteCall | None, window: tuple[int, int]
 ) -> str:
-    path = stage.folder.path / file.filename
-    if not path.is_file() or sha256_file(path) != file.sha256:
-        raise RunError(
-            f"{path} is not the file that was prepared for {stage.run.id}",
-            hint=f"Delete it; {format_run_command(stage.run)} then prepares it again.",
-        )
-    name = file.remote_name
+    record = file.record
     if call is None:
         call = stage.ledger.record_intent(
             stage.run.id,
             Stage.UPLOAD,
             _CALL,
-            {"filename": name, "bytes": file.bytes, "sha256": file.sha256},
+            {"filename": record.remote_name, "bytes": record.bytes, "sha256": record.sha256},
         )
     before, total = window
 
     def on_bytes(sent: int, _: int) -> None:
-        stage.observer.on_progress(Stage.UPLOAD, before + min(sent, file.bytes), total, "bytes")
+        stage.observer.on_progress(Stage.UPLOAD, before + min(sent, record.bytes), total, "bytes")
 
     crashpoints.reach("upload.before_call")
     there = stage.provider.upload_file(
-        path, filename=name, on_bytes=on_bytes, checkpoint=CallMemory(stage.ledger, call)
+        file.path,
+        filename=record.remote_name,
+        on_bytes=on_bytes,
+        checkpoint=CallMemory(stage.ledger, call),
     )
     crashpoints.reach("upload.after_call")
-    stage.ledger.record_upload(call, _to_upload(stage, file, there))
+    stage.ledger.record_upload(call, _to_upload(stage, record, there))
     return there.id
 
 
