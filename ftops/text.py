@@ -72,3 +72,8 @@ def suggest_name(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """A "did you mean" question for a message, or `otherwise` if no known name is similar."""
     nearest = find_nearest(name, known)
     return f"did you mean '{nearest}'?" if nearest else otherwise
+
+
+def format_usd(usd: float) -> str:
+    """The amount with as many digits as needed: $0.0012, $3.40."""
+    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"

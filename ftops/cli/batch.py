@@ -26,11 +26,10 @@ from ftops.inference.budget import (
     Budget,
     CostEstimate,
     create_cost_estimator,
-    format_usd,
 )
 from ftops.inference.cache import CompletionResult, ResponseCache
 from ftops.records import Json, Sampling, render_refused
-from ftops.text import format_count
+from ftops.text import format_count, format_usd
 
 InputFile = Annotated[
     str, typer.Argument(metavar="FILE", help="Rows with prompts or chats; - for stdin.")

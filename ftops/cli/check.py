@@ -25,18 +25,18 @@ from ftops.data.summary import DataSummary
 from ftops.data.tokens.counter import format_method
 from ftops.errors import UsageError
 from ftops.evaluation.estimate import EvaluationEstimate
-from ftops.inference.budget import CostEstimate, format_usd
+from ftops.inference.budget import CostEstimate
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import ENGINE_PROVIDER, DataPlan, Json, ProviderSettings, RowFormat
 from ftops.reports.format import format_bytes, format_seconds
-from ftops.runs.cost import MonthCosts, load_month
+from ftops.runs.cost_limits import MonthCosts, load_month
 from ftops.runs.estimate import TokenCounter
 from ftops.runs.open_run import make_key
 from ftops.runs.preprocessing import choose_recipe
 from ftops.runs.preview import Preview, preview
 from ftops.spec.job_file import LoadedJob, list_code, list_defaults
-from ftops.text import format_count
+from ftops.text import format_count, format_usd
 
 _SHOWN_CLASSES = 5
 

@@ -1,13 +1,12 @@
 """`ftops deploy`, `undeploy` and `deployments`: models that cost while they can answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.text import Text
 
 from ftops.cli.command import command
 from ftops.cli.environment import open_ledger
@@ -17,6 +16,7 @@ from ftops.cli.options import AllowOpenEnded, RunRef, Yes
 from ftops.cli.output import Output, confirm
 from ftops.cli.progress import show_run_progress
 from ftops.cli.run_context import open_run_context
+from ftops.cli.run_view import describe_running_cost
 from ftops.clock import SystemClock
 from ftops.errors import FtopsError, NotFound, RunBusy, RunError
 from ftops.ledger.ledger import Ledger
@@ -41,10 +41,10 @@ Every = Annotated[bool, typer.Option("--all", help="Include deployments that hav
     examples=["ftops deploy run-20261201-1407-k3f9", "ftops deploy ft-model-1 --allow-open-ended"],
 )
 def deploy(out: Output, ref: RunRef, *, allow_open_ended: AllowOpenEnded = False) -> None:
-    """Deploy the model of a run, so that it answers; it costs until it is undeployed.
+    """Deploy the model of a run, so that it answers.
 
-    A live deployment of the model is used. It ends after `limits.max_deployment_time` of the job
-    file, by the provider where that is possible.
+    It costs until it is undeployed. A live deployment of the model is used. It ends after
+    `limits.max_deployment_time` of the job file, by the provider where that is possible.
     """
     with open_ledger() as ledger:
         run = ledger.get_run(ref)
@@ -73,7 +73,10 @@ def deploy(out: Output, ref: RunRef, *, allow_open_ended: AllowOpenEnded = False
 def undeploy(
     out: Output, names: Names = None, *, overdue: Overdue = False, yes: Yes = False
 ) -> None:
-    """End deployments, and what they cost. The models themselves are kept."""
+    """End deployments, and what they cost.
+
+    The models themselves are kept.
+    """
     if bool(names) == overdue:
         raise typer.BadParameter("give names, or --overdue")
     clock = SystemClock()
@@ -98,10 +101,10 @@ def undeploy(
 
 @command("deployments", examples=["ftops deployments", "ftops deployments --all --json"])
 def list_deployments(out: Output, *, every: Every = False) -> None:
-    """List what is deployed, what it costs by the hour, and what it has cost so far.
+    """List what is deployed, and what it costs.
 
-    The provider of each live deployment is asked for its state. `ftops doctor` also finds
-    deployments that this ledger does not know.
+    Shows the price of an hour, and what was paid so far. The provider of each live deployment is
+    asked for its state. `ftops doctor` also finds deployments that this ledger does not know.
     """
     clock = SystemClock()
     with open_ledger() as ledger, open_providers() as get_provider:
@@ -155,27 +158,6 @@ def deployment_document(record: DeploymentRecord, now: datetime) -> dict[str, Js
         "ends_at": to_timestamp(record.ends_at),
         "ended_at": to_timestamp(record.ended_at),
     }
-
-
-def describe_running_cost(record: DeploymentRecord, now: datetime) -> str:
-    """What a live deployment costs: $1.70 an hour, $3.40 so far."""
-    cost = record.get_cost_usd(now)
-    if cost is None:
-        return "an unknown price an hour"
-    return f"${record.hourly_usd:,.2f} an hour, ${cost:,.2f} so far"
-
-
-def render_live_deployments(
-    records: Sequence[DeploymentRecord], now: datetime
-) -> Iterator[RenderableType]:
-    """A line for each live deployment, below a list of runs or models."""
-    for record in records:
-        yield Text(
-            f"  {record.name} ({record.model}, {record.provider.type}) is deployed:"
-            f" {describe_running_cost(record, now)}; {quote('ftops', 'undeploy', record.name)}"
-            " ends it",
-            style="yellow",
-        )
 
 
 def _render(records: Sequence[DeploymentRecord], now: datetime) -> RenderableType:

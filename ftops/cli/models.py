@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ftops.cli.command import command
-from ftops.cli.deployments import render_live_deployments
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.factory import get_default_provider, open_provider
 from ftops.cli.format import cell, make_table, render_time, to_timestamp
 from ftops.cli.options import ProviderOptions, Yes
 from ftops.cli.output import Output, confirm
+from ftops.cli.run_view import render_live_deployments
 from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
 from ftops.errors import NotFound

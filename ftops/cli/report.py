@@ -50,7 +50,7 @@ _SUFFIXES = (*_WITH_CHARTS, ".md", ".json")
     ],
 )
 def report(out: Output, refs: RunRefs, targets: Targets = None) -> None:
-    """Write a report of one run, or a comparison of several, to a file.
+    """Write a report of one run, or compare several, to a file.
 
     HTML is one self-contained page: curves, candidates with confidence intervals, confusion
     matrices, the worst rows, data and lineage. It contains rows of your data. Markdown, JSON and

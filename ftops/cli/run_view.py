@@ -1,6 +1,7 @@
 """A run, its stages and its events, as text and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.text import Text
 from ftops.cli.format import (
     cell,
     indent,
+    quote,
     render_bytes,
     render_pairs,
     render_path,
@@ -16,7 +18,7 @@ from ftops.cli.format import (
     to_timestamp,
 )
 from ftops.cli.output import clean, hang
-from ftops.inference.budget import format_usd
+from ftops.ledger.records import DeploymentRecord
 from ftops.metrics.result import Unit, format_value
 from ftops.records import (
     JobEvent,
@@ -39,7 +41,7 @@ from ftops.stage_results import (
     UploadResult,
     find_skip_reason,
 )
-from ftops.text import format_count
+from ftops.text import format_count, format_usd
 
 BUILT_IN_SIZES = {
     "ada": "0.2 million",
@@ -287,3 +289,24 @@ def _describe_time(record: StageRecord) -> Text:
     if record.status is StageStatus.SUCCEEDED:
         return cell(render_seconds(record.seconds))
     return cell(record.status.value, _STAGE_MARKS[record.status][1])
+
+
+def describe_running_cost(record: DeploymentRecord, now: datetime) -> str:
+    """What a live deployment costs: $1.70 an hour, $3.40 so far."""
+    cost = record.get_cost_usd(now)
+    if cost is None:
+        return "an unknown price an hour"
+    return f"${record.hourly_usd:,.2f} an hour, ${cost:,.2f} so far"
+
+
+def render_live_deployments(
+    records: Sequence[DeploymentRecord], now: datetime
+) -> Iterator[RenderableType]:
+    """A line for each live deployment, below a list of runs or models."""
+    for record in records:
+        yield Text(
+            f"  {record.name} ({record.model}, {record.provider.type}) is deployed:"
+            f" {describe_running_cost(record, now)}; {quote('ftops', 'undeploy', record.name)}"
+            " ends it",
+            style="yellow",
+        )

@@ -8,7 +8,6 @@ import typer
 from rich.console import RenderableType
 
 from ftops.cli.command import command
-from ftops.cli.deployments import render_live_deployments
 from ftops.cli.environment import get_home, open_ledger
 from ftops.cli.format import (
     cell,
@@ -18,7 +17,7 @@ from ftops.cli.format import (
     render_status,
 )
 from ftops.cli.output import Output
-from ftops.cli.run_view import describe_cost, run_document
+from ftops.cli.run_view import describe_cost, render_live_deployments, run_document
 from ftops.clock import SystemClock
 from ftops.records import Run, RunStatus
 from ftops.run_folder import is_driven

@@ -45,7 +45,6 @@ from ftops.clock import SystemClock
 from ftops.data.rows import read_rows
 from ftops.errors import FtopsError
 from ftops.evaluation.result import Evaluation
-from ftops.inference.budget import format_usd
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall, StateChange
 from ftops.providers.registry import get_capabilities
@@ -67,6 +66,7 @@ from ftops.runs.commands import list_run_arguments
 from ftops.runs.cost import read_cost
 from ftops.runs.open_run import load_evaluation, load_results, read_training_facts
 from ftops.stage_results import RunCost
+from ftops.text import format_usd
 
 _SHOWN_EVENTS = 8
 _AT_PROVIDER = "Requests that changed something at the provider"

@@ -29,7 +29,7 @@ from ftops.evaluation.rows import (
     write_extract,
 )
 from ftops.evaluation.scoring import create_named_metrics
-from ftops.inference.budget import CostEstimate, create_cost_estimator, find_prices, format_usd
+from ftops.inference.budget import CostEstimate, create_cost_estimator, find_prices
 from ftops.providers.provider import Provider
 from ftops.records import Prompt, Sampling
 from ftops.spec.evaluate import EvaluateSpec
@@ -37,6 +37,7 @@ from ftops.spec.job_file import LoadedJob
 from ftops.spec.metrics import JudgeMetric
 from ftops.spec.model import JobSpec
 from ftops.stage_results import PreparedData
+from ftops.text import format_usd
 
 EstimateCost = Callable[[Provider, str, Sequence[Prompt], Sampling], CostEstimate]
 _MADE_LATER = ("previous", "checkpoints")  # their models are not known before the run

@@ -16,6 +16,7 @@ from ftops.errors import LimitExceeded
 from ftops.providers.model_catalog import ModelInfo, get_vocabulary_name
 from ftops.providers.provider import Provider
 from ftops.records import Chat, Completion, Prompt
+from ftops.text import format_usd
 
 _HINT = "Raise the limit, ask fewer rows, or allow shorter answers; answers that came are kept."
 
@@ -169,8 +170,3 @@ class Budget:
                 self._reserved_usd = 0.0
             self.spent_usd += spent_usd
             self._changed.notify_all()
-
-
-def format_usd(usd: float) -> str:
-    """The amount with as many digits as needed: $0.0012, $3.40."""
-    return f"${usd:,.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}"

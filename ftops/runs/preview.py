@@ -16,7 +16,7 @@ from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.provider import Provider
 from ftops.records import JobRequest, Method, ProviderSettings, RowFormat
 from ftops.run_folder import RunFolder
-from ftops.runs.cost import MonthCosts, list_broken_month
+from ftops.runs.cost_limits import MonthCosts, list_broken_month
 from ftops.runs.deployments import describe_deployment
 from ftops.runs.estimate import (
     Estimate,

@@ -31,7 +31,9 @@ def test_the_reference_contains_every_command() -> None:
         adopt, cancel, pause, resume, logs, export, doctor, prune, backup, restore, trust
         data check, data stats, data preview, data sample, data diff
         data prepare, data split, data convert, data baseline
-        models list, models show, models export, models delete, files list, files delete
+        models list, models show, models export, models download, models delete
+        files list, files delete
+        deploy, undeploy, deployments
         engine status, engine stop, engine env
         engine models add, engine models list, engine models rm
         engine keys create, engine keys list, engine keys delete

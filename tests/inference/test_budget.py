@@ -13,10 +13,10 @@ from ftops.inference.budget import (
     Prices,
     count_prompt_tokens,
     find_prices,
-    format_usd,
 )
 from ftops.providers.model_catalog import ModelInfo
 from ftops.records import Chat, Completion, Message
+from ftops.text import format_usd
 from tests.inference.conftest import Client
 
 PROMPTS = [f"question {number}" for number in range(40)]

@@ -89,6 +89,7 @@ def make_stages(source: str = "data/train.jsonl") -> list[StageRecord]:
             detail=details.get(stage, {}),
         )
         for stage in Stage
+        if stage is not Stage.DEPLOY
     ]
 
 

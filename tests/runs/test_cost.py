@@ -12,7 +12,8 @@ from ftops.locks import hold_lock
 from ftops.providers.model_catalog import ModelInfo
 from ftops.records import Job, ProviderSettings, Run, RunStatus
 from ftops.runs.adopt import adopt_job
-from ftops.runs.cost import list_broken_month, load_month, read_cost
+from ftops.runs.cost import read_cost
+from ftops.runs.cost_limits import list_broken_month, load_month
 from ftops.runs.open_run import drive, open_run
 from ftops.spec.job_file import LoadedJob, load_job
 from ftops.stage_results import RunCost

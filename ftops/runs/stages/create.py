@@ -29,7 +29,7 @@ from ftops.ledger.records import RemoteCall
 from ftops.records import Job, JobRequest, Run
 from ftops.runs.commands import format_command, format_run_command, list_provider_options
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.cost import check_cost, estimate_cost, hold_month
+from ftops.runs.cost_limits import check_cost, estimate_cost, hold_month
 from ftops.runs.poll import schedule_polls
 from ftops.runs.reconcile import (
     CALL,

@@ -10,7 +10,7 @@ from ftops.evaluation.estimate import check_evaluation
 from ftops.records import Stage
 from ftops.runs.commands import format_run_command
 from ftops.runs.context import StageContext, StageResult
-from ftops.runs.cost import check_month
+from ftops.runs.cost_limits import check_month
 from ftops.runs.estimate import Estimate, get_price_advice, list_broken_limits, raise_broken
 from ftops.runs.preprocessing import (
     PreparedFileResult,
