@@ -25,7 +25,8 @@ from benchmarks.engine_process import run_engine
 from benchmarks.memory import peak_mb
 from ftops.clock import SystemClock
 from ftops.http.retry import RetryPolicy
-from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.endpoint import ClientOptions, KeyedEndpoint
+from ftops.providers.openai_client import OpenAIClient, make_client
 from ftops.providers.openai_files import wait_until_processed
 from ftops.providers.openai_uploads import UploadLimits, open_upload, store_file
 
@@ -82,7 +83,7 @@ def send(path: str, base_url: str, token: str, single_bytes: str) -> None:
     """The client: sends the file as the providers do, and prints what became of it."""
     clock = SystemClock()
     endpoint = KeyedEndpoint(
-        ClientOptions(base_url, token), key_variable="-", check_trust=lambda: None
+        ClientOptions(base_url, token), make_client, key_variable="-", check_trust=lambda: None
     )
     api = OpenAIClient(endpoint, clock=clock, retries=RetryPolicy())
     api.connect()

@@ -12,10 +12,11 @@ from ftops.clock import Clock
 from ftops.errors import AuthFailed, NotFound, ProviderError, Unreachable
 from ftops.http.request_log import RequestLog
 from ftops.http.retry import RetryPolicy
+from ftops.providers.endpoint import ClientOptions
 from ftops.providers.engine_process import ENGINE_COMMAND, ENGINE_FOLDER, start_engine
 from ftops.providers.model_catalog import ModelCatalog
 from ftops.providers.openai import OpenAIProvider
-from ftops.providers.openai_client import ClientOptions, OpenAIClient, make_client
+from ftops.providers.openai_client import OpenAIClient, make_client
 from ftops.providers.openai_legacy import OpenAILegacyProvider
 from ftops.providers.openai_uploads import choose_limits
 from ftops.providers.provider import ProviderContext

@@ -21,8 +21,9 @@ from ftops.http.response import JsonObject, read_pages
 from ftops.http.retry import RetryPolicy
 from ftops.providers import openai_completions, openai_files, openai_uploads
 from ftops.providers.address import OPENAI
+from ftops.providers.endpoint import ClientOptions, KeyedEndpoint
 from ftops.providers.model_catalog import ModelCatalog, ModelInfo
-from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.openai_client import OpenAIClient, make_client
 from ftops.providers.openai_response import (
     read_checkpoint,
     read_event,
@@ -410,7 +411,10 @@ def build_openai(
         request_log=context.request_log,
     )
     endpoint = KeyedEndpoint(
-        options, key_variable=key_variable, check_trust=partial(trust.check, destination)
+        options,
+        make_client,
+        key_variable=key_variable,
+        check_trust=partial(trust.check, destination),
     )
     return provider_class(
         settings,

@@ -4,22 +4,19 @@ The SDK neither reads the environment nor repeats a request: the command line an
 that. Connections to this machine never go through a proxy.
 """
 
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import httpx2
 import openai
 
-from ftops.errors import AuthFailed, ProviderError, Unreachable
+from ftops.errors import ProviderError, Unreachable
 from ftops.http.address import is_loopback
 from ftops.http.api_client import ApiClient
 from ftops.http.client import LoggingClient, make_timeout
 from ftops.http.errors import HTTP_ERRORS, read_connection_error, read_error_response
 from ftops.http.redaction import redact
-from ftops.http.request_log import RequestLog
-from ftops.providers.address import OPENAI, missing_key
+from ftops.providers.address import OPENAI
+from ftops.providers.endpoint import ClientOptions
 from ftops.providers.model_catalog import find_last_date
 
 _CLOSED = "training_not_available"
@@ -85,18 +82,6 @@ class OpenAIClient(ApiClient[openai.OpenAI]):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """Where an SDK client sends requests; `key` is empty if the server needs none."""
-
-    base_url: str
-    key: str = field(repr=False)
-    organization: str | None = None
-    project: str | None = None
-    http_client: object | None = None
-    request_log: RequestLog | None = None
-
-
 def make_client(options: ClientOptions) -> openai.OpenAI:
     """A client that sends each request once, configured only by `options`."""
     key = options.key or "none"  # the SDK refuses to send requests without one
@@ -123,52 +108,3 @@ def make_client(options: ClientOptions) -> openai.OpenAI:
     client.organization = options.organization  # an empty header would be sent otherwise
     client.project = options.project
     return client
-
-
-class KeyedEndpoint:
-    """An address on the network with a key from the environment.
-
-    `check_trust` raises NotTrusted if the key must not be sent there; it runs before any request.
-    Without a `key_variable` no key is needed.
-    """
-
-    def __init__(
-        self, options: ClientOptions, *, key_variable: str | None, check_trust: Callable[[], None]
-    ) -> None:
-        self._options = options
-        self._key_variable = key_variable
-        self._check_trust = check_trust
-        self._client: openai.OpenAI | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def secret(self) -> str:
-        return self._options.key
-
-    def get_client(self) -> openai.OpenAI:
-        with self._lock:
-            if self._client is None:
-                self._check_trust()
-                self._check_key()
-                self._client = make_client(self._options)
-            return self._client
-
-    def is_renewed_after(self, _client: openai.OpenAI, _failure: ProviderError) -> bool:
-        return False
-
-    def close(self) -> None:
-        if self._client is not None and self._options.http_client is None:
-            self._client.close()
-
-    def _check_key(self) -> None:
-        if self._key_variable is None:
-            return
-        key = self._options.key
-        if not key:
-            raise missing_key(self._options.base_url, self._key_variable)
-        if not key.isascii() or not key.isprintable():
-            raise AuthFailed(
-                f"the key in the environment variable {self._key_variable} holds characters "
-                "that no key has",
-                hint=f"Set {self._key_variable} again; perhaps other text was pasted along.",
-            )

@@ -16,10 +16,11 @@ from ftops import crashpoints
 from ftops.clock import SystemClock
 from ftops.http.retry import RetryPolicy
 from ftops.ledger.ledger import Ledger
+from ftops.providers.endpoint import ClientOptions, KeyedEndpoint
 from ftops.providers.engine_process import find_engine
 from ftops.providers.model_catalog import ModelInfo
 from ftops.providers.openai import OpenAIProvider
-from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.openai_client import OpenAIClient, make_client
 from ftops.providers.openai_uploads import UploadLimits
 from ftops.providers.registry import get_capabilities
 from ftops.records import ProviderSettings, Stage
@@ -60,7 +61,10 @@ def build_provider(engine: Path, threads: int) -> OpenAIProvider:
     assert address is not None
     clock = SystemClock()
     endpoint = KeyedEndpoint(
-        ClientOptions(address.base_url, address.token), key_variable="-", check_trust=lambda: None
+        ClientOptions(address.base_url, address.token),
+        make_client,
+        key_variable="-",
+        check_trust=lambda: None,
     )
     settings = ProviderSettings("local")
     return OpenAIProvider(

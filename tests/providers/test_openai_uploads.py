@@ -15,7 +15,8 @@ import respx
 
 from ftops.errors import DatasetError, ProviderError, Rejected, Unreachable
 from ftops.http.retry import RetryPolicy
-from ftops.providers.openai_client import ClientOptions, KeyedEndpoint, OpenAIClient
+from ftops.providers.endpoint import ClientOptions, KeyedEndpoint
+from ftops.providers.openai_client import OpenAIClient, make_client
 from ftops.providers.openai_uploads import (
     SliceReader,
     UploadLimits,
@@ -144,7 +145,7 @@ class Sender:
     def send(self) -> str:
         options = ClientOptions(BASE_URL, KEY, http_client=self.bench.client)
         api = OpenAIClient(
-            KeyedEndpoint(options, key_variable="-", check_trust=lambda: None),
+            KeyedEndpoint(options, make_client, key_variable="-", check_trust=lambda: None),
             clock=self.bench.clock,
             retries=RetryPolicy(attempts=2),
         )
