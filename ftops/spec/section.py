@@ -240,7 +240,11 @@ def _explain(
 ) -> Iterator[FieldError]:
     reported: set[str] = set()
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        key = str(detail["loc"][0]) if detail["loc"] else ""
+        if not detail["loc"]:  # a rule about several fields
+            message = str(detail["msg"]).removeprefix("Value error, ")
+            yield FieldError((name,), f"{name}: {message}", at_key=True)
+            continue
+        key = str(detail["loc"][0])
         if key in reported:
             continue
         reported.add(key)
