@@ -25,7 +25,8 @@ from ftops.runs.poll import EVENT_LIMITS_S, JOB_LIMITS_S, PollBackoff, schedule_
 from ftops.runs.reconcile import record_job_end
 from ftops.stage_results import FollowResult
 
-_NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # the model's name may appear shortly after the success
+# The model's name may appear shortly after the success, or once its weights are stored.
+_NAME_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0)
 _GROWTH = 1.5  # of the pauses while a job is queued
 
 
