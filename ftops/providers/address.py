@@ -129,6 +129,8 @@ OPENAI = ServerAddress(
     },
 )
 
+TOGETHER = ServerAddress("https://api.together.ai/v1", "TOGETHER_API_KEY", "TOGETHER_BASE_URL")
+
 
 def is_plain_http(base_url: str) -> bool:
     """Whether requests to the address leave this machine without encryption."""

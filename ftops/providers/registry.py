@@ -10,9 +10,14 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any, Protocol
 
-from ftops.capabilities import BatchRule, Capabilities, EpochRule, Naming
+from ftops.capabilities import BatchRule, Capabilities, DeploymentRule, EpochRule, Naming
 from ftops.errors import ProviderError
-from ftops.providers.address import OPENAI, Destination, ServerAddress
+from ftops.providers.address import (
+    OPENAI,
+    TOGETHER,
+    Destination,
+    ServerAddress,
+)
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.vertex_address import VERTEX
 from ftops.records import (
@@ -62,15 +67,20 @@ def _import_when_built(module: str, function: str) -> Build:
     return build
 
 
-def _load_lora_options() -> type[Any]:
-    # Imports pydantic, which only a command that reads a job file needs.
-    return import_module("ftops.lora_options").LoraOptions  # type: ignore[no-any-return]
+def _load_when_read(module: str, name: str) -> Callable[[], type[Any]]:
+    """A section of the job file: its module imports pydantic, which few commands need."""
+
+    def load() -> type[Any]:
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+
+    return load
 
 
 def _load_vertex_options() -> type[Any]:
     return import_module("ftops.providers.vertex_options").VertexOptions  # type: ignore[no-any-return]
 
 
+_load_lora_options = _load_when_read("ftops.lora_options", "LoraOptions")
 _ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters))
 _BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
 _AUTO_BATCH = BatchRule(share=0.002, most=256)  # as OpenAI has described it since 2021
@@ -135,6 +145,27 @@ _VERTEX = Capabilities(
         fine_tuned_model=r"projects/[^/]+/locations/[^/]+/(?:endpoints|models)/[^/]+",
     ),
 )
+_TOGETHER = Capabilities(
+    suffix_max=40,
+    hyperparameters=frozenset(
+        {"n_epochs", "batch_size", "learning_rate", "beta", "early_stopping"}
+    ),
+    metadata=False,
+    custom_metadata=False,
+    mark_in_suffix=True,
+    auto=False,
+    defaults={"n_epochs": "1", "batch_size": "max", "learning_rate": "0.00001"},
+    methods=_BOTH_METHODS,
+    pauses=False,
+    poll_every_s=10.0,
+    estimates_cost=True,
+    deployment=DeploymentRule(ends="idle"),
+    weights=True,
+    # The name of a fine-tuned model does not tell its base model apart from the suffix.
+    naming=Naming(
+        file_id=r"file-[A-Za-z0-9-]+", job_id=r"ft-[A-Za-z0-9-]+", fine_tuned_model=r"(?!)"
+    ),
+)
 
 PROVIDERS: Mapping[str, ProviderEntry] = {
     ENGINE_PROVIDER: ProviderEntry(
@@ -179,6 +210,16 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         address=VERTEX,
         settings=frozenset({"base_url", "api_key_env", "project", "location", "bucket"}),
         sections={"vertex": _load_vertex_options},
+    ),
+    "together": ProviderEntry(
+        summary="Together AI, which trains open models and deploys them by the hour",
+        capabilities=_TOGETHER,
+        build=_import_when_built("ftops.providers.together", "build_together"),
+        address=TOGETHER,
+        settings=frozenset({"base_url", "api_key_env", "project"}),
+        sections={
+            "together": _load_when_read("ftops.providers.together_options", "TogetherOptions")
+        },
     ),
 }
 

@@ -33,6 +33,9 @@ from ftops.records import (
 from tests.contract.kiln import KILN
 from tests.contract.kiln_server import KILN_KEY, KilnServer
 from tests.contract.openai_server import BASE_MODEL, KEY, OpenAIServer
+from tests.contract.together_server import BASE as TOGETHER_BASE
+from tests.contract.together_server import KEY as TOGETHER_KEY
+from tests.contract.together_server import TogetherServer
 from tests.contract.vertex_server import BUCKET, PROJECT, TOKEN, VERTEX_BASE, VertexServer
 from tests.fakes import FakeClock
 
@@ -102,6 +105,15 @@ def vertex_stand_in(home: Path) -> Provider:
     return build_provider(settings, context)
 
 
+def together_stand_in(home: Path) -> Provider:
+    """The provider `together` with a stand-in for its servers and its storage."""
+    client = TogetherServer().connect()
+    context = ProviderContext(
+        {"TOGETHER_API_KEY": TOGETHER_KEY}, home, FakeClock(), http_client=client
+    )
+    return build_provider(ProviderSettings("together"), context)
+
+
 def local_lora(home: Path) -> Provider:
     """The engine, whose jobs fine-tune a small random model with the trainer `lora`."""
     pytest.importorskip("peft")
@@ -116,7 +128,11 @@ STAND_INS: dict[tuple[str, str], Site] = {
     ("openai", "stand-in"): openai_stand_in,
     ("kiln", "stand-in"): kiln_stand_in,
     ("vertex", "stand-in"): vertex_stand_in,
+    ("together", "stand-in"): together_stand_in,
 }
+BASE_MODELS = (PRETRAINED, "ada", BASE_MODEL, VERTEX_BASE, "clay", TOGETHER_BASE)
+# Batch sizes and the most epochs that a provider accepts, where the tests would exceed them.
+BOUNDS = {"together": ((1, 96), 20)}
 ALL_SITES: dict[tuple[str, str], Site] = {**SITES, **STAND_INS, ("local", "lora"): local_lora}
 # Marks a test that every provider passes; the other tests need an engine.
 every_site = pytest.mark.parametrize(
@@ -179,20 +195,29 @@ def adapt_request(request: JobRequest, provider: Provider) -> JobRequest:
         request,
         seed=request.seed if capabilities.seed else None,
         metadata=request.metadata if capabilities.metadata else {},
-        hyperparameters=dataclasses.replace(
-            request.hyperparameters,
-            batch_size=request.hyperparameters.batch_size
-            if "batch_size" in capabilities.hyperparameters
-            else "auto",
-        ),
+        hyperparameters=adapt_hyperparameters(request.hyperparameters, provider),
+    )
+
+
+def adapt_hyperparameters(hyperparameters: Hyperparameters, provider: Provider) -> Hyperparameters:
+    """The hyperparameters within the bounds of this provider."""
+    if "batch_size" not in provider.capabilities.hyperparameters:
+        return dataclasses.replace(hyperparameters, batch_size="auto")
+    if provider.name not in BOUNDS:
+        return hyperparameters
+    (least, most), most_epochs = BOUNDS[provider.name]
+    size, epochs = hyperparameters.batch_size, hyperparameters.n_epochs
+    return dataclasses.replace(
+        hyperparameters,
+        batch_size=size if size == "auto" else min(max(size, least), most),
+        n_epochs=epochs if epochs == "auto" else min(epochs, most_epochs),
     )
 
 
 def get_base_model(provider: Provider) -> str:
     """A base model of the provider."""
     names = {model.id for model in provider.list_models()}
-    bases = (PRETRAINED, "ada", BASE_MODEL, VERTEX_BASE, "clay")
-    return next(model for model in bases if model in names)
+    return next(model for model in BASE_MODELS if model in names)
 
 
 def wait_for_end(provider: Provider, job: Job) -> Job:

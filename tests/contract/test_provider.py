@@ -18,6 +18,7 @@ from ftops.records import (
     JobRequest,
     Message,
     Prompt,
+    RowFormat,
     Sampling,
 )
 from tests.contract.conftest import (
@@ -35,7 +36,6 @@ from tests.contract.conftest import (
     wait_for_status,
     write_rows,
 )
-from tests.contract.openai_server import BASE_MODEL
 
 SHORT = Sampling(max_tokens=3)
 
@@ -51,7 +51,7 @@ def test_every_registered_provider_is_tested() -> None:
 
 @every_site
 def test_a_file_is_stored_listed_read_and_deleted(provider: Provider, tmp_path: Path) -> None:
-    path = write_rows(tmp_path / "rows.jsonl")
+    path = write_rows(tmp_path / "rows.jsonl", 25)
     file = upload(provider, path, "ftops-abc-every.jsonl")
     assert provider.capabilities.naming.is_file_id(file.id)
     assert (file.filename, file.bytes) == ("ftops-abc-every.jsonl", path.stat().st_size)
@@ -89,7 +89,7 @@ def test_a_job_ends_with_a_model_that_completes_prompts(
     assert provider.get_model(trained.model).base == trained.request.model
     assert trained.model in {model.id for model in provider.list_models()}
     prompts: list[Prompt] = ["1 is even ->", "2 is odd ->", "3 is odd ->"]
-    if trained.request.model == BASE_MODEL:  # it only takes chats
+    if provider.row_format(trained.request.model) is RowFormat.CHAT:
         prompts = [Chat((Message("user", str(prompt)),)) for prompt in prompts]
     if provider.capabilities.serves:
         with deployed(provider, job) as model:

@@ -15,7 +15,7 @@ from ftops.providers.model_catalog import (
     Origin,
     find_last_date,
 )
-from ftops.providers.registry import PROVIDERS, list_catalog_tables
+from ftops.providers.registry import list_catalog_tables
 from ftops.records import ProviderSettings
 from tests.fakes import FakeClock
 from tests.providers.conftest import Bench
@@ -82,7 +82,6 @@ def test_an_unpublished_limit_is_marked(tmp_path: Path) -> None:
 def test_the_built_in_engine_costs_nothing_and_has_its_own_context(tmp_path: Path) -> None:
     info = find_info(tmp_path, "whatever", ("local",))
     assert (info.train_usd, info.max_example_tokens) == (0, CONTEXT_LENGTH)
-    assert set(PROVIDERS) == {"local", "openai"}
 
 
 def test_a_user_can_replace_a_single_value(tmp_path: Path) -> None:
