@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ftops.records import Method
+from ftops.records import JobRequest, Method
+
+MARK_CHARS = 8  # of `JobRequest.mark`, which consists of hexadecimal digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,23 @@ class Capabilities:
     own_vocabulary: bool = False  # each job trains a vocabulary on its own rows
     precisions: bool = False  # a request may name the precision of a pre-trained model's weights
     naming: Naming = field(default_factory=Naming)
+
+    @property
+    def free_suffix_max(self) -> int:
+        """The longest suffix of a job file: that of the provider, without the mark."""
+        return self.suffix_max - (MARK_CHARS + 1 if self.mark_in_suffix else 0)
+
+    def mark_suffix(self, request: JobRequest) -> str | None:
+        """The suffix that is sent for the request."""
+        mark = request.mark if self.mark_in_suffix else ""
+        return "-".join(filter(None, (request.suffix, mark))) or None
+
+    def has_suffix(self, suffix: str, request: JobRequest) -> bool:
+        """Whether the job with this suffix is that of the request, or without a mark may be."""
+        if request.mark or not self.mark_in_suffix:
+            return suffix == (self.mark_suffix(request) or "")
+        unmarked = re.fullmatch(rf"(?:(.*)-)?[0-9a-f]{{{MARK_CHARS}}}", suffix, re.DOTALL)
+        return (request.suffix or "") in {suffix, unmarked[1] or "" if unmarked else suffix}
 
     def estimate_epochs(self, rows: int) -> int | None:
         """What `n_epochs: auto` becomes for a training file of `rows` rows; None if unknown."""

@@ -65,7 +65,7 @@ def test_nothing_reads_or_writes_pickles() -> None:
 
 
 STRUCTURE = Structure()
-PROVIDER_NAMES = {"local", "openai", "azure", "together"}
+PROVIDER_NAMES = {"local", "openai", "nebius", "crusoe", "azure", "volition", "together"}
 
 
 @pytest.mark.parametrize("figure", STRUCTURE.list_figures(), ids=lambda figure: figure.name)

@@ -250,7 +250,7 @@ def make_usage(
         model=named.name,
         row_format=tuned.row_format if tuned else row_format,
         prompt=example or _PROMPT,
-        key_env=settings.api_key_env or OPENAI.key_variable,
+        key_env=settings.api_key_env or (address or OPENAI).key_variable,
         base_url=address.get_base_url(settings, environ) if address else None,
         set_up=POINT_AT_ENGINE if settings.uses_engine else "",
         separator=separator,
@@ -258,7 +258,7 @@ def make_usage(
         system=_find_system(named),
         max_tokens=_get_max_tokens(named),
         labels=dict(get_label_map(named.plan)),
-        headers={} if settings.uses_engine else _list_headers(settings, environ),
+        headers=_list_headers(settings, environ) if address is OPENAI else {},
         notes=_list_notes(named),
     )
 

@@ -282,13 +282,18 @@ def _find_code(error: Mapping[str, Json]) -> Json:
 
 
 def _is_error_object(content: bytes) -> bool:
-    """Whether a body is `{"error": {"message": …}}`."""
+    """Whether a body is `{"error": {"message": …}}`, or FastAPI's `{"detail": [{"loc": …}]}`."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
         return False
     error = body.get("error") if isinstance(body, dict) else None
-    return isinstance(error, dict) and isinstance(error.get("message"), str)
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return True
+    problems = body.get("detail") if isinstance(body, dict) else None
+    return isinstance(problems, list) and any(
+        isinstance(problem, dict) and {"loc", "msg"} <= problem.keys() for problem in problems
+    )
 
 
 def _find_name(value: object) -> str | None:

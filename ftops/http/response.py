@@ -123,6 +123,19 @@ def parse_object(content: bytes, action: str, request_id: str | None = None) -> 
     return JsonObject(value, action, request_id)
 
 
+def parse_objects(content: bytes, action: str) -> list[JsonObject]:
+    """The objects of a body that is a list, or an object with one list."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        value = next((item for item in value.values() if isinstance(item, list)), None)
+    if not isinstance(value, list):
+        raise _malformed(action, "it is not a list", render_excerpt(content), None)
+    return [JsonObject(item, action) for item in value if isinstance(item, dict)]
+
+
 def find_error(values: Mapping[str, Json]) -> Mapping[str, Json] | None:
     """The error in a body with a success status; None when it is a normal response.
 

@@ -43,14 +43,16 @@ class Destination:
 class ServerAddress:
     """The address of a provider, and the environment variables that belong to it.
 
-    `base_url_variable` may hold another address for the same key. `account_variables` are sent,
-    too: each has its meaning, and the field of `ProviderSettings` that replaces it, if any.
+    `base_url` is empty if each customer has an address like `example`. `base_url_variable` may hold
+    another address for the same key. `account_variables` are sent, too: each has its meaning, and
+    the field of `ProviderSettings` that replaces it, if any.
     """
 
     base_url: str
     key_variable: str
     base_url_variable: str = ""
     account_variables: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    example: str = ""
 
     def get_destination(
         self, settings: ProviderSettings, environ: Mapping[str, str]
@@ -63,7 +65,8 @@ class ServerAddress:
         """
         base_url = self.get_base_url(settings, environ)
         own, named = self.is_own(base_url), self._is_from_environ(base_url, environ)
-        variable = settings.api_key_env or (self.key_variable if own or named else None)
+        is_usual = own or named or not self.base_url
+        variable = settings.api_key_env or (self.key_variable if is_usual else None)
         if variable is None and not is_loopback(base_url):
             raise ProviderError(
                 f"no key is named for {base_url}: {self.key_variable} is for {self.base_url} alone",
@@ -84,20 +87,31 @@ class ServerAddress:
         ]
 
     def get_base_url(self, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
-        """The address in the settings or the environment, without a trailing slash."""
-        return read_base_url(
-            settings.base_url or environ.get(self.base_url_variable) or self.base_url
-        )
+        """The address in the settings or the environment, without a trailing slash.
+
+        Raises ProviderError if there is none.
+        """
+        base_url = settings.base_url or environ.get(self.base_url_variable) or self.base_url
+        if not base_url:
+            raise ProviderError(
+                f"the provider {settings.type!r} has another address for each customer, and none"
+                " is named",
+                hint=f"Write `provider: {{type: {settings.type}, base_url: {self.example}}}`, or"
+                f" export {self.base_url_variable}={self.example}.",
+            )
+        return read_base_url(base_url)
 
     def is_own(self, base_url: str) -> bool:
-        """Whether the address is the provider's own."""
+        """Whether the address is the provider's own, and not that of a customer."""
+        if not self.base_url:
+            return False
         scheme, host, port = read_origin(base_url)
         own_scheme, _, own_port = read_origin(self.base_url)
         return self.is_own_host(host) and (scheme, port) == (own_scheme, own_port)
 
     def is_own_host(self, host: str) -> bool:
         """Whether the host is one of the provider's."""
-        own_host = read_origin(self.base_url)[1]
+        own_host = read_origin(self.base_url)[1] if self.base_url else None
         return host == own_host or host.endswith(f".{own_host}")
 
     def list_catalog_tables(
@@ -111,7 +125,8 @@ class ServerAddress:
         parts = urlsplit(base_url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
         named = (f"{host}:{parts.port or PORTS[parts.scheme]}", host)
-        return (*named, settings.type) if self.is_own(base_url) else named
+        is_usual = self.is_own(base_url) or not self.base_url
+        return (*named, settings.type) if is_usual else named
 
     def _is_from_environ(self, base_url: str, environ: Mapping[str, str]) -> bool:
         named = environ.get(self.base_url_variable)
@@ -127,6 +142,22 @@ OPENAI = ServerAddress(
         "OPENAI_PROJECT_ID": ("the project", "project"),
         "OPENAI_CUSTOM_HEADERS": ("the headers", None),
     },
+)
+NEBIUS = ServerAddress(
+    "https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY", "NEBIUS_BASE_URL"
+)
+CRUSOE = ServerAddress(
+    "https://api.intelligence.crusoecloud.com/v1", "CRUSOE_API_KEY", "CRUSOE_BASE_URL"
+)
+# Every customer has a subdomain of openai.azure.com: none of them is trusted with another's key.
+AZURE = ServerAddress(
+    "",
+    "AZURE_OPENAI_API_KEY",
+    "AZURE_OPENAI_BASE_URL",
+    example="https://RESOURCE.openai.azure.com/openai/v1",
+)
+VOLITION = ServerAddress(
+    "", "VOLITION_API_KEY", "VOLITION_BASE_URL", example="https://GATEWAY.example/v1"
 )
 
 TOGETHER = ServerAddress("https://api.together.ai/v1", "TOGETHER_API_KEY", "TOGETHER_BASE_URL")

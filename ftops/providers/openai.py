@@ -5,32 +5,35 @@ protocol; `local.py` points both at the built-in engine.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import openai
 
-from ftops.capabilities import Capabilities
+from ftops.capabilities import Capabilities, DeploymentRule
 from ftops.errors import InvalidResponse, NotFound, ProviderError, Rejected
 from ftops.http.api_client import RawResponse
 from ftops.http.client import make_timeout
 from ftops.http.response import JsonObject, read_pages
 from ftops.http.retry import RetryPolicy
 from ftops.providers import openai_completions, openai_files, openai_uploads
-from ftops.providers.address import OPENAI
 from ftops.providers.endpoint import ClientOptions, KeyedEndpoint
 from ftops.providers.model_catalog import ModelCatalog, ModelInfo
 from ftops.providers.openai_client import OpenAIClient, make_client
+from ftops.providers.openai_quirks import QUIRKS
 from ftops.providers.openai_response import (
     read_checkpoint,
     read_event,
     read_file,
     read_job,
     read_model,
+    read_price,
 )
+from ftops.providers.openai_server import PAGE, OpenAIQuirks, OpenAIServer
 from ftops.providers.openai_uploads import UploadLimits, choose_limits
 from ftops.providers.provider import (
     RUN_ID_METADATA,
@@ -48,6 +51,8 @@ from ftops.records import (
     FAILED_JOB_STATUSES,
     Checkpoint,
     Completion,
+    Deployment,
+    DeploymentRequest,
     Hyperparameters,
     Job,
     JobEvent,
@@ -67,7 +72,6 @@ MODERATION_MODEL = "omni-moderation-latest"
 _UNNAMED_CATEGORY = "unnamed"  # of a text that is flagged without a category
 _COMPLETION_BASES = ("babbage-002", "davinci-002")
 _PAUSED = frozenset({"pausing", "paused"})
-_PAGE = 100
 _MAX_JOBS_SEARCHED = 500
 
 
@@ -84,6 +88,9 @@ class OpenAIProvider(Provider):
         get_model_info: Callable[[str], ModelInfo],
         upload_limits: UploadLimits,
         check_model: Callable[[str], None] = lambda _: None,
+        quirks: OpenAIQuirks = QUIRKS["openai"],
+        server: OpenAIServer | None = None,
+        inference_api: OpenAIClient | None = None,
     ) -> None:
         self.name = settings.type
         self.account = account
@@ -94,12 +101,18 @@ class OpenAIProvider(Provider):
         self._upload_limits = upload_limits
         self._check_model = check_model
         self._refused = RefusedParameters()
+        self._quirks = quirks
+        self._server = server or OpenAIServer(api, settings)
+        self._names = quirks.model_names(self._server)
+        self._inference_api = inference_api or api
+        self._deployments = quirks.deployments(self._server) if quirks.deployments else None
 
     def ensure_ready(self) -> None:
         self._api.connect()
 
     def close(self) -> None:
         self._api.close()
+        self._inference_api.close()
 
     def check_model(self, model: str) -> None:
         self._check_model(model)
@@ -152,24 +165,25 @@ class OpenAIProvider(Provider):
 
     def create_job(self, request: JobRequest) -> Job:
         action = f"create a job on {request.model}"
-        # The types of the SDK lack some hyperparameters that servers of this API take.
-        body = cast(Mapping[str, Any], render_request(request, self.capabilities))
+        body = self._render(request)
         response = self._api.send_once(
             action,
             lambda sdk: sdk.fine_tuning.jobs.with_raw_response.create(
-                **body,
+                model=request.model,
+                training_file=request.training_file,
+                extra_body=body,  # the method of the SDK lacks some fields
                 extra_headers=render_headers(request),
                 timeout=make_timeout(CREATE_TIMEOUT_S),
             ),
         )
-        return read_job(self._api.parse(response, action))
+        return self._read_job(self._api.parse(response, action))
 
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         """The newest job that this request created.
 
         Jobs are identified by their metadata: the run's id, or its key if the request has only the
-        key. If a provider keeps no metadata, the newest job with the same parameters that has not
-        failed.
+        key; or by the mark in their suffix. If a provider keeps neither, the newest job with the
+        same parameters that has not failed.
         """
         metadata = _get_identifying_metadata(request)
         if self.capabilities.metadata and metadata:
@@ -180,20 +194,28 @@ class OpenAIProvider(Provider):
                 if metadata.items() <= fields.get_texts("metadata").items()
             ]
             if marked:
-                return next(filter(job_filter, map(read_job, marked)), None)
-            listed = listed or self._list_jobs(_PAGE, None)
+                return next(filter(job_filter, map(self._read_job, marked)), None)
+            listed = listed or self._list_jobs(PAGE, None)
             if any(fields.get_texts("metadata") for fields in listed):
                 return None
         else:
             listed = self._list_jobs(_MAX_JOBS_SEARCHED, None)
-        same = (read_job(fields) for fields in listed if _is_same(fields, request))
+        request = replace(request, model=self._names.get_id(request.model))
+        same = (
+            self._read_job(fields)
+            for fields in listed
+            if _is_same(fields, request, self.capabilities)
+        )
         return next(filter(job_filter, same), None)
 
     def get_job(self, job_id: str) -> Job:
         job = self._fetch_job(job_id)
         if job.id != job_id:  # such as a gateway's own record: it must not end a run
             raise InvalidResponse(f"look up the job {job_id}: the response is about {job.id!r}")
-        return job
+        if self._quirks.names_models or job.fine_tuned_model or job.status != "succeeded":
+            return job
+        checkpoints = self.list_checkpoints(job_id)
+        return replace(job, fine_tuned_model=checkpoints[-1].model if checkpoints else None)
 
     def cancel_job(self, job_id: str) -> Job:
         """Cancel the job; a cancelled job is returned unchanged, so this is safe to repeat."""
@@ -234,16 +256,7 @@ class OpenAIProvider(Provider):
         return events
 
     def list_checkpoints(self, job_id: str) -> list[Checkpoint]:
-        pages = read_pages(
-            lambda after: self._api.fetch(
-                f"list the checkpoints of {job_id}",
-                lambda sdk: sdk.fine_tuning.jobs.checkpoints.with_raw_response.list(
-                    job_id, limit=_PAGE, after=after or openai.omit
-                ),
-            )
-        )
-        checkpoints = [read_checkpoint(fields) for page in pages for fields in page]
-        return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
+        return [read_checkpoint(fields) for fields in self._server.list_checkpoints(job_id)]
 
     def list_models(self) -> Iterator[Model]:
         # This endpoint has no pages; one request returns all models.
@@ -251,10 +264,11 @@ class OpenAIProvider(Provider):
         return iter([self._read_model(item) for item in fields.get_objects("data")])
 
     def get_model(self, model: str) -> Model:
+        model_id = self._names.get_id(model)
         return self._read_model(
             self._api.fetch(
                 f"look up the model {model}",
-                lambda sdk: sdk.models.with_raw_response.retrieve(model),
+                lambda sdk: sdk.models.with_raw_response.retrieve(model_id),
             )
         )
 
@@ -266,10 +280,14 @@ class OpenAIProvider(Provider):
     def complete(
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling
     ) -> list[Completion]:
-        return openai_completions.complete(self._api, self._refused, model, prompts, sampling)
+        return openai_completions.complete(
+            self._inference_api, self._refused, model, prompts, sampling
+        )
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
-        return openai_completions.stream(self._api, self._refused, model, prompt, sampling)
+        return openai_completions.stream(
+            self._inference_api, self._refused, model, prompt, sampling
+        )
 
     def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
         return self._refused.get(model)
@@ -297,11 +315,75 @@ class OpenAIProvider(Provider):
             raise fields.malformed(f"{len(results)} results for {len(texts)} texts")
         return [_read_categories(result) for result in results]
 
+    def read_training_metrics(self, job: Job) -> bytes | None:
+        return self._quirks.read_metrics(self._server, job) if self._quirks.read_metrics else None
+
+    def download_weights(self, job: Job, folder: Path) -> list[Path]:
+        if self._quirks.download_weights is None:
+            return super().download_weights(job, folder)
+        return self._quirks.download_weights(self._server, job, folder)
+
+    def estimate_cost(self, request: JobRequest) -> float | None:
+        if not self._quirks.price_route:
+            return None
+        try:
+            return read_price(
+                self._server.fetch(
+                    "estimate the price", "POST", self._quirks.price_route, self._render(request)
+                )
+            )
+        except NotFound:  # the server has no such route
+            return None
+
+    def estimate_hourly_cost(self, request: DeploymentRequest) -> float | None:
+        return self._deployments.estimate_hourly_cost(request) if self._deployments else None
+
+    def find_deployment_rule(
+        self, sections: Mapping[str, Mapping[str, Json]]
+    ) -> DeploymentRule | None:
+        section = sections.get(self._quirks.section, {})
+        for (name, value), rule in self._quirks.deployment_rules.items():
+            if section.get(name) == value:
+                return rule
+        return super().find_deployment_rule(sections)
+
+    def create_deployment(self, request: DeploymentRequest) -> Deployment:
+        if self._deployments is None:
+            return super().create_deployment(request)
+        return self._deployments.create_deployment(request)
+
+    def find_deployment(self, request: DeploymentRequest) -> Deployment | None:
+        if self._deployments is None:
+            return super().find_deployment(request)
+        return self._deployments.find_deployment(request)
+
+    def get_deployment(self, deployment_id: str) -> Deployment:
+        if self._deployments is None:
+            return super().get_deployment(deployment_id)
+        return self._deployments.get_deployment(deployment_id)
+
+    def list_deployments(self) -> Iterator[Deployment]:
+        return self._deployments.list_deployments() if self._deployments else iter(())
+
+    def delete_deployment(self, deployment_id: str) -> None:
+        if self._deployments is None:
+            return super().delete_deployment(deployment_id)
+        return self._deployments.delete_deployment(deployment_id)
+
+    def _render(self, request: JobRequest) -> dict[str, Json]:
+        request = replace(request, model=self._names.get_trainable_id(request.model))
+        return render_request(request, self.capabilities, self._quirks)
+
+    def _read_job(self, fields: JsonObject) -> Job:
+        job = read_job(fields)
+        return replace(job, model=self._names.get_name(job.model))
+
     def _read_model(self, fields: JsonObject) -> Model:
-        return read_model(fields, self.capabilities.naming)
+        model = read_model(fields, self.capabilities.naming)
+        return replace(model, id=self._names.get_name(model.id))
 
     def _fetch_job(self, job_id: str) -> Job:
-        return read_job(
+        return self._read_job(
             self._api.fetch(
                 f"look up the job {job_id}",
                 lambda sdk: sdk.fine_tuning.jobs.with_raw_response.retrieve(job_id),
@@ -317,7 +399,7 @@ class OpenAIProvider(Provider):
     ) -> Job:
         """Request a change; a refusal is no error if the job is already as requested."""
         try:
-            return read_job(self._api.fetch(f"{verb} the job {job_id}", send))
+            return self._read_job(self._api.fetch(f"{verb} the job {job_id}", send))
         except Rejected:
             job = self._fetch_job(job_id)
             if is_changed(job):
@@ -337,7 +419,7 @@ class OpenAIProvider(Provider):
             lambda after: self._api.fetch(
                 "list the jobs",
                 lambda sdk: sdk.fine_tuning.jobs.with_raw_response.list(
-                    limit=_PAGE, after=after or openai.omit, metadata=metadata or openai.omit
+                    limit=PAGE, after=after or openai.omit, metadata=metadata or openai.omit
                 ),
             )
         )
@@ -346,6 +428,10 @@ class OpenAIProvider(Provider):
     def _read_events(self, job_id: str, known: frozenset[str]) -> tuple[list[JobEvent], bool]:
         """The events, and whether they reach back to known ones; False without any events."""
         events: list[JobEvent] = []
+        if not self._quirks.orders_events:
+            for page in self._read_event_pages(job_id, frozenset()):
+                events += [event for event in page if event.id not in known]
+            return sorted({event.id: event for event in events}.values(), key=_get_order), True
         oldest_first = reached = False
         for page in self._read_event_pages(job_id, known):
             oldest_first = oldest_first or page[0].created_at < page[-1].created_at
@@ -364,13 +450,13 @@ class OpenAIProvider(Provider):
         def is_last(items: list[JsonObject]) -> bool:
             nonlocal reached
             reached = reached or any(read_event(fields).id in known for fields in items)
-            return reached if known else len(items) < _PAGE
+            return reached if known else len(items) < PAGE
 
         pages = read_pages(
             lambda after: self._api.fetch(
                 f"list the events of {job_id}",
                 lambda sdk: sdk.fine_tuning.jobs.with_raw_response.list_events(
-                    job_id, limit=_PAGE, after=after or openai.omit
+                    job_id, limit=PAGE, after=after or openai.omit
                 ),
             ),
             is_last=is_last,
@@ -394,56 +480,89 @@ def build_openai(
     provider_class: type[OpenAIProvider] = OpenAIProvider,
 ) -> OpenAIProvider:
     """The provider for `settings`; sends nothing, and reports a missing key when it needs one."""
-    environ = context.environ
-    destination = OPENAI.get_destination(settings, environ)
+    environ, quirks = context.environ, QUIRKS[settings.type]
+    address = quirks.address
+    destination = address.get_destination(settings, environ)
     base_url, key_variable = destination.base_url, destination.key_variable
-    if settings.protocol == "legacy" and OPENAI.is_own(base_url):
+    if settings.protocol == "legacy" and address.is_own(base_url):
         raise _switched_off(base_url)
     is_typed = context.typed is not None and context.typed.type == settings.type
-    typed = OPENAI.get_destination(context.typed, environ) if context.typed and is_typed else None
+    typed = address.get_destination(context.typed, environ) if context.typed and is_typed else None
     trust = Trust(TrustFile(context.home), typed)
     options = ClientOptions(
         base_url=base_url,
         key=environ.get(key_variable, "").strip() if key_variable else "",
-        organization=settings.organization or environ.get("OPENAI_ORG_ID") or None,
-        project=settings.project or environ.get("OPENAI_PROJECT_ID") or None,
+        organization=_get_account_setting("organization", settings, quirks, environ),
+        project=_get_account_setting("project", settings, quirks, environ),
         http_client=context.http_client,
         request_log=context.request_log,
     )
-    endpoint = KeyedEndpoint(
-        options,
-        make_client,
-        key_variable=key_variable,
-        check_trust=partial(trust.check, destination),
-    )
+
+    def connect(options: ClientOptions) -> OpenAIClient:
+        check_trust = partial(trust.check, destination)
+        endpoint = KeyedEndpoint(
+            options, make_client, key_variable=key_variable, check_trust=check_trust
+        )
+        return OpenAIClient(endpoint, clock=context.clock, retries=RetryPolicy())
+
+    api = connect(options)
+    is_own = address.is_own(base_url)
+    inference_url = quirks.inference_url if is_own else ""
+    account = f"{options.organization or ''}:{options.project or ''}"
     return provider_class(
         settings,
         capabilities,
-        OpenAIClient(endpoint, clock=context.clock, retries=RetryPolicy()),
-        account=f"openai:{base_url}:{options.organization or ''}:{options.project or ''}",
+        api,
+        account=f"{settings.type}:{base_url}:{account}",
         get_model_info=partial(
             ModelCatalog(context.home, context.clock).get_model_info,
-            OPENAI.list_catalog_tables(settings, environ),
+            address.list_catalog_tables(settings, environ),
         ),
         upload_limits=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
+        quirks=quirks,
+        server=OpenAIServer(api, settings, base_url, is_own, context),
+        inference_api=connect(replace(options, base_url=inference_url)) if inference_url else None,
     )
 
 
-def render_request(request: JobRequest, capabilities: Capabilities) -> dict[str, Json]:
+def _get_account_setting(
+    name: str, settings: ProviderSettings, quirks: OpenAIQuirks, environ: Mapping[str, str]
+) -> str | None:
+    """The organization or the project, if the server gets it as a header."""
+    for variable, (_meaning, setting) in quirks.address.account_variables.items():
+        if setting == name:
+            return getattr(settings, name) or environ.get(variable) or None
+    return None
+
+
+def render_request(
+    request: JobRequest, capabilities: Capabilities, quirks: OpenAIQuirks = QUIRKS["openai"]
+) -> dict[str, Json]:
     """The body of the request that creates a job, without unset fields.
 
     Raises Rejected for a method or a hyperparameter that the provider would ignore.
     """
     hyperparameters = render_hyperparameters(request.hyperparameters, capabilities)
-    for name, values in request.sections.items():
-        hyperparameters[name] = dict(values)
+    if quirks.takes_one_rate and "learning_rate" in hyperparameters:
+        hyperparameters.pop("learning_rate_multiplier", None)
     body: dict[str, Json] = {"model": request.model, "training_file": request.training_file}
-    for name in ("validation_file", "suffix", "seed"):
-        value = getattr(request, name)
-        if value is not None and value != "":
-            body[name] = value
-    if request.metadata:
-        body["metadata"] = dict(request.metadata)
+    if quirks.options is None:
+        hyperparameters |= {name: dict(values) for name, values in request.sections.items()}
+    else:
+        section = quirks.options.model_validate(request.sections.get(quirks.section, {}))
+        options: dict[str, Json] = section.model_dump(mode="json", exclude_none=True)
+        for name, value in options.items():
+            if name in quirks.hyperparameters:
+                hyperparameters[name] = value
+            elif name in quirks.body_fields:
+                body[quirks.body_fields[name]] = value
+    fields: dict[str, Json] = {
+        "validation_file": request.validation_file,
+        "suffix": capabilities.mark_suffix(request),
+        "seed": request.seed if capabilities.seed else None,
+        "metadata": dict(request.metadata),
+    }
+    body |= {name: value for name, value in fields.items() if value not in (None, "", {})}
     if request.method not in capabilities.methods:
         raise Rejected(f"this provider has no method {request.method}; nothing was sent")
     method = request.method.value
@@ -493,19 +612,27 @@ def _get_identifying_metadata(request: JobRequest) -> dict[str, str]:
     return {}
 
 
-def _is_same(fields: JsonObject, request: JobRequest) -> bool:
+def _is_same(fields: JsonObject, request: JobRequest, capabilities: Capabilities) -> bool:
     job = read_job(fields)
     suffix = fields.find_text("suffix") or fields.find_text("user_provided_suffix")
+    if suffix and request.mark and capabilities.mark_in_suffix:
+        return capabilities.has_suffix(suffix, request)  # whatever became of the job
     return (
         job.status not in FAILED_JOB_STATUSES
         and job.training_file == request.training_file
         and job.validation_file == request.validation_file
         # The provider reports an alias such as gpt-4o-mini with its date.
         and job.model.startswith(request.model)
-        and (suffix is None or suffix == request.suffix)
+        and (suffix is None or capabilities.has_suffix(suffix, request))
         and (job.seed is None or request.seed is None or job.seed == request.seed)
         and has_same_hyperparameters(job, request.hyperparameters)
     )
+
+
+def _get_order(event: JobEvent) -> tuple[datetime, int]:
+    """The time of an event and the number at the end of its id."""
+    number = re.search(r"[0-9]+$", event.id)
+    return event.created_at, int(number[0]) if number else 0
 
 
 def _read_categories(result: JsonObject) -> tuple[str, ...]:

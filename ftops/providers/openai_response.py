@@ -68,6 +68,8 @@ def _read_hyperparameters(fields: JsonObject) -> Mapping[str, int | float | str]
     found: dict[str, int | float | str] = {}
     for source in (method.get_object(kind), fields):
         for name, value in source.get_object("hyperparameters").values.items():
+            if isinstance(value, int | float) and value < 0:
+                value = "auto"  # Azure's n_epochs is -1 until it is chosen
             if isinstance(value, int | float | str) and (value != "auto" or name not in found):
                 found[name] = value
     return found
@@ -99,8 +101,12 @@ def read_event(fields: JsonObject) -> JobEvent:
 
 
 def read_checkpoint(fields: JsonObject) -> Checkpoint:
-    """The record of a checkpoint; the model's name and the step are required."""
-    name = fields.get_text("fine_tuned_model_checkpoint")
+    """The record of a checkpoint; the step and an id or a model's name are required.
+
+    Crusoe has two names, of which `fine_tuned_model_id` can be deployed; Nebius may have none.
+    """
+    names = map(fields.find_text, ("fine_tuned_model_id", "fine_tuned_model_checkpoint"))
+    name = next(filter(None, names), None) or fields.get_text("id")
     step = fields.find_int("step_number")
     if step is None:
         raise fields.malformed("missing 'step_number'")
@@ -119,13 +125,42 @@ def read_checkpoint(fields: JsonObject) -> Checkpoint:
     )
 
 
+_PRICES = (
+    "estimated_price", "estimated_price_usd", "estimated_cost", "estimated_total_price", "price",
+    "total_price", "cost",
+)  # fmt: skip
+
+
+def read_price(fields: JsonObject) -> float | None:
+    """The price in an estimate in US dollars, as a number or a decimal text; None without one."""
+    for name in _PRICES:
+        price = read_decimal(fields.values.get(name))
+        if price is not None:
+            return price
+    return None
+
+
+def read_decimal(value: Json) -> float | None:
+    """A finite number of at least 0, or a text of one."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
 def read_model(fields: JsonObject, naming: Naming) -> Model:
     """The record of a model; its id is required."""
     name = fields.get_text("id")
+    kind = fields.find_text("model_type")  # Crusoe's names have no base model
+    trained_from = fields.find_text("base_model") or ""
+    named = naming.find_base_model(name)
     return Model(
         id=name,
         created_at=fields.find_time("created") or UNKNOWN_TIME,
         owned_by=fields.find_text("owned_by") or "",
         shutdown_date=fields.find_text("shutdown_date"),
-        base=naming.find_base_model(name),
+        base=trained_from if named is None and kind not in (None, "base_model") else named,
     )

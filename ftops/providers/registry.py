@@ -13,8 +13,12 @@ from typing import Any, Protocol
 from ftops.capabilities import BatchRule, Capabilities, DeploymentRule, EpochRule, Naming
 from ftops.errors import ProviderError
 from ftops.providers.address import (
+    AZURE,
+    CRUSOE,
+    NEBIUS,
     OPENAI,
     TOGETHER,
+    VOLITION,
     Destination,
     ServerAddress,
 )
@@ -81,6 +85,7 @@ def _load_vertex_options() -> type[Any]:
 
 
 _load_lora_options = _load_when_read("ftops.lora_options", "LoraOptions")
+_build_openai = _import_when_built("ftops.providers.openai", "build_openai")
 _ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters))
 _BOTH_METHODS = frozenset({Method.SUPERVISED, Method.DPO})
 _AUTO_BATCH = BatchRule(share=0.002, most=256)  # as OpenAI has described it since 2021
@@ -124,6 +129,41 @@ _OPENAI = Capabilities(
     # the policy of OpenAI's cookbook: an estimate, not a promise
     auto_epochs=EpochRule(target=3, least_seen=100, most_seen=25_000, most=25),
     auto_batch=_AUTO_BATCH,
+)
+_NEBIUS = Capabilities(
+    suffix_max=64,
+    hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate"}),
+    metadata=False,
+    custom_metadata=False,
+    mark_in_suffix=True,
+    auto=False,
+    defaults={"n_epochs": "3", "batch_size": "8", "learning_rate": "1e-5"},
+    pauses=False,
+    poll_every_s=10.0,
+    deployment=DeploymentRule(hourly=False, ends="never"),
+    weights=True,
+    naming=Naming(fine_tuned_model=r"(.+)-LoRa:.+"),
+)
+_CRUSOE = Capabilities(
+    suffix_max=64,
+    hyperparameters=frozenset(
+        {"n_epochs", "batch_size", "learning_rate_multiplier", "learning_rate"}
+    ),
+    metadata=False,
+    custom_metadata=False,
+    mark_in_suffix=True,
+    seed=False,
+    pauses=False,
+    poll_every_s=10.0,
+    deployment=DeploymentRule(hourly=False, ends="expiry"),
+    estimates_cost=True,
+    weights=True,
+    naming=Naming(fine_tuned_model=r"(?!)"),  # no name contains the base model
+)
+_AZURE = replace(
+    _OPENAI,
+    moderation=False,
+    deployment=DeploymentRule(hourly=True, hourly_usd=1.70, ends="never"),
 )
 
 _VERTEX = Capabilities(
@@ -193,7 +233,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
     "openai": ProviderEntry(
         summary="OpenAI, and every server that speaks its fine-tuning API at another `base_url`",
         capabilities=_OPENAI,
-        build=_import_when_built("ftops.providers.openai", "build_openai"),
+        build=_build_openai,
         address=OPENAI,
         settings=frozenset({"base_url", "api_key_env", "organization", "project"}),
         protocols={
@@ -220,6 +260,37 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         sections={
             "together": _load_when_read("ftops.providers.together_options", "TogetherOptions")
         },
+    ),
+    "nebius": ProviderEntry(
+        summary="Nebius Token Factory: open-weight models",
+        capabilities=_NEBIUS,
+        build=_build_openai,
+        address=NEBIUS,
+        settings=frozenset({"base_url", "api_key_env"}),
+        sections={"nebius": _load_when_read("ftops.providers.openai_options", "NebiusOptions")},
+    ),
+    "crusoe": ProviderEntry(
+        summary="Crusoe's serverless fine-tuning: open-weight models",
+        capabilities=_CRUSOE,
+        build=_build_openai,
+        address=CRUSOE,
+        settings=frozenset({"base_url", "api_key_env", "project"}),
+        sections={"crusoe": _load_when_read("ftops.providers.openai_options", "CrusoeOptions")},
+    ),
+    "azure": ProviderEntry(
+        summary="Azure AI Foundry: models of OpenAI and others, in a resource of your own",
+        capabilities=_AZURE,
+        build=_build_openai,
+        address=AZURE,
+        settings=frozenset({"base_url", "api_key_env"}),
+        sections={"azure": _load_when_read("ftops.providers.openai_options", "AzureOptions")},
+    ),
+    "volition": ProviderEntry(
+        summary="gateways of Volition, which know a repeated request by its Idempotency-Key",
+        capabilities=replace(_OPENAI, suffix_max=18, moderation=False),
+        build=_build_openai,
+        address=VOLITION,
+        settings=frozenset({"base_url", "api_key_env"}),
     ),
 }
 

@@ -1,11 +1,12 @@
 """Finds a job that the ledger has not recorded, and closes unanswered requests.
 
 There are two cases. A request whose response was lost has left an intent in the ledger; its job has
-the id of its run as metadata (`reconcile`). A job that was created with another or a deleted ledger
-has the key of the run (`find_earlier_job`). A provider without metadata is searched for a job with
-the same parameters.
+the id of its run as metadata, or its mark in the suffix (`reconcile`). A job that was created with
+another or a deleted ledger has the key of the run (`find_earlier_job`). A provider without metadata
+is searched for a job with the same parameters.
 """
 
+import hashlib
 import itertools
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from ftops.capabilities import Capabilities
+from ftops.capabilities import MARK_CHARS, Capabilities
 from ftops.ledger.ledger import Ledger
 from ftops.ledger.records import RemoteCall
 from ftops.providers.provider import RUN_ID_METADATA, RUN_KEY_METADATA, JobFilter
@@ -78,7 +79,7 @@ def find_earlier_job(stage: StageContext, request: JobRequest) -> Job | None:
     mark = {RUN_KEY_METADATA: stage.run.key[:32]} if capabilities.metadata else {}
     return _poll_job(
         stage,
-        replace(request, metadata=mark),
+        replace(request, metadata=mark, mark=""),
         lambda job: _may_be_earlier(job, request, stage, by_parameters=elsewhere),
         capabilities.listing_lag_s if elsewhere else 0.0,
     )
@@ -98,13 +99,14 @@ def record_create_intent(stage: StageContext, request: JobRequest) -> RemoteCall
 
 def render_request(request: JobRequest) -> dict[str, Json]:
     """The fields that identify the request, as an intent stores them."""
-    return {
+    fields: dict[str, Json] = {
         "model": request.model,
         "training_file": request.training_file,
         "validation_file": request.validation_file,
         "suffix": request.suffix,
         "metadata": dict(request.metadata),
     }
+    return fields | ({"mark": request.mark} if request.mark else {})
 
 
 def read_request(value: Mapping[str, Json]) -> JobRequest:
@@ -118,6 +120,7 @@ def read_request(value: Mapping[str, Json]) -> JobRequest:
         metadata={key: str(text) for key, text in metadata.items()}
         if isinstance(metadata, dict)
         else {},
+        mark=find_value(value, "mark", str) or "",
     )
 
 
@@ -213,11 +216,13 @@ def build_request(
     """The request of this run for these files at the provider."""
     capabilities = stage.provider.capabilities
     request = map_request(stage.spec, capabilities, training_file, validation_file)
+    digest = hashlib.sha256(_mark(stage).encode()).hexdigest()
     marks = {RUN_ID_METADATA: _mark(stage), RUN_KEY_METADATA: stage.run.key[:32]}
     return replace(
         request,
         metadata={**request.metadata, **marks} if capabilities.metadata else {},
         idempotency_key=_make_idempotency_key(stage),
+        mark=digest[:MARK_CHARS] if capabilities.mark_in_suffix else "",
     )
 
 

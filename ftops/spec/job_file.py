@@ -171,10 +171,11 @@ def check_provider(job: LoadedJob, capabilities: Capabilities) -> None:
     report = ProblemReport()
     spec, settings = job.spec, job.spec.provider_settings()
     name = settings.type if settings.protocol == "current" else f"{settings.type} (legacy protocol)"
-    if spec.suffix is not None and len(spec.suffix) > capabilities.suffix_max:
+    longest = capabilities.free_suffix_max
+    if spec.suffix is not None and len(spec.suffix) > longest:
         report.add(
             job.values.span(("suffix",)),
-            f"{name} allows a suffix of at most {capabilities.suffix_max} characters;"
+            f"{name} allows a suffix of at most {longest} characters;"
             f" this one has {len(spec.suffix)}",
         )
     if spec.method not in capabilities.methods:

@@ -30,8 +30,11 @@ from ftops.records import (
     ProviderSettings,
     RemoteFile,
 )
+from tests.contract.azure_server import AZURE_BASE, AZURE_ENVIRON, AzureServer
+from tests.contract.crusoe_server import CRUSOE_BASE, CRUSOE_KEY, CRUSOE_PROJECT, CrusoeServer
 from tests.contract.kiln import KILN
 from tests.contract.kiln_server import KILN_KEY, KilnServer
+from tests.contract.nebius_server import NEBIUS_BASE, NEBIUS_KEY, NebiusServer
 from tests.contract.openai_server import BASE_MODEL, KEY, OpenAIServer
 from tests.contract.together_server import BASE as TOGETHER_BASE
 from tests.contract.together_server import KEY as TOGETHER_KEY
@@ -114,6 +117,27 @@ def together_stand_in(home: Path) -> Provider:
     return build_provider(ProviderSettings("together"), context)
 
 
+def nebius_stand_in(home: Path) -> Provider:
+    """The provider `nebius` with a stand-in for its server."""
+    context = ProviderContext(
+        {"NEBIUS_API_KEY": NEBIUS_KEY}, home, FakeClock(), http_client=NebiusServer().connect()
+    )
+    return build_provider(ProviderSettings("nebius"), context)
+
+
+def crusoe_stand_in(home: Path) -> Provider:
+    """The provider `crusoe` with a stand-in for its servers."""
+    environ = {"CRUSOE_API_KEY": CRUSOE_KEY, "CRUSOE_PROJECT_ID": CRUSOE_PROJECT}
+    context = ProviderContext(environ, home, FakeClock(), http_client=CrusoeServer().connect())
+    return build_provider(ProviderSettings("crusoe"), context)
+
+
+def azure_stand_in(home: Path) -> Provider:
+    """The provider `azure` with a stand-in for a resource and the management API."""
+    context = ProviderContext(AZURE_ENVIRON, home, FakeClock(), http_client=AzureServer().connect())
+    return build_provider(ProviderSettings("azure"), context)
+
+
 def local_lora(home: Path) -> Provider:
     """The engine, whose jobs fine-tune a small random model with the trainer `lora`."""
     pytest.importorskip("peft")
@@ -129,10 +153,32 @@ STAND_INS: dict[tuple[str, str], Site] = {
     ("kiln", "stand-in"): kiln_stand_in,
     ("vertex", "stand-in"): vertex_stand_in,
     ("together", "stand-in"): together_stand_in,
+    ("nebius", "stand-in"): nebius_stand_in,
+    ("crusoe", "stand-in"): crusoe_stand_in,
+    ("azure", "stand-in"): azure_stand_in,
 }
-BASE_MODELS = (PRETRAINED, "ada", BASE_MODEL, VERTEX_BASE, "clay", TOGETHER_BASE)
+# Providers whose models are checkpoints, and in no list until they are deployed.
+UNLISTED = frozenset({"nebius"})
+# Providers with one deployment for each model, which has no name of ours.
+FOUND_BY_MODEL = frozenset({"crusoe"})
+BASE_MODELS = (
+    PRETRAINED,
+    "ada",
+    BASE_MODEL,
+    "clay",
+    VERTEX_BASE,
+    TOGETHER_BASE,
+    NEBIUS_BASE,
+    CRUSOE_BASE,
+    AZURE_BASE,
+)
 # Batch sizes and the most epochs that a provider accepts, where the tests would exceed them.
-BOUNDS = {"together": ((1, 96), 20)}
+BOUNDS = {
+    "together": ((1, 96), 20),
+    "nebius": ((1, 32), 20),
+    "crusoe": ((16, 1024), 50),
+    "azure": ((1, 256), 50),
+}
 ALL_SITES: dict[tuple[str, str], Site] = {**SITES, **STAND_INS, ("local", "lora"): local_lora}
 # Marks a test that every provider passes; the other tests need an engine.
 every_site = pytest.mark.parametrize(
