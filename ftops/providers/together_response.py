@@ -17,6 +17,7 @@ _STATUSES = {"completed": "succeeded", "error": "failed", "user_error": "failed"
 _COLUMNS = {"train": "train_", "eval": "valid_"}
 _FIRST_COLUMNS = ("train_loss", "valid_loss", "learning_rate")
 _LEVELS = {"iwarning": "warning", "ierror": "error"}  # of events from before 2025
+_NANODOLLARS = 1e9  # in a dollar: the unit of `total_price`, by the command `list` of the SDK
 _NAMED = frozenset({"object", "created_at", "level", "message", "type", "hash"})
 
 
@@ -45,11 +46,18 @@ def read_job(fields: JsonObject, now: datetime) -> Job:
         if is_estimated and isinstance(left_s, int | float)
         else None,
         trained_tokens=fields.find_int("token_count"),
+        cost_usd=_read_cost(fields),
         training_file=fields.find_text("training_file"),
         validation_file=fields.find_text("validation_file"),
         hyperparameters=read_hyperparameters(fields),
         seed=fields.find_int("random_seed"),
     )
+
+
+def _read_cost(fields: JsonObject) -> float | None:
+    """What the job costs in US dollars; None before the service has set it."""
+    price = fields.values.get("total_price")
+    return price / _NANODOLLARS if isinstance(price, int | float) and price > 0 else None
 
 
 def read_hyperparameters(fields: JsonObject) -> Mapping[str, int | float | str]:

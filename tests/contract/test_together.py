@@ -788,6 +788,7 @@ def test_a_job_file_completes_all_stages_with_a_deployment_for_the_evaluation(
     (body,) = site.server.jobs.values()
     assert (body["n_epochs"], body["n_evals"], body["learning_rate"]) == (2, 2, 1e-4)
     assert bench.detail(run, Stage.FOLLOW)["trained_tokens"] == 1234
+    assert bench.detail(run, Stage.FOLLOW)["cost_usd"] == 0.592
     assert bench.detail(run, Stage.EVALUATE)["rows"] == 3
     assert site.server.endpoints.deployments == site.server.endpoints.endpoints == {}
     assert bench.run(job).id == run.id

@@ -395,7 +395,7 @@ class TogetherServer:
         job["model_output_name"] = f"acme/{name}"
         job["model_object_name"] = self.endpoints.register(name, base)
         job["token_count"] = 1234
-        job["total_price"] = 592
+        job["total_price"] = 592_000_000  # nanodollars
 
     def _cancel(self, _request: httpx2.Request, job_id: str) -> httpx2.Response:
         job = self.jobs.get(job_id)
