@@ -20,6 +20,7 @@ from ftops.errors import (
     SpecError,
     Unavailable,
 )
+from ftops.http.request_log import RequestLog
 from ftops.providers.provider import Provider, ProviderContext, find_no_deployment
 from ftops.providers.registry import PROVIDERS, build_provider, get_capabilities
 from ftops.records import (
@@ -38,6 +39,7 @@ from ftops.records import (
 )
 from ftops.reports.results import parse_results
 from ftops.spec.job_file import LoadedJob, check_provider, load_job
+from tests.contract.serving import serve
 from tests.contract.together_server import BASE, KEY, OTHER_BASE, WEIGHTS, TogetherServer
 from tests.fakes import FakeClock
 from tests.runs.bench import Bench, write_job
@@ -127,6 +129,31 @@ def test_the_content_goes_to_the_storage_without_the_key(site: Site) -> None:
         f"PUT /bucket/{file.id}",
         f"POST /v1/files/{file.id}/preprocess",
     ]
+
+
+def test_over_the_network_neither_key_nor_signature_is_logged(site: Site) -> None:
+    log = RequestLog(site.folder / "requests.jsonl", site.clock, on_note=pytest.fail)
+    with serve(site.server) as address:
+        site.server.storage = f"{address}/storage"
+        settings = ProviderSettings("together", base_url=f"{address}/v1", api_key_env="MY_KEY")
+        context = ProviderContext({"MY_KEY": KEY}, site.folder, site.clock, request_log=log)
+        provider = build_provider(settings, context)
+        path = site.folder / "train.jsonl"
+        path.write_text(f"{json.dumps(ROW)}\n" * 3)
+        file = provider.upload_file(path, filename="train.jsonl", on_bytes=lambda *_bytes: None)
+        job = provider.create_job(JobRequest(BASE, file.id))
+        for _ in site.server.statuses:
+            job = provider.get_job(job.id)
+        deployment = provider.create_deployment(deployment_of(job))
+        provider.get_deployment(deployment.id)
+        assert provider.complete(deployment.model, [CHAT], Sampling())[0].text == " 2"
+        (weights,) = provider.download_weights(job, site.folder / "weights")
+        provider.close()
+    assert weights.read_bytes() == WEIGHTS
+    text = (site.folder / "requests.jsonl").read_text()
+    assert f'"path":"/storage/bucket/{file.id}"' in text
+    assert KEY not in text
+    assert "X-Amz" not in text
 
 
 def test_a_content_that_is_there_already_is_not_sent_again(site: Site) -> None:

@@ -139,7 +139,7 @@ class TogetherServer:
     unnamed_looks: int = 0  # looks at a completed job before it has the name of its model
     credit_usd: float = 100.0
     limits: Mapping[str, object] = field(default_factory=lambda: LIMITS)
-    storage: str = STORAGE
+    storage: str = STORAGE  # its address; below that of the stand-in itself if it is served
     faults: dict[str, list[str]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
