@@ -116,8 +116,12 @@ def build_endpoint(
     *,
     organization: str | None = None,
     project: str | None = None,
+    base_url: str | None = None,
 ) -> KeyedEndpoint[C]:
-    """The endpoint of the provider of `settings`; sends nothing."""
+    """The endpoint of the provider of `settings`; sends nothing.
+
+    `base_url` is another address of the same provider, to which its key may be sent, too.
+    """
     environ = context.environ
     destination = address.get_destination(settings, environ)
     is_typed = context.typed is not None and context.typed.type == settings.type
@@ -125,7 +129,7 @@ def build_endpoint(
     trust = Trust(TrustFile(context.home), typed)
     variable = destination.key_variable
     options = ClientOptions(
-        base_url=destination.base_url,
+        base_url=base_url or destination.base_url,
         key=environ.get(variable, "").strip() if variable else "",
         organization=organization,
         project=project,

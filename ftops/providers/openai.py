@@ -21,7 +21,7 @@ from ftops.http.client import make_timeout
 from ftops.http.response import JsonObject, read_pages
 from ftops.http.retry import RetryPolicy
 from ftops.providers import openai_completions, openai_files, openai_uploads
-from ftops.providers.endpoint import ClientOptions, KeyedEndpoint
+from ftops.providers.endpoint import build_endpoint
 from ftops.providers.model_catalog import ModelCatalog, ModelInfo
 from ftops.providers.openai_client import OpenAIClient, make_client
 from ftops.providers.openai_quirks import QUIRKS
@@ -46,7 +46,6 @@ from ftops.providers.provider import (
     any_job,
 )
 from ftops.providers.refused_parameters import RefusedParameters
-from ftops.providers.trust import Trust, TrustFile
 from ftops.records import (
     FAILED_JOB_STATUSES,
     Checkpoint,
@@ -482,33 +481,25 @@ def build_openai(
     """The provider for `settings`; sends nothing, and reports a missing key when it needs one."""
     environ, quirks = context.environ, QUIRKS[settings.type]
     address = quirks.address
-    destination = address.get_destination(settings, environ)
-    base_url, key_variable = destination.base_url, destination.key_variable
+    base_url = address.get_destination(settings, environ).base_url
     if settings.protocol == "legacy" and address.is_own(base_url):
         raise _switched_off(base_url)
-    is_typed = context.typed is not None and context.typed.type == settings.type
-    typed = address.get_destination(context.typed, environ) if context.typed and is_typed else None
-    trust = Trust(TrustFile(context.home), typed)
-    options = ClientOptions(
-        base_url=base_url,
-        key=environ.get(key_variable, "").strip() if key_variable else "",
-        organization=_get_account_setting("organization", settings, quirks, environ),
-        project=_get_account_setting("project", settings, quirks, environ),
-        http_client=context.http_client,
-        request_log=context.request_log,
-    )
+    organization = _get_account_setting("organization", settings, quirks, environ)
+    project = _get_account_setting("project", settings, quirks, environ)
 
-    def connect(options: ClientOptions) -> OpenAIClient:
-        check_trust = partial(trust.check, destination)
-        endpoint = KeyedEndpoint(
-            options, make_client, key_variable=key_variable, check_trust=check_trust
+    def connect(base_url: str | None = None) -> OpenAIClient:
+        endpoint = build_endpoint(
+            *(address, settings, context, make_client),
+            organization=organization,
+            project=project,
+            base_url=base_url,
         )
         return OpenAIClient(endpoint, clock=context.clock, retries=RetryPolicy())
 
-    api = connect(options)
+    api = connect()
     is_own = address.is_own(base_url)
     inference_url = quirks.inference_url if is_own else ""
-    account = f"{options.organization or ''}:{options.project or ''}"
+    account = f"{organization or ''}:{project or ''}"
     return provider_class(
         settings,
         capabilities,
@@ -521,7 +512,7 @@ def build_openai(
         upload_limits=choose_limits(environ, listing_wait_s=capabilities.file_listing_lag_s),
         quirks=quirks,
         server=OpenAIServer(api, settings, base_url, is_own, context),
-        inference_api=connect(replace(options, base_url=inference_url)) if inference_url else None,
+        inference_api=connect(inference_url) if inference_url else None,
     )
 
 

@@ -10,8 +10,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import openai
-
 from ftops.capabilities import Capabilities
 from ftops.errors import (
     InvalidResponse,
@@ -25,7 +23,7 @@ from ftops.http.response import JsonObject
 from ftops.http.retry import RetryPolicy
 from ftops.providers import openai_completions, together_files
 from ftops.providers.address import TOGETHER
-from ftops.providers.endpoint import ClientOptions, build_endpoint, make_http_client
+from ftops.providers.endpoint import build_endpoint, make_http_client
 from ftops.providers.model_catalog import ModelCatalog, ModelInfo
 from ftops.providers.openai_client import OpenAIClient, make_client
 from ftops.providers.provider import (
@@ -162,7 +160,9 @@ class TogetherProvider(Provider):
 
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         jobs = [
-            self._read_job(fields) for fields in self._list_jobs() if is_job_of(fields, request)
+            self._read_job(fields)
+            for fields in self._list_jobs()
+            if is_job_of(fields, request, self.capabilities)
         ]
         return max(filter(job_filter, jobs), key=lambda job: job.created_at, default=None)
 
@@ -379,28 +379,26 @@ def _read_tuned_model(fields: JsonObject, job: Job | None) -> Model:
     )
 
 
-def _make_chat_client(options: ClientOptions) -> openai.OpenAI:
-    return make_client(replace(options, base_url=f"{get_root(options.base_url)}/v1"))
-
-
 def build_together(
     settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext
 ) -> TogetherProvider:
     """The provider for `settings`; sends nothing, and reports a missing key when it needs one."""
-    base_url = TOGETHER.get_base_url(settings, context.environ)
+    root = get_root(TOGETHER.get_base_url(settings, context.environ))
     build = partial(build_endpoint, TOGETHER, settings, context)
     return TogetherProvider(
         settings,
         capabilities,
         TogetherClient(
             build(make_http_client),
-            base_url=base_url,
+            root=root,
             project=settings.project,
             clock=context.clock,
             retries=RetryPolicy(),
         ),
-        _ChatClient(build(_make_chat_client), clock=context.clock, retries=RetryPolicy()),
-        account=f"together:{get_root(base_url)}:{settings.project or ''}",
+        _ChatClient(
+            build(make_client, base_url=f"{root}/v1"), clock=context.clock, retries=RetryPolicy()
+        ),
+        account=f"together:{root}:{settings.project or ''}",
         get_model_info=partial(
             ModelCatalog(context.home, context.clock).get_model_info,
             TOGETHER.list_catalog_tables(settings, context.environ),

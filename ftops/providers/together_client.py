@@ -23,7 +23,8 @@ _CREATE_TIMEOUT_S = 120.0
 class TogetherClient(ApiClient[httpx2.Client]):
     """An `ApiClient` for paths such as `/v1/files`; every request names its key.
 
-    `project` is the id of the project that owns models and endpoints; None for that of the key.
+    `root` is the address without the version. `project` is the id of the project that owns models
+    and endpoints; None for that of the key.
     """
 
     @staticmethod
@@ -34,13 +35,13 @@ class TogetherClient(ApiClient[httpx2.Client]):
         self,
         endpoint: Endpoint[httpx2.Client],
         *,
-        base_url: str,
+        root: str,
         project: str | None,
         clock: Clock,
         retries: RetryPolicy,
     ) -> None:
         super().__init__(endpoint, clock=clock, retries=retries)
-        self.root = get_root(base_url)
+        self.root = root
         self._project = project
 
     @property

@@ -1,7 +1,6 @@
 """The request that creates a job at Together, and the bounds that the service states for it."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ SECTION = "together"
 _EPOCHS = 1  # the service's default
 _PATIENCE = 2  # the same, of early stopping
 _WARMUP_EVALS = 1
-_MARK = "[0-9a-f]{8}"
 # Fields of the section that the body has under the same name.
 _SAME_NAMES = (
     "warmup_ratio",
@@ -88,11 +86,6 @@ def read_options(request_sections: Mapping[str, Mapping[str, Json]]) -> Together
     return TogetherOptions.model_validate(request_sections.get(SECTION, {}))
 
 
-def render_suffix(request: JobRequest) -> str:
-    """The suffix of the model's name, with the mark of the job at its end."""
-    return "-".join(filter(None, (request.suffix, request.mark)))
-
-
 def render_request(
     request: JobRequest, capabilities: Capabilities, limits: ModelLimits, *, is_tuned: bool = False
 ) -> dict[str, Json]:
@@ -110,7 +103,7 @@ def render_request(
     if request.validation_file:
         body["validation_file"] = request.validation_file
         body["n_evals"] = options.n_evals or _count_evaluations(request, options)
-    if suffix := render_suffix(request):
+    if suffix := capabilities.mark_suffix(request):
         body["suffix"] = suffix
     if request.seed is not None:
         body["random_seed"] = request.seed
@@ -143,7 +136,7 @@ def _check_supported(request: JobRequest, capabilities: Capabilities) -> None:
         raise Rejected(f"Together has no method {request.method}; nothing was sent")
     if request.metadata:
         raise Rejected("Together stores no metadata of a job; nothing was sent")
-    if len(suffix := render_suffix(request)) > capabilities.suffix_max:
+    if len(suffix := capabilities.mark_suffix(request) or "") > capabilities.suffix_max:
         raise Rejected(
             f"the suffix {suffix!r}, which ends with the mark of the job, has {len(suffix)}"
             f" characters; Together allows {capabilities.suffix_max}; nothing was sent"
@@ -285,23 +278,22 @@ def _find_int(values: Mapping[str, Json], name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def is_job_of(fields: JsonObject, request: JobRequest) -> bool:
+def is_job_of(fields: JsonObject, request: JobRequest, capabilities: Capabilities) -> bool:
     """Whether `request` may have created the job.
 
     The mark in the suffix decides; without one, equal parameters do, of jobs that have not failed.
     """
-    if request.training_file != fields.find_text("training_file"):
+    if (
+        request.training_file != fields.find_text("training_file")
+        or request.model not in (fields.find_text("model"), fields.find_text("from_checkpoint"))
+        or not capabilities.has_suffix(fields.find_text("suffix") or "", request)
+    ):
         return False
-    if request.model not in (fields.find_text("model"), fields.find_text("from_checkpoint")):
-        return False
-    suffix = fields.find_text("suffix") or ""
     if request.mark:
-        return suffix == render_suffix(request)
-    plain = re.escape(request.suffix or "")
+        return True
     seed = fields.find_int("random_seed")
     return (
         read_status(fields) not in FAILED_JOB_STATUSES
-        and re.fullmatch(rf"{plain}(-?{_MARK})?" if plain else f"({_MARK})?", suffix) is not None
         and request.validation_file == fields.find_text("validation_file")
         and (seed is None or request.seed is None or seed == request.seed)
         and _has_same_hyperparameters(fields, request.hyperparameters)
