@@ -280,16 +280,16 @@ class OpenAIProvider(Provider):
         self, model: str, prompts: Sequence[Prompt], sampling: Sampling
     ) -> list[Completion]:
         return openai_completions.complete(
-            self._inference_api, self._refused, model, prompts, sampling
+            self._inference_api, self._refused, self._get_call_name(model), prompts, sampling
         )
 
     def stream(self, model: str, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         return openai_completions.stream(
-            self._inference_api, self._refused, model, prompt, sampling
+            self._inference_api, self._refused, self._get_call_name(model), prompt, sampling
         )
 
     def get_refused_parameters(self, model: str) -> Mapping[str, str | None]:
-        return self._refused.get(model)
+        return self._refused.get(self._get_call_name(model))
 
     @property
     def moderation_model(self) -> str:
@@ -368,6 +368,13 @@ class OpenAIProvider(Provider):
         if self._deployments is None:
             return super().delete_deployment(deployment_id)
         return self._deployments.delete_deployment(deployment_id)
+
+    def _get_call_name(self, model: str) -> str:
+        """The name of the model in requests: that of its deployment, if it has one."""
+        context = self._server.context
+        if self._deployments is None or context is None:
+            return model
+        return context.find_deployed(self.account, model) or model
 
     def _render(self, request: JobRequest) -> dict[str, Json]:
         request = replace(request, model=self._names.get_trainable_id(request.model))

@@ -1,11 +1,11 @@
-"""A user of one of the servers with OpenAI's API: provider, data, and faults of the server."""
+"""A user of a server with OpenAI's API: provider, data, runs, and faults of the server."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ftops.providers.provider import Provider, ProviderContext
+from ftops.providers.provider import Provider, ProviderContext, find_no_deployment
 from ftops.providers.registry import build_provider
 from ftops.records import (
     READY,
@@ -19,6 +19,7 @@ from ftops.records import (
 from tests.contract.conftest import upload, write_rows
 from tests.contract.openai_like_server import OpenAILikeServer
 from tests.fakes import FakeClock
+from tests.runs.bench import Bench
 
 Server = TypeVar("Server", bound=OpenAILikeServer)
 
@@ -33,6 +34,7 @@ class OpenAILikeSite(Generic[Server]):
     home: Path
     model: str
     clock: FakeClock = field(default_factory=FakeClock)
+    find_deployed: Callable[[str, str], str | None] = find_no_deployment
 
     def __post_init__(self) -> None:
         self.server.clock = self.clock
@@ -40,9 +42,25 @@ class OpenAILikeSite(Generic[Server]):
 
     def connect(self, settings: ProviderSettings | None = None, **environ: str) -> Provider:
         context = ProviderContext(
-            {**self.environ, **environ}, self.home, self.clock, http_client=self.server.connect()
+            {**self.environ, **environ},
+            self.home,
+            self.clock,
+            http_client=self.server.connect(),
+            find_deployed=self.find_deployed,
         )
         return build_provider(settings or self.settings, context)
+
+    def open_bench(self) -> Bench:
+        """A ledger and runs with this provider."""
+        bench = Bench(self.home, self.clock)
+
+        def find_deployed(account: str, model: str) -> str | None:
+            record = bench.ledger.find_deployment(account, model)
+            return record.call_name if record else None
+
+        self.find_deployed = find_deployed
+        bench.provider = self.connect()  # type: ignore[assignment]
+        return bench
 
     def make_request(self, **fields: object) -> JobRequest:
         """A request for a job on an uploaded file."""
