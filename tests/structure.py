@@ -24,8 +24,8 @@ OPTIONAL_IMPORTS = {
 # Modules that list others in one place.
 REGISTRIES = {
     "ftops.cli.main", "ftops.data.checks.registry", "ftops.data.fixes.registry",
-    "ftops.engine.server", "ftops.metrics.registry", "ftops.providers.registry",
-    "ftops.runs.stages",
+    "ftops.engine.server", "ftops.metrics.registry", "ftops.providers.openai_quirks",
+    "ftops.providers.registry", "ftops.runs.stages",
 }  # fmt: skip
 
 
