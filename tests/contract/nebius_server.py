@@ -32,6 +32,7 @@ class NebiusServer(OpenAILikeServer):
     HYPERPARAMETERS: ClassVar[Mapping[str, Check]] = {
         "batch_size": is_int(1, 32),
         "learning_rate": is_number(0, 1),
+        "learning_rate_multiplier": is_number(0, 1),  # an absolute rate here, as in its cookbook
         "n_epochs": is_int(1, 20),
         "warmup_ratio": is_number(0, 1),
         "weight_decay": is_number(0, 1),
@@ -60,10 +61,22 @@ class NebiusServer(OpenAILikeServer):
             *super().routes(),
         ]
 
+    def check_job(self, body: Fields) -> httpx2.Response | None:
+        """Hyperparameters are under `method` or at the top, not both."""
+        if "method" in body and "hyperparameters" in body:
+            return self.refuse_field("hyperparameters", "method has hyperparameters, too")
+        if "hyperparameters" not in body:
+            return super().check_job(body)
+        body = dict(body)
+        method = {"hyperparameters": body.pop("hyperparameters")}
+        return super().check_job({**body, "method": {"type": "supervised", "supervised": method}})
+
     def make_job(self, body: Fields) -> Fields:
-        sent = body.get("method", {}).get("supervised", {}).get("hyperparameters", {})
-        defaults = {"batch_size": 8, "learning_rate": 1e-5, "n_epochs": 3, "lora": False}
-        used = {**defaults, **sent, "learning_rate_multiplier": None}
+        method = body.get("method", {}).get("supervised", {})
+        sent = method.get("hyperparameters") or body.get("hyperparameters", {})
+        rate = sent.get("learning_rate") or sent.get("learning_rate_multiplier") or 1e-5
+        defaults = {"batch_size": 8, "n_epochs": 3, "lora": False}
+        used = {**defaults, **sent, "learning_rate": rate, "learning_rate_multiplier": None}
         return {
             "hyperparameters": used,
             "method": None,

@@ -14,7 +14,14 @@ from ftops.providers.registry import (
     get_capabilities,
     require_weights,
 )
-from ftops.records import PRETRAINED_ONLY, Hyperparameters, JobProtocol, ProviderSettings, RowFormat
+from ftops.records import (
+    PRETRAINED_ONLY,
+    Hyperparameters,
+    JobProtocol,
+    JobRequest,
+    ProviderSettings,
+    RowFormat,
+)
 from tests.providers.conftest import KEY, Bench
 
 
@@ -251,3 +258,27 @@ def test_building_a_provider_has_no_side_effects(bench: Bench) -> None:
         settings = ProviderSettings(name, base_url=None if own else "https://acme.example/v1")
         bench.build(settings).close()
     assert list(bench.home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("nebius", "NEBIUS_API_KEY"), ("crusoe", "CRUSOE_API_KEY")]
+)
+def test_a_missing_key_is_named_by_its_variable(bench: Bench, name: str, variable: str) -> None:
+    with pytest.raises(AuthFailed, match=f"{variable} is not set"):
+        bench.build(ProviderSettings(name)).ensure_ready()
+
+
+def test_a_gateway_recognises_a_repeated_request_and_takes_a_short_suffix(bench: Bench) -> None:
+    bench.environ = {
+        "VOLITION_API_KEY": KEY,
+        "VOLITION_BASE_URL": "https://gateway.example/v1",
+    }
+    settings = ProviderSettings("volition")
+    assert get_capabilities(settings).free_suffix_max == 18
+    with respx.MockRouter(base_url="https://gateway.example/v1") as router:
+        bench.api.route(host="gateway.example").mock(side_effect=router.handler)
+        job = {"id": "ftjob-1", "status": "queued", "model": "m"}
+        route = router.post("/fine_tuning/jobs").respond(json=job)
+        request = JobRequest("m", "file-1", idempotency_key="run-1.0")
+        assert bench.build(settings).create_job(request).id == "ftjob-1"
+    assert route.calls[0].request.headers["idempotency-key"] == "run-1.0"
