@@ -29,6 +29,7 @@ PROOF_uploads   := tests/crash/test_uploads.py
 PROOF_schedules := tests/crash/test_schedules.py
 PROOF_faults    := tests/faults
 PROOF_lora      := tests/crash/test_lora.py
+PROOF_providers := tests/crash/test_providers.py
 PROOF_engine    := tests/crash/test_engine.py tests/crash/test_engine_failures.py
 
 .PHONY: setup run test test-latest test-crash test-lora structure check fix bench conformance lock clean

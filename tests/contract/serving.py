@@ -24,7 +24,8 @@ def serve(stand_in: StandIn) -> Iterator[str]:
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         content = _read_body(handler)
-        url = f"http://{handler.headers['host']}{handler.path}"
+        scheme = handler.headers.get("x-forwarded-proto", "http")
+        url = f"{scheme}://{handler.headers['host']}{handler.path}"
         request = httpx2.Request(
             handler.command, url, headers=list(handler.headers.items()), content=content
         )

@@ -26,6 +26,7 @@ FAULTS = "faults at a proxy"
 ENGINE_POINTS = "engines and trainers, killed at each point"
 ENGINE_RANDOM_TIMES = "engines and trainers, killed at random times"
 LORA = "trainer lora, killed at each step and point"
+PROVIDERS = "hosted providers, killed at each point"
 # In the order of the table; no other part has figures.
 PARTS = (
     SINGLE_POINTS,
@@ -39,6 +40,7 @@ PARTS = (
     ENGINE_POINTS,
     ENGINE_RANDOM_TIMES,
     LORA,
+    PROVIDERS,
 )
 
 
