@@ -118,6 +118,7 @@ class Capabilities:
     moderation: bool = False  # it implements `Provider.moderate`
     deployment: DeploymentRule | None = None  # None: trained models answer without one
     serves: bool = True  # its models can answer requests there
+    openai_requests: bool = True  # its models answer requests in the format of OpenAI's API
     weights: bool = False  # it implements `Provider.download_weights`
     max_concurrent_requests: int = 8  # of completions
     prompts_per_request: int = 1  # texts (not chats) in one request

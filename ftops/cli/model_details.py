@@ -30,13 +30,15 @@ from ftops.cli.show import find_example_prompt
 from ftops.cli.target_model import ResolvedModel, resolve_model
 from ftops.clock import SystemClock
 from ftops.data.plans.inference import get_label_map, list_prompt_steps
+from ftops.errors import UsageError
 from ftops.ledger.ledger import Ledger
 from ftops.providers.address import OPENAI
-from ftops.providers.registry import find_address
+from ftops.providers.registry import find_address, get_capabilities
 from ftops.records import Checkpoint, Json, ProviderSettings, RowFormat
 from ftops.reports.code_examples import Language, ModelUsage, render_code
 from ftops.run_folder import RunFolder
 from ftops.runs import lineage
+from ftops.runs.commands import format_command
 from ftops.runs.lineage import ModelVersion, PrimaryMetric, TrainingCost, read_job_file
 from ftops.spec.notify import hide_in_spec
 from ftops.stage_results import PreparedFile
@@ -64,7 +66,7 @@ class ModelDetails:
     cost: TrainingCost | None
     ends: date | None
     checkpoints: Sequence[Checkpoint]
-    usage: ModelUsage
+    usage: ModelUsage | None  # None at a provider whose requests are unlike OpenAI's
     home: Path
 
     @property
@@ -91,8 +93,14 @@ class ModelDetails:
             "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
             "lineage": [_version_document(version, self.home) for version in self.lineage],
             "stages": [stage_document(stage) for stage in made.stages] if made else [],
-            "code": {language.value: render_code(self.usage, language) for language in Language},
+            "code": _render_codes(self.usage),
         }
+
+
+def _render_codes(usage: ModelUsage | None) -> dict[str, Json]:
+    if usage is None:
+        return {}
+    return {language.value: render_code(usage, language) for language in Language}
 
 
 def render_details(details: ModelDetails, today: date) -> Iterator[RenderableType]:
@@ -120,9 +128,18 @@ def render_details(details: ModelDetails, today: date) -> Iterator[RenderableTyp
         yield heading("Lineage")
         yield from (cell(line) for line in render_chain(details.lineage))
         yield from _render_making(made, details.home)
+    if details.usage is None:
+        yield heading("Use it")
+        yield Text(_format_complete_command(details).strip("`"))
+        return
     for language in Language:
         yield heading(f"Use it: {language.value}")
         yield Text(render_code(details.usage, language).rstrip("\n"))
+
+
+def _format_complete_command(details: ModelDetails) -> str:
+    own = () if details.made else ("--provider", details.provider.type)
+    return format_command("complete", "--model", details.name, "--prompt", "TEXT", *own)
 
 
 def render_chain(lineage: Sequence[ModelVersion]) -> Iterator[str]:
@@ -318,6 +335,11 @@ def show(
     with open_ledger() as ledger:
         details = _load_details(ledger, resolve_model(ledger, name, typed), typed)
     if code is not None:
+        if details.usage is None:
+            raise UsageError(
+                f"the code is for OpenAI's API, and {details.provider.type} has its own",
+                hint=f"{_format_complete_command(details)} requests a completion.",
+            )
         text = render_code(details.usage, code)
         out.finish_text({"id": details.name, "language": code.value, "code": text}, text)
         return
@@ -352,6 +374,8 @@ def _load_details(
         cost=lineage.find_training_cost(generations[-1], figures) if generations else None,
         ends=lineage.find_shutdown_date(shutdown_date, figures),
         checkpoints=lineage.list_checkpoints(generations[-1]) if generations else [],
-        usage=make_usage(named, row_format, home=home, environ=read_environ()),
+        usage=make_usage(named, row_format, home=home, environ=read_environ())
+        if get_capabilities(named.provider).openai_requests
+        else None,
         home=home,
     )

@@ -106,7 +106,7 @@ def read_error_response(
     body = _parse_error(response.content)
     server_text = find_error_text(body)
     message = server_text or render_excerpt(response.content)
-    code, param = _find_code(body), body.get("param")
+    code, param = _get_code(body), body.get("param")
     request_id = response.headers.get("x-request-id")
     # The request id of other errors is in `--json` and in the request log.
     notes = [f"HTTP {status}"]
@@ -275,7 +275,7 @@ def _parse_error(content: bytes) -> Mapping[str, Json]:
     return error if isinstance(error, dict) else {}
 
 
-def _find_code(error: Mapping[str, Json]) -> Json:
+def _get_code(error: Mapping[str, Json]) -> Json:
     """The code of an error; Google's is its `status`, and `code` repeats the HTTP status."""
     code, status = error.get("code"), error.get("status")
     return status if isinstance(code, int) and isinstance(status, str) else code

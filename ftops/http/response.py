@@ -94,7 +94,7 @@ class JsonObject:
             objects.append(type(self)(item, self.action, self.request_id))
         return objects
 
-    def find_objects(self, name: str) -> list[Self]:
+    def list_objects(self, name: str) -> list[Self]:
         """A list of objects; an empty one when there is none."""
         return self.get_objects(name) if name in self.values else []
 

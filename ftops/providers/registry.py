@@ -175,6 +175,7 @@ _VERTEX = Capabilities(
     defaults={"n_epochs": "chosen by the service", "learning_rate_multiplier": "1"},
     methods=_BOTH_METHODS,
     max_validation_rows=5_000,
+    openai_requests=False,
     pauses=False,
     poll_every_s=15.0,  # each poll is two requests, and a state lasts for minutes
     file_listing_lag_s=0.0,  # objects are found by their name

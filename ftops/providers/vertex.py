@@ -30,10 +30,9 @@ from ftops.providers.provider import (
 )
 from ftops.providers.trust import Trust, TrustFile
 from ftops.providers.vertex_address import VERTEX, get_setting
-from ftops.providers.vertex_bucket import STORAGE, Bucket
+from ftops.providers.vertex_bucket import STORAGE, StorageBucket
 from ftops.providers.vertex_client import GoogleApi, GoogleEndpoint, list_pages
 from ftops.providers.vertex_completions import GeminiCompletions
-from ftops.providers.vertex_options import VertexOptions
 from ftops.providers.vertex_response import (
     SPECS,
     read_checkpoints,
@@ -70,7 +69,7 @@ _HYPERPARAMETERS = {
     "beta": "beta",
 }
 _SPECS = {Method.SUPERVISED: SPECS[0], Method.DPO: SPECS[1]}
-_ADAPTER_SIZES = {
+_ADAPTER_SIZES: Mapping[Json, str] = {
     1: "ONE", 2: "TWO", 4: "FOUR", 8: "EIGHT", 16: "SIXTEEN", 32: "THIRTY_TWO",
 }  # fmt: skip
 
@@ -83,7 +82,7 @@ class VertexProvider(Provider):
         settings: ProviderSettings,
         capabilities: Capabilities,
         api: GoogleApi,
-        bucket: Bucket,
+        bucket: StorageBucket,
         *,
         base_url: str,
         parent: str,
@@ -348,7 +347,7 @@ class VertexProvider(Provider):
             fields = self._fetch("look up the endpoint", endpoint, url)
         except NotFound:
             return False
-        deployed = fields.find_objects("deployedModels")
+        deployed = fields.list_objects("deployedModels")
         for item in deployed:
             body = {"deployedModelId": item.get_text("id")}
             self._operate(f"undeploy {endpoint}", "POST", f"{url}:undeployModel", json=body)
@@ -408,7 +407,7 @@ def render_job(request: JobRequest, capabilities: Capabilities) -> dict[str, Jso
     """
     if request.method not in capabilities.methods:
         raise Rejected(f"this provider has no method {request.method}; nothing was sent")
-    options = VertexOptions.model_validate(dict(request.sections.get("vertex", {})))
+    options = request.sections.get("vertex", {})  # a `VertexOptions`, without its defaults
     hyperparameters: dict[str, Json] = {}
     for name, value in asdict(request.hyperparameters).items():
         if value in (None, "auto"):
@@ -416,13 +415,12 @@ def render_job(request: JobRequest, capabilities: Capabilities) -> dict[str, Jso
         if name not in capabilities.hyperparameters:
             raise Rejected(f"this provider takes no hyperparameter {name!r}; nothing was sent")
         hyperparameters[_HYPERPARAMETERS[name]] = value
-    if options.adapter_size is not None:
-        size = _ADAPTER_SIZES[options.adapter_size]
+    if size := _ADAPTER_SIZES.get(options.get("adapter_size")):
         hyperparameters["adapterSize"] = f"ADAPTER_SIZE_{size}"
     spec: dict[str, Json] = {"trainingDatasetUri": request.training_file}
     if request.validation_file:
         spec["validationDatasetUri"] = request.validation_file
-    if options.export_last_checkpoint_only:
+    if options.get("export_last_checkpoint_only"):
         spec["exportLastCheckpointOnly"] = True
     if hyperparameters:
         spec["hyperParameters"] = hyperparameters
@@ -465,7 +463,7 @@ def build_vertex(
         settings,
         capabilities,
         api,
-        Bucket(api, storage_url, partial(get_setting, "bucket", settings, environ)),
+        StorageBucket(api, storage_url, partial(get_setting, "bucket", settings, environ)),
         base_url=base_url,
         parent=f"projects/{project}/locations/{location}",
         catalogue=ModelCatalog(context.home, context.clock),

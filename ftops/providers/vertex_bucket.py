@@ -26,7 +26,7 @@ _PIECE_BYTES = 1 << 20
 _FILE_ID = re.compile(r"gs://([a-z0-9][a-z0-9._-]*)/(.+)")
 
 
-class Bucket:
+class StorageBucket:
     """The bucket for uploads; a file id may name an object of another one.
 
     `get_name` raises ProviderError if no bucket is named.

@@ -78,7 +78,7 @@ def list_pages(
     for _ in range(MAX_PAGES):
         sent = {**params, **({"pageToken": token} if token else {})}
         page = api.fetch(f"list {name}", partial(_get, url, sent))
-        yield from page.find_objects(key)
+        yield from page.list_objects(key)
         token = page.find_text("nextPageToken")
         if token is None:
             return

@@ -96,7 +96,7 @@ def read_completion(fields: JsonObject) -> Completion:
     if not candidates:
         raise fields.malformed("no candidates")
     content = candidates[0].get_object("content")
-    parts = content.find_objects("parts")
+    parts = content.list_objects("parts")
     calls = tuple(_read_call(part) for part in parts if "functionCall" in part.values)
     texts = [
         part.find_text("text") or "" for part in parts if part.values.get("thought") is not True
@@ -142,8 +142,8 @@ def _read_call(part: JsonObject) -> ToolCall:
 def _read_first_token(candidate: JsonObject) -> dict[str, float]:
     """The log probabilities of the candidates for the first token."""
     result = candidate.get_object("logprobsResult")
-    tops = result.find_objects("topCandidates")
-    listed = tops[0].find_objects("candidates") if tops else []
+    tops = result.list_objects("topCandidates")
+    listed = tops[0].list_objects("candidates") if tops else []
     return {
         token: float(value)
         for item in listed

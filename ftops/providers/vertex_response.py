@@ -141,7 +141,7 @@ def read_events(fields: JsonObject, known: frozenset[str]) -> list[JobEvent]:
 def read_checkpoints(fields: JsonObject) -> list[Checkpoint]:
     """The checkpoints of a job that have an endpoint, by step."""
     tuned = fields.get_object("tunedModel")
-    listed = tuned.find_objects("checkpoints")
+    listed = tuned.list_objects("checkpoints")
     checkpoints = [
         Checkpoint(
             item.find_text("checkpointId") or endpoint, find_int64(item, "step") or 0, endpoint

@@ -255,7 +255,11 @@ def test_training_a_fine_tuned_model_costs_the_price_of_its_base(bench: Bench) -
 def test_building_a_provider_has_no_side_effects(bench: Bench) -> None:
     for name, entry in PROVIDERS.items():
         own = entry.address is None or entry.address.base_url
-        settings = ProviderSettings(name, base_url=None if own else "https://acme.example/v1")
+        settings = ProviderSettings(
+            name,
+            base_url=None if own else "https://acme.example/v1",
+            project="acme" if "project" in entry.settings else None,
+        )
         bench.build(settings).close()
     assert list(bench.home.iterdir()) == []
 
