@@ -34,6 +34,7 @@ from ftops.records import RemoteFile
 
 _PURPOSE = "fine-tune"
 _PIECE_BYTES = 1 << 20
+_MAX_BYTES = 5 << 30  # of a file in one request
 _STORE_TIMEOUT_S = 600.0  # the storage responds only once it has all bytes
 _CHECK_WAIT_S = 1800.0  # for the check of the rows of a large file
 _STATUSES = {"completed": "processed", "failed": "error", "invalid_format": "error"}
@@ -89,9 +90,15 @@ def wait_until_processed(api: TogetherClient, file_id: str) -> RemoteFile:
 def upload_file(api: TogetherClient, path: Path, filename: str, on_bytes: OnBytes) -> RemoteFile:
     """Send a file, and wait until its rows are checked."""
     try:
-        size, checksum = path.stat().st_size, sha256_file(path)
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise DatasetError(
+                f"{path} has {size:,} bytes, and a request to Together at most {_MAX_BYTES:,};"
+                " nothing was sent",
+                hint="Train on fewer rows, or in several jobs, each on the model of the last one.",
+            )
         on_bytes(0, size)
-        stored = _create_file(api, filename, checksum)
+        stored = _create_file(api, filename, sha256_file(path))
         if stored.location is not None:
             _send_content(api, path, stored, _Progress(size, on_bytes))
             _start_check(api, stored.file_id)

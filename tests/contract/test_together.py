@@ -11,6 +11,7 @@ import pytest
 
 from ftops.errors import (
     AuthFailed,
+    DatasetError,
     InvalidResponse,
     NotFound,
     PermissionRefused,
@@ -174,6 +175,15 @@ def test_an_upload_reports_its_bytes_once_although_a_request_is_repeated(site: S
     assert (progress[0], progress[-1]) == (0, 3_000_000)
     assert progress == sorted(progress)
     assert file.bytes == 3_000_000
+
+
+def test_a_file_above_the_limit_of_one_request_is_refused(site: Site) -> None:
+    path = site.folder / "huge.jsonl"
+    with path.open("wb") as stream:
+        stream.truncate((5 << 30) + 1)  # takes no space
+    with pytest.raises(DatasetError, match="at most 5,368,709,120; nothing was sent"):
+        site.connect().upload_file(path, filename="huge.jsonl", on_bytes=lambda *_bytes: None)
+    assert site.server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -603,6 +613,11 @@ def test_a_price_that_the_service_does_not_know_is_none(site: Site) -> None:
     assert site.connect().estimate_cost(request) is None
 
 
+def test_a_job_reports_what_it_has_cost(site: Site) -> None:
+    job = site.train()
+    assert (job.trained_tokens, job.cost_usd) == (1234, 0.592)
+
+
 # Models and deployments
 
 
@@ -814,8 +829,8 @@ def test_a_job_file_completes_all_stages_with_a_deployment_for_the_evaluation(
     assert run.status is RunStatus.SUCCEEDED
     (body,) = site.server.jobs.values()
     assert (body["n_epochs"], body["n_evals"], body["learning_rate"]) == (2, 2, 1e-4)
-    assert bench.detail(run, Stage.FOLLOW)["trained_tokens"] == 1234
-    assert bench.detail(run, Stage.FOLLOW)["cost_usd"] == 0.592
+    followed = bench.detail(run, Stage.FOLLOW)
+    assert (followed["trained_tokens"], followed["cost_usd"]) == (1234, 0.592)
     assert bench.detail(run, Stage.EVALUATE)["rows"] == 3
     assert site.server.endpoints.deployments == site.server.endpoints.endpoints == {}
     assert bench.run(job).id == run.id
