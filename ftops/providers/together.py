@@ -75,7 +75,7 @@ from ftops.records import (
 _CANCELLED = frozenset({"cancelled", "cancel_requested"})
 _NEAREST = 3  # models that an error suggests
 # The errors of a server that lacks a route, or cannot serve it now.
-_NOT_TOLD = (NotFound, Rejected, InvalidResponse, Unavailable)
+_NOT_THERE = (NotFound, Rejected, InvalidResponse, Unavailable)
 
 
 class _ChatClient(OpenAIClient):
@@ -212,7 +212,7 @@ class TogetherProvider(Provider):
         return render_metrics(fields.get_objects("metrics") if fields.values.get("metrics") else ())
 
     def estimate_cost(self, request: JobRequest) -> float | None:
-        """The price that the service expects; None if it does not tell."""
+        """The price that the service expects; None if it has none."""
         price = self._estimate(self._render(request)).values.get("estimated_total_price")
         return float(price) if isinstance(price, int | float) else None
 
@@ -321,7 +321,7 @@ class TogetherProvider(Provider):
         """Raise PermissionRefused if the service would cancel the job for a lack of credit."""
         try:
             estimate = self._estimate(body).values
-        except _NOT_TOLD:
+        except _NOT_THERE:
             return
         if estimate.get("allowed_to_proceed") is not False:
             return
@@ -338,7 +338,7 @@ class TogetherProvider(Provider):
         """The object at a path; None from a server that does not have it."""
         try:
             return self._api.get(action, path, params=params)
-        except _NOT_TOLD:
+        except _NOT_THERE:
             return None
 
     def _fetch_job(self, job_id: str) -> JsonObject:

@@ -196,7 +196,7 @@ class TogetherDeployments:
             yield Config(f"projects/{owner}/configs/{config_id}", config_id, hardware, price)
 
     def _find_price(self, hardware: str) -> float | None:
-        """The price of an hour of one replica; None if the service does not tell."""
+        """The price of an hour of one replica; None if it is unknown."""
         if self._prices is None:
             self._prices = self._fetch_prices()
         return next(

@@ -71,7 +71,7 @@ def read_hyperparameters(fields: JsonObject) -> Mapping[str, int | float | str]:
 
 
 def read_event(fields: JsonObject) -> JobEvent:
-    """The record of an event, which has no id: it gets a digest of what it says."""
+    """The record of an event; the service gives it no id, so it gets a digest of its content."""
     kind = (fields.find_text("type") or "message").lower()
     message = fields.find_text("message") or ""
     step = fields.find_int("step")

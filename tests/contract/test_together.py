@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -467,6 +468,15 @@ def test_a_503_or_a_lost_answer_after_the_creation_leaves_one_job(
     assert site.server.requests.count(CREATE) == 1
 
 
+def test_two_runs_of_one_job_file_have_a_job_each_although_no_answer_arrives(
+    site: Site, bench: Bench
+) -> None:
+    site.server.faults[CREATE] = ["lost", "503 done"]
+    job = load_together(bench)
+    runs = [bench.run(job), bench.run(job, new=True)]
+    assert [run.job_id for run in runs] == list(site.server.jobs)
+
+
 def test_a_503_before_the_creation_is_followed_by_one_job(site: Site, bench: Bench) -> None:
     site.server.faults[CREATE] = ["503"]
     job = load_together(bench)
@@ -476,7 +486,7 @@ def test_a_503_before_the_creation_is_followed_by_one_job(site: Site, bench: Ben
     assert site.server.created_jobs == 1
 
 
-def test_two_equal_jobs_are_told_apart_by_their_marks(site: Site) -> None:
+def test_two_equal_jobs_differ_by_their_marks(site: Site) -> None:
     provider = site.connect()
     first, second = (site.request(mark=mark) for mark in ("00000001", "00000002"))
     jobs = [provider.create_job(request) for request in (first, second)]
@@ -829,6 +839,7 @@ def test_a_job_file_completes_all_stages_with_a_deployment_for_the_evaluation(
     assert run.status is RunStatus.SUCCEEDED
     (body,) = site.server.jobs.values()
     assert (body["n_epochs"], body["n_evals"], body["learning_rate"]) == (2, 2, 1e-4)
+    assert re.fullmatch(r"numbers-[0-9a-f]{8}", body["suffix"])
     followed = bench.detail(run, Stage.FOLLOW)
     assert (followed["trained_tokens"], followed["cost_usd"]) == (1234, 0.592)
     assert bench.detail(run, Stage.EVALUATE)["rows"] == 3
