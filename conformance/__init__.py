@@ -1,1 +1,1 @@
-"""Stock clients against the engine: each operation tried for real, and the table of outcomes."""
+"""Unmodified clients against the engine and the stand-ins: each operation, and their outcomes."""

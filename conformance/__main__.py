@@ -2,7 +2,7 @@
 
 Exits with 1 if an operation failed. A client that cannot be installed here is listed, not failed.
 The page is written only if all clients ran. Clients run at the same time, as many as there are
-cores: they wait for their jobs, and each has an engine of its own.
+cores: they wait for their jobs, and each has a server of its own.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conformance.clients import CLIENTS
-from conformance.engine import fresh_engine
 from conformance.operation import CannotInstall, Client, Failed, Operation, OperationContext
 from conformance.report import Row, Table, render_report
 
@@ -43,21 +42,21 @@ def main() -> int:
 
 
 def run_client(client: Client) -> Table:
-    """Install the client and run its operations against a new engine."""
+    """Install the client and run its operations against a new server."""
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ftops-conformance-") as name:
-        folder, engine_folder = Path(name) / "client", Path(name) / "engine"
+        folder, server_folder = Path(name) / "client", Path(name) / "server"
         folder.mkdir()
         try:
             with _INSTALLING:  # clients share environments
                 tool = client.install(CACHE)
-                client.prepare(engine_folder)
+                client.prepare(server_folder)
         except CannotInstall as reason:
             print(f"{client.name}: not run: {reason}", flush=True)
             return Table(client.title, absent=str(reason))
-        with fresh_engine(engine_folder) as engine:
-            environment = client.environment(engine)
-            context = OperationContext(engine, folder, tool, environment, client.base_model)
+        with client.start(server_folder) as server:
+            environment = client.environment(server)
+            context = OperationContext(server, folder, tool, environment, client.base_model)
             rows = [_run(client, operation, context) for operation in client.operations]
             return Table(client.title, rows)
 

@@ -8,6 +8,16 @@ from pathlib import Path
 
 from conformance.operation import CannotInstall
 
+# The SDKs that drive the stand-ins of other providers.
+PROVIDER_SDKS = {
+    "openai": ("openai==3.54.0",),
+    "together": ("together==3.1.1",),
+    "google-genai": ("google-genai==3.6.1",),
+    "azure": (
+        "azure-ai-projects==2.10.0", "azure-mgmt-cognitiveservices==14.1.0", "openai==3.54.0"
+    ),
+}  # fmt: skip
+
 
 def make_venv(cache: Path, name: str, requirements: Sequence[str]) -> Path:
     """The `bin` folder of an environment with only these packages."""

@@ -1,8 +1,9 @@
 """Clients of the suite: how each is installed, and its operations in order.
 
 A client is one module in `conformance/clients/`, listed in `clients/__init__.py`. Its operations
-run in order against one new engine. They share values (a job, a model) in `OperationContext.kept`;
-an operation fails if an earlier one did not store the value that it needs.
+run in order against one new server: the engine, or a stand-in for the server of another provider.
+They share values (a job, a model) in `OperationContext.kept`; an operation fails if an earlier one
+did not store the value that it needs.
 """
 
 import os
@@ -10,13 +11,16 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from ftops.records import EngineAddress
+from conformance.engine import fresh_engine
 
 _TRAINING_S = 600.0  # timeout of one command
 _CUT_TO = 400  # characters of output in a failure message
+_PROVIDERS = ("AZURE_", "CRUSOE_", "GOOGLE_", "NEBIUS_", "OPENAI_", "TOGETHER_")
 
 
 class Failed(Exception):
@@ -47,11 +51,21 @@ class Output:
         return text[-_CUT_TO:] or "(nothing)"
 
 
+class Server(Protocol):
+    """Where the requests of a client go, and with what key."""
+
+    @property
+    def base_url(self) -> str: ...
+
+    @property
+    def token(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class OperationContext:
-    """The engine, the client and its working folder."""
+    """The server, the client and its working folder."""
 
-    engine: EngineAddress
+    server: Server
     folder: Path
     tool: Path  # what the client's `install` returned
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -115,9 +129,9 @@ class OperationContext:
         return self.kept[name]
 
     def _variables(self) -> dict[str, str]:
-        """The environment without OPENAI_ variables of the user, and the client's variables."""
+        """The environment without the user's keys of providers, and the client's variables."""
         inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")
+            name: value for name, value in os.environ.items() if not name.startswith(_PROVIDERS)
         }
         own = {"PYTHONWARNINGS": "ignore", "BASE_MODEL": self.base_model}
         return {**inherited, **own, **self.environment}
@@ -142,15 +156,17 @@ class Client:
     """An unmodified client.
 
     `install(cache)` installs it into its own folder under `cache` and returns the path that its
-    operations call; it raises CannotInstall if this machine lacks a tool. `environment(engine)`
-    returns the variables that point the client at the engine. `prepare(folder)` writes what the
-    engine finds in its folder when it starts, and raises the same error.
+    operations call; it raises CannotInstall if this machine lacks a tool. `environment(server)`
+    returns the variables that point the client at the server. `prepare(folder)` writes what the
+    server finds in its folder when it starts, and raises the same error. `start(folder)` runs the
+    server until its block ends.
     """
 
     name: str  # for the command line
     title: str  # for the table, with the version
     install: Callable[[Path], Path]
-    environment: Callable[[EngineAddress], Mapping[str, str]]
+    environment: Callable[[Server], Mapping[str, str]]
     operations: Sequence[Operation]
     prepare: Callable[[Path], None] = lambda _: None
     base_model: str = "ada"  # that most jobs train
+    start: Callable[[Path], AbstractContextManager[Server]] = fresh_engine

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 _HEAD = """# Conformance
 
 `make conformance` generates this page. Each client is the unmodified release from its registry, in
-its own environment, and each operation runs against a new engine that really trains.
+its own environment. The clients of OpenAI's API run against a new engine that really trains. The
+SDK of another provider runs against the stand-in for its server on which the tests of the adapter
+rely (`tests/contract/`): this proves that the stand-in answers as the SDK expects, not what the
+service does.
 """
 
 

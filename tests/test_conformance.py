@@ -31,7 +31,8 @@ def test_a_command_does_not_get_the_users_keys(
     context: OperationContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    program = "import os; print(sorted(name for name in os.environ if 'OPENAI' in name))"
+    monkeypatch.setenv("TOGETHER_API_KEY", "secret")
+    program = "import os; print(sorted(name for name in os.environ if 'API_KEY' in name))"
     assert context.run(sys.executable, "-c", program).expect().out == "[]\n"
 
 

@@ -1,6 +1,6 @@
 """All clients, in the order of the table; another one is a module and a line here."""
 
-from conformance.clients import curl, current, legacy, legacy_python
+from conformance.clients import curl, current, legacy, legacy_python, providers
 from conformance.operation import Client
 
 CLIENTS: tuple[Client, ...] = (
@@ -12,4 +12,5 @@ CLIENTS: tuple[Client, ...] = (
     curl.CLIENT,
     current.PYTHON_3_LORA,
     legacy_python.LORA,
+    *providers.PROVIDERS,
 )

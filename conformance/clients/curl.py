@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conformance.operation import CannotInstall, Client, Operation, OperationContext, ensure
+from conformance.operation import CannotInstall, Client, Operation, OperationContext, Server, ensure
 from conformance.rows import as_lines, sentences
-from ftops.records import EngineAddress
 
 
 def _install(cache: Path) -> Path:
@@ -18,21 +17,21 @@ def _install(cache: Path) -> Path:
     return Path(path)
 
 
-def _environment(engine: EngineAddress) -> Mapping[str, str]:
+def _environment(_server: Server) -> Mapping[str, str]:
     return {}
 
 
 def _request(context: OperationContext, path: str, *options: str) -> Any:
     """The JSON response of the engine to curl."""
-    key = f"Authorization: Bearer {context.engine.token}"
-    url = f"{context.engine.base_url}{path}"
+    key = f"Authorization: Bearer {context.server.token}"
+    url = f"{context.server.base_url}{path}"
     return json.loads(context.run(context.tool, "-sS", "-H", key, *options, url).expect().out)
 
 
 def _stream(context: OperationContext, path: str, *options: str) -> list[str]:
     """The data of all events that the engine sends to curl."""
-    key = f"Authorization: Bearer {context.engine.token}"
-    url = f"{context.engine.base_url}{path}"
+    key = f"Authorization: Bearer {context.server.token}"
+    url = f"{context.server.base_url}{path}"
     done = context.run(context.tool, "-sS", "-N", "-i", "-H", key, *options, url).expect()
     head, _, body = done.out.partition("\n\n")
     ensure("transfer-encoding: chunked" in head.lower(), f"not chunked: {head}")

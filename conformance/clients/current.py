@@ -4,7 +4,6 @@ Each has a script in its language in this folder, which runs all `OPERATIONS` an
 outcomes to a file, one for each row of the table.
 """
 
-import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -14,11 +13,10 @@ from pathlib import Path
 
 from conformance.base_model import BASE_MODEL, add_base_model
 from conformance.environments import make_venv
-from conformance.operation import CannotInstall, Client, Failed, Operation, OperationContext
-from ftops.records import EngineAddress
+from conformance.operation import CannotInstall, Client, OperationContext, Server
+from conformance.script import OUTCOMES, list_script_operations
 
 _HERE = Path(__file__).resolve().parent
-_OUTCOMES = "outcomes.json"
 OPERATIONS = (
     "models.list, models.retrieve",
     "files.create, retrieve, content",
@@ -70,36 +68,22 @@ def _install_node(cache: Path, *, requirement: str) -> Path:
     return folder / "node_sdk.mjs"
 
 
-def _environment(engine: EngineAddress) -> Mapping[str, str]:
-    return {"OPENAI_BASE_URL": engine.base_url, "OPENAI_API_KEY": engine.token}
-
-
-def _try(context: OperationContext, *, name: str, run: Callable[[OperationContext], None]) -> None:
-    path = context.folder / _OUTCOMES
-    if "ran" not in context.kept:
-        context.kept["ran"] = "yes"
-        run(context)
-    if not path.exists():
-        raise Failed("the script ended before this operation")
-    outcomes = json.loads(path.read_text(encoding="utf-8"))
-    if name not in outcomes:
-        raise Failed("the script has no such operation")
-    if outcomes[name] is not None:
-        raise Failed(outcomes[name])
+def _environment(server: Server) -> Mapping[str, str]:
+    return {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": server.token}
 
 
 def _run_python(context: OperationContext) -> None:
-    context.run(context.tool, _HERE / "python_sdk.py", _OUTCOMES).expect()
+    context.run(context.tool, _HERE / "python_sdk.py", OUTCOMES).expect()
 
 
 def _run_node(context: OperationContext) -> None:
-    context.run("node", context.tool, _OUTCOMES).expect()
+    context.run("node", context.tool, OUTCOMES).expect()
 
 
 def _client(
     name: str, title: str, install: Callable[[Path], Path], run: Callable[[OperationContext], None]
 ) -> Client:
-    operations = [Operation(one, partial(_try, name=one, run=run)) for one in OPERATIONS]
+    operations = list_script_operations(OPERATIONS, run)
     return Client(name, title, install, _environment, operations)
 
 

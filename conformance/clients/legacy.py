@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from conformance.environments import make_venv
-from conformance.operation import Client, Operation, OperationContext, Output, ensure
+from conformance.operation import Client, Operation, OperationContext, Output, Server, ensure
 from conformance.rows import as_lines, sentences, yes_or_no
-from ftops.records import EngineAddress
 
 REQUIREMENTS = ("openai==0.28.1", "pandas==2.2.3", "numpy==1.26.4", "openpyxl==3.1.5")
 _LIFE = (
@@ -34,8 +33,8 @@ def install(cache: Path) -> Path:
     return make_venv(cache, "openai-0.28.1", REQUIREMENTS)
 
 
-def environment(engine: EngineAddress) -> Mapping[str, str]:
-    return {"OPENAI_API_BASE": engine.base_url, "OPENAI_API_KEY": engine.token}
+def environment(server: Server) -> Mapping[str, str]:
+    return {"OPENAI_API_BASE": server.base_url, "OPENAI_API_KEY": server.token}
 
 
 def _call(context: OperationContext, *arguments: str, input: str = "") -> Output:

@@ -105,20 +105,23 @@ class TogetherEndpoints:
             {
                 "id": f"hw_{number}",
                 "name": name.replace("nvidia-", ""),
+                "description": f"{name[0]} GPUs of the type H100",
                 "gpuCount": int(name[0]),
+                "gpuMemoryGib": 80,
+                "gpuType": "H100",
                 "priceCentsPerHour": cents,
                 "regions": [],
             }
             for number, (name, cents) in enumerate(self.prices.items())
         ]
-        return httpx2.Response(200, json={"data": types})  # all, without pages
+        return httpx2.Response(200, json={"object": "list", "data": types})  # all, without pages
 
     def _use_model(self, _request: httpx2.Request, verb: str, model_id: str) -> httpx2.Response:
         if model_id not in self.models:
             return refuse(404, f"model {model_id} not found")
         if verb == "GET":
             return httpx2.Response(200, json=self.models[model_id])
-        if any(item["model"].endswith(model_id) for item in self.deployments.values()):
+        if any(item["modelId"] == model_id for item in self.deployments.values()):
             return refuse(400, f"model {model_id} is deployed")
         del self.models[model_id]
         return httpx2.Response(200, json={})
@@ -132,6 +135,7 @@ class TogetherEndpoints:
                 "id": f"cr_{count}",
                 "projectId": "proj_public",
                 "referenceModel": reference,
+                "referenceModelId": reference.rpartition("/")[2],
                 "certifications": [],
                 "selectors": [
                     {"key": "accelerator_type", "value": "nvidia-h100-80gb"},
@@ -157,6 +161,9 @@ class TogetherEndpoints:
             "name": name,
             "projectId": PROJECT,
             "createdAt": "2026-11-22T12:00:00Z",
+            "updatedAt": "2026-11-22T12:00:00Z",
+            "etag": "1",
+            "visibility": body.get("visibility", "VISIBILITY_PRIVATE"),
             "endpointType": "ENDPOINT_TYPE_DEDICATED",
             "deployments": [],
             "trafficSplit": [],
@@ -198,8 +205,15 @@ class TogetherEndpoints:
             "endpointId": endpoint_id,
             "projectId": PROJECT,
             "createdAt": "2026-11-22T12:00:00Z",
+            "updatedAt": "2026-11-22T12:00:00Z",
+            "etag": "1",
+            "trafficMode": "TRAFFIC_MODE_LIVE",
             **body,
             "name": name,
+            "model": f"{body['model']}/revisions/rv_1",
+            "modelId": body["model"].rpartition("/")[2],
+            "modelRevisionId": "rv_1",
+            "configId": f"cr_{count[1]}",
             "hardware": f"{count[1]}xnvidia-h100-80gb",
             "state": self.states[0],
         }
@@ -249,4 +263,4 @@ def _list(request: httpx2.Request, items: dict[str, dict[str, Any]]) -> httpx2.R
     start = int(request.url.params.get("after", "0"))
     page = list(items.values())[start : start + _PAGE]
     following = str(start + _PAGE) if start + _PAGE < len(items) else None
-    return httpx2.Response(200, json={"data": page, "next_cursor": following})
+    return httpx2.Response(200, json={"object": "list", "data": page, "next_cursor": following})

@@ -25,6 +25,10 @@ OTHER_BASE = "Qwen/Qwen3-14B"
 STORAGE = "https://storage.example"
 WEIGHTS = bytes(range(256)) * 64
 LIMITS = {
+    "default_gradient_accumulation_steps": 1,
+    "supports_reasoning": False,
+    "supports_tools": True,
+    "supports_vision": False,
     "max_num_epochs": 20,
     "max_num_evals": 100,
     "max_num_checkpoints": 10,
@@ -120,6 +124,7 @@ PRICED = frozenset(
         *("training_method", "training_type"),
     }
 )
+_LISTED_ONLY = ("suffix", "random_seed", "packing", "max_seq_length")  # not in a single job
 
 
 @dataclass
@@ -146,6 +151,7 @@ class TogetherServer:
     contents: dict[str, bytes] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     odd_jobs: list[dict[str, Any]] = field(default_factory=list)  # listed beside the jobs
+    odd_checkpoints: list[dict[str, Any]] = field(default_factory=list)  # listed beside the others
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     endpoints: TogetherEndpoints = field(default_factory=TogetherEndpoints)
     broken_after: int | None = None  # bytes of weights, after which one connection breaks
@@ -188,6 +194,7 @@ class TogetherServer:
             (r"POST /v1/fine-tunes/estimate-price", self._estimate),
             (r"(GET|POST) /v1/fine-tunes", self._use_jobs),
             (r"GET /v1/fine-tunes/([^/]+)", self._show_job),
+            (r"DELETE /v1/fine-tunes/([^/]+)", self._delete_job),
             (r"POST /v1/fine-tunes/([^/]+)/cancel", self._cancel),
             (r"GET /v1/fine-tunes/([^/]+)/(events|checkpoints|metrics)", self._show_part),
             (r"GET /v1/finetune/download", self._download),
@@ -285,7 +292,10 @@ class TogetherServer:
         if problem := self._find_problem(body, PRICED):
             return problem
         if self.files[body["training_file"]]["processing_status"] != "COMPLETED":
-            reason = {"estimation_available": False, "unavailable_reason": "file_not_validated"}
+            reason = {
+                "estimation_available": False,
+                "unavailable_reason": "train_file_not_validated",
+            }
             return httpx2.Response(200, json=reason)
         tokens = len(self.contents[body["training_file"]]) * body.get("n_epochs", 1)
         price = tokens * 48e-8
@@ -342,6 +352,7 @@ class TogetherServer:
         self.jobs[job_id] = {
             "id": job_id,
             "status": self.statuses[0],
+            "user_id": "user_1",
             "created_at": self._show_time(),
             "updated_at": self._show_time(),
             "n_epochs": 1,
@@ -351,6 +362,7 @@ class TogetherServer:
             "random_seed": 42,
             "training_type": {"type": "Lora", "lora_r": 8, "lora_alpha": 16},
             "model_output_name": None,
+            "adapter_output_name": None,
             "model_object_name": None,
             "token_count": None,
             "total_price": None,
@@ -373,7 +385,14 @@ class TogetherServer:
             job["looks"] += 1
             if job["looks"] > self.unnamed_looks and job["model_output_name"] is None:
                 self._name_model(job)
-        return httpx2.Response(200, json=_show_job(job))
+        shown = {name: value for name, value in _show_job(job).items() if name not in _LISTED_ONLY}
+        return httpx2.Response(200, json=shown)
+
+    def _delete_job(self, _request: httpx2.Request, job_id: str) -> httpx2.Response:
+        if job_id not in self.jobs:
+            return refuse(404, f"job {job_id} not found")
+        del self.jobs[job_id]
+        return httpx2.Response(200, json={"message": f"{job_id} is deleted"})
 
     def _move(self, job: dict[str, Any], status: str) -> None:
         job["status"] = status
@@ -429,7 +448,7 @@ class TogetherServer:
             for step in (6, 3)
             for kind in ("adapter", "model")
         ]
-        return httpx2.Response(200, json={"data": [{"step": None}, *checkpoints]})
+        return httpx2.Response(200, json={"data": [*self.odd_checkpoints, *checkpoints]})
 
     def _download(self, request: httpx2.Request) -> httpx2.Response:
         params = request.url.params
@@ -471,7 +490,9 @@ class TogetherServer:
             "finish_reason": "stop",
         }
         usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
-        return httpx2.Response(200, json={"id": "1", "choices": [choice], "usage": usage})
+        known = {"id": "1", "object": "chat.completion", "created": 1_795_000_000, "prompt": []}
+        answer = {**known, "model": body["model"], "choices": [choice], "usage": usage}
+        return httpx2.Response(200, json=answer)
 
     def _get_outputs(self) -> list[str]:
         names = (job["model_output_name"] for job in self.jobs.values())

@@ -1,0 +1,1 @@
+"""Scripts of the SDKs of other providers; each runs in an environment without ftops."""
