@@ -130,9 +130,12 @@ class AzureDeployments(Deployments):
     def _clock(self) -> Clock:
         return self._server.api.clock
 
+    def check_deployment(self, sections: Mapping[str, Mapping[str, Json]]) -> None:
+        self._get_account_path(_read_options(sections))
+
     def create_deployment(self, request: DeploymentRequest) -> Deployment:
         """Put the deployment under its name; Rejected if another model has that name."""
-        options, model = _read_options(request), request.job.fine_tuned_model
+        options, model = _read_options(request.sections), request.job.fine_tuned_model
         if not model:
             raise NotFound(f"{request.job.id} has no model yet; nothing was deployed")
         if earlier := self.find_deployment(request):
@@ -149,7 +152,7 @@ class AzureDeployments(Deployments):
         return self._read(self._api.parse(response, action), path)
 
     def find_deployment(self, request: DeploymentRequest) -> Deployment | None:
-        options = _read_options(request)
+        options = _read_options(request.sections)
         path = f"{self._get_account_path(options)}/deployments/{request.name}"
         try:
             fields = self._fetch(f"look up the deployment {request.name}", path)
@@ -185,7 +188,7 @@ class AzureDeployments(Deployments):
         )
 
     def estimate_hourly_cost(self, request: DeploymentRequest) -> float | None:
-        return _get_hourly_usd(_read_options(request).sku)
+        return _get_hourly_usd(_read_options(request.sections).sku)
 
     def _fetch(self, action: str, path: str) -> JsonObject:
         return self._api.fetch(action, lambda client: self._request(client, "GET", path))
@@ -237,8 +240,8 @@ class AzureDeployments(Deployments):
         )
 
 
-def _read_options(request: DeploymentRequest) -> AzureOptions:
-    return AzureOptions.model_validate(request.sections.get("azure", {}))
+def _read_options(sections: Mapping[str, Mapping[str, Json]]) -> AzureOptions:
+    return AzureOptions.model_validate(sections.get("azure", {}))
 
 
 def _get_model_name(fields: JsonObject) -> str:

@@ -129,8 +129,11 @@ class CrusoeDeployments(Deployments):
         self._server = server
         self._url = ""
 
+    def check_deployment(self, sections: Mapping[str, Mapping[str, Json]]) -> None:
+        self._get_project_path(_read_options(sections))
+
     def create_deployment(self, request: DeploymentRequest) -> Deployment:
-        options, model = _read_options(request), _get_model(request.job)
+        options, model = _read_options(request.sections), _get_model(request.job)
         action = f"deploy {model}"
         if options.deployment == "adapter":
             path = f"{self._get_project_path(options)}/loras"
@@ -155,7 +158,7 @@ class CrusoeDeployments(Deployments):
         )
 
     def find_deployment(self, request: DeploymentRequest) -> Deployment | None:
-        options, model = _read_options(request), _get_model(request.job)
+        options, model = _read_options(request.sections), _get_model(request.job)
         is_adapter = options.deployment == "adapter"
         listed = (
             self._list_adapters(options, request.name)
@@ -187,7 +190,7 @@ class CrusoeDeployments(Deployments):
         self._server.delete(f"delete the deployment {number}", self._get_url(deployment_id))
 
     def estimate_hourly_cost(self, request: DeploymentRequest) -> float | None:
-        options = _read_options(request)
+        options = _read_options(request.sections)
         if options.deployment == "adapter":
             return 0.0
         return _get_hourly_cost(self._get_flavor(request, options), options)
@@ -259,8 +262,8 @@ class CrusoeDeployments(Deployments):
         return CLOUD_URLS[-1]
 
 
-def _read_options(request: DeploymentRequest) -> CrusoeOptions:
-    return CrusoeOptions.model_validate(request.sections.get("crusoe", {}))
+def _read_options(sections: Mapping[str, Mapping[str, Json]]) -> CrusoeOptions:
+    return CrusoeOptions.model_validate(sections.get("crusoe", {}))
 
 
 def _get_model(job: Job) -> str:

@@ -4,14 +4,15 @@ A deployed adapter is billed by the token, and answers at the address of the API
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from ftops.errors import NotFound, Rejected
 from ftops.http.response import JsonObject
+from ftops.providers.openai_options import NebiusOptions
 from ftops.providers.openai_response import read_checkpoint, read_ids
 from ftops.providers.openai_server import Deployments, OpenAIServer, render_metrics
-from ftops.records import Deployment, DeploymentRequest, Job
+from ftops.records import Deployment, DeploymentRequest, Job, Json
 
 # Bases whose adapters can be deployed, by their names in jobs: their names in deployments.
 SERVED_BASES = {
@@ -53,6 +54,12 @@ class NebiusDeployments(Deployments):
         self._server = server
         self._root = server.base_url.removesuffix("/v1")
         self._created: dict[str, tuple[Deployment, float]] = {}  # with the time, monotonic
+
+    def is_served(self, model: str, sections: Mapping[str, Mapping[str, Json]]) -> bool:
+        """Only adapters of some bases are served."""
+        return NebiusOptions.model_validate(sections.get("nebius", {})).lora and (
+            model in SERVED_BASES
+        )
 
     def create_deployment(self, request: DeploymentRequest) -> Deployment:
         base = SERVED_BASES.get(request.job.model)

@@ -346,6 +346,15 @@ class OpenAIProvider(Provider):
                 return rule
         return super().find_deployment_rule(sections)
 
+    def is_served(self, model: str, sections: Mapping[str, Mapping[str, Json]]) -> bool:
+        if self._deployments is None:
+            return super().is_served(model, sections)
+        return self._deployments.is_served(model, sections)
+
+    def check_deployment(self, sections: Mapping[str, Mapping[str, Json]]) -> None:
+        if self._deployments is not None:
+            self._deployments.check_deployment(sections)
+
     def create_deployment(self, request: DeploymentRequest) -> Deployment:
         if self._deployments is None:
             return super().create_deployment(request)

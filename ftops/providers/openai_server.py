@@ -113,6 +113,13 @@ class ModelNames:
 class Deployments(ABC):
     """The deployments of a server, as in `Provider`."""
 
+    def is_served(self, _model: str, _sections: Mapping[str, Mapping[str, Json]]) -> bool:
+        return True
+
+    def check_deployment(self, _sections: Mapping[str, Mapping[str, Json]]) -> None:
+        """Raise ProviderError if settings are missing."""
+        return
+
     @abstractmethod
     def create_deployment(self, request: DeploymentRequest) -> Deployment: ...
 

@@ -297,6 +297,13 @@ class Provider(ABC):
         """How models are deployed with these sections of the job file; None: they need not be."""
         return self.capabilities.deployment
 
+    def is_served(self, model: str, sections: Mapping[str, Mapping[str, Json]]) -> bool:
+        """Whether models that were fine-tuned from `model` can answer requests there."""
+        return self.capabilities.serves
+
+    def check_deployment(self, sections: Mapping[str, Mapping[str, Json]]) -> None:
+        """Raise ProviderError if settings for a deployment are missing; sends nothing."""
+
     def create_deployment(self, request: DeploymentRequest) -> Deployment:
         """Deploy a model, with one request; it is rarely ready at once.
 

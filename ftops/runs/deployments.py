@@ -37,17 +37,22 @@ def requires_deployment(spec: JobSpec, provider: Provider) -> bool:
     return provider.find_deployment_rule(spec.sections) is not None
 
 
-def will_deploy(spec: JobSpec) -> bool:
+def will_deploy(spec: JobSpec, provider: Provider) -> bool:
     """Whether a run of this job deploys its model, if the provider requires it."""
-    return spec.deploy.keep or bool(spec.evaluate.file or spec.validation_file)
+    is_used = spec.deploy.keep or bool(spec.evaluate.file or spec.validation_file)
+    return is_used and provider.is_served(spec.model, spec.sections)
 
 
 def check_end(stage: StageContext) -> None:
-    """Raise RunError for a deployment that only ftops would end, unless the user allows it."""
+    """Raise RunError for a deployment that only ftops would end, unless the user allows it.
+
+    Raises ProviderError if settings for a deployment are missing.
+    """
     rule = stage.provider.find_deployment_rule(stage.spec.sections)
-    if rule is None or not rule.hourly or rule.ends != "never":
+    if rule is None or not will_deploy(stage.spec, stage.provider):
         return
-    if stage.context.allow_open_ended or not will_deploy(stage.spec):
+    stage.provider.check_deployment(stage.spec.sections)
+    if stage.context.allow_open_ended or not rule.hourly or rule.ends != "never":
         return
     raise RunError(
         f"{stage.provider.name} bills a deployment by the hour and never ends it by itself;"
@@ -62,8 +67,11 @@ def describe_deployment(spec: JobSpec, provider: Provider) -> str | None:
     rule = provider.find_deployment_rule(spec.sections)
     if rule is None:
         return None
-    if not will_deploy(spec):
+    if not provider.is_served(spec.model, spec.sections):
+        return f"none: the provider does not serve models that are fine-tuned from {spec.model}"
+    if not will_deploy(spec, provider):
         return "none, as nothing is evaluated; the model answers nothing without one"
+    provider.check_deployment(spec.sections)
     kept = "kept if the requirements are met" if spec.deploy.keep else "ended after the evaluation"
     if not rule.hourly:
         return f"costs by the token; {kept}"

@@ -56,8 +56,8 @@ def bench(site: Site) -> Iterator[Bench]:
 def load(site: Site, bench: Bench, **fields: object) -> LoadedJob:
     """The same job file at each provider, but for its provider and model."""
     sections = {"azure": {"azure": {"sku": "DeveloperTier"}}}.get(site.settings.type, {})
-    values = {"suffix": "numbers", "seed": 7, "evaluate": {"against": []}, **fields}
-    path = bench.write_job(provider=site.settings.type, model=site.model, **values).path
+    values = {"model": site.model, "suffix": "numbers", "seed": 7, "evaluate": {"against": []}}
+    path = bench.write_job(provider=site.settings.type, **{**values, **fields}).path
     path.write_text(json.dumps(json.loads(path.read_text()) | sections))
     return load_job(path, environ={}, providers=PROVIDERS)
 
@@ -161,3 +161,42 @@ def test_a_deployment_whose_answer_is_lost_is_found_and_ended(site: Site, bench:
 def test_a_missing_price_route_is_no_reason_not_to_train(site: Site, bench: Bench) -> None:
     site.server.faults.missing = ("POST /fine_tuning/jobs/estimate_price",)
     assert bench.run(load(site, bench)).status is RunStatus.SUCCEEDED
+
+
+def test_a_base_that_is_not_served_is_trained_but_neither_deployed_nor_evaluated(
+    tmp_path: Path,
+) -> None:
+    site = make_nebius(tmp_path)
+    bench = site.open_bench()
+    run = bench.run(load(site, bench, model="Qwen/Qwen3-32B"))
+    assert run.status is RunStatus.SUCCEEDED
+    statuses = dict(zip(Stage, bench.statuses(run), strict=True))
+    assert statuses[Stage.DEPLOY] == statuses[Stage.EVALUATE] == "skipped"
+    assert site.server.deployed == {}
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": site.model}))
+    served = load_job(path, environ={}, providers=PROVIDERS).spec
+    assert site.provider.is_served(served.model, served.sections)
+    assert not site.provider.is_served(served.model, {"nebius": {"lora": False}})
+    bench.ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "missing", "advice"),
+    [
+        (make_crusoe, "CRUSOE_PROJECT_ID", "crusoe: {project: ID}"),
+        (make_azure, "AZURE_RESOURCE_GROUP", "azure: {subscription: …, resource_group: …}"),
+    ],
+)
+def test_a_missing_setting_of_the_deployment_is_refused_before_anything_is_sent(
+    tmp_path: Path, make: Callable[[Path], Site], missing: str, advice: str
+) -> None:
+    site = make(tmp_path)
+    bench = site.open_bench()
+    bench.provider = site.connect(None, **{missing: ""})  # type: ignore[assignment]
+    with pytest.raises(ProviderError, match="nothing was sent") as caught:
+        bench.run(load(site, bench))
+    assert advice in caught.value.hint
+    assert site.server.requests == []
+    assert bench.run(load(site, bench, validation_file=None), new=True).status == "succeeded"
+    bench.ledger.close()

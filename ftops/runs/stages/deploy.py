@@ -9,7 +9,9 @@ def deploy(stage: StageContext) -> StageResult:
     """Wait until the model is deployed; the result is a `DeployResult`."""
     if stage.run.fine_tuned_model is None:
         return StageResult(skipped="the job named no model")
-    if not will_deploy(stage.spec):
+    if not stage.provider.is_served(stage.spec.model, stage.spec.sections):
+        return StageResult(skipped=f"models of {stage.spec.model} are not served")
+    if not will_deploy(stage.spec, stage.provider):
         return StageResult(skipped="nothing is evaluated, and deploy.keep is not set")
     check_end(stage)
     stage.provider.ensure_ready()

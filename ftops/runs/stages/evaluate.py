@@ -90,8 +90,11 @@ def _read_keep_rows(
 def _reason_to_skip(stage: StageContext) -> str | None:
     if stage.run.fine_tuned_model is None:
         return "the job named no model"
-    if not stage.provider.capabilities.serves:
-        return f"the provider {stage.provider.name!r} answers no requests to its models"
+    provider, model = stage.provider, stage.spec.model
+    if not provider.is_served(model, stage.spec.sections):
+        return (
+            f"the provider {provider.name!r} does not serve models that are fine-tuned from {model}"
+        )
     named = stage.spec.evaluate.file or stage.spec.validation_file
     if named is None:
         return "no validation_file and no evaluate.file"
