@@ -294,16 +294,14 @@ class TogetherProvider(Provider):
 
     def _check_is_tuned(self, model: str) -> bool:
         """Whether the model is the result of a job; NotFound if it cannot be trained at all."""
-        fields = self._find("list the trainable models", "/v1/fine-tunes/models/supported", {})
-        listed = fields.values.get("models") if fields else None
-        names = (
-            [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-        )
-        if model in names or not names:
+        names = self._list_trainable_models()
+        if model in names:
             return False
-        job = model.partition(":")[0]
-        if any(job in (known.id, known.fine_tuned_model) for known in self._read_jobs()):
+        name = model.partition(":")[0]  # without the step of a checkpoint
+        if any(name in (job.id, job.fine_tuned_model) for job in self._read_jobs()):
             return True
+        if not names:
+            return False
         by_lower = {name.lower(): name for name in names}
         near = difflib.get_close_matches(model.lower(), by_lower, _NEAREST, cutoff=0.4)
         raise NotFound(
@@ -312,6 +310,18 @@ class TogetherProvider(Provider):
             if near
             else f"It trains {len(names)} models, such as {names[0]}.",
         )
+
+    def _list_trainable_models(self) -> list[str]:
+        """The base models, from version 1 of the API or else 2; empty if neither lists them."""
+        action = "list the trainable models"
+        fields = self._find(action, "/v1/fine-tunes/models/supported", {})
+        listed = fields.values.get("models") if fields else None
+        if isinstance(listed, list):
+            return [name for name in listed if isinstance(name, str)]
+        try:
+            return [model.get_text("name") for model in self._deployments.list_base_models()]
+        except _NOT_THERE:
+            return []
 
     def _estimate(self, body: dict[str, Json]) -> JsonObject:
         priced = {name: value for name, value in body.items() if name in PRICED_FIELDS}

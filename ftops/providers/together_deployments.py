@@ -101,6 +101,11 @@ class TogetherDeployments:
         """The trained models of the project, under names such as `project/model`."""
         return self._api.list_pages("list the models", f"/v2/projects/{self._project}/models")
 
+    def list_base_models(self) -> Iterator[JsonObject]:
+        """The models of the service that can be trained."""
+        path = "/v2/supported-models"
+        return self._api.list_pages("list the base models", path, product="PRODUCT_FINE_TUNING")
+
     def get_registered_model(self, name: str) -> JsonObject:
         """The trained model of that name; a name without its project is enough."""
         last = get_last_part(name)
@@ -150,11 +155,8 @@ class TogetherDeployments:
             raise
 
     def _find_base_reference(self, base: str) -> str | None:
-        """The path of a base model, from the list of those that can be trained."""
-        path = "/v2/supported-models"
-        for model in self._api.list_pages(
-            "list the base models", path, product="PRODUCT_FINE_TUNING"
-        ):
+        """The path of a base model."""
+        for model in self.list_base_models():
             if model.find_text("name") == base:
                 return model.find_text("baseModel")
         return None

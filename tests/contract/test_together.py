@@ -409,10 +409,25 @@ def test_a_trained_model_is_trained_further_from_its_checkpoint(site: Site) -> N
     assert found.id == job.id
 
 
-@pytest.mark.parametrize("route", ["supported", "limits"])
-def test_a_missing_route_about_models_does_not_prevent_the_training(site: Site, route: str) -> None:
-    site.server.faults[f"GET /v1/fine-tunes/models/{route}"] = ["404"]
+@pytest.mark.parametrize(
+    "routes",
+    [
+        ["/v1/fine-tunes/models/supported"],
+        ["/v1/fine-tunes/models/supported", "/v2/supported-models"],
+        ["/v1/fine-tunes/models/limits"],
+    ],
+)
+def test_a_missing_route_about_models_does_not_prevent_the_training(
+    site: Site, routes: list[str]
+) -> None:
+    site.server.faults.update({f"GET {route}": ["404"] for route in routes})
     assert site.connect().create_job(site.request()).status == "pending"
+
+
+def test_models_are_compared_with_the_newer_list_where_the_older_one_is_missing(site: Site) -> None:
+    site.server.faults["GET /v1/fine-tunes/models/supported"] = ["404"]
+    with pytest.raises(NotFound, match="'qwen3-8b' cannot be trained"):
+        site.connect().create_job(site.request(model="qwen3-8b"))
 
 
 @pytest.mark.parametrize(
