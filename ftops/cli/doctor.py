@@ -2,7 +2,9 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,19 +14,23 @@ from rich.console import RenderableType
 from ftops import __version__
 from ftops.cli.command import command
 from ftops.cli.environment import get_home, open_ledger, read_environ
-from ftops.cli.factory import open_provider
-from ftops.cli.format import cell
+from ftops.cli.factory import open_provider, open_providers
+from ftops.cli.format import cell, quote
 from ftops.cli.job_file import load_job_file
 from ftops.cli.options import ApprovalOptions, ProviderOptions, Yes
-from ftops.cli.output import Mode, Output, ask_user
+from ftops.cli.output import Mode, NotConfirmed, Output, ask_user
+from ftops.cli.progress import show_run_progress
+from ftops.cli.run_context import create_token_counter
 from ftops.cli.trust import approve
 from ftops.clock import SystemClock
 from ftops.errors import AuthFailed, FtopsError
+from ftops.files import remove_path
 from ftops.http.probe import find_clock_skew_s
 from ftops.ledger.ledger import Ledger
 from ftops.providers.engine_process import find_engine
 from ftops.providers.registry import find_address
 from ftops.records import Json, ProviderSettings, Run
+from ftops.runs.context import RunContext
 from ftops.runs.doctor import (
     CheckStatus,
     HealthCheck,
@@ -34,18 +40,35 @@ from ftops.runs.doctor import (
     check_ledger,
     check_provider,
 )
+from ftops.runs.live_check import CLEAN_UP, check_live, describe_live_cost, write_live_job
 from ftops.text import format_count
 
 MAX_SKEW_S = 60.0
+_NO_SECTIONS: Mapping[str, Mapping[str, Json]] = {}
 OptionalJobFile = Annotated[
     Path | None,
     typer.Argument(metavar="[JOB.yaml]", help="Check its provider, too."),
 ]
 Fix = Annotated[bool, typer.Option("--fix", help="Offer to fix each problem that can be fixed.")]
+Live = Annotated[
+    str | None,
+    typer.Option(
+        "--live",
+        metavar="MODEL",
+        help="Instead, train this base model at the provider on a few short rows, which costs some"
+        " cents, and delete what that makes.",
+    ),
+]
 
 
 @command(
-    "doctor", examples=["ftops doctor", "ftops doctor --fix", "ftops doctor --provider openai"]
+    "doctor",
+    examples=[
+        "ftops doctor",
+        "ftops doctor --fix",
+        "ftops doctor --provider openai",
+        "ftops doctor --provider openai --live gpt-4.1-nano-2025-04-14",
+    ],
 )
 def doctor(
     out: Output,
@@ -53,6 +76,7 @@ def doctor(
     *,
     provider: ProviderOptions,
     fix: Fix = False,
+    live: Live = None,
     yes: Yes = False,
     approvals: ApprovalOptions,
 ) -> None:
@@ -61,16 +85,27 @@ def doctor(
     Checks the providers of all runs, and one that the options or a job file name. Changes nothing
     without --fix, and starts no engine. --yes skips the confirmation only where nothing can be
     lost: a file that may belong to another ledger is kept. Exit code 0 if all is healthy.
+
+    --live checks a provider with a real run: it says the most that it may cost, asks, and trains on
+    20 rows for one epoch. Deployments, models and files of the run are deleted afterwards, also
+    after an error. A job file adds what the provider needs to know.
     """
     typed = provider.find_settings()
-    chosen = typed
+    chosen, sections = typed, _NO_SECTIONS
     if job_file is not None and chosen is None:
         job = load_job_file(job_file, [], allow_outside=True)  # its data is not read
         approve(out, job, approvals)
-        chosen = job.spec.provider_settings()
-    with contextlib.ExitStack() as stack:
-        checks = list(_run_checks(stack, chosen, typed))
-        fixed = _fix(out, checks, yes=yes) if fix else []
+        chosen, sections = job.spec.provider_settings(), job.spec.sections
+    fixed: list[HealthCheck] = []
+    if live is not None:
+        if chosen is None or fix:
+            raise typer.BadParameter("--live needs --provider or a job file, and takes no --fix")
+        target = _LiveTarget(chosen, live, sections, typed)
+        checks = _check_live(out, target, yes=yes, allow_open_ended=approvals.allow_open_ended)
+    else:
+        with contextlib.ExitStack() as stack:
+            checks = list(_run_checks(stack, chosen, typed))
+            fixed = _fix(out, checks, yes=yes) if fix else []
     problems = [
         check for check in checks if check.status is CheckStatus.PROBLEM and check not in fixed
     ]
@@ -192,6 +227,81 @@ def _check_clock(settings: ProviderSettings) -> Iterator[HealthCheck]:
         base_url,
         "Set the clock, or let NTP set it.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _LiveTarget:
+    """The provider and the base model of a live check, and the provider's sections of a job file.
+
+    `typed` are the settings given as options.
+    """
+
+    settings: ProviderSettings
+    model: str
+    sections: Mapping[str, Mapping[str, Json]]
+    typed: ProviderSettings | None
+
+
+def _check_live(
+    out: Output, target: _LiveTarget, *, yes: bool, allow_open_ended: bool
+) -> list[HealthCheck]:
+    """Train at the provider in a temporary home, which is kept if anything is left there."""
+    home = Path(tempfile.mkdtemp(prefix="ftops-live-"))
+    clock = SystemClock()
+    is_clean = True
+    try:
+        with (
+            contextlib.closing(Ledger(home / "ledger.db", clock)) as ledger,
+            open_providers(target.typed, ledger=ledger) as get_provider,
+        ):
+            provider = get_provider(target.settings)
+            rule = provider.find_deployment_rule(target.sections)
+            is_bounded = rule is None or not rule.hourly or rule.ends != "never"
+            path = write_live_job(
+                home,
+                target.settings,
+                target.model,
+                target.sections,
+                evaluates=is_bounded or allow_open_ended,
+            )
+            job = load_job_file(path, [])
+            _confirm_live(out, describe_live_cost(job.spec, provider), yes=yes)
+            is_clean = False
+            with show_run_progress(out) as observer:
+                checks = check_live(
+                    job,
+                    RunContext(
+                        ledger,
+                        provider,
+                        clock,
+                        home,
+                        observer,
+                        tokens=create_token_counter(),
+                        allow_open_ended=allow_open_ended,
+                    ),
+                )
+        is_clean = not any(
+            check.check == CLEAN_UP and check.status is CheckStatus.PROBLEM for check in checks
+        )
+    finally:
+        if is_clean:
+            remove_path(home)
+        else:
+            out.warn(f"note: not all was deleted; FTOPS_HOME={quote(str(home))} has the run")
+    return checks
+
+
+def _confirm_live(out: Output, cost: str, *, yes: bool) -> None:
+    """Say the most that the check may cost; NotConfirmed unless the user agrees."""
+    if yes:
+        out.info(cost)
+    elif out.mode is not Mode.HUMAN or not sys.stdin.isatty():
+        raise NotConfirmed(
+            f"not a terminal: cannot confirm; nothing was sent. {cost}",
+            hint="Give --yes to start without confirmation.",
+        )
+    elif not ask_user(f"{cost} Start?"):
+        raise NotConfirmed("nothing was sent")
 
 
 def _fix(out: Output, checks: list[HealthCheck], *, yes: bool) -> list[HealthCheck]:

@@ -4,11 +4,13 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.output import Mode, Output
 from ftops.clock import Clock, SystemClock
 from ftops.http.request_log import FILENAME, RequestLog
+from ftops.ledger.ledger import Ledger
 from ftops.providers.address import Destination, read_base_url
 from ftops.providers.model_catalog import ExampleLimit, ModelCatalog, ModelInfo
 from ftops.providers.provider import Provider, ProviderContext
@@ -69,7 +71,11 @@ def find_deployed(account: str, model: str) -> str | None:
     if not (get_home() / "ledger.db").is_file():
         return None
     with open_ledger() as ledger:
-        record = ledger.find_deployment(account, model)
+        return _find_deployed(ledger, account, model)
+
+
+def _find_deployed(ledger: Ledger, account: str, model: str) -> str | None:
+    record = ledger.find_deployment(account, model)
     return record.call_name if record else None
 
 
@@ -98,11 +104,13 @@ def open_providers(
     *,
     on_note: Callable[[str], None] | None = None,
     clock: Clock | None = None,
+    ledger: Ledger | None = None,
 ) -> Iterator[Callable[[ProviderSettings], Provider]]:
     """A function that opens each provider once, for several threads; the block's end closes all.
 
     `typed` are the settings given as options of the command: their address needs no approval.
-    `on_note` shows notes; the default is stderr.
+    `on_note` shows notes; the default is stderr. `ledger` knows which models are deployed; the
+    default is that of the home folder.
     """
     context = ProviderContext(
         environ=read_environ(),
@@ -110,7 +118,7 @@ def open_providers(
         clock=clock or SystemClock(),
         request_log=open_request_log(on_note),
         typed=typed,
-        find_deployed=find_deployed,
+        find_deployed=partial(_find_deployed, ledger) if ledger else find_deployed,
     )
     opened: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()

@@ -125,7 +125,7 @@ def ensure_deployed(stage: StageContext) -> DeploymentRecord:
 
     RunError if it fails or is not ready after an hour; the provider's error if it refuses.
     """
-    record = find_live(stage) or _find_made(stage)
+    record = find_live(stage) or find_made(stage)
     if record is not None and record.status == "failed":
         end(stage.ledger, stage.provider, record, stage.clock)
         record = None
@@ -155,7 +155,7 @@ def _create(stage: StageContext) -> DeploymentRecord:
     return _record(stage, call, deployment, hourly_usd)
 
 
-def _find_made(stage: StageContext) -> DeploymentRecord | None:
+def find_made(stage: StageContext) -> DeploymentRecord | None:
     """The deployment of an unanswered request; the request is closed if there is none."""
     call = stage.ledger.find_open_call(stage.run.id, CALL)
     if call is None:

@@ -11,6 +11,7 @@ import pytest
 
 from ftops.clock import SystemClock
 from ftops.http.probe import find_clock_skew_s
+from ftops.providers.engine_process import stop_engine
 from tests.cli.running import ftops, write_job
 
 
@@ -123,3 +124,31 @@ def test_the_provider_of_a_job_file_is_checked(home: Path, tmp_path: Path) -> No
     (key_check,) = [check for check in json.loads(result.out) if check["check"] == "key"]
     assert key_check["status"] == "problem"
     assert "OPENAI_API_KEY" in key_check["what"] + key_check["next"]
+
+
+def test_a_live_check_asks_before_it_sends_anything(home: Path) -> None:
+    result = ftops("doctor", "--provider", "local", "--live", "ada", "--json")
+    assert result.code == 1
+    assert "This trains ada at local on 20 short rows" in str(result.error["message"])
+    assert "--yes" in str(result.error["hint"])
+    assert list(home.iterdir()) == []
+
+
+def test_a_live_check_needs_a_provider(home: Path) -> None:
+    result = ftops("doctor", "--live", "ada")
+    assert result.code == 2
+    assert "--live needs --provider or a job file" in result.err
+
+
+def test_a_live_check_trains_and_leaves_nothing(home: Path) -> None:
+    try:
+        result = ftops("doctor", "--provider", "local", "--live", "ada", "--yes", "--json")
+        assert ftops("runs", "-q").out == ""
+        assert ftops("files", "list", "-q").out == ""
+    finally:
+        stop_engine(home / "engine")
+    checks = list_checks(result.out)
+    assert result.code == 0, result.out
+    for name in ("upload", "create", "follow", "results", "evaluate", "identity", "events", "cost"):
+        assert (name, "ok") in checks
+    assert checks.count(("clean-up", "ok")) == 4  # two files, the results file and the model

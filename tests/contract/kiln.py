@@ -126,9 +126,11 @@ class KilnProvider(Provider):
         return _read_job(self._api.parse(response, action).get_object("training"))
 
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
+        wanted = _render(request)
+        identity = {name: wanted[name] for name in ("base", "dataset", "holdout", "label")}
         for fields in self._fetch("GET", "/trainings").get_objects("trainings"):
             job = _read_job(fields)
-            if fields.values.items() >= _render(request).items() and job_filter(job):
+            if fields.values.items() >= identity.items() and job_filter(job):
                 return job
         return None
 
