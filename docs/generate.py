@@ -10,6 +10,7 @@ docs/data-fixes.md     every data fix
 docs/data-formats.md   every row layout
 docs/diagnostics.md    every diagnostic of training curves
 docs/architecture.md   the part between the `generated` marks: states and transitions
+docs/providers.md      what each provider supports, with the tests that prove it
 docs/reliability.md    the part between the `generated` marks: figures of docs/proof.json
 """
 
@@ -19,6 +20,8 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+
+from provider_page import render_providers
 
 from ftops.cli.reference import render_reference as render_cli
 from ftops.cli.reference import render_transcript
@@ -192,6 +195,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/data-fixes.md": render_data_fixes,
     "docs/data-formats.md": render_data_formats,
     "docs/diagnostics.md": render_diagnostics,
+    "docs/providers.md": render_providers,
     "docs/architecture.md": render_architecture,
     "docs/reliability.md": render_reliability,
 }

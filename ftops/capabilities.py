@@ -114,6 +114,8 @@ class Capabilities:
     tools: bool = True  # its models can learn to call tools
     pauses: bool = True  # a job can be paused and resumed
     untrained_bases: tuple[str, ...] = ()  # base models that have random weights before training
+    events: Literal["list", "states"] = "list"  # states: made from the states of the job
+    curve: Literal["file", "metrics", "checkpoints", "none"] = "file"  # where losses come from
     estimates_cost: bool = False  # it implements `Provider.estimate_cost`
     moderation: bool = False  # it implements `Provider.moderate`
     deployment: DeploymentRule | None = None  # None: trained models answer without one

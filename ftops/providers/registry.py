@@ -50,6 +50,9 @@ class ProviderEntry:
     `protocols` holds the differences of other values of `protocol:` in the job file. `sections`
     are the sections of the job file that only this provider reads: strict Pydantic models, imported
     when a job file is read. `JobRequest.sections` has their values.
+
+    The last three are for docs/providers.md: the day of the documents that the entry follows, some
+    base models that are trained there, and what only the real service can prove.
     """
 
     summary: str
@@ -59,6 +62,9 @@ class ProviderEntry:
     settings: frozenset[str] = frozenset()
     protocols: Mapping[JobProtocol, tuple[Capabilities, Build]] = field(default_factory=dict)
     sections: Mapping[str, Callable[[], type[Any]]] = field(default_factory=dict)
+    as_of: str = ""
+    models: tuple[str, ...] = ()
+    unproved: tuple[str, ...] = ()
 
 
 def _import_when_built(module: str, function: str) -> Build:
@@ -143,6 +149,7 @@ _NEBIUS = Capabilities(
     deployment=DeploymentRule(hourly=False, ends="never"),
     weights=True,
     naming=Naming(fine_tuned_model=r"(.+)-LoRa:.+"),
+    curve="checkpoints",
 )
 _CRUSOE = Capabilities(
     suffix_max=64,
@@ -159,6 +166,7 @@ _CRUSOE = Capabilities(
     estimates_cost=True,
     weights=True,
     naming=Naming(fine_tuned_model=r"(?!)"),  # no name contains the base model
+    curve="metrics",
 )
 _AZURE = replace(
     _OPENAI,
@@ -185,6 +193,8 @@ _VERTEX = Capabilities(
         # The name of an endpoint does not contain the base model.
         fine_tuned_model=r"projects/[^/]+/locations/[^/]+/(?:endpoints|models)/[^/]+",
     ),
+    events="states",
+    curve="none",
 )
 _TOGETHER = Capabilities(
     suffix_max=40,
@@ -206,6 +216,7 @@ _TOGETHER = Capabilities(
     naming=Naming(
         file_id=r"file-[A-Za-z0-9-]+", job_id=r"ft-[A-Za-z0-9-]+", fine_tuned_model=r"(?!)"
     ),
+    curve="metrics",
 )
 
 PROVIDERS: Mapping[str, ProviderEntry] = {
@@ -230,6 +241,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
                 _import_when_built("ftops.providers.local", "build_local_legacy"),
             )
         },
+        models=ENGINE_SIZES,
     ),
     "openai": ProviderEntry(
         summary="OpenAI, and every server that speaks its fine-tuning API at another `base_url`",
@@ -243,6 +255,9 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
                 _import_when_built("ftops.providers.openai_legacy", "build_openai_legacy"),
             )
         },
+        as_of="2026-11-22",
+        models=("gpt-4.1-nano-2025-04-14", "gpt-4.1-mini-2025-04-14", "gpt-4.1-2025-04-14"),
+        unproved=("whether a new customer may still train before 2027-01-06",),
     ),
     "vertex": ProviderEntry(
         summary="Gemini models at Google Vertex AI, with the training files in a bucket",
@@ -251,6 +266,12 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         address=VERTEX,
         settings=frozenset({"base_url", "api_key_env", "project", "location", "bucket"}),
         sections={"vertex": _load_vertex_options},
+        as_of="2026-11-29",
+        models=("gemini-3.5-flash", "gemini-3.5-flash-lite", "gemini-3.1-flash-lite"),
+        unproved=(
+            "whether the list of jobs can be filtered by labels; the labels are compared anyway",
+            "the price of training, which no document of that date has",
+        ),
     ),
     "together": ProviderEntry(
         summary="Together AI, which trains open models and deploys them by the hour",
@@ -261,6 +282,9 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         sections={
             "together": _load_when_read("ftops.providers.together_options", "TogetherOptions")
         },
+        as_of="2026-11-29",
+        models=("meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", "Qwen/Qwen3-8B"),
+        unproved=("what a status means that the documents do not name",),
     ),
     "nebius": ProviderEntry(
         summary="Nebius Token Factory: open-weight models",
@@ -269,6 +293,12 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         address=NEBIUS,
         settings=frozenset({"base_url", "api_key_env"}),
         sections={"nebius": _load_when_read("ftops.providers.openai_options", "NebiusOptions")},
+        as_of="2026-11-29",
+        models=("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.3-70B-Instruct"),
+        unproved=(
+            "which other base models are trained there today",
+            "the price above 20 billion parameters, which rests on the notes of one user",
+        ),
     ),
     "crusoe": ProviderEntry(
         summary="Crusoe's serverless fine-tuning: open-weight models",
@@ -277,6 +307,9 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         address=CRUSOE,
         settings=frozenset({"base_url", "api_key_env", "project"}),
         sections={"crusoe": _load_when_read("ftops.providers.openai_options", "CrusoeOptions")},
+        as_of="2026-11-29",
+        models=("meta-llama/Llama-3.1-8B-Instruct", "openai/gpt-oss-120b"),
+        unproved=("whether jobs take metadata and a seed; ftops sends neither",),
     ),
     "azure": ProviderEntry(
         summary="Azure AI Foundry: models of OpenAI and others, in a resource of your own",
@@ -285,6 +318,12 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         address=AZURE,
         settings=frozenset({"base_url", "api_key_env"}),
         sections={"azure": _load_when_read("ftops.providers.openai_options", "AzureOptions")},
+        as_of="2026-11-29",
+        models=("gpt-4.1-mini-2025-04-14", "gpt-4.1-nano-2025-04-14", "gpt-4.1-2025-04-14"),
+        unproved=(
+            "whether a job returns its metadata; without them, its parameters identify it",
+            "whether a new customer may still train models of OpenAI",
+        ),
     ),
     "volition": ProviderEntry(
         summary="gateways of Volition, which know a repeated request by its Idempotency-Key",
@@ -292,6 +331,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         build=_build_openai,
         address=VOLITION,
         settings=frozenset({"base_url", "api_key_env"}),
+        as_of="2026-11-29",
     ),
 }
 

@@ -261,6 +261,7 @@ KILN = ProviderEntry(
         pauses=False,
         chats=False,
         deployment=DeploymentRule(hourly_usd=3.0, ends="idle"),
+        curve="none",
         naming=Naming(r"kiln://datasets/\d+", r"\d+", r"(.+)@\d+"),
     ),
     build=KilnProvider,

@@ -39,6 +39,7 @@ class OpenAIServer:
             (r"(GET|DELETE) /files/([^/]+)(/content)?", self._use_file),
             (r"(GET|POST) /fine_tuning/jobs", self._use_jobs),
             (r"(GET|POST) /fine_tuning/jobs/([^/]+)(?:/cancel)?", self._use_job),
+            (r"GET /fine_tuning/jobs/([^/]+)/events", self._list_events),
             (r"GET /models", self._list_models),
             (r"(GET|DELETE) /models/([^/]+)", self._use_model),
             (r"POST /chat/completions", self._complete),
@@ -118,6 +119,10 @@ class OpenAIServer:
             job["fine_tuned_model"] = name
             self._add_model(name, "acme")
         return httpx.Response(200, json=job)
+
+    def _list_events(self, _request: httpx.Request, job_id: str) -> httpx.Response:
+        event = {"id": f"ftevent-{job_id}", "object": "fine_tuning.job.event", "level": "info"}
+        return _list([event | {"message": "created", "created_at": int(time.time())}])
 
     def _list_models(self, _request: httpx.Request) -> httpx.Response:
         return _list(list(self.models.values()))

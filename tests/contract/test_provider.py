@@ -89,6 +89,23 @@ def test_capabilities_name_the_optional_methods_of_the_provider(
 
 
 @every_site
+def test_events_and_curve_come_from_where_the_capabilities_say(
+    provider: Provider, trained: Trained
+) -> None:
+    capabilities, job = provider.capabilities, trained.job
+    has_metrics = provider.read_training_metrics(job) is not None
+    assert has_metrics == (capabilities.curve in ("metrics", "checkpoints"))
+    if capabilities.curve == "none":
+        assert job.result_files == ()
+    if capabilities.curve == "checkpoints":
+        assert provider.list_checkpoints(job.id) != []
+    events = provider.list_events(job.id, known=frozenset())
+    assert all(event.id for event in events)
+    if capabilities.events == "states":
+        assert len(events) > 1
+
+
+@every_site
 def test_a_job_ends_with_a_model_that_completes_prompts(
     provider: Provider, trained: Trained
 ) -> None:
