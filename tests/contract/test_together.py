@@ -865,6 +865,26 @@ def test_a_job_file_completes_all_stages_with_a_deployment_for_the_evaluation(
     assert len(site.server.files) == 2
 
 
+def test_preference_rows_train_with_the_method_dpo(site: Site, bench: Bench) -> None:
+    job = load_together(bench, method="dpo", hyperparameters={"beta": 0.2})
+    answers = [[{"role": "assistant", "content": text}] for text in ("Yes.", "It may be.")]
+    rows = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"Is {number} a number?"}]},
+            "preferred_output": answers[0],
+            "non_preferred_output": answers[1],
+        }
+        for number in range(4)
+    ]
+    data = job.path.with_name("train.jsonl")
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert bench.run(job).status is RunStatus.SUCCEEDED
+    (body,) = site.server.jobs.values()
+    assert body["training_method"] == {"method": "dpo", "dpo_beta": 0.2}
+    (content,) = site.server.contents.values()
+    assert [json.loads(line) for line in content.splitlines()] == rows
+
+
 def test_a_deployment_that_fails_after_a_good_training_keeps_the_model(
     site: Site, bench: Bench
 ) -> None:
