@@ -20,10 +20,8 @@ from ftops.capabilities import Capabilities
 from ftops.errors import InvalidResponse, ProviderError, Rejected
 from ftops.http.client import READ_TIMEOUT_S, make_timeout
 from ftops.http.response import JsonObject, parse_object, read_event_data
-from ftops.providers.openai import (
-    CREATE_TIMEOUT_S,
-    OpenAIProvider,
-    build_openai,
+from ftops.providers.openai import CREATE_TIMEOUT_S, OpenAIProvider, build_openai
+from ftops.providers.openai_request import (
     has_same_hyperparameters,
     render_headers,
     render_hyperparameters,

@@ -11,7 +11,7 @@ import respx
 from ftops.capabilities import Capabilities
 from ftops.errors import InvalidResponse, NotFound, Rejected, Unavailable, Unreachable
 from ftops.http.response import MAX_PAGES
-from ftops.providers.openai import render_request
+from ftops.providers.openai_request import render_request
 from ftops.providers.provider import Provider
 from ftops.providers.registry import get_capabilities
 from ftops.records import (
