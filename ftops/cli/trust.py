@@ -137,7 +137,9 @@ class Recipient:
             "" if self.is_trusted else f"; not approved: `{format_trust_command(self.destination)}`"
         )
         plain = ", not encrypted" if self.destination.is_plain_http else ""
-        return f"{self.name} at {self.destination.base_url}{plain}, {with_key}{trusted}"
+        storage = self.destination.storage_url
+        address = " and ".join(filter(None, (self.destination.base_url, storage)))
+        return f"{self.name} at {address}{plain}, {with_key}{trusted}"
 
     def to_json(self) -> dict[str, Json]:
         destination = self.destination

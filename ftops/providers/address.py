@@ -20,13 +20,14 @@ class Destination:
 
     `key_variable` is None if no key is sent: to a server on this machine without `api_key_env`; or
     if the program `key_command` prints the key. `is_approved` if the key may be sent there without
-    the user's approval.
+    the user's approval. Files and the key also go to `storage_url`.
     """
 
     base_url: str
     key_variable: str | None
     is_approved: bool = False
     key_command: str | None = None
+    storage_url: str | None = None
 
     @property
     def origin(self) -> tuple[str, str, int]:

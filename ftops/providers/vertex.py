@@ -30,7 +30,7 @@ from ftops.providers.provider import (
 )
 from ftops.providers.trust import Trust, TrustFile
 from ftops.providers.vertex_address import VERTEX, get_setting
-from ftops.providers.vertex_bucket import STORAGE, StorageBucket
+from ftops.providers.vertex_bucket import StorageBucket
 from ftops.providers.vertex_client import GoogleApi, GoogleEndpoint, list_pages
 from ftops.providers.vertex_completions import GeminiCompletions
 from ftops.providers.vertex_response import (
@@ -455,8 +455,7 @@ def build_vertex(
     )
     base_url = destination.base_url
     api = GoogleApi(endpoint, clock=context.clock, retries=RetryPolicy())
-    # A server at another address has the routes of both services.
-    storage_url = STORAGE if VERTEX.is_own(base_url) else format_origin(destination.origin)
+    storage_url = destination.storage_url or format_origin(destination.origin)
     project = get_setting("project", settings, environ)
     location = get_setting("location", settings, environ)
     return VertexProvider(

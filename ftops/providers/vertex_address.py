@@ -17,6 +17,7 @@ from ftops.records import ProviderSettings
 TOKEN_VARIABLE = "GOOGLE_OAUTH_ACCESS_TOKEN"
 GCLOUD_COMMAND = "gcloud auth print-access-token"
 _REGION = "us-central1"
+_STORAGE = "https://storage.googleapis.com"
 _HOST = "aiplatform.googleapis.com"
 _GLOBAL = "global"
 Setting = Literal["project", "location", "bucket"]
@@ -41,11 +42,13 @@ class VertexAddress(ServerAddress):
         """As for other addresses; also ProviderError without a project."""
         get_setting("project", settings, environ)
         destination = super().get_destination(settings, environ)
+        if not self.is_own(destination.base_url):  # that server has the routes of both services
+            return destination
+        destination = replace(destination, storage_url=_STORAGE)
         is_set = bool(environ.get(self.key_variable, "").strip())
-        is_usual = destination.key_variable == self.key_variable and not is_set
-        if is_usual and self.is_own(destination.base_url):
-            return replace(destination, key_variable=None, key_command=GCLOUD_COMMAND)
-        return destination
+        if destination.key_variable != self.key_variable or is_set:
+            return destination
+        return replace(destination, key_variable=None, key_command=GCLOUD_COMMAND)
 
     def get_base_url(self, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
         """The address in the settings, else that of the region."""

@@ -20,7 +20,6 @@ from ftops.providers.vertex_client import GoogleApi, list_pages
 from ftops.providers.vertex_response import find_int64
 from ftops.records import RemoteFile
 
-STORAGE = "https://storage.googleapis.com"
 _FOLDER = "ftops/"
 _PIECE_BYTES = 1 << 20
 _FILE_ID = re.compile(r"gs://([a-z0-9][a-z0-9._-]*)/(.+)")

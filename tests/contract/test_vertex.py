@@ -647,7 +647,7 @@ def test_the_token_of_gcloud_goes_to_google_alone() -> None:
     assert own is not None
     assert own.base_url == "https://us-central1-aiplatform.googleapis.com/v1beta1"
     assert (own.key_variable, own.key_command) == (None, "gcloud auth print-access-token")
-    assert own.is_approved
+    assert (own.is_approved, own.storage_url) == (True, "https://storage.googleapis.com")
     named = find_destination(SETTINGS, ENVIRON)
     assert named is not None
     assert (named.key_variable, named.key_command) == (VARIABLE, None)
@@ -665,7 +665,7 @@ def test_the_token_of_gcloud_goes_to_google_alone() -> None:
             find_destination(other, {})
         named = find_destination(replace(other, api_key_env=VARIABLE), {})
         assert named is not None
-        assert (named.key_command, named.is_approved) == (None, False)
+        assert (named.key_command, named.is_approved, named.storage_url) == (None, False, None)
 
 
 def test_dpo_is_a_method_of_the_provider() -> None:
