@@ -19,6 +19,7 @@ from ftops.errors import (
     RunError,
     SpecError,
 )
+from ftops.http.request_log import RequestLog
 from ftops.ledger.ledger import Ledger
 from ftops.providers.provider import Provider, ProviderContext
 from ftops.providers.registry import PROVIDERS, build_provider, find_destination, get_capabilities
@@ -37,6 +38,7 @@ from ftops.records import (
 )
 from ftops.runs.preview import preview
 from ftops.spec.job_file import LoadedJob, check_provider, load_job
+from tests.contract.serving import serve
 from tests.contract.vertex_server import (
     BUCKET,
     PROJECT,
@@ -666,6 +668,25 @@ def test_the_token_of_gcloud_goes_to_google_alone() -> None:
         named = find_destination(replace(other, api_key_env=VARIABLE), {})
         assert named is not None
         assert (named.key_command, named.is_approved, named.storage_url) == (None, False, None)
+
+
+def test_a_server_at_another_address_has_the_routes_of_both_services(tmp_path: Path) -> None:
+    server = VertexServer()
+    log = RequestLog(tmp_path / "requests.jsonl", FakeClock(), lambda _: None)
+    with serve(server) as address:
+        settings = replace(SETTINGS, base_url=f"{address}/v1beta1", api_key_env="TOKEN_HERE")
+        context = ProviderContext({"TOKEN_HERE": TOKEN}, tmp_path, FakeClock(), request_log=log)
+        provider = build_provider(settings, context)
+        job_id = Site(tmp_path, server).train(provider)
+        while not (job := provider.get_job(job_id)).ended:
+            pass
+        assert job.fine_tuned_model is not None
+        assert provider.complete(job.fine_tuned_model, ["a"], Sampling())[0].text == " 2"
+        provider.delete_model(job.fine_tuned_model)
+        provider.close()
+    lines = (tmp_path / "requests.jsonl").read_text()
+    assert len(lines.splitlines()) == len(server.requests)
+    assert TOKEN not in lines
 
 
 def test_dpo_is_a_method_of_the_provider() -> None:
