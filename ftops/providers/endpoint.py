@@ -83,7 +83,8 @@ class KeyedEndpoint(Generic[C]):
         with self._lock:
             if self._client is None:
                 self._check_trust()
-                self._check_key()
+                if self._key_variable is not None:
+                    check_key(self.secret, self._options.base_url, self._key_variable)
                 self._client = self._make_client(self._options)
             return self._client
 
@@ -94,18 +95,30 @@ class KeyedEndpoint(Generic[C]):
         if self._client is not None and self._options.http_client is None:
             self._client.close()
 
-    def _check_key(self) -> None:
-        if self._key_variable is None:
-            return
-        key = self._options.key
-        if not key:
-            raise missing_key(self._options.base_url, self._key_variable)
-        if not key.isascii() or not key.isprintable():
-            raise AuthFailed(
-                f"the key in the environment variable {self._key_variable} holds characters "
-                "that no key has",
-                hint=f"Set {self._key_variable} again; perhaps other text was pasted along.",
-            )
+
+def check_key(key: str, base_url: str, variable: str) -> None:
+    """Raise AuthFailed for a key of an environment variable that is missing or is no key."""
+    if not key:
+        raise missing_key(base_url, variable)
+    if not key.isascii() or not key.isprintable():
+        raise AuthFailed(
+            f"the key in the environment variable {variable} holds characters that no key has",
+            hint=f"Set {variable} again; perhaps other text was pasted along.",
+        )
+
+
+def make_trust_check(
+    address: ServerAddress, settings: ProviderSettings, context: ProviderContext
+) -> Callable[[], None]:
+    """A function that raises NotTrusted if the key may not be sent to the provider."""
+    destination = address.get_destination(settings, context.environ)
+    is_typed = context.typed is not None and context.typed.type == settings.type
+    typed = (
+        address.get_destination(context.typed, context.environ)
+        if context.typed and is_typed
+        else None
+    )
+    return partial(Trust(TrustFile(context.home), typed).check, destination)
 
 
 def build_endpoint(
@@ -124,9 +137,6 @@ def build_endpoint(
     """
     environ = context.environ
     destination = address.get_destination(settings, environ)
-    is_typed = context.typed is not None and context.typed.type == settings.type
-    typed = address.get_destination(context.typed, environ) if context.typed and is_typed else None
-    trust = Trust(TrustFile(context.home), typed)
     variable = destination.key_variable
     options = ClientOptions(
         base_url=base_url or destination.base_url,
@@ -137,5 +147,8 @@ def build_endpoint(
         request_log=context.request_log,
     )
     return KeyedEndpoint(
-        options, make_client, key_variable=variable, check_trust=partial(trust.check, destination)
+        options,
+        make_client,
+        key_variable=variable,
+        check_trust=make_trust_check(address, settings, context),
     )

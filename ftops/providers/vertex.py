@@ -18,6 +18,7 @@ from ftops.errors import InvalidResponse, NotFound, Rejected, Unavailable
 from ftops.http.address import format_origin
 from ftops.http.response import JsonObject
 from ftops.http.retry import RetryPolicy
+from ftops.providers.endpoint import make_trust_check
 from ftops.providers.model_catalog import ModelCatalog, ModelInfo
 from ftops.providers.openai_response import UNKNOWN_TIME
 from ftops.providers.provider import (
@@ -28,7 +29,6 @@ from ftops.providers.provider import (
     UploadCheckpoint,
     any_job,
 )
-from ftops.providers.trust import Trust, TrustFile
 from ftops.providers.vertex_address import VERTEX, get_setting
 from ftops.providers.vertex_bucket import StorageBucket
 from ftops.providers.vertex_client import GoogleApi, GoogleEndpoint, list_pages
@@ -443,13 +443,11 @@ def build_vertex(
     """
     environ = context.environ
     destination = VERTEX.get_destination(settings, environ)
-    is_typed = context.typed is not None and context.typed.type == settings.type
-    typed = VERTEX.get_destination(context.typed, environ) if context.typed and is_typed else None
     endpoint = GoogleEndpoint(
         destination,
         environ,
         context.clock,
-        check_trust=partial(Trust(TrustFile(context.home), typed).check, destination),
+        check_trust=make_trust_check(VERTEX, settings, context),
         http_client=context.http_client,
         request_log=context.request_log,
     )

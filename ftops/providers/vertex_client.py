@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,12 +16,11 @@ import httpx2
 
 from ftops.clock import Clock
 from ftops.errors import AuthFailed, InvalidResponse, ProviderError
-from ftops.http.address import is_loopback
 from ftops.http.api_client import ApiClient
-from ftops.http.client import LoggingClient, make_timeout
 from ftops.http.request_log import RequestLog
 from ftops.http.response import MAX_PAGES, JsonObject
-from ftops.providers.address import Destination, missing_key
+from ftops.providers.address import Destination
+from ftops.providers.endpoint import ClientOptions, check_key, make_http_client
 from ftops.providers.vertex_address import GCLOUD_COMMAND, TOKEN_VARIABLE
 
 _COMMAND_TIMEOUT_S = 60.0
@@ -106,8 +105,9 @@ class GoogleEndpoint:
         self._environ = environ
         self._clock = clock
         self._check_trust = check_trust
-        self._http_client = http_client
-        self._request_log = request_log
+        self._options = ClientOptions(
+            destination.base_url, "", http_client=http_client, request_log=request_log
+        )
         self._client: GoogleClient | None = None
         self._token = ""
         self._retired: list[GoogleClient] = []  # closed late: another thread may be using one
@@ -124,7 +124,11 @@ class GoogleEndpoint:
                 token = self._read_token()
                 if self._client is not None:
                     self._retired.append(self._client)
-                self._client = GoogleClient(self._connect(token), token, self._clock.monotonic_s())
+                self._client = GoogleClient(
+                    make_http_client(replace(self._options, key=token)),
+                    token,
+                    self._clock.monotonic_s(),
+                )
                 self._token = token
             return self._client
 
@@ -143,34 +147,21 @@ class GoogleEndpoint:
             clients = [*self._retired, *([self._client] if self._client else [])]
             self._retired, self._client = [], None
         for client in clients:
-            if client.http is not self._http_client:
+            if client.http is not self._options.http_client:
                 client.http.close()
 
     def _is_old(self, client: GoogleClient) -> bool:
         age_s = self._clock.monotonic_s() - client.created_s
         return self._destination.key_command is not None and age_s > _TOKEN_AGE_S
 
-    def _connect(self, token: str) -> httpx2.Client:
-        if isinstance(self._http_client, httpx2.Client):
-            return self._http_client
-        trust_env = not is_loopback(self._destination.base_url)
-        if self._request_log is not None:
-            return LoggingClient(self._request_log, secret=token, trust_env=trust_env)
-        return httpx2.Client(trust_env=trust_env, follow_redirects=False, timeout=make_timeout())
-
     def _read_token(self) -> str:
         command, variable = self._destination.key_command, self._destination.key_variable
         if command is not None:
             return print_token(command, self._destination.base_url, self._environ)
-        token = self._environ.get(variable, "").strip() if variable else "none"
-        if not token:
-            raise missing_key(self._destination.base_url, variable or "")
-        if not token.isascii() or not token.isprintable():
-            raise AuthFailed(
-                f"the token in the environment variable {variable} holds characters that no token"
-                " has",
-                hint=f"Set {variable} again; perhaps other text was pasted along.",
-            )
+        if variable is None:  # a server on this machine
+            return "none"
+        token = self._environ.get(variable, "").strip()
+        check_key(token, self._destination.base_url, variable)
         return token
 
 

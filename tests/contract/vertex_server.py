@@ -210,8 +210,11 @@ class VertexServer:
         source = body.get("baseModel")
         if "preTunedModel" in body:
             _check(source is None, "one of base_model and pre_tuned_model")
-            _check_keys(body["preTunedModel"], {"tunedModelName", "checkpointId"}, "pre_tuned")
-            number, _, version = body["preTunedModel"]["tunedModelName"].partition("@")
+            source_model = body["preTunedModel"]
+            if "tuned_model_name" in source_model:  # the service takes both spellings
+                source_model["tunedModelName"] = source_model.pop("tuned_model_name")
+            _check_keys(source_model, {"tunedModelName", "checkpointId"}, "pre_tuned_model")
+            number, _, version = source_model["tunedModelName"].partition("@")
             versions = self.models.get(number.rpartition("/")[2], [])
             _check(version in versions, "no such tuned model")
         elif source not in _BASES:

@@ -104,5 +104,5 @@ def test_a_missing_command_is_named_with_the_variable(site: Site) -> None:
 def test_a_token_with_characters_that_no_token_has_is_refused(site: Site) -> None:
     environ = {"GOOGLE_OAUTH_ACCESS_TOKEN": "ya29.\u2026", "PATH": ""}
     context = ProviderContext(environ, site.folder, site.clock, http_client=site.server.connect())
-    with pytest.raises(AuthFailed, match="characters that no token has"):
+    with pytest.raises(AuthFailed, match="characters that no key has"):
         list(build_provider(SETTINGS, context).list_files())
