@@ -128,6 +128,9 @@ class KilnProvider(Provider):
     def find_job(self, request: JobRequest, *, job_filter: JobFilter = any_job) -> Job | None:
         wanted = _render(request)
         identity = {name: wanted[name] for name in ("base", "dataset", "holdout", "label")}
+        # An intent in the ledger has no hyperparameters.
+        numbers = {name: wanted[name] for name in ("passes", "rate")}
+        identity |= {name: value for name, value in numbers.items() if value not in (None, "auto")}
         for fields in self._fetch("GET", "/trainings").get_objects("trainings"):
             job = _read_job(fields)
             if fields.values.items() >= identity.items() and job_filter(job):

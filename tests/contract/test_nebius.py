@@ -95,7 +95,7 @@ def test_a_failed_job_is_found_by_its_mark(site: Site) -> None:
     assert (found.id, found.status) == (job.id, "cancelled")
 
 
-def test_a_suffix_leaves_room_for_the_mark(site: Site) -> None:
+def test_the_longest_suffix_is_shorter_by_the_mark(site: Site) -> None:
     job = write_job(site.home, provider="nebius", model=NEBIUS_BASE, suffix="s" * 56)
     with pytest.raises(SpecError, match="a suffix of at most 55 characters; this one has 56"):
         check_provider(job, get_capabilities(site.settings))
