@@ -8,7 +8,7 @@ from email.message import Message
 from email.parser import BytesParser
 from typing import Any
 
-import httpx
+import httpx2
 
 KEY = "sk-stand-in-0123456789"
 BASE_MODEL = "gpt-4o-mini-2024-07-18"
@@ -28,10 +28,10 @@ class OpenAIServer:
     def __post_init__(self) -> None:
         self._add_model(BASE_MODEL, "system")
 
-    def connect(self) -> httpx.Client:
-        return httpx.Client(transport=httpx.MockTransport(self.handle))
+    def connect(self) -> httpx2.Client:
+        return httpx2.Client(transport=httpx2.MockTransport(self.handle))
 
-    def handle(self, request: httpx.Request) -> httpx.Response:
+    def handle(self, request: httpx2.Request) -> httpx2.Response:
         assert request.headers["authorization"] == f"Bearer {KEY}"
         call = f"{request.method} {request.url.path.removeprefix('/v1')}"
         for pattern, method in (
@@ -48,7 +48,7 @@ class OpenAIServer:
                 return method(request, *match.groups())
         return _refuse(404, f"Invalid URL ({call})")
 
-    def _use_files(self, request: httpx.Request, verb: str) -> httpx.Response:
+    def _use_files(self, request: httpx2.Request, verb: str) -> httpx2.Response:
         if verb == "GET":
             return _list(list(self.files.values())[::-1])
         content_type = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
@@ -69,21 +69,21 @@ class OpenAIServer:
             "purpose": "fine-tune",
             "status": "processed",
         }
-        return httpx.Response(200, json=self.files[file_id])
+        return httpx2.Response(200, json=self.files[file_id])
 
     def _use_file(
-        self, _request: httpx.Request, verb: str, file_id: str, content: str | None
-    ) -> httpx.Response:
+        self, _request: httpx2.Request, verb: str, file_id: str, content: str | None
+    ) -> httpx2.Response:
         if file_id not in self.files:
             return _refuse(404, f"No such File object: {file_id}", "id")
         if verb == "DELETE":
             del self.files[file_id]
-            return httpx.Response(200, json={"id": file_id, "object": "file", "deleted": True})
+            return httpx2.Response(200, json={"id": file_id, "object": "file", "deleted": True})
         if content:
-            return httpx.Response(200, content=self.contents[file_id])
-        return httpx.Response(200, json=self.files[file_id])
+            return httpx2.Response(200, content=self.contents[file_id])
+        return httpx2.Response(200, json=self.files[file_id])
 
-    def _use_jobs(self, request: httpx.Request, verb: str) -> httpx.Response:
+    def _use_jobs(self, request: httpx2.Request, verb: str) -> httpx2.Response:
         if verb == "GET":
             return _list(list(self.jobs.values())[::-1])
         body = json.loads(request.read())
@@ -101,9 +101,9 @@ class OpenAIServer:
             "fine_tuned_model": None,
             "user_provided_suffix": body.get("suffix"),
         }
-        return httpx.Response(200, json=self.jobs[job_id])
+        return httpx2.Response(200, json=self.jobs[job_id])
 
-    def _use_job(self, _request: httpx.Request, verb: str, job_id: str) -> httpx.Response:
+    def _use_job(self, _request: httpx2.Request, verb: str, job_id: str) -> httpx2.Response:
         job = self.jobs.get(job_id)
         if job is None:
             return _refuse(404, f"Could not find fine tune: {job_id}", "fine_tune_id")
@@ -118,24 +118,24 @@ class OpenAIServer:
             name = f"ft:{job['model']}:acme:{suffix}:{self._make_id('')}"
             job["fine_tuned_model"] = name
             self._add_model(name, "acme")
-        return httpx.Response(200, json=job)
+        return httpx2.Response(200, json=job)
 
-    def _list_events(self, _request: httpx.Request, job_id: str) -> httpx.Response:
+    def _list_events(self, _request: httpx2.Request, job_id: str) -> httpx2.Response:
         event = {"id": f"ftevent-{job_id}", "object": "fine_tuning.job.event", "level": "info"}
         return _list([event | {"message": "created", "created_at": int(time.time())}])
 
-    def _list_models(self, _request: httpx.Request) -> httpx.Response:
+    def _list_models(self, _request: httpx2.Request) -> httpx2.Response:
         return _list(list(self.models.values()))
 
-    def _use_model(self, _request: httpx.Request, verb: str, model: str) -> httpx.Response:
+    def _use_model(self, _request: httpx2.Request, verb: str, model: str) -> httpx2.Response:
         if model not in self.models:
             return _refuse(404, f"The model `{model}` does not exist", "model")
         if verb == "GET":
-            return httpx.Response(200, json=self.models[model])
+            return httpx2.Response(200, json=self.models[model])
         del self.models[model]
-        return httpx.Response(200, json={"id": model, "object": "model", "deleted": True})
+        return httpx2.Response(200, json={"id": model, "object": "model", "deleted": True})
 
-    def _complete(self, request: httpx.Request) -> httpx.Response:
+    def _complete(self, request: httpx2.Request) -> httpx2.Response:
         body = json.loads(request.read())
         if body["model"] not in self.models:
             return _refuse(404, f"The model `{body['model']}` does not exist", "model")
@@ -145,7 +145,7 @@ class OpenAIServer:
             "finish_reason": "stop",
         }
         usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
-        return httpx.Response(200, json={"id": "1", "choices": [choice], "usage": usage})
+        return httpx2.Response(200, json={"id": "1", "choices": [choice], "usage": usage})
 
     def _add_model(self, name: str, owner: str) -> None:
         created = int(time.time())
@@ -162,10 +162,10 @@ def _parts(form: Message) -> list[Message]:
     return [part for part in payload if isinstance(part, Message)]
 
 
-def _list(items: list[dict[str, Any]]) -> httpx.Response:
-    return httpx.Response(200, json={"object": "list", "data": items, "has_more": False})
+def _list(items: list[dict[str, Any]]) -> httpx2.Response:
+    return httpx2.Response(200, json={"object": "list", "data": items, "has_more": False})
 
 
-def _refuse(status: int, message: str, param: str | None = None) -> httpx.Response:
+def _refuse(status: int, message: str, param: str | None = None) -> httpx2.Response:
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
-    return httpx.Response(status, json={"error": error})
+    return httpx2.Response(status, json={"error": error})

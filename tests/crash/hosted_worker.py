@@ -24,6 +24,7 @@ from tests.contract import (
     azure_server,
     crusoe_server,
     nebius_server,
+    openai_server,
     together_server,
     vertex_server,
 )
@@ -53,6 +54,13 @@ def _count_jobs(server: Any) -> int:
 
 
 SITES = {
+    "openai": HostedSite(
+        ProviderSettings("openai"),
+        {"OPENAI_API_KEY": openai_server.KEY},
+        {"model": openai_server.BASE_MODEL},
+        openai_server.OpenAIServer,
+        _count_jobs,
+    ),
     "nebius": HostedSite(
         ProviderSettings("nebius"),
         {"NEBIUS_API_KEY": nebius_server.NEBIUS_KEY},
@@ -102,6 +110,13 @@ SITES = {
 }
 
 
+def list_settings(settings: ProviderSettings) -> dict[str, str]:
+    """The settings as in a job file."""
+    listed = {name: value for name, value in asdict(settings).items() if value}
+    del listed["protocol"]
+    return listed
+
+
 class Forward(httpx2.BaseTransport):
     """Sends every request to one address, with the host that it is meant for."""
 
@@ -144,12 +159,10 @@ def main(arguments: Sequence[str]) -> None:
     run_context = RunContext(
         ledger, provider, clock, folder / "home", Recorder(), allow_open_ended=True
     )
-    settings = asdict(site.settings)
-    del settings["protocol"]
     job = write_job(
         folder,
         **{
-            "provider": {name: value for name, value in settings.items() if value},
+            "provider": list_settings(site.settings),
             "hyperparameters": {"n_epochs": 2},
             "evaluate": {"against": []},
             **site.job,
