@@ -13,7 +13,14 @@ from pathlib import Path
 from conformance.environments import PROVIDER_SDKS, make_venv
 from conformance.operation import Client, OperationContext, Server
 from conformance.script import OUTCOMES, list_script_operations
-from tests.contract import together_server
+from tests.contract import (
+    azure_server,
+    crusoe_server,
+    nebius_server,
+    together_server,
+    vertex_server,
+)
+from tests.contract.openai_like_server import Faults
 from tests.contract.serving import serve
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,6 +43,30 @@ def _start_together(_folder: Path) -> Iterator[Server]:
         yield StandInAddress(address, together_server.KEY)
 
 
+@contextmanager
+def _start_nebius(_folder: Path) -> Iterator[Server]:
+    with serve(nebius_server.NebiusServer(deployment_lag=1)) as address:
+        yield StandInAddress(f"{address}/v1", nebius_server.NEBIUS_KEY)
+
+
+@contextmanager
+def _start_crusoe(_folder: Path) -> Iterator[Server]:
+    with serve(crusoe_server.CrusoeServer(faults=Faults(late_name=1))) as address:
+        yield StandInAddress(f"{address}/v1", crusoe_server.CRUSOE_KEY)
+
+
+@contextmanager
+def _start_azure(_folder: Path) -> Iterator[Server]:
+    with serve(azure_server.AzureServer()) as address:
+        yield StandInAddress(address, azure_server.AZURE_KEY)
+
+
+@contextmanager
+def _start_vertex(_folder: Path) -> Iterator[Server]:
+    with serve(vertex_server.VertexServer()) as address:
+        yield StandInAddress(address, vertex_server.TOKEN)
+
+
 def _install(cache: Path, *, sdk: str) -> Path:
     return make_venv(cache, sdk, PROVIDER_SDKS[sdk]) / "python"
 
@@ -45,6 +76,7 @@ def _make_environment(server: Server, *, prefix: str) -> Mapping[str, str]:
         f"{prefix}_BASE_URL": server.base_url,
         f"{prefix}_API_KEY": server.token,
         "PYTHONPATH": str(_ROOT),
+        "AZURE_TOKEN": azure_server.AZURE_TOKEN,  # of the management API
     }
 
 
@@ -70,4 +102,10 @@ def _client(
     )
 
 
-PROVIDERS = (_client("together", "together", _start_together),)
+PROVIDERS = (
+    _client("together", "together", _start_together),
+    _client("nebius", "openai", _start_nebius),
+    _client("crusoe", "openai", _start_crusoe),
+    _client("azure", "azure", _start_azure),
+    _client("vertex", "google-genai", _start_vertex),
+)

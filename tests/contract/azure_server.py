@@ -34,6 +34,9 @@ ACCOUNT = (
     "/subscriptions/sub-1/resourceGroups/group-1/providers/Microsoft.CognitiveServices"
     "/accounts/acme"
 )
+RESULTS = (
+    "/subscriptions/sub-1/providers/Microsoft.CognitiveServices/locations/eastus2/operationResults"
+)
 MANAGEMENT_HOST = "management.azure.com"
 
 
@@ -78,6 +81,7 @@ class AzureServer(OpenAILikeServer):
         return [
             (rf"(GET|PUT|DELETE) {ACCOUNT}/deployments/([^/]+)", self._use_deployment),
             (rf"GET {ACCOUNT}/deployments", self._list_deployments),
+            (rf"GET {RESULTS}/([^/]+)", self._finish_deletion),
             *super().routes(),
         ]
 
@@ -90,7 +94,8 @@ class AzureServer(OpenAILikeServer):
         sent = body.get("method", {}).get("supervised", {}).get("hyperparameters", {})
         used = {**sent, "n_epochs": -1 if sent.get("n_epochs") == "auto" else sent.get("n_epochs")}
         kept = {} if self.keeps_metadata else {"metadata": None}
-        return {"hyperparameters": used, "organization_id": None, "result_files": None, **kept}
+        nulls: Fields = {"organization_id": None, "result_files": None, "error": {}}
+        return {"hyperparameters": used, **nulls, **kept}
 
     def name_model(self, job: Fields) -> str | None:
         suffix = f"-{job['suffix']}" if job.get("suffix") else ""
@@ -102,7 +107,9 @@ class AzureServer(OpenAILikeServer):
         return [
             {
                 "id": f"ftchkpt-{step}",
+                "object": "fine_tuning.job.checkpoint",
                 "created_at": job["created_at"],
+                "fine_tuning_job_id": job["id"],
                 "fine_tuned_model_checkpoint": f"{job['fine_tuned_model']}:ckpt-step-{step}",
                 "step_number": step,
                 "metrics": {"step": step, "train_loss": 1.5},
@@ -120,7 +127,7 @@ class AzureServer(OpenAILikeServer):
         return httpx2.Response(status, json={"error": {"code": code, "message": message}})
 
     def _use_deployment(self, request: httpx2.Request, verb: str, name: str) -> httpx2.Response:
-        if request.url.params.get("api-version") != "2024-10-21":
+        if request.url.params.get("api-version") not in ("2024-10-21", "2025-09-01"):
             return self.refuse_management(400, "MissingApiVersionParameter", "no api-version")
         if verb == "PUT":
             return self._put_deployment(name, json.loads(request.read()))
@@ -130,13 +137,18 @@ class AzureServer(OpenAILikeServer):
         state = _get_state(deployment)
         if verb == "DELETE":
             deployment["properties"]["provisioningState"] = "Deleting"
-            return httpx2.Response(202)
+            location = request.url.copy_with(path=f"{RESULTS}/{name}")
+            return httpx2.Response(202, headers={"Location": str(location)})
         if state == "Deleting":
             del self.deployments[name]
         elif state == "Creating":
             end = "Failed" if self.faults.deployment_error else "Succeeded"
             deployment["properties"]["provisioningState"] = end
         return self.ok(deployment)
+
+    def _finish_deletion(self, _request: httpx2.Request, name: str) -> httpx2.Response:
+        self.deployments.pop(name, None)
+        return httpx2.Response(204)
 
     def _put_deployment(self, name: str, body: Fields) -> httpx2.Response:
         model = body.get("properties", {}).get("model", {})

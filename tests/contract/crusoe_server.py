@@ -136,6 +136,7 @@ class CrusoeServer(OpenAILikeServer):
         events = [
             {
                 "id": f"ftevent-{job['id']}-{number}",
+                "object": "fine_tuning.job.event",
                 "created_at": job["created_at"] + number // 4,
                 "level": "info",
                 "message": f"step {number}",
@@ -150,7 +151,9 @@ class CrusoeServer(OpenAILikeServer):
         return [
             {
                 "id": f"ckpt-{job['id']}-{step}",
+                "object": "fine_tuning.job.checkpoint",
                 "created_at": job["created_at"],
+                "fine_tuning_job_id": job["id"],
                 "fine_tuned_model_id": f"ftmodel-{job['id']}-{step}",
                 "fine_tuned_model_checkpoint": f"{job.get('suffix')} at {step}",
                 "step_number": step,

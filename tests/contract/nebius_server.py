@@ -51,6 +51,8 @@ class NebiusServer(OpenAILikeServer):
     }
 
     deployed: dict[str, Fields] = field(default_factory=dict)
+    lags: dict[str, int] = field(default_factory=dict)
+    deployment_lag: int = 0  # looks at a new deployment before it is found
 
     def routes(self) -> list[Route]:
         return [
@@ -70,6 +72,12 @@ class NebiusServer(OpenAILikeServer):
         body = dict(body)
         method = {"hyperparameters": body.pop("hyperparameters")}
         return super().check_job({**body, "method": {"type": "supervised", "supervised": method}})
+
+    def add_file(self, name: str, content: bytes, purpose: str = "fine-tune") -> Fields:
+        """Files have no status, although OpenAI's SDK declares one."""
+        file = super().add_file(name, content, purpose)
+        file["status"] = None
+        return file
 
     def make_job(self, body: Fields) -> Fields:
         method = body.get("method", {}).get("supervised", {})
@@ -92,6 +100,7 @@ class NebiusServer(OpenAILikeServer):
         return None
 
     def make_events(self, job: Fields) -> list[Fields]:
+        """Few events, oldest first."""
         messages = ["Job is submitted", "Dataset 'training' processed successfully"]
         if job["status"] == "succeeded":
             messages.append("Training completed successfully")
@@ -106,7 +115,7 @@ class NebiusServer(OpenAILikeServer):
                 "data": None,
             }
             for number, message in enumerate(messages)
-        ][::-1]
+        ]
 
     def make_checkpoints(self, job: Fields) -> list[Fields]:
         """One for each epoch, with the files of the adapter."""
@@ -170,13 +179,16 @@ class NebiusServer(OpenAILikeServer):
             "created_at": self.now(),
             "status": "validating",
         }
+        self.lags[name] = self.deployment_lag
         return self.ok(self.deployed[name])
 
     def _get_deployed(self, _request: httpx2.Request, name: str) -> httpx2.Response:
         model = self.deployed.get(name)
-        if model is None:
+        if model is None or self.lags[name] > 0:
+            self.lags[name] = self.lags.get(name, 0) - 1
             return self.refuse(404, f"Model {name} not found")
-        if model["status"] == "validating":
+        status = model["status"]
+        if status == "validating":
             error = self.faults.deployment_error
             model["status"] = "error" if error else "active"
             model["status_reason"] = error or None
@@ -185,8 +197,11 @@ class NebiusServer(OpenAILikeServer):
                 self.tuned[name] = {
                     "id": name, "object": "model", "created": created, "owned_by": "me"
                 }  # fmt: skip
-            return self.ok({"name": name, "status": "validating", "status_reason": None})
-        return self.ok(model)
+        job_id, _, checkpoint_id = model["source"].partition(":")
+        shown = {name: model.get(name) for name in ("name", "created_at", "description")}
+        reason = model.get("status_reason") if status != "validating" else None
+        state = {"status": status, "status_reason": reason}
+        return self.ok({**shown, **state, "job_id": job_id, "checkpoint_id": checkpoint_id})
 
     def _list_deployed(self, _request: httpx2.Request) -> httpx2.Response:
         bases = [{"name": SERVED_BASE, "status": "active"}]

@@ -143,7 +143,7 @@ class OpenAILikeServer:
         return {"id": name, "object": "model", "created": 1, "owned_by": "system"}
 
     def make_events(self, job: Fields) -> list[Fields]:
-        """The events of a job, newest first."""
+        """The events of a job, in the order of its server."""
         return []
 
     def make_checkpoints(self, job: Fields) -> list[Fields]:
@@ -224,7 +224,12 @@ class OpenAILikeServer:
             "fine_tuned_model": None,
             "finished_at": None,
             "trained_tokens": None,
-            "error": {},
+            "error": None,
+            "hyperparameters": {},
+            "organization_id": "org-1",
+            "result_files": [],
+            "seed": body.get("seed", 0),
+            "validation_file": body.get("validation_file"),
             "looks": 0,
             **self.make_job(body),
         }
@@ -330,7 +335,8 @@ class OpenAILikeServer:
         message = {"role": "assistant", "content": " 2"}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
-        return self.ok({"id": "chatcmpl-1", "choices": [choice], "usage": usage})
+        answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": self.now()}
+        return self.ok({**answer, "model": body["model"], "choices": [choice], "usage": usage})
 
     # Answers
 

@@ -112,6 +112,15 @@ def test_a_job_runs_at_once_and_shows_its_figures(site: Site) -> None:
     assert (done.status, done.trained_tokens) == ("succeeded", 1234)
 
 
+def test_new_events_follow_the_known_ones_although_the_oldest_is_listed_first(site: Site) -> None:
+    job = site.provider.create_job(site.make_request())
+    first = site.provider.list_events(job.id, known=frozenset())
+    assert [event.message for event in first][:1] == ["Job is submitted"]
+    site.provider.get_job(job.id)
+    later = site.provider.list_events(job.id, known=frozenset(event.id for event in first))
+    assert [event.message for event in later] == ["Training completed successfully"]
+
+
 def test_a_refused_field_is_named_without_advice_about_the_address(site: Site) -> None:
     request = site.make_request(hyperparameters=Hyperparameters(n_epochs=21))
     with pytest.raises(Rejected, match=r"body\.n_epochs: Input is not valid: 21") as caught:
