@@ -10,7 +10,7 @@ import pytest
 from ftops.clock import SystemClock
 from ftops.errors import NotFound, ProviderError, Rejected
 from ftops.providers.provider import Provider
-from ftops.providers.registry import PROVIDERS
+from ftops.providers.registry import ENGINE_SIZES, PROVIDERS
 from ftops.records import (
     Chat,
     Hyperparameters,
@@ -121,7 +121,8 @@ def test_a_job_ends_with_a_model_that_completes_prompts(
     if is_listed:
         assert provider.get_model(trained.model).base == trained.request.model
     prompts: list[Prompt] = ["1 is even ->", "2 is odd ->", "3 is odd ->"]
-    if provider.row_format(trained.request.model) is RowFormat.CHAT:
+    trains_chats = provider.row_format(trained.request.model) is RowFormat.CHAT
+    if trains_chats and trained.request.model not in ENGINE_SIZES:  # trained on completions here
         prompts = [Chat((Message("user", str(prompt)),)) for prompt in prompts]
     if provider.capabilities.serves:
         with deployed(provider, job) as model:
