@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from ftops.capabilities import Capabilities, DeploymentRule
 from ftops.providers.openai_quirks import QUIRKS
-from ftops.providers.registry import PROVIDERS, ProviderEntry
+from ftops.providers.registry import PROVIDERS, ProviderEntry, render_provider
 from ftops.spec.section import get_expected
 
 PROOFS = Path(__file__).with_name("provider-proofs.toml")
@@ -166,7 +166,7 @@ def _list_proofs(proofs: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for label, tests in proofs.items():
         for provider, test in tests.items():
             path, _, name = test.partition("::")
-            yield _row([label, provider, f"[{name}](../{path})"])
+            yield _row([label, provider, f"[`{name}`](../{path})"])
 
 
 def _list_unproved() -> Iterator[str]:
@@ -194,12 +194,9 @@ def _render_section(name: str, entry: ProviderEntry) -> str:
 
 def _render_head(name: str, entry: ProviderEntry) -> str:
     """The two lines of a job file."""
-    provider = name
-    if entry.address is not None and not entry.address.base_url:
-        provider = f"{{type: {name}, base_url: {entry.address.example}}}"
     first, others = (*entry.models, "…")[0], entry.models[1:]
     note = f"   # also {', '.join(others)}" if others else ""
-    return f"provider: {provider}\nmodel: {first}{note}"
+    return f"provider: {render_provider(name)}\nmodel: {first}{note}"
 
 
 def _list_variables(entry: ProviderEntry) -> Iterator[str]:

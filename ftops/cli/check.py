@@ -1,7 +1,7 @@
 """`ftops check` and `ftops run --dry-run`: validation, costs and what would be sent."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -28,7 +28,14 @@ from ftops.evaluation.estimate import EvaluationEstimate
 from ftops.inference.budget import CostEstimate
 from ftops.providers.model_catalog import SHIPPED, ModelInfo
 from ftops.providers.provider import Provider
-from ftops.records import ENGINE_PROVIDER, DataPlan, Json, ProviderSettings, RowFormat
+from ftops.records import (
+    ENGINE_PROVIDER,
+    DataPlan,
+    Hyperparameters,
+    Json,
+    ProviderSettings,
+    RowFormat,
+)
 from ftops.reports.format import format_bytes, format_seconds
 from ftops.runs.cost_limits import MonthCosts, load_month
 from ftops.runs.estimate import TokenCounter
@@ -158,8 +165,16 @@ def preview_job(
         preview(job, provider, tokens, get_provider, _load_month(job, provider)),
         provider.name,
         _list_changes(job, provider),
-        list_defaults(job.spec, provider.capabilities),
+        _list_left_out(job, provider),
     )
+
+
+def _list_left_out(job: LoadedJob, provider: Provider) -> frozenset[str]:
+    """The hyperparameters that are not sent, because the provider has or takes only a default."""
+    defaults = list_defaults(job.spec, provider.capabilities)
+    known = provider.capabilities.hyperparameters
+    names = {field.name for field in fields(Hyperparameters)}
+    return frozenset(defaults) | (names - known)
 
 
 def _load_month(job: LoadedJob, provider: Provider) -> MonthCosts | None:
@@ -343,7 +358,7 @@ def _describe_cost(details: Preview) -> str | None:
         if details.figures.train_usd is None:
             return "unknown: no price for this model and provider"
         return "unknown: the provider chooses the epochs"
-    return f"about ${estimate.cost_usd:,.2f}" if estimate.cost_usd else "nothing"
+    return f"about {format_usd(estimate.cost_usd)}" if estimate.cost_usd else "nothing"
 
 
 def _describe_price(figures: ModelInfo) -> str | None:

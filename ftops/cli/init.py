@@ -23,8 +23,8 @@ from ftops.data.reading.source import open_source
 from ftops.data.summary import DataSummary, check_file
 from ftops.errors import StorageError
 from ftops.files import write_atomic
-from ftops.providers.registry import PROVIDERS
-from ftops.records import Json, RowFormat
+from ftops.providers.registry import PROVIDERS, get_capabilities, render_provider
+from ftops.records import ENGINE_PROVIDER, Json, ProviderSettings, RowFormat
 from ftops.spec.job_file import ALLOW_OUTSIDE, find_outside
 from ftops.spec.plan_file import read_plan
 from ftops.spec.schema import render_schema, render_starter
@@ -38,6 +38,10 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing job 
 Plan = Annotated[
     Path | None,
     typer.Option("--plan", metavar="PLAN", help="Plan for the data; default: the plan next to it."),
+]
+StarterProvider = Annotated[
+    str,
+    typer.Option("--provider", metavar="NAME", help="Where to train: " + ", ".join(PROVIDERS)),
 ]
 Validation = Annotated[
     Path | None,
@@ -62,6 +66,7 @@ class ColumnOptions:
         "ftops init rows_train.jsonl --validation rows_validation.jsonl",
         "ftops init data/train.csv --prompt '{question} ->' --completion answer",
         "ftops init alpaca.json --layout alpaca",
+        "ftops init data/train.jsonl --provider nebius",
     ],
 )
 def init(
@@ -72,6 +77,7 @@ def init(
     force: Force = False,
     plan: Plan = None,
     validation: Validation = None,
+    provider: StarterProvider = ENGINE_PROVIDER,
     columns: ColumnOptions,
 ) -> None:
     """Write a commented job file for a data file.
@@ -83,6 +89,7 @@ def init(
     options = ReadOptions(
         prompt=columns.prompt, completion=columns.completion, layout=columns.layout or AUTO
     )
+    get_capabilities(ProviderSettings(provider))  # raises for an unknown provider
     options = options if plan else _detect_layout(out, data_file, options)
     summary = _summarize(data_file, options, plan)
     if validation:
@@ -95,6 +102,9 @@ def init(
     text = render_starter(
         _relative(data_file, path.parent),
         name=_make_name(path.stem),
+        provider=render_provider(provider),
+        note=_describe_key(provider),
+        models=PROVIDERS[provider].models,
         preference=summary.format is RowFormat.PREFERENCE,
         classes=len(summary.classes) if summary.classes else None,
         rows=summary.rows,
@@ -112,6 +122,13 @@ def init(
     }
     files = [file for file in (data_file, validation, plan) if file is not None]
     out.finish(document, essential=[str(path)], human=lambda: _say_next(path, files, summary.rows))
+
+
+def _describe_key(provider: str) -> str:
+    address = PROVIDERS[provider].address
+    if address is None:
+        return "trains on this machine; docs/providers.md lists others"
+    return f"needs {address.key_variable}"
 
 
 def _say_next(path: Path, files: list[Path], rows: int) -> Iterator[str]:

@@ -67,6 +67,14 @@ class ProviderEntry:
     unproved: tuple[str, ...] = ()
 
 
+def render_provider(name: str) -> str:
+    """The provider in a job file: its name, or a mapping if each customer has an address."""
+    address = PROVIDERS[name].address
+    if address is None or address.base_url:
+        return name
+    return f"{{type: {name}, base_url: {address.example}}}"
+
+
 def _import_when_built(module: str, function: str) -> Build:
     def build(
         settings: ProviderSettings, capabilities: Capabilities, context: ProviderContext, /

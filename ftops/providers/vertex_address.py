@@ -87,8 +87,8 @@ def get_setting(name: Setting, settings: ProviderSettings, environ: Mapping[str,
     if not value:
         raise ProviderError(
             f"the provider {settings.type!r} needs a {name}, and none is named; nothing was sent",
-            hint=f"Write `provider: {{type: {settings.type}, {name}: …}}` in the job file, or"
-            f" export {variable}.",
+            hint=f"Add `{name}` to the provider in the job file, as in"
+            f" `provider: {{type: {settings.type}, {name}: …}}`, or export {variable}=….",
         )
     value = value.removeprefix("gs://").rstrip("/") if name == "bucket" else value
     if not re.fullmatch(pattern, value):

@@ -7,7 +7,7 @@ made at the provider is deleted, also after an error or Ctrl-C.
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ftops.errors import FtopsError, NotFound, RunError
@@ -104,17 +104,25 @@ def check_live(job: LoadedJob, context: RunContext) -> list[HealthCheck]:
     Raises only errors from before anything was sent.
     """
     run = open_run(job, context)
-    failure = []
+    failure: HealthCheck | None = None
     try:
         drive(run, context)
     except FtopsError as error:
         again = f"{format_run_command(run, '--retry')} tries again."
         advice = error.hint.removeprefix(again).strip()
-        failure = [HealthCheck("run", error.message, context.provider.account, advice)]
+        failure = HealthCheck("run", error.message, context.provider.name, advice)
     except KeyboardInterrupt:
-        failure = [HealthCheck("run", "interrupted", context.provider.account)]
+        failure = HealthCheck("run", "interrupted", context.provider.name)
     stage = StageContext.load(context.ledger.get_run(run.id), context)
-    return [*_list_results(stage), *failure, *_clean_up(stage)]
+    checks = [*_list_results(stage)]
+    if failure is not None and all(check.what != failure.what for check in checks):
+        checks.append(failure)
+    elif failure is not None:  # the row of its stage says it already
+        checks = [
+            replace(check, next=failure.next) if check.what == failure.what else check
+            for check in checks
+        ]
+    return [*checks, *_clean_up(stage)]
 
 
 def _list_results(stage: StageContext) -> Iterator[HealthCheck]:
@@ -141,7 +149,7 @@ def _describe_stage(stage: StageContext, record: StageRecord, results: StageResu
         status, what = CheckStatus.PROBLEM, record.error or "failed"
     elif record.status is StageStatus.SKIPPED:
         what = find_skip_reason(record) or "skipped"
-    return HealthCheck(record.stage.value, what, stage.provider.account, status=status)
+    return HealthCheck(record.stage.value, what, stage.provider.name, status=status)
 
 
 def _describe_success(stage: Stage, results: StageResults) -> str:
@@ -165,7 +173,7 @@ def _describe_success(stage: Stage, results: StageResults) -> str:
 def _check_estimate(stage: StageContext, results: StageResults) -> HealthCheck:
     usd = results.create.estimated_cost_usd if results.create else None
     if not stage.provider.capabilities.estimates_cost:
-        account = stage.provider.account
+        account = stage.provider.name
         what = "the provider estimates no costs"
         return HealthCheck("estimate", what, account, status=CheckStatus.SKIPPED)
     what = "the provider gave no estimate" if usd is None else f"{format_usd(usd)} by the provider"
@@ -179,7 +187,7 @@ def _check_identity(stage: StageContext) -> HealthCheck:
     try:
         job = stage.provider.find_job(read_request(call.request))
     except FtopsError as error:
-        return HealthCheck("identity", error.message, stage.provider.account, error.hint)
+        return HealthCheck("identity", error.message, stage.provider.name, error.hint)
     is_found = job is not None and job.id == stage.run.job_id
     what = "the job is found again" if is_found else "the job is not found again without its id"
     return _make_check(stage, "identity", what, is_ok=is_found)
@@ -187,7 +195,7 @@ def _check_identity(stage: StageContext) -> HealthCheck:
 
 def _make_check(stage: StageContext, check: str, what: str, *, is_ok: bool) -> HealthCheck:
     status = CheckStatus.OK if is_ok else CheckStatus.PROBLEM
-    return HealthCheck(check, what, stage.provider.account, status=status)
+    return HealthCheck(check, what, stage.provider.name, status=status)
 
 
 def _clean_up(stage: StageContext) -> Iterator[HealthCheck]:

@@ -318,7 +318,10 @@ class JobSpec(Section):
     )
     provider: Annotated[
         Provider, Expected("the name of a provider, or a mapping with its type", "group")
-    ] = Field(description="Where the model is trained: a name such as `local`, or a mapping.")
+    ] = Field(
+        description="Where the model is trained: a name such as `local`, or a mapping."
+        " docs/providers.md compares the providers."
+    )
     model: Annotated[str, Expected("the name of a model")] = Field(
         min_length=1, max_length=256, description="Base model, or an earlier fine-tuned model."
     )

@@ -19,7 +19,7 @@ class ProviderSpec(Section):
     LABEL: ClassVar[str] = "provider"
 
     type: Annotated[str, Expected("the name of a provider, such as openai or local")] = Field(
-        pattern=_PROVIDER, max_length=64, description="Name of the provider, such as `openai`."
+        pattern=_PROVIDER, max_length=64, description="Name of the provider (docs/providers.md)."
     )
     base_url: Annotated[str | None, Expected("an address such as https://host/v1")] = Field(
         None,

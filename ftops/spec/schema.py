@@ -6,7 +6,7 @@ schema for completion and checks; the table is in docs/job-file.md.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -31,8 +31,8 @@ _LISTS: Mapping[tuple[str, str], Mapping[str, EntryType]] = {
 _TEMPLATE = """\
 # A fine-tuning job: `ftops check` checks it, `ftops run` starts it.
 name: {name}
-provider: local            # trains on this machine; `openai` needs OPENAI_API_KEY
-model: ada                 # the smallest built-in model; the others are babbage, curie, davinci
+provider: {provider:<16} # {note}
+model: {model:<19} # {models}
 suffix: {suffix}
 training_file: {data_file}
 
@@ -238,12 +238,16 @@ def render_starter(
     name: str,
     classes: int | None,
     rows: int,
+    provider: str,
+    note: str,
+    models: Sequence[str],
     preference: bool = False,
     validation_file: str | None = None,
     prepare: Mapping[str, str] | None = None,
 ) -> str:
     """A job file for `data_file`, which has `rows` rows and `classes` labels, if any.
 
+    `provider` is as in a job file, with a comment, and `models` are some of its base models.
     `preference` is for preference rows, which need `method: dpo`. `prepare` has the fields of that
     section. `name` may be any text: characters that are not allowed in a job's name are replaced.
     """
@@ -262,6 +266,10 @@ def render_starter(
         name=_scalar(job_name),
         suffix=_scalar(job_name[:18].rstrip("-.")),
         data_file=_scalar(data_file),
+        provider=provider,
+        note=note,
+        model=_scalar(models[0]) if models else '"MODEL"',
+        models=f"or {', '.join(models[1:])}" if models[1:] else "the base model",
         rows=f"The data has {rows:,} row{'' if rows == 1 else 's'}.",
         classification=classification,
         prepare=_render_prepare(prepare or {}),

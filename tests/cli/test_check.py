@@ -69,6 +69,13 @@ def test_what_the_provider_does_not_take_is_listed_with_its_defaults(tmp_path: P
     assert not {"seed", "mark"} & request.keys()
 
 
+def test_a_request_has_no_hyperparameter_that_the_provider_does_not_know(tmp_path: Path) -> None:
+    job = write_job(tmp_path, provider="together", model="Qwen/Qwen3-8B")
+    document = ftops("run", job, "--dry-run", "--json").document
+    assert isinstance(document["request"], dict)
+    assert document["request"]["hyperparameters"] == {}
+
+
 def test_a_provider_that_takes_auto_gets_it(tmp_path: Path) -> None:
     document = ftops("run", write_job(tmp_path, "seed: 7\n"), "--dry-run", "--json").document
     sends, request = document["sends"], document["request"]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ftops.providers.registry import PROVIDERS
+from ftops.spec.job_file import load_job
 from tests.cli.running import ftops, write_job, write_rows
 
 
@@ -38,7 +40,7 @@ def test_check_of_an_openai_job_needs_no_key_and_shows_the_price(tmp_path: Path)
     result = ftops("check", job)
     assert result.code == 0
     assert "become chat rows" in result.out
-    assert "about $0.01" in result.out
+    assert "about $0.00" in result.out
     document = ftops("run", job, "--dry-run", "--json").document
     assert document["row_format"] == "chat"
     assert isinstance(document["request"], dict)
@@ -144,6 +146,24 @@ def test_init_writes_a_job_file_that_passes_the_check(tmp_path: Path) -> None:
     job_file = tmp_path / "first.yaml"
     assert "--allow-outside" not in ftops("init", data, "-o", job_file).out
     assert ftops("check", job_file).code == 0
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_init_writes_a_job_file_for_each_provider(tmp_path: Path, provider: str) -> None:
+    data = write_rows(tmp_path / "rows.jsonl")
+    target = tmp_path / "job.yaml"
+    assert ftops("init", data, "-o", target, "--provider", provider).code == 0
+    spec = load_job(target, environ={}, providers=PROVIDERS).spec
+    assert spec.provider_settings().type == provider
+    assert spec.model == (*PROVIDERS[provider].models, "MODEL")[0]
+
+
+def test_init_for_an_unknown_provider_writes_nothing(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "rows.jsonl")
+    result = ftops("init", data, "-o", tmp_path / "job.yaml", "--provider", "nebuis")
+    assert result.code == 1
+    assert "Did you mean 'nebius'?" in result.err
+    assert not (tmp_path / "job.yaml").exists()
 
 
 def test_init_overwrites_only_with_force(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class PricedKiln(KilnProvider):
     keeps_files = False
 
     def get_model_info(self, model: str) -> ModelInfo:
-        return ModelInfo(train_usd=self.price_usd)
+        return ModelInfo(train_usd=self.price_usd, price_advice="Add train_usd to models.toml.")
 
     def delete_file(self, file_id: str) -> None:
         if self.keeps_files:
@@ -114,8 +114,9 @@ def test_without_an_evaluation_nothing_is_deployed(site: Site) -> None:
 def test_a_deployment_that_fails_is_reported_and_the_rest_is_deleted(site: Site) -> None:
     site.server.states = ("warming", "cracked")
     checks = site.check()
-    assert "no free kiln" in checks["run"].what
     assert checks["deploy"].status is CheckStatus.PROBLEM
+    assert "no free kiln" in checks["deploy"].what
+    assert "run" not in checks
     assert site.is_empty()
 
 
@@ -130,14 +131,15 @@ def test_a_failed_training_leaves_no_files(site: Site) -> None:
     checks = site.check()
     assert checks["follow"].status is CheckStatus.PROBLEM
     assert checks["results"].what == "not reached"
-    assert "--retry" not in checks["run"].next
+    assert "--retry" not in checks["follow"].next
     assert site.is_empty()
 
 
 def test_without_a_known_price_nothing_is_sent(site: Site) -> None:
     site.provider.price_usd = None
     checks = site.check()
-    assert "the price of training clay is not known" in checks["run"].what
+    assert "the price of training clay is not known" in checks["prepare"].what
+    assert "train_usd" in checks["prepare"].next
     assert site.server.requests == []
 
 

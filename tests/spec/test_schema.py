@@ -16,6 +16,7 @@ from ftops.spec.schema import render_reference, render_schema, render_starter
 from tests.spec.job_files import load_text
 
 ROOT = Path(__file__).parents[2]
+LOCAL: dict[str, Any] = {"provider": "local", "note": "trains here", "models": ("ada",)}
 SCHEMA: dict[str, Any] = json.loads(render_schema(PROVIDERS))
 
 
@@ -178,12 +179,12 @@ def test_the_reference_has_a_row_for_every_field() -> None:
 @pytest.mark.parametrize("name", ["news", "News topics!", "../..", "2024", "yes", "x" * 99, "世界"])
 def test_a_starter_is_a_valid_job_file(tmp_path: Path, data_file: str, name: str) -> None:
     for classes in (None, 1, 2, 12):
-        text = render_starter(data_file, name=name, classes=classes, rows=3)
+        text = render_starter(data_file, name=name, classes=classes, rows=3, **LOCAL)
         assert load_text(tmp_path, text).spec.training_file == data_file
 
 
 def test_a_starter_has_the_settings_of_its_classes(tmp_path: Path) -> None:
-    text = render_starter("t.jsonl", name="a", classes=3, rows=450)
+    text = render_starter("t.jsonl", name="a", classes=3, rows=450, **LOCAL)
     text = text.replace("# validation_file", "validation_file")
     text = text.replace("# compute_", "compute_").replace("# classification_", "classification_")
     spec = load_text(tmp_path, text).spec
