@@ -73,7 +73,7 @@ structure: $(VENV)/.installed-dev  ## figures of the code structure and their li
 bench: $(VENV)/.installed-dev    ## benchmarks and their limits, see benchmarks/
 	$(BIN)/python -m benchmarks
 
-conformance: $(VENV)/.installed-dev  ## run unmodified clients against the engine, write docs/conformance.md
+conformance: $(VENV)/.installed-dev  ## run unmodified clients and SDKs of providers, write docs/conformance.md
 	$(BIN)/python -m conformance
 
 lock:                            ## update constraints*.txt to the newest packages; needs uv

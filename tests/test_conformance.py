@@ -74,4 +74,5 @@ def test_clients_and_their_operations_have_unique_names() -> None:
     assert len(set(names)) == len(names)
     for client in CLIENTS:
         operations = [operation.name for operation in client.operations]
+        assert operations
         assert len(set(operations)) == len(operations)

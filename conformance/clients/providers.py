@@ -94,7 +94,7 @@ def _client(
     names = re.findall(r'^@attempt\("(.+)"\)$', text, re.MULTILINE)
     return Client(
         name=provider,
-        title=f"{provider}: {', '.join(PROVIDER_SDKS[sdk])}",
+        title=f"{provider}, with {', '.join(PROVIDER_SDKS[sdk]).replace('==', ' ')}",
         install=partial(_install, sdk=sdk),
         environment=partial(_make_environment, prefix=provider.upper()),
         operations=list_script_operations(names, partial(_run, script=script)),
