@@ -275,8 +275,9 @@ def _delete_unanswered_upload(stage: StageContext, call: RemoteCall) -> Iterator
 def _delete(remote_id: str, delete: Callable[[str], None]) -> HealthCheck:
     try:
         delete(remote_id)
-    except NotFound:
-        pass
+    except NotFound:  # also a model that is nothing but files at the provider
+        what = "there is none by this name; `ftops files list` shows what is kept of it"
+        return HealthCheck(CLEAN_UP, what, remote_id, status=CheckStatus.SKIPPED)
     except FtopsError as error:
         return HealthCheck(CLEAN_UP, f"not deleted: {error.message}", remote_id, error.hint)
     return HealthCheck(CLEAN_UP, "deleted", remote_id, status=CheckStatus.OK)

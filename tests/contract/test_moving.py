@@ -17,9 +17,12 @@ from ftops.reports.contents import build
 from ftops.reports.markdown_report import render_markdown
 from ftops.runs.adopt import adopt_job
 from ftops.runs.cancel import cancel_run
+from ftops.runs.doctor import CheckStatus
+from ftops.runs.live_check import check_live, write_live_job
 from ftops.runs.open_run import drive, open_run
 from ftops.runs.report_data import ReportLoader
 from ftops.spec.job_file import LoadedJob, check_provider, load_job
+from tests.contract.conftest import UNLISTED
 from tests.crash.hosted_worker import SITES, HostedSite, list_settings
 from tests.runs.bench import Bench
 
@@ -33,6 +36,15 @@ hyperparameters: {{n_epochs: 2}}
 seed: 42
 metadata: {{team: search}}
 evaluate: {{against: []}}
+"""
+PRICES = """\
+as_of = 2026-12-01
+
+[azure."*"]
+train_usd = 2.0
+
+[vertex."*"]
+train_usd = 2.0
 """
 NAMES = sorted(SITES)
 
@@ -104,6 +116,23 @@ def test_the_job_file_runs_with_its_two_lines_changed(user: User) -> None:
     assert user.bench.ledger.list_deployments() == []
     assert user.run().id == run.id
     assert user.site.count_jobs(user.server) == 1
+
+
+def test_the_live_check_deploys_evaluates_and_leaves_nothing(user: User) -> None:
+    (user.bench.home / "models.toml").write_text(PRICES)
+    bench, provider = user.bench, user.bench.provider
+    files = [file.id for file in provider.list_files()]
+    model = str(user.site.job["model"])
+    path = write_live_job(bench.folder, user.site.settings, model, {}, evaluates=True)
+    job = load_job(path, environ={}, providers=PROVIDERS)
+    checks = check_live(job, bench.context)
+    problems = [check for check in checks if check.status is CheckStatus.PROBLEM]
+    # A stand-in may have no events, and jobs without trained tokens.
+    assert [check for check in problems if check.check not in ("events", "cost")] == []
+    assert ("evaluate", "answered 5 rows") in {(check.check, check.what) for check in checks}
+    if user.site.settings.type not in UNLISTED:  # checkpoints are files, which are kept
+        assert [file.id for file in provider.list_files()] == files
+    assert all(deployment.ended for deployment in provider.list_deployments())
 
 
 def test_the_run_is_reported(user: User) -> None:
