@@ -8,7 +8,7 @@
     ├── ModelsFileError        the user's own `models.toml` is invalid
     ├── ProviderError          a request to the provider failed
     │   ├── AuthFailed             401, or no key to send
-    │   ├── PermissionRefused      403
+    │   ├── PermissionRefused      403, and 402: no money left
     │   ├── NotFound               404: no such file, job or model
     │   ├── Rejected               400, 409, 413, 415, 422, 501 to a read: final
     │   ├── RateLimited            429
@@ -42,7 +42,7 @@ code.
 import copy
 from typing import Self
 
-_REFUSALS = frozenset({400, 401, 403, 404, 413, 415, 422})  # of a request, for its content
+_REFUSALS = frozenset({400, 401, 402, 403, 404, 413, 415, 422})  # of a request, for its content
 
 
 class FtopsError(Exception):

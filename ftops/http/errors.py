@@ -57,6 +57,7 @@ _NOT_TLS = frozenset(
         "RECORD_LAYER_FAILURE",
     }
 )
+_ERROR_HEADER = "x-error-message"  # of the Hugging Face Hub, whose `error` is a text
 _WRONG_ADDRESS = "Check `base_url`: the response does not look like the fine-tuning API's."
 
 
@@ -128,7 +129,7 @@ def read_error_response(
         retry_after_s=find_retry_after_s(response.headers, now),
         final=code in _LASTING_LIMITS
         or response.headers.get("x-should-retry", "").lower() == "false",
-        unrecognized=not _is_error_object(response.content),
+        unrecognized=not (_is_error_object(response.content) or _ERROR_HEADER in response.headers),
     )
 
 
@@ -225,6 +226,7 @@ def get_error_type(status: int, method: str) -> type[ProviderError]:
         return InvalidResponse
     by_status: Mapping[int, type[ProviderError]] = {
         401: AuthFailed,
+        402: PermissionRefused,
         403: PermissionRefused,
         404: NotFound,
         429: RateLimited,
@@ -272,6 +274,8 @@ def _parse_error(content: bytes) -> Mapping[str, Json]:
     except (ValueError, RecursionError):
         return {}
     error = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(error, str) and error:  # as the Hugging Face Hub sends it
+        return {"message": error}
     return error if isinstance(error, dict) else {}
 
 

@@ -162,6 +162,7 @@ VOLITION = ServerAddress(
 )
 
 TOGETHER = ServerAddress("https://api.together.ai/v1", "TOGETHER_API_KEY", "TOGETHER_BASE_URL")
+HUGGING_FACE = ServerAddress("https://huggingface.co", "HF_TOKEN", "HF_ENDPOINT")
 
 
 def is_plain_http(base_url: str) -> bool:

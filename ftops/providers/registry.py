@@ -15,6 +15,7 @@ from ftops.errors import ProviderError
 from ftops.providers.address import (
     AZURE,
     CRUSOE,
+    HUGGING_FACE,
     NEBIUS,
     OPENAI,
     TOGETHER,
@@ -226,6 +227,31 @@ _TOGETHER = Capabilities(
     ),
     curve="metrics",
 )
+_HUGGING_FACE = Capabilities(
+    suffix_max=40,
+    hyperparameters=frozenset({"n_epochs", "batch_size", "learning_rate", "beta"}),
+    custom_metadata=False,
+    auto=False,
+    defaults={
+        "n_epochs": "3",
+        "batch_size": "8",
+        "learning_rate": "TRL's own for the method",
+    },
+    methods=_BOTH_METHODS,
+    openai_requests=False,
+    pauses=False,
+    poll_every_s=15.0,  # each poll reads the whole log
+    file_listing_lag_s=0.0,  # files are found by their name
+    estimates_cost=True,
+    serves=False,
+    weights=True,
+    naming=Naming(
+        file_id=r"hf://datasets/[^/]+/[^/]+/.+",
+        job_id=r"[0-9a-f]{24}",
+        fine_tuned_model=r"(?!)",  # the name of a repository does not contain the base model
+    ),
+    curve="metrics",
+)
 
 PROVIDERS: Mapping[str, ProviderEntry] = {
     ENGINE_PROVIDER: ProviderEntry(
@@ -293,6 +319,24 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         as_of="2026-11-29",
         models=("meta-llama/Meta-Llama-3.1-8B-Instruct-Reference", "Qwen/Qwen3-8B"),
         unproved=("what a status means that the documents do not name",),
+    ),
+    "huggingface": ProviderEntry(
+        summary="jobs at Hugging Face, in which TRL trains open models",
+        capabilities=_HUGGING_FACE,
+        build=_import_when_built("ftops.providers.huggingface", "build_huggingface"),
+        address=HUGGING_FACE,
+        settings=frozenset({"base_url", "api_key_env", "organization"}),
+        sections={
+            "huggingface": _load_when_read(
+                "ftops.providers.huggingface_options", "HuggingFaceOptions"
+            )
+        },
+        as_of="2026-11-29",
+        models=("Qwen/Qwen3-0.6B", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        unproved=(
+            "whether the script of the container works in the current image of TRL",
+            "which stage a job has that was stopped by its timeout",
+        ),
     ),
     "nebius": ProviderEntry(
         summary="Nebius Token Factory: open-weight models",

@@ -32,6 +32,7 @@ from ftops.records import (
 )
 from tests.contract.azure_server import AZURE_BASE, AZURE_ENVIRON, AzureServer
 from tests.contract.crusoe_server import CRUSOE_BASE, CRUSOE_KEY, CRUSOE_PROJECT, CrusoeServer
+from tests.contract.huggingface_server import HUB_BASE, HUB_KEY, HubServer
 from tests.contract.kiln import KILN
 from tests.contract.kiln_server import KILN_KEY, KilnServer
 from tests.contract.nebius_server import NEBIUS_BASE, NEBIUS_KEY, NebiusServer
@@ -117,6 +118,13 @@ def together_stand_in(home: Path) -> Provider:
     return build_provider(ProviderSettings("together"), context)
 
 
+def huggingface_stand_in(home: Path) -> Provider:
+    """The provider `huggingface` with a stand-in for the Hub."""
+    client = HubServer().connect()
+    context = ProviderContext({"HF_TOKEN": HUB_KEY}, home, FakeClock(), http_client=client)
+    return build_provider(ProviderSettings("huggingface"), context)
+
+
 def nebius_stand_in(home: Path) -> Provider:
     """The provider `nebius` with a stand-in for its server."""
     context = ProviderContext(
@@ -153,12 +161,15 @@ STAND_INS: dict[tuple[str, str], Site] = {
     ("kiln", "stand-in"): kiln_stand_in,
     ("vertex", "stand-in"): vertex_stand_in,
     ("together", "stand-in"): together_stand_in,
+    ("huggingface", "stand-in"): huggingface_stand_in,
     ("nebius", "stand-in"): nebius_stand_in,
     ("crusoe", "stand-in"): crusoe_stand_in,
     ("azure", "stand-in"): azure_stand_in,
 }
 # Providers whose models are checkpoints, and in no list until they are deployed.
 UNLISTED = frozenset({"nebius"})
+# Base models of providers that list the models of the account alone.
+PUBLIC_BASES = {"huggingface": HUB_BASE}
 # Providers with one deployment for each model, which has no name of ours.
 FOUND_BY_MODEL = frozenset({"crusoe"})
 BASE_MODELS = (
@@ -262,6 +273,8 @@ def adapt_hyperparameters(hyperparameters: Hyperparameters, provider: Provider) 
 
 def get_base_model(provider: Provider) -> str:
     """A base model of the provider."""
+    if provider.name in PUBLIC_BASES:
+        return PUBLIC_BASES[provider.name]
     names = {model.id for model in provider.list_models()}
     return next(model for model in BASE_MODELS if model in names)
 

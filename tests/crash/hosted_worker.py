@@ -23,6 +23,7 @@ from ftops.runs.open_run import drive, open_run
 from tests.contract import (
     azure_server,
     crusoe_server,
+    huggingface_server,
     nebius_server,
     openai_server,
     together_server,
@@ -99,6 +100,13 @@ SITES = {
         _count_jobs,
         lambda server: [*server.endpoints.deployments, *server.endpoints.endpoints],
         lambda server: _count(server, "POST .*/deployments"),
+    ),
+    "huggingface": HostedSite(
+        ProviderSettings("huggingface"),
+        {"HF_TOKEN": huggingface_server.HUB_KEY},
+        {"model": huggingface_server.HUB_BASE},
+        huggingface_server.HubServer,
+        _count_jobs,
     ),
     "vertex": HostedSite(
         ProviderSettings("vertex", project=vertex_server.PROJECT, bucket=vertex_server.BUCKET),
