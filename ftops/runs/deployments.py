@@ -30,6 +30,7 @@ NAME_PREFIX = "ftops-"
 _LONGEST_START_S = 3600.0  # providers report up to 40 minutes
 _GONE_PAUSES_S = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)  # after a deletion was accepted
 _FIRST_PAUSE_S = 1.0
+_LAG = timedelta(minutes=1)  # until a new deployment is found for certain
 
 
 def requires_deployment(spec: JobSpec, provider: Provider) -> bool:
@@ -99,12 +100,22 @@ def find_live(stage: StageContext) -> DeploymentRecord | None:
 
 
 def update(
-    ledger: Ledger, provider: Provider, record: DeploymentRecord, clock: Clock
+    ledger: Ledger,
+    provider: Provider,
+    record: DeploymentRecord,
+    clock: Clock,
+    *,
+    is_deleted: bool = False,
 ) -> DeploymentRecord:
-    """The record with the state that the provider reports, stored in the ledger."""
+    """The record with the state that the provider reports, stored in the ledger.
+
+    A deployment that was never ready may not be found yet in its first minute, unless `is_deleted`.
+    """
     try:
         seen = provider.get_deployment(record.id)
     except NotFound:
+        if not is_deleted and record.status != READY and clock.now() - record.created_at < _LAG:
+            return record
         current = replace(record, status="deleted", ended_at=clock.now())
     else:
         current = replace(
@@ -279,7 +290,7 @@ def end(
     with contextlib.suppress(NotFound):
         provider.delete_deployment(record.id)
     for _ in schedule_polls(clock, _GONE_PAUSES_S):
-        record = update(ledger, provider, record, clock)
+        record = update(ledger, provider, record, clock, is_deleted=True)
         if record.ended_at is not None:
             break
     return record

@@ -101,6 +101,19 @@ def test_an_interrupted_request_is_looked_for_before_another_is_sent(
     assert bench.ledger.find_open_call(run.id, deployments.CALL) is None
 
 
+def test_a_new_deployment_that_is_not_found_yet_is_not_taken_for_a_deleted_one(
+    bench: DeployingBench,
+) -> None:
+    bench.run(bench.write_kiln_job(deploy={"keep": True}))
+    (record,) = bench.ledger.list_deployments()
+    young = dataclasses.replace(record, status="warming", created_at=bench.clock.now())
+    bench.server.deployments.clear()
+    assert deployments.update(bench.ledger, bench.provider, young, bench.clock) == young
+    bench.clock.advance(61)
+    later = deployments.update(bench.ledger, bench.provider, young, bench.clock)
+    assert later.ended_at == bench.clock.now()
+
+
 def test_a_kept_deployment_stays_until_its_time_is_over(bench: DeployingBench) -> None:
     job = bench.write_kiln_job(deploy={"keep": True}, limits={"max_deployment_time": "3h"})
     bench.run(job)
