@@ -9,7 +9,7 @@ import json
 import random
 from pathlib import Path
 
-TRAIN_ROWS, TEST_ROWS = 260, 150
+TRAIN_ROWS, TEST_ROWS = 300, 160
 ITEMS = {
     "pizza": "pizzas", "salad": "salads", "curry": "curries", "sandwich": "sandwiches",
     "soup": "soups", "burger": "burgers", "lasagne": "lasagnes", "noodle box": "noodle boxes",
