@@ -37,7 +37,7 @@ class HuggingFaceOptions(BaseModel):
     lora_r: int | None = Field(None, ge=1, description="Rank of the adapters.")
     lora_alpha: int | None = Field(None, ge=1, description="Scale of the adapters.")
     lora_dropout: float | None = Field(
-        None, ge=0, lt=1, description="Share of the adapters' inputs that a step leaves out."
+        None, ge=0, le=0.99, description="Share of the adapters' inputs that a step leaves out."
     )
     max_length: int | None = Field(
         None, ge=1, description="Longest row in tokens; longer ones are truncated."
