@@ -39,6 +39,8 @@ _OTHER_CHANGES = {
     "mark_model_deleted",
     "close_calls",
     "begin_deletion",
+    "record_deployment",
+    "update_deployment",
     "mark_pruned",
     "begin_parts",
     "add_part",

@@ -32,6 +32,8 @@ _OTHER_CHANGES = (
     "add_upload",
     "forget_upload",
     "mark_model_deleted",
+    "record_deployment",
+    "update_deployment",
     "begin_deletion",
     "mark_pruned",
 )
