@@ -42,7 +42,7 @@ code.
 import copy
 from typing import Self
 
-_REFUSALS = frozenset({400, 401, 402, 403, 404, 413, 415, 422})  # of a request, for its content
+_REFUSALS = frozenset({400, 401, 403, 404, 413, 415, 422})  # of a request, for its content
 
 
 class FtopsError(Exception):
