@@ -149,6 +149,8 @@ def main(arguments: Sequence[str]) -> None:
     """
     folder, site = Path(arguments[0]), SITES[arguments[1]]
     address, point, count, start_s = arguments[2], arguments[3], int(arguments[4]), arguments[5]
+    if point != "-":
+        crashpoints.arm(point, count)
     clock = FakeClock(FakeClock().now() + timedelta(seconds=float(start_s)))
     ledger = Ledger(folder / "home" / "ledger.db", clock)
 
@@ -176,6 +178,4 @@ def main(arguments: Sequence[str]) -> None:
             **site.job,
         },
     )
-    if point != "-":
-        crashpoints.arm(point, count)
     drive(open_run(job, run_context), run_context)
