@@ -4,7 +4,6 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 
 from ftops.cli.environment import get_home, open_ledger, read_environ
 from ftops.cli.output import Mode, Output
@@ -71,12 +70,7 @@ def find_deployed(account: str, model: str) -> str | None:
     if not (get_home() / "ledger.db").is_file():
         return None
     with open_ledger() as ledger:
-        return _find_deployed(ledger, account, model)
-
-
-def _find_deployed(ledger: Ledger, account: str, model: str) -> str | None:
-    record = ledger.find_deployment(account, model)
-    return record.call_name if record else None
+        return ledger.find_call_name(account, model)
 
 
 def open_trust() -> Trust:
@@ -118,7 +112,7 @@ def open_providers(
         clock=clock or SystemClock(),
         request_log=open_request_log(on_note),
         typed=typed,
-        find_deployed=partial(_find_deployed, ledger) if ledger else find_deployed,
+        find_deployed=ledger.find_call_name if ledger else find_deployed,
     )
     opened: dict[ProviderSettings, Provider] = {}
     lock = threading.Lock()

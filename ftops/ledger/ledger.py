@@ -628,6 +628,11 @@ class Ledger(LedgerFile):
             model,
         )
 
+    def find_call_name(self, account: str, model: str) -> str | None:
+        """The name in requests of a fine-tuned model that is deployed."""
+        record = self.find_deployment(account, model)
+        return record.call_name if record else None
+
     def list_needs(self) -> list[tuple[RunId, str]]:
         """The file ids and content hashes (SHA-256) that each run needs, without pruned runs."""
         return self._list(

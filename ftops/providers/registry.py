@@ -95,10 +95,6 @@ def _load_when_read(module: str, name: str) -> Callable[[], type[Any]]:
     return load
 
 
-def _load_vertex_options() -> type[Any]:
-    return import_module("ftops.providers.vertex_options").VertexOptions  # type: ignore[no-any-return]
-
-
 _load_lora_options = _load_when_read("ftops.lora_options", "LoraOptions")
 _build_openai = _import_when_built("ftops.providers.openai", "build_openai")
 _ENGINE_HYPERPARAMETERS = frozenset(field.name for field in fields(Hyperparameters))
@@ -299,7 +295,7 @@ PROVIDERS: Mapping[str, ProviderEntry] = {
         build=_import_when_built("ftops.providers.vertex", "build_vertex"),
         address=VERTEX,
         settings=frozenset({"base_url", "api_key_env", "project", "location", "bucket"}),
-        sections={"vertex": _load_vertex_options},
+        sections={"vertex": _load_when_read("ftops.providers.vertex_options", "VertexOptions")},
         as_of="2026-11-29",
         models=("gemini-3.5-flash", "gemini-3.5-flash-lite", "gemini-3.1-flash-lite"),
         unproved=(

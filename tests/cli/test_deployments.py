@@ -38,10 +38,6 @@ def run(server: TogetherServer, tmp_path: Path) -> Run:
     clock = FakeClock(SystemClock().now())
     ledger = Ledger(tmp_path / "home" / "ledger.db", clock)
 
-    def find_deployed(account: str, model: str) -> str | None:
-        record = ledger.find_deployment(account, model)
-        return record.call_name if record else None
-
     provider = build_provider(
         ProviderSettings("together"),
         ProviderContext(
@@ -49,7 +45,7 @@ def run(server: TogetherServer, tmp_path: Path) -> Run:
             tmp_path / "home",
             clock,
             http_client=server.connect(),
-            find_deployed=find_deployed,
+            find_deployed=ledger.find_call_name,
         ),
     )
     context = RunContext(ledger, provider, clock, tmp_path / "home", Recorder())

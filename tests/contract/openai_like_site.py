@@ -54,11 +54,7 @@ class OpenAILikeSite(Generic[Server]):
         """A ledger and runs with this provider."""
         bench = Bench(self.home, self.clock)
 
-        def find_deployed(account: str, model: str) -> str | None:
-            record = bench.ledger.find_deployment(account, model)
-            return record.call_name if record else None
-
-        self.find_deployed = find_deployed
+        self.find_deployed = bench.ledger.find_call_name
         bench.provider = self.connect()  # type: ignore[assignment]
         return bench
 

@@ -58,16 +58,12 @@ class User:
     server: Any
 
     def connect(self, ledger: Ledger) -> Provider:
-        def find_deployed(account: str, model: str) -> str | None:
-            record = ledger.find_deployment(account, model)
-            return record.call_name if record else None
-
         context = ProviderContext(
             self.site.environ,
             self.bench.home,
             self.bench.clock,
             http_client=self.server.connect(),
-            find_deployed=find_deployed,
+            find_deployed=ledger.find_call_name,
         )
         return build_provider(self.site.settings, context)
 

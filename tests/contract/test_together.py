@@ -101,11 +101,7 @@ def site(tmp_path: Path) -> Site:
 def bench(site: Site) -> Iterator[Bench]:
     bench = Bench(site.folder, site.clock)
 
-    def find_deployed(account: str, model: str) -> str | None:
-        record = bench.ledger.find_deployment(account, model)
-        return record.call_name if record else None
-
-    site.find_deployed = find_deployed
+    site.find_deployed = bench.ledger.find_call_name
     bench.provider = site.connect()  # type: ignore[assignment]
     yield bench
     bench.ledger.close()

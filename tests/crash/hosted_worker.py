@@ -154,16 +154,12 @@ def main(arguments: Sequence[str]) -> None:
     clock = FakeClock(FakeClock().now() + timedelta(seconds=float(start_s)))
     ledger = Ledger(folder / "home" / "ledger.db", clock)
 
-    def find_deployed(account: str, model: str) -> str | None:
-        record = ledger.find_deployment(account, model)
-        return record.call_name if record else None
-
     context = ProviderContext(
         site.environ,
         folder / "home",
         clock,
         http_client=httpx2.Client(transport=Forward(address), follow_redirects=False),
-        find_deployed=find_deployed,
+        find_deployed=ledger.find_call_name,
     )
     provider = build_provider(site.settings, context)
     run_context = RunContext(
