@@ -26,6 +26,7 @@ from ftops.providers.address import TOGETHER
 from ftops.providers.endpoint import build_endpoint, make_http_client
 from ftops.providers.model_catalog import ModelCatalog, ModelInfo
 from ftops.providers.openai_client import OpenAIClient, make_client
+from ftops.providers.openai_response import UNKNOWN_TIME
 from ftops.providers.provider import (
     JobFilter,
     OnBytes,
@@ -49,7 +50,6 @@ from ftops.providers.together_request import (
     render_request,
 )
 from ftops.providers.together_response import (
-    UNKNOWN_TIME,
     find_reason,
     read_checkpoint,
     read_event,

@@ -27,9 +27,9 @@ from ftops.files import PRIVATE_FILE, make_private_dir, sha256_file, storage_err
 from ftops.http.address import is_loopback
 from ftops.http.client import make_timeout
 from ftops.http.response import JsonObject
+from ftops.providers.openai_response import UNKNOWN_TIME
 from ftops.providers.provider import OnBytes
 from ftops.providers.together_client import TogetherClient, get_last_part, quote_id
-from ftops.providers.together_response import UNKNOWN_TIME
 from ftops.records import RemoteFile
 
 _PURPOSE = "fine-tune"

@@ -5,12 +5,12 @@ import hashlib
 import io
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from ftops.http.response import JsonObject
+from ftops.providers.openai_response import UNKNOWN_TIME
 from ftops.records import ENDED_JOB_STATUSES, Checkpoint, Job, JobError, JobEvent
 
-UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # for a date that the response lacks
 # Other words have not ended: pending, queued, running, compressing, uploading, cancel_requested.
 _STATUSES = {"completed": "succeeded", "error": "failed", "user_error": "failed"}
 # The start of a metric's name -> the start of its column in a results file.
